@@ -1,0 +1,34 @@
+"""gscompile: an ONNX network in, a smaller ONNX network and a crossbar netlist out."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gscompile.api import Result, compile
+    from gscompile.crossbar import Crossbar, TileGrid
+    from gscompile.errors import GscompileError
+    from gscompile.netlist import Netlist
+    from gscompile.network import Layer, Network
+
+__version__ = "0.1.0"
+__all__ = ["Crossbar", "GscompileError", "Layer", "Netlist", "Network", "Result", "TileGrid", "compile"]
+
+# Imported when first asked for, so that `gscompile --help` loads neither onnx nor torch.
+_HOME = {
+    "Crossbar": "crossbar",
+    "GscompileError": "errors",
+    "Layer": "network",
+    "Netlist": "netlist",
+    "Network": "network",
+    "Result": "api",
+    "TileGrid": "crossbar",
+    "compile": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'gscompile' has no attribute {name!r}")
+    return getattr(import_module(f"gscompile.{_HOME[name]}"), name)

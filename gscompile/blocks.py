@@ -1,0 +1,273 @@
+"""What lies between the matrices: digital blocks, and the buses that join blocks, matrices and ports.
+
+A node's *depth* is the largest number of matrices on a way to it from the graph's inputs. Digital nodes that are
+connected and of one depth form a block, so the blocks of a feed-forward network never wait for each other in a
+circle, whatever its branches and residual connections.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from gscompile.constants import is_constant
+from gscompile.netlist import Block, Bus, Port
+from gscompile.network import Layer, Network, Use
+
+_POINTWISE = {"MatMul", "Gemm", "LSTM", "GRU", "RNN", "ConvTranspose"}
+_LINEAR = {"Conv": "Conv", "ConvTranspose": "Conv", "MatMul": "MatMul", "Gemm": "MatMul", "FusedConv": "Conv"}
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Buses, blocks and ports of a network, and the (input, output) bus of every matrix by name."""
+
+    buses: tuple[Bus, ...]
+    blocks: tuple[Block, ...]
+    ports: tuple[Port, ...]
+    sides: dict[str, tuple[str, str]]
+
+
+@dataclass
+class _Part:
+    """A piece of digital work before blocks are formed: `reads` and `drives` are buses or tensor names."""
+
+    label: str
+    depth: int
+    reads: list[str] = field(default_factory=list)
+    drives: list[str] = field(default_factory=list)
+
+
+def wire_up(network: Network) -> Wiring:
+    """The digital side of a network's netlist."""
+    direct = _direct_pairs(network)
+    sides = _sides(network, direct)
+    parts = list(_parts(network, direct, sides))
+    ports = tuple(_ports(network))
+    blocks = _merge(parts, {port.bus for port in ports})
+    return Wiring(tuple(_buses(network, sides, blocks, ports)), blocks, ports, sides)
+
+
+# -- matrices ---------------------------------------------------------------------------------------------------
+
+
+def _direct_pairs(network: Network) -> dict[str, str]:
+    """Layers V whose inputs are the outputs of a layer U and nothing else: V name -> U name."""
+    by_output = {layer.uses[0].node.outputs[0]: layer for layer in network.layers if _plain(layer)}
+    pairs = {}
+    for layer in network.layers:
+        source = by_output.get(layer.uses[0].data) if len(layer.uses) == 1 and not _is_state(layer) else None
+        if source is not None and _fits(source, layer):
+            pairs[layer.name] = source.name
+    return pairs
+
+
+def _is_state(layer: Layer) -> bool:
+    return layer.op in ("LSTM", "GRU", "RNN") and layer.uses[0].index == 2
+
+
+def _plain(layer: Layer) -> bool:
+    """One use, one reader, and an output that is the product itself: no bias, no scale."""
+    (use, *more) = layer.uses
+    output = use.node.outputs[0]
+    bare = layer.op in ("Conv", "MatMul") and all(v is None for v in use.node.inputs[2:])
+    return bare and not more and len(output.uses()) == 1 and not output.is_graph_output()
+
+
+def _fits(u: Layer, v: Layer) -> bool:
+    same_axis = (_LINEAR[u.op] == "Conv") == (_LINEAR.get(v.op) == "Conv")
+    pointwise = v.op in _POINTWISE or _is_pointwise_conv(v.uses[0].node, v)
+    return same_axis and pointwise and u.layout.parts == v.layout.parts and u.layout.outputs == v.layout.inputs
+
+
+def _is_pointwise_conv(node: ir.Node, layer: Layer) -> bool:
+    ones = all(size == 1 for size in layer.layout.shape[2:])
+    moves = {*node.attributes.get_ints("strides", [1]), *node.attributes.get_ints("dilations", [1])}
+    return ones and moves == {1} and not any(node.attributes.get_ints("pads", [0]))
+
+
+def _sides(network: Network, direct: dict[str, str]) -> dict[str, tuple[str, str]]:
+    sides: dict[str, tuple[str, str]] = {}
+    parts = {layer.name: layer.part_names for layer in network.layers}
+    for layer in network.layers:
+        for number, name in enumerate(layer.part_names):
+            source = direct.get(layer.name)
+            before = f"{parts[source][number]}.out" if source else f"{name}.in"
+            sides[name] = (before, f"{name}.out")
+    return sides
+
+
+# -- digital work -----------------------------------------------------------------------------------------------
+
+
+def _parts(network: Network, direct: dict[str, str], sides: dict[str, tuple[str, str]]) -> Iterator[_Part]:
+    weighted: dict[ir.Node, list[tuple[Layer, Use]]] = defaultdict(list)
+    for layer in network.layers:
+        for use in layer.uses:
+            weighted[use.node].append((layer, use))
+    depth: dict[ir.Value, int] = defaultdict(int)
+    feeders = set(direct.values())
+    for node in network.graph:
+        inner = [*_nested(node)]
+        held = [pair for n in (node, *inner) for pair in weighted.get(n, [])]
+        inputs = [v for v in _reads(node, inner) if not is_constant(v)]
+        level = max((depth[v] for v in inputs), default=0)
+        steps = 1 if held else 0
+        depth.update(dict.fromkeys(node.outputs, level + steps))
+        if held:
+            yield from _weighted_parts(node, held, inputs, level, direct, feeders, sides)
+        elif inputs or not is_constant(node.outputs[0]):
+            yield _Part(_label(node), level, [_tensor(v) for v in inputs], [_tensor(v) for v in node.outputs if v.name])
+
+
+def _nested(node: ir.Node) -> Iterator[ir.Node]:
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield from attribute.as_graph().all_nodes()
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            for graph in attribute.as_graphs():
+                yield from graph.all_nodes()
+
+
+def _reads(node: ir.Node, inner: Iterable[ir.Node]) -> list[ir.Value]:
+    """What a node reads of the graph it stands in, the captures of its subgraphs included."""
+    values = [v for v in node.inputs if v is not None]
+    values += [v for n in inner for v in n.inputs if v is not None and _scope(v) is node.graph]
+    return list(dict.fromkeys(values))
+
+
+def _scope(value: ir.Value) -> ir.Graph | ir.Function | None:
+    producer = value.producer()
+    return value.graph if producer is None else producer.graph
+
+
+def _weighted_parts(
+    node: ir.Node,
+    held: list[tuple[Layer, Use]],
+    inputs: list[ir.Value],
+    level: int,
+    direct: dict[str, str],
+    feeders: set[str],
+    sides: dict[str, tuple[str, str]],
+) -> Iterator[_Part]:
+    """What forms the inputs of the node's matrices, and what takes their outputs."""
+    before = _Part(f"{_label(node)}:input", level)
+    after = _Part(f"{_label(node)}:output", level + 1)
+    for layer, _ in held:
+        for name in layer.part_names:
+            if layer.name not in direct:
+                before.drives.append(sides[name][0])
+            if layer.name not in feeders:
+                after.reads.append(sides[name][1])
+    fed = {use.data for layer, use in held if layer.name in direct}
+    streams = [_tensor(v) for v in inputs if v not in fed]
+    states = any(_is_state(layer) for layer, _ in held)
+    if states or len(held) > 1:  # gates and states: one block that drives and reads the matrices in turn
+        yield _Part(_label(node), level, streams + after.reads, before.drives + _outputs(node))
+        return
+    before.reads, after.drives = streams, _outputs(node)
+    if before.drives:
+        yield before
+    if after.reads:
+        yield after
+
+
+def _outputs(node: ir.Node) -> list[str]:
+    return [_tensor(v) for v in node.outputs if v.name]
+
+
+def _label(node: ir.Node) -> str:
+    return node.name or node.outputs[0].name or node.op_type
+
+
+def _tensor(value: ir.Value) -> str:
+    return f"tensor:{value.name}"
+
+
+def _is_tensor(bus: str) -> bool:
+    return bus.startswith("tensor:")
+
+
+# -- blocks -----------------------------------------------------------------------------------------------------
+
+
+def _merge(parts: list[_Part], kept: set[str]) -> tuple[Block, ...]:
+    """Blocks: parts of one depth that are joined by a tensor, and parts that drive the same bus (a shared matrix).
+
+    Tensors that stay inside a block are no buses, unless `kept` names them (graph outputs).
+    """
+    leader = list(range(len(parts)))
+    _join_shared(parts, leader)
+    _join_neighbours(parts, leader)
+    groups: dict[int, list[_Part]] = defaultdict(list)
+    for i, part in enumerate(parts):
+        groups[_find(leader, i)].append(part)
+    readers: dict[str, set[int]] = defaultdict(set)
+    for i, group in groups.items():
+        for bus in (bus for part in group for bus in part.reads):
+            readers[bus].add(i)
+    return tuple(_block(group, lambda bus, i=i: bus in kept or bool(readers[bus] - {i})) for i, group in groups.items())
+
+
+def _join_neighbours(parts: list[_Part], leader: list[int]) -> None:
+    driver = {bus: i for i, part in enumerate(parts) for bus in part.drives}
+    for i, part in enumerate(parts):
+        for bus in part.reads:
+            source = driver.get(bus)
+            if source is not None and parts[source].depth == part.depth and _is_tensor(bus):
+                _unite(leader, source, i)
+
+
+def _join_shared(parts: list[_Part], leader: list[int]) -> None:
+    first: dict[str, int] = {}
+    for i, part in enumerate(parts):
+        for bus in (*part.drives, *(b for b in part.reads if not _is_tensor(b))):
+            _unite(leader, first.setdefault(bus, i), i)
+
+
+def _find(leader: list[int], i: int) -> int:
+    while leader[i] != i:
+        leader[i] = leader[leader[i]]
+        i = leader[i]
+    return i
+
+
+def _unite(leader: list[int], a: int, b: int) -> None:
+    a, b = _find(leader, a), _find(leader, b)
+    leader[max(a, b)] = min(a, b)
+
+
+def _block(group: list[_Part], leaves: Callable[[str], bool]) -> Block:
+    drives = dict.fromkeys(bus for part in group for bus in part.drives)
+    reads = dict.fromkeys(bus for part in group for bus in part.reads if bus not in drives)
+    kept = tuple(bus for bus in drives if leaves(bus) or not _is_tensor(bus))
+    return Block(group[0].label, tuple(part.label for part in group), tuple(reads), kept)
+
+
+# -- buses and ports --------------------------------------------------------------------------------------------
+
+
+def _ports(network: Network) -> Iterator[Port]:
+    for value in network.inputs:
+        yield Port(value.name or "", "input", _tensor(value))
+    for value in network.outputs:
+        yield Port(value.name or "", "output", _tensor(value))
+
+
+def _buses(
+    network: Network, sides: dict[str, tuple[str, str]], blocks: tuple[Block, ...], ports: tuple[Port, ...]
+) -> Iterator[Bus]:
+    seen = set[str]()
+    for layer in network.layers:
+        for name in layer.part_names:
+            for bus, width in zip(sides[name], (layer.layout.inputs, layer.layout.outputs), strict=True):
+                if bus not in seen:
+                    seen.add(bus)
+                    yield Bus(bus, width, "analog")
+    streams = (*(p.bus for p in ports), *(bus for b in blocks for bus in (*b.inputs, *b.outputs)))
+    for bus in dict.fromkeys(streams):
+        if bus not in seen:
+            yield Bus(bus, 1, "tensor")

@@ -1,0 +1,40 @@
+"""What an op's function is told about its node: attributes, opset version and which outputs are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import onnx_ir as ir
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """A node without its edges.
+
+    `version` is the opset of the op's domain; `attributes` are Python values (a tensor is a torch tensor, a graph a
+    `Block`); `wanted` says for each output whether anyone may read it; `raw` are the attributes as the graph has them.
+    """
+
+    op_type: str
+    domain: str
+    version: int
+    name: str
+    attributes: Mapping[str, Any]
+    wanted: tuple[bool, ...]
+    raw: Mapping[str, ir.Attr]
+
+    def get(self, name: str, default: T) -> T:
+        """The attribute `name`, or `default` where the node does not have it."""
+        return cast(T, self.attributes.get(name, default))
+
+    def wants(self, output: int) -> bool:
+        """Whether output number `output` is used."""
+        return output < len(self.wanted) and self.wanted[output]
+
+    def __str__(self) -> str:
+        op = f"{self.domain}.{self.op_type}" if self.domain else self.op_type
+        return f"{op} '{self.name}'" if self.name else op

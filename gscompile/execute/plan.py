@@ -1,0 +1,190 @@
+"""The order of work for a block: what is needed, what is folded, and when each value is freed.
+
+Folding. A value that depends on constants only, or on constants and on the *shapes* of other values (`Shape`, and the
+`Gather`, `Concat`, `Range`, ... behind it), is computed once per set of shapes and then remembered. The key is the
+shapes that the `Shape` nodes saw, so a network with dynamic inputs stays right. Weights that train are never folded.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from gscompile.execute.block import Block, Call, Env, Key, Step
+
+REMEMBERED = 8  # sets of shapes per folded value: a few batch and image sizes, not a leak
+
+
+class Ask:
+    """Notes the shape a `Shape` or `Size` node asks for, under the node itself, so that the tensor can be freed."""
+
+    def __init__(self, call: Call) -> None:
+        self.value = call.inputs[0]
+        self.node = call.source
+        self.reads = call.reads
+        self.writes: frozenset[Key] = frozenset([call.source])
+
+    def __call__(self, env: Env) -> None:
+        assert self.value is not None  # the input of Shape is not optional
+        tensor = env[self.value]
+        env[self.node] = (tuple(tensor.shape), tensor.device)
+
+
+class Answer:
+    """Gives a `Shape` or `Size` node the noted shape, as a tensor without memory of its own."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.reads: frozenset[Key] = frozenset([call.source])
+        self.writes = call.writes
+
+    def __call__(self, env: Env) -> None:
+        shape, device = env[self.call.source]
+        self.call.store(env, [torch.empty((), device=device).expand(shape)])
+
+
+class Fold:
+    """A tree of steps whose last result is remembered per set of asked shapes."""
+
+    def __init__(self, steps: Sequence[Step], asked: Iterable[ir.Node]) -> None:
+        inside: frozenset[Key] = frozenset().union(*(step.writes for step in steps))
+        outside = frozenset().union(*(step.reads for step in steps)) - inside
+        self.steps = steps
+        self.asked = tuple(asked)
+        self.reads: frozenset[Key] = outside.union(self.asked)
+        self.writes = steps[-1].writes
+        self.interior = inside - self.writes
+        self.known: OrderedDict[Any, dict[Key, Any]] = OrderedDict()
+
+    def __call__(self, env: Env) -> None:
+        shapes = tuple(env[node] for node in self.asked)
+        if shapes in self.known:
+            self.known.move_to_end(shapes)
+        else:
+            self.known[shapes] = self._compute(env)
+            if len(self.known) > REMEMBERED:
+                self.known.popitem(last=False)
+        env.update(self.known[shapes])
+
+    def _compute(self, env: Env) -> dict[Key, Any]:
+        # Not inference tensors, even in inference mode: a later run may want gradients that pass by them.
+        with torch.inference_mode(False), torch.no_grad():
+            for step in self.steps:
+                step(env)
+        for key in self.interior:
+            del env[key]
+        return {key: env[key] for key in self.writes}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in order, each with the keys that die after it; `wanted` is what a run returns."""
+
+    inputs: tuple[ir.Value, ...]
+    wanted: tuple[ir.Value, ...]
+    steps: tuple[tuple[Step, tuple[Key, ...]], ...]
+    leftover: tuple[Key, ...]
+
+    def run(self, env: Env, arguments: Sequence[Any]) -> list[Any]:
+        """Bind the inputs, run the steps, and leave nothing of this block in the environment."""
+        env.update(zip(self.inputs, arguments, strict=True))
+        for step, dead in self.steps:
+            step(env)
+            for key in dead:
+                del env[key]
+        results = [env[value] for value in self.wanted]
+        for key in self.leftover:
+            del env[key]
+        return results
+
+    def forget(self) -> None:
+        """Drop all folded values, as they are on another device or of another type now."""
+        for step, _ in self.steps:
+            if isinstance(step, Fold):
+                step.known.clear()
+
+
+def make_plan(block: Block, extra: Sequence[ir.Value] = ()) -> Plan:
+    """The plan that computes the block's outputs, and the values `extra` behind them."""
+    wanted = (*block.outputs, *extra)
+    steps = _fold(block, _needed(block.calls, wanted), frozenset(wanted))
+    own: frozenset[Key] = frozenset(block.inputs).union(*(step.writes for step in steps))
+    timed, leftover = _with_deaths(steps, own, frozenset(wanted))
+    return Plan(block.inputs, wanted, timed, leftover)
+
+
+def _needed(calls: Sequence[Call], wanted: Iterable[Key]) -> list[Call]:
+    """The calls that the wanted values depend on, in order."""
+    alive = set(wanted)
+    kept = []
+    for call in reversed(calls):
+        if not alive.isdisjoint(call.writes):
+            alive |= call.reads
+            kept.append(call)
+    return kept[::-1]
+
+
+def _fold(block: Block, calls: Sequence[Call], wanted: frozenset[Key]) -> list[Step]:
+    """The calls, with those that depend on constants and shapes alone gathered into `Fold`s.
+
+    A foldable call that has one reader, itself foldable, joins the tree of that reader; any other is the root of a tree.
+    """
+    foldable = _foldable(block, calls)
+    readers = Counter(key for call in calls for key in call.reads)
+    read_outside = wanted.union(*(call.reads for call in calls if call not in foldable))
+    trees: dict[Key, list[Step]] = {}
+    asked: dict[Key, dict[ir.Node, None]] = {}  # dictionaries as ordered sets
+    steps: list[Step] = []
+    for call in calls:
+        if call not in foldable:
+            steps.append(call)
+            continue
+        questions: dict[ir.Node, None] = {}
+        tree: list[Step] = []
+        if foldable[call]:
+            steps.append(Ask(call))
+            questions[call.source] = None
+            tree.append(Answer(call))
+        else:
+            for key in (value for value in call.inputs if value in asked):
+                questions |= asked[key]
+                tree = trees.pop(key, []) + tree
+            tree.append(call)
+        asked |= dict.fromkeys(call.writes, questions)
+        if len(call.writes) > 1 or not read_outside.isdisjoint(call.writes) or any(readers[k] > 1 for k in call.writes):
+            steps.append(Fold(tree, questions))
+        else:
+            trees |= dict.fromkeys(call.writes, tree)
+    return steps
+
+
+def _foldable(block: Block, calls: Sequence[Call]) -> dict[Call, bool]:
+    """The calls to fold; True for a `Shape` or `Size` of a value that is not itself known."""
+    known: set[Key] = {key for key, value in block.constants.items() if not isinstance(value, nn.Parameter)}
+    found: dict[Call, bool] = {}
+    for call in calls:
+        asks = call.node.op_type in ("Shape", "Size") and not call.node.domain and not call.reads <= known
+        if asks or (call.pure and call.reads <= known):
+            found[call] = asks
+            known |= call.writes
+    return found
+
+
+def _with_deaths(
+    steps: Sequence[Step], own: frozenset[Key], wanted: frozenset[Key]
+) -> tuple[tuple[tuple[Step, tuple[Key, ...]], ...], tuple[Key, ...]]:
+    """Each step with the block's own keys that nobody reads after it, and the keys that are left at the end."""
+    seen = set(wanted)
+    timed: list[tuple[Step, tuple[Key, ...]]] = []
+    for step in reversed(steps):
+        last = ((step.reads | step.writes) & own) - seen
+        seen |= last
+        timed.append((step, tuple(last)))
+    unread = {key for key in own if key not in seen}
+    return tuple(timed[::-1]), tuple((wanted & own) | unread)

@@ -1,0 +1,107 @@
+"""Tensors across the borders: ONNX element types, numpy arrays and torch tensors.
+
+What torch has no element type for (strings, 4-bit integers, 8-bit floats) stays a numpy array, as `onnx.reference`
+wants it; every other tensor is a torch tensor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx_ir as ir
+import torch
+from torch import Tensor
+
+from gscompile.errors import ExecutionError
+
+TORCH_TYPES: dict[int, torch.dtype] = {
+    ir.DataType.FLOAT: torch.float32,
+    ir.DataType.UINT8: torch.uint8,
+    ir.DataType.INT8: torch.int8,
+    ir.DataType.UINT16: torch.uint16,
+    ir.DataType.INT16: torch.int16,
+    ir.DataType.INT32: torch.int32,
+    ir.DataType.INT64: torch.int64,
+    ir.DataType.BOOL: torch.bool,
+    ir.DataType.FLOAT16: torch.float16,
+    ir.DataType.DOUBLE: torch.float64,
+    ir.DataType.UINT32: torch.uint32,
+    ir.DataType.UINT64: torch.uint64,
+    ir.DataType.COMPLEX64: torch.complex64,
+    ir.DataType.COMPLEX128: torch.complex128,
+    ir.DataType.BFLOAT16: torch.bfloat16,
+}
+ONNX_TYPES: dict[torch.dtype, int] = {torch_type: int(onnx_type) for onnx_type, torch_type in TORCH_TYPES.items()}
+_NUMPY_KINDS = {np.dtype(ir.DataType(number).numpy()) for number in TORCH_TYPES}
+
+
+def torch_type(onnx_type: int) -> torch.dtype:
+    """The torch element type of an ONNX one; NotImplementedError (the next layer is asked) where torch has none."""
+    if onnx_type not in TORCH_TYPES:
+        raise NotImplementedError(f"torch has no element type for ONNX's {ir.DataType(onnx_type).name}")
+    return TORCH_TYPES[onnx_type]
+
+
+def onnx_type(value: Any) -> int:
+    """The ONNX element type number of a torch tensor or a numpy array."""
+    if isinstance(value, Tensor):
+        return ONNX_TYPES[value.dtype]
+    if value.dtype.kind in "OUS":
+        return int(ir.DataType.STRING)
+    return int(ir.DataType.from_numpy(value.dtype))
+
+
+def from_numpy(array: Any, device: torch.device | str = "cpu") -> Any:
+    """A tensor of its own (the array may be read-only), or the array where torch has no such element type."""
+    array = np.asarray(array)
+    if array.dtype not in _NUMPY_KINDS:
+        return array
+    if array.dtype == ml_dtypes.bfloat16:
+        return torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16).to(device)
+    return torch.from_numpy(np.array(array, order="C")).to(device)
+
+
+def to_numpy(value: Any) -> Any:
+    """The numpy array of a tensor; lists element by element; None and arrays as they are."""
+    if isinstance(value, list):
+        return [to_numpy(item) for item in value]
+    if not isinstance(value, Tensor):
+        return value
+    value = value.detach().cpu()
+    if value.dtype == torch.bfloat16:
+        return value.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return value.numpy()
+
+
+def from_ir(tensor: ir.TensorProtocol, device: torch.device | str = "cpu") -> Any:
+    """A constant of the graph; strings become an array of `str`."""
+    if tensor.dtype == ir.DataType.STRING:
+        return np.array([item.decode() for item in tensor.numpy().reshape(-1)], dtype=object).reshape(tensor.shape.numpy())
+    return from_numpy(tensor.numpy(), device)
+
+
+def ints(tensor: Tensor) -> list[int]:
+    """The numbers of a small integer tensor (flattened), remembered on it: on a GPU reading them waits for the device."""
+    known: list[int] | None = getattr(tensor, "_ints", None)
+    if known is None:
+        known = [int(item) for item in tensor.reshape(-1).tolist()]
+        tensor._ints = known  # type: ignore[attr-defined]
+    return known
+
+
+def number(tensor: Tensor) -> Any:
+    """The Python number of a one-element tensor, remembered on it likewise."""
+    known = getattr(tensor, "_number", None)
+    if known is None:
+        known = tensor.item()
+        tensor._number = known  # type: ignore[attr-defined]
+    return known
+
+
+def need_tensor(value: Any, what: str) -> Tensor:
+    """`value`, when it is a torch tensor; else an error that says `what` was expected."""
+    if not isinstance(value, Tensor):
+        raise ExecutionError(f"{what} must be a torch tensor, not {type(value).__name__}")
+    return value

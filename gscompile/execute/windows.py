@@ -1,0 +1,89 @@
+"""What convolution and pooling share: padding, output sizes and sliding windows over the spatial dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gscompile.execute.node import NodeInfo
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window: one entry per spatial dimension in each field."""
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    begin: tuple[int, ...]
+    end: tuple[int, ...]
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether torch can do the padding itself."""
+        return self.begin == self.end
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """The input elements that a window spans."""
+        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+
+
+def window_of(node: NodeInfo, sizes: Sequence[int], kernel: Sequence[int]) -> Window:
+    """The window that a node's attributes describe, over an input of the spatial `sizes`."""
+    rank = len(sizes)
+    stride = tuple(node.get("strides", (1,) * rank))
+    dilation = tuple(node.get("dilations", (1,) * rank))
+    pads = tuple(node.get("pads", (0,) * (2 * rank)))
+    auto = node.get("auto_pad", "NOTSET")
+    if auto == "VALID":
+        pads = (0,) * (2 * rank)
+    elif auto in ("SAME_UPPER", "SAME_LOWER"):
+        totals = [same_padding(n, k, s, d) for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True)]
+        small, large = tuple(t // 2 for t in totals), tuple(t - t // 2 for t in totals)
+        pads = small + large if auto == "SAME_UPPER" else large + small
+    return Window(tuple(kernel), stride, dilation, pads[:rank], pads[rank:])
+
+
+def same_padding(size: int, kernel: int, stride: int, dilation: int) -> int:
+    """The padding in total for which there are ceil(size / stride) outputs."""
+    outputs = -(-size // stride)
+    return max((outputs - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+
+
+def pad(x: Tensor, begin: Sequence[int], end: Sequence[int], value: float = 0.0) -> Tensor:
+    """Pad (or crop, where negative) the last dimensions of `x`."""
+    widths = [width for pair in zip(reversed(begin), reversed(end), strict=True) for width in pair]
+    return F.pad(x, widths, value=value) if any(widths) else x
+
+
+def ceil_end(window: Window, sizes: Sequence[int]) -> tuple[int, ...]:
+    """The end padding with which rounding up becomes exact: windows that begin in the end padding are left out."""
+    ends = []
+    for size, extent, stride, begin, end in zip(
+        sizes, window.extent, window.stride, window.begin, window.end, strict=True
+    ):
+        outputs = -(-(size + begin + end - extent) // stride) + 1
+        if (outputs - 1) * stride >= size + begin:
+            outputs -= 1
+        ends.append(max((outputs - 1) * stride + extent - size - begin, end))
+    return tuple(ends)
+
+
+def unfold(x: Tensor, window: Window) -> Tensor:
+    """All windows of a padded x [N, C, sizes...] -> [N, C, outputs..., kernel...]."""
+    rank = len(window.kernel)
+    for axis in range(rank):
+        x = x.unfold(2 + axis, window.extent[axis], window.stride[axis])
+    for axis in range(rank):
+        x = x[(..., slice(None, None, window.dilation[axis])) + (slice(None),) * (rank - 1 - axis)]
+    return x
+
+
+def window_sum(x: Tensor, window: Window) -> Tensor:
+    """The sum over each window of a padded x [N, C, sizes...] -> [N, C, outputs...]."""
+    return torch.sum(unfold(x, window), dim=tuple(range(-len(window.kernel), 0)))

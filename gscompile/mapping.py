@@ -1,0 +1,80 @@
+"""From the final network to its netlist: matrices cut into tiles, and what joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gscompile.blocks import Wiring, wire_up
+from gscompile.crossbar import Crossbar, TileGrid, Tiling
+from gscompile.netlist import Matrix, Netlist, Tile
+from gscompile.network import Layer, Network
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """How matrices are cut: the array size and the rule."""
+
+    crossbar: Crossbar
+    tiling: Tiling = "full"
+
+
+def map_network(network: Network, options: MapOptions, name: str = "network") -> Netlist:
+    """The netlist of a network: a matrix for every part of every layer, tiles only where weights are."""
+    wiring = wire_up(network)
+    matrices = tuple(m for layer in network.layers for m in _matrices(layer, options, wiring))
+    return Netlist(name, options.crossbar, options.tiling, wiring.buses, matrices, wiring.blocks, wiring.ports)
+
+
+def _matrices(layer: Layer, options: MapOptions, wiring: Wiring) -> Iterator[Matrix]:
+    inputs, outputs = layer.layout.inputs, layer.layout.outputs
+    for part, name in enumerate(layer.part_names):
+        tiles = tuple(cut(name, layer.matrices[part], options))
+        input_bus, output_bus = wiring.sides[name]
+        yield Matrix(name, layer.name, part, inputs, outputs, input_bus, output_bus, tiles)
+
+
+def cut(name: str, matrix: NDArray[np.generic], options: MapOptions) -> Iterator[Tile]:
+    """Tiles of a matrix [inputs, outputs], by tile row then column; a tile without weights does not exist.
+
+    Rows and columns of the matrix that hold no weight at all are left out before cutting where that takes no
+    more wires than cutting in place.
+    """
+    rows, cols = live_order(matrix, options)
+    grid = TileGrid(len(rows), len(cols), options.crossbar, options.tiling)
+    occupancy = grid.occupancy(matrix[np.ix_(rows, cols)])
+    for (i, down), (j, across) in product(enumerate(grid.row_slices), enumerate(grid.col_slices)):
+        if occupancy.live_rows[i, j]:
+            tile_rows = rows[down][occupancy.rows[down, j]]
+            tile_cols = cols[across][occupancy.cols[i, across]]
+            tile = f"{name}/{i}_{j}"
+            yield Tile(tile, name, tile_rows, tile_cols, tile)
+
+
+def live_order(matrix: NDArray[np.generic], options: MapOptions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row and column indices in the order in which they are cut into tiles."""
+    alive = matrix != 0
+    everything = np.arange(matrix.shape[0]), np.arange(matrix.shape[1])
+    compact = np.flatnonzero(alive.any(axis=1)), np.flatnonzero(alive.any(axis=0))
+    return min((everything, compact), key=lambda order: _cost(matrix, order, options))
+
+
+def _cost(
+    matrix: NDArray[np.generic], order: tuple[NDArray[np.int64], NDArray[np.int64]], options: MapOptions
+) -> tuple[int, int]:
+    grid = TileGrid(len(order[0]), len(order[1]), options.crossbar, options.tiling)
+    occupancy = grid.occupancy(matrix[np.ix_(*order)])
+    return occupancy.wires, occupancy.tiles
+
+
+def tile_weights(network: Network, netlist: Netlist) -> Iterator[tuple[str, NDArray[np.generic]]]:
+    """Every tile's weights, live rows by live columns, in netlist order."""
+    layers: Mapping[str, Layer] = {layer.name: layer for layer in network.layers}
+    for matrix in netlist.matrices:
+        dense = layers[matrix.layer].matrices[matrix.part]
+        for tile in matrix.tiles:
+            yield tile.name, np.ascontiguousarray(dense[np.ix_(tile.inputs, tile.outputs)])

@@ -1,0 +1,377 @@
+"""The network that is compiled: an ONNX graph, its weighted layers as matrices, and the edits that compress it.
+
+Edits of the graph live here, in `fold.py` (rewrites that keep the outputs) and in `units.py` (whole units that
+disappear); everything else speaks matrices and layer names. The graph is held by onnx-ir, which keeps names,
+doc strings, metadata and quantisation annotations, and leaves weights where they are until they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from gscompile.constants import behind_identity, constant_array, held_tensor, is_constant, is_float
+from gscompile.errors import ModelError
+from gscompile.weight_ops import Matrices, MatrixLayout, as_matrices, weight_op
+
+_WEIGHT_NAMES = {("LSTM", 1): "W", ("LSTM", 2): "R", ("GRU", 1): "W", ("GRU", 2): "R", ("RNN", 1): "W", ("RNN", 2): "R"}
+
+
+@dataclass(frozen=True)
+class Use:
+    """A node that multiplies by a weight, and the index of that weight among its inputs."""
+
+    node: ir.Node
+    index: int
+
+    @property
+    def data(self) -> ir.Value:
+        """The value that is multiplied by the weight."""
+        op = weight_op(self.node)
+        value = self.node.inputs[op.data_input(self.node, self.index)] if op else None
+        assert value is not None
+        return value
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Read-only view of one weight and the nodes that multiply by it.
+
+    `origin` is the layer of the original network that this one came from; a factored layer leaves two of the
+    same origin. `name` is unique in the network and stable under every edit but factoring.
+    """
+
+    name: str
+    op: str
+    layout: MatrixLayout
+    origin: str
+    value: ir.Value
+    uses: tuple[Use, ...]
+    _array: NDArray[np.generic] = field(repr=False)
+
+    @cached_property
+    def matrices(self) -> Matrices:
+        """The weight as [parts, inputs, outputs], read-only."""
+        view = as_matrices(self.layout, self._array)
+        view.flags.writeable = False
+        return view
+
+    @property
+    def matrix(self) -> NDArray[np.generic]:
+        """The only matrix [inputs, outputs] of a layer that has one part."""
+        (only,) = self.matrices
+        return only
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """A name per matrix: the layer's own, or with the number of the part."""
+        parts = self.layout.parts
+        return (self.name,) if parts == 1 else tuple(f"{self.name}.{part}" for part in range(parts))
+
+
+class Network:
+    """An ONNX model whose weights are read and written as matrices, by layer name.
+
+    Copies share weight arrays, which are never written in place; an edit replaces an array.
+    """
+
+    def __init__(self, model: ir.Model, origins: Mapping[str, str] | None = None) -> None:
+        self.model = model
+        self._origins = dict(origins or {})
+        self._layers: dict[str, Layer] | None = None
+
+    @classmethod
+    def load(cls, path: str | Path) -> Network:
+        """Read an ONNX file; external data stays on disk, memory-mapped. Raises ModelError in one line."""
+        from gscompile.loading import load_model
+
+        return cls(load_model(Path(path)))
+
+    @classmethod
+    def from_proto(cls, proto: onnx.ModelProto) -> Network:
+        return cls(ir.from_proto(proto))
+
+    def copy(self) -> Network:
+        """A network of its own that shares the weight arrays."""
+        return Network(self.model.clone(), self._origins)
+
+    @property
+    def graph(self) -> ir.Graph:
+        return self.model.graph
+
+    @property
+    def opset(self) -> int:
+        """Version of ONNX's own operator set."""
+        imports = self.model.opset_imports
+        return imports.get("", imports.get("ai.onnx", 1))
+
+    @property
+    def inputs(self) -> tuple[ir.Value, ...]:
+        """What must be fed: graph inputs that have no initializer."""
+        return tuple(v for v in self.graph.inputs if not v.is_initializer())
+
+    @property
+    def outputs(self) -> tuple[ir.Value, ...]:
+        return tuple(self.graph.outputs)
+
+    # -- layers -----------------------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Weighted layers in graph order."""
+        return tuple(self._by_name.values())
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name. Raises KeyError."""
+        return self._by_name[name]
+
+    def matrices(self, name: str) -> Matrices:
+        """The weight of a layer as [parts, inputs, outputs], read-only."""
+        return self._by_name[name].matrices
+
+    @property
+    def _by_name(self) -> dict[str, Layer]:
+        if self._layers is None:
+            self._layers = _find_layers(self)
+        return self._layers
+
+    def changed(self) -> None:
+        """Forget what was read off the graph: an edit moved nodes or weights."""
+        self._layers = None
+
+    # -- edits ------------------------------------------------------------------------------------------------
+
+    def set_matrices(self, name: str, matrices: Matrices) -> None:
+        """Replace the weight of a layer; shape [parts, inputs, outputs] and stored type stay."""
+        layer = self.layer(name)
+        tensor = layer.layout.tensor(np.asarray(matrices)).astype(layer._array.dtype)
+        self.set_tensor(layer, tensor)
+
+    def set_tensor(self, layer: Layer, tensor: NDArray[np.generic]) -> None:
+        """Replace the weight of a layer by a tensor of the layout's shape."""
+        value = layer.value
+        if _held_for(layer):
+            replace_held(value, tensor)
+        else:  # derived, or read by others too: these uses get a weight of their own
+            fresh = self.new_weight(f"{value.name}_tuned", tensor, value.dtype)
+            self._point_uses_at(layer, fresh)
+        self.changed()
+
+    def factor(self, name: str, u: Matrices, v: Matrices) -> tuple[str, str]:
+        """Replace a layer by two: u [parts, inputs, rank] first, then v [parts, rank, outputs].
+
+        Returns the names of the two layers. The second keeps the node, its outputs and its bias.
+        """
+        layer = self.layer(name)
+        u_value, v_value = self._thin_weights(layer, u, v)
+        for use in layer.uses:
+            self._split(use, u_value, v_value, layer.name)
+        self.discard(layer.value)
+        self.changed()
+        return self._renamed(layer, u_value, v_value)
+
+    def _thin_weights(self, layer: Layer, u: Matrices, v: Matrices) -> tuple[ir.Value, ir.Value]:
+        node, op = layer.uses[0].node, weight_op(layer.uses[0].node)
+        assert op is not None
+        u_layout, v_layout = op.factor_shapes(node, layer.layout, u.shape[-1])
+        dtype = layer._array.dtype
+        first = self.new_weight(f"{layer.value.name}_u", u_layout.tensor(np.asarray(u)).astype(dtype), layer.value.dtype)
+        second = self.new_weight(f"{layer.value.name}_v", v_layout.tensor(np.asarray(v)).astype(dtype), layer.value.dtype)
+        return first, second
+
+    def _split(self, use: Use, u: ir.Value, v: ir.Value, name: str) -> None:
+        op = weight_op(use.node)
+        assert op is not None and use.node.graph is not None
+        first = op.split(use.node, use.index, u, v)
+        first.name = self.unique_name(f"{use.node.name or name}_u")
+        first.outputs[0].name = self.unique_name(f"{first.name}_output")
+        first.outputs[0].type = u.type
+        use.node.graph.insert_before(use.node, first)
+
+    def _renamed(self, layer: Layer, u_value: ir.Value, v_value: ir.Value) -> tuple[str, str]:
+        by_value = {_root(l.value): l.name for l in self.layers}
+        names = by_value[u_value], by_value[v_value]
+        for new in names:
+            self._origins[new] = layer.origin
+        self.changed()
+        return names
+
+    def _point_uses_at(self, layer: Layer, value: ir.Value) -> None:
+        for use in layer.uses:
+            use.node.replace_input_with(use.index, value)
+        self.discard(layer.value)
+
+    def new_weight(self, name: str, tensor: NDArray[np.generic], dtype: ir.DataType | None = None) -> ir.Value:
+        """A new initializer of the main graph, where every subgraph sees it too."""
+        name = self.unique_name(name)
+        held = ir.Tensor(np.ascontiguousarray(tensor), dtype=dtype, name=name)
+        value = ir.Value(name=name, shape=held.shape, type=ir.TensorType(held.dtype), const_value=held)
+        self.graph.register_initializer(value)
+        if self.model.ir_version < 4:  # before IR 4 every initializer is a graph input as well
+            self.graph.inputs.append(value)
+        return value
+
+    def discard(self, value: ir.Value) -> None:
+        """Remove a constant, and what computed it, once nothing reads it."""
+        if value.uses() or value.is_graph_output():
+            return
+        producer = value.producer()
+        if producer is not None and not any(v.uses() or v.is_graph_output() for v in producer.outputs):
+            inputs = list(producer.inputs)
+            assert producer.graph is not None
+            producer.graph.remove(producer, safe=True)
+            for source in inputs:
+                if source is not None and is_constant(source):
+                    self.discard(source)
+        elif value.is_initializer() and value.graph is not None:
+            _remove_initializer(value)
+
+    def unique_name(self, wanted: str) -> str:
+        """`wanted`, or with a number behind it when a node or value has that name."""
+        taken = self._taken_names()
+        name, number = wanted, 1
+        while name in taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        return name
+
+    def _taken_names(self) -> set[str]:
+        taken = {v.name or "" for g in self.model.graphs() for v in (*g.inputs, *g.initializers.values())}
+        for node in self.graph.all_nodes():
+            taken.add(node.name or "")
+            taken.update(v.name or "" for v in node.outputs)
+        return taken
+
+    # -- out --------------------------------------------------------------------------------------------------
+
+    def to_proto(self) -> onnx.ModelProto:
+        """The model as it will be written."""
+        proto = ir.to_proto(self.model)
+        _drop_added_value_info(proto.graph)
+        return proto
+
+    def save(self, path: str | Path) -> None:
+        """Write the model; weights beyond what one file may hold go to `<name>.data` beside it."""
+        from gscompile.loading import save_model
+
+        save_model(self.model, Path(path))
+
+
+def _root(value: ir.Value) -> ir.Value:
+    return behind_identity(value)
+
+
+def replace_held(value: ir.Value, tensor: NDArray[np.generic]) -> None:
+    """Put another array of the same type in an initializer or a `Constant` node."""
+    old = held_tensor(value)
+    assert old is not None
+    new = ir.Tensor(np.ascontiguousarray(tensor), dtype=old.dtype, name=old.name, doc_string=old.doc_string)
+    if value.is_initializer():
+        value.const_value = new
+        value.shape = new.shape
+    else:
+        producer = value.producer()
+        assert producer is not None
+        producer.attributes["value"] = ir.AttrTensor("value", new)
+        value.shape = new.shape
+
+
+def _held_for(layer: Layer) -> bool:
+    """Whether the weight sits in a tensor that only the layer's own nodes read."""
+    if held_tensor(layer.value) is None or layer.value.is_graph_output():
+        return False
+    own = {(use.node, use.index) for use in layer.uses}
+    return all((node, index) in own for node, index in _uses_behind_identity(layer.value))
+
+
+def _uses_behind_identity(value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
+    for use in value.uses():
+        if use.node.op_type == "Identity":
+            yield from _uses_behind_identity(use.node.outputs[0])
+        else:
+            yield use.node, use.idx
+
+
+def _remove_initializer(value: ir.Value) -> None:
+    graph = value.graph
+    assert graph is not None and value.name is not None
+    if value in graph.inputs:
+        graph.inputs.remove(value)
+    graph.initializers.pop(value.name, None)
+
+
+def _drop_added_value_info(graph: onnx.GraphProto) -> None:
+    """onnx-ir describes every initializer a second time; the original did not need it."""
+    held = {tensor.name for tensor in graph.initializer}
+    kept = [info for info in graph.value_info if info.name not in held]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
+
+
+def _find_layers(network: Network) -> dict[str, Layer]:
+    """Every weight of a weighted op, with all the nodes that share it, in graph order."""
+    found: dict[tuple[ir.Value, MatrixLayout], list[Use]] = {}
+    for node in network.graph.all_nodes():
+        for index, layout, root in _weights_of(node, network.opset):
+            found.setdefault((root, layout), []).append(Use(node, index))
+    layers: dict[str, Layer] = {}
+    for (root, layout), uses in found.items():
+        layer = _make_layer(network, root, layout, uses, layers)
+        layers[layer.name] = layer
+    return layers
+
+
+def _weights_of(node: ir.Node, opset: int) -> Iterable[tuple[int, MatrixLayout, ir.Value]]:
+    op = weight_op(node)
+    if op is None:
+        return
+    roots = {i: behind_identity(v) for i, v in enumerate(node.inputs) if v is not None}
+    shapes = {i: shape for i, v in roots.items() if (shape := _constant_shape(v, opset)) is not None}
+    for index, layout in op.layouts(node, shapes).items():
+        if layout.rows * layout.cols * layout.parts:
+            yield index, _checked(layout, roots[index]), roots[index]
+
+
+def _checked(layout: MatrixLayout, value: ir.Value) -> MatrixLayout:
+    held = held_tensor(value)
+    if held is not None and not is_float(held.dtype) and layout.compressible:
+        return MatrixLayout(layout.shape, layout.parts, layout.rows, layout.cols, layout.transposed, False, False)
+    return layout
+
+
+def _constant_shape(value: ir.Value, opset: int) -> tuple[int, ...] | None:
+    held = held_tensor(value)
+    if held is not None:
+        return tuple(int(d) for d in held.shape)
+    if value.producer() is None or not is_constant(value):
+        return None
+    array = constant_array(value, opset)
+    return None if array is None else array.shape
+
+
+def _make_layer(
+    network: Network, root: ir.Value, layout: MatrixLayout, uses: list[Use], taken: Mapping[str, Layer]
+) -> Layer:
+    name = _layer_name(uses[0], root, taken)
+    array = constant_array(root, network.opset)
+    if array is None:
+        raise ModelError(f"weight {root.name!r} of {name!r}: no constant data was found")
+    return Layer(name, uses[0].node.op_type, layout, network._origins.get(name, name), root, tuple(uses), array)
+
+
+def _layer_name(use: Use, root: ir.Value, taken: Mapping[str, Layer]) -> str:
+    base = use.node.name or use.node.outputs[0].name or root.name or use.node.op_type
+    suffix = _WEIGHT_NAMES.get((use.node.op_type, use.index))
+    name = wanted = f"{base}.{suffix}" if suffix else base
+    number = 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}#{number}"
+    return name
