@@ -13,12 +13,9 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from gscompile.constants import is_constant
 from gscompile.netlist import Block, Bus, Port
 from gscompile.network import Layer, Network, Use
-
-_POINTWISE = {"MatMul", "Gemm", "LSTM", "GRU", "RNN", "ConvTranspose"}
-_LINEAR = {"Conv": "Conv", "ConvTranspose": "Conv", "MatMul": "MatMul", "Gemm": "MatMul", "FusedConv": "Conv"}
+from gscompile.pairs import factor_pairs, is_state
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class _Part:
 
 def wire_up(network: Network) -> Wiring:
     """The digital side of a network's netlist."""
-    direct = _direct_pairs(network)
+    direct = factor_pairs(network)
     sides = _sides(network, direct)
     parts = list(_parts(network, direct, sides))
     ports = tuple(_ports(network))
@@ -52,41 +49,6 @@ def wire_up(network: Network) -> Wiring:
 
 
 # -- matrices ---------------------------------------------------------------------------------------------------
-
-
-def _direct_pairs(network: Network) -> dict[str, str]:
-    """Layers V whose inputs are the outputs of a layer U and nothing else: V name -> U name."""
-    by_output = {layer.uses[0].node.outputs[0]: layer for layer in network.layers if _plain(layer)}
-    pairs = {}
-    for layer in network.layers:
-        source = by_output.get(layer.uses[0].data) if len(layer.uses) == 1 and not _is_state(layer) else None
-        if source is not None and _fits(source, layer):
-            pairs[layer.name] = source.name
-    return pairs
-
-
-def _is_state(layer: Layer) -> bool:
-    return layer.op in ("LSTM", "GRU", "RNN") and layer.uses[0].index == 2
-
-
-def _plain(layer: Layer) -> bool:
-    """One use, one reader, and an output that is the product itself: no bias, no scale."""
-    (use, *more) = layer.uses
-    output = use.node.outputs[0]
-    bare = layer.op in ("Conv", "MatMul") and all(v is None for v in use.node.inputs[2:])
-    return bare and not more and len(output.uses()) == 1 and not output.is_graph_output()
-
-
-def _fits(u: Layer, v: Layer) -> bool:
-    same_axis = (_LINEAR[u.op] == "Conv") == (_LINEAR.get(v.op) == "Conv")
-    pointwise = v.op in _POINTWISE or _is_pointwise_conv(v.uses[0].node, v)
-    return same_axis and pointwise and u.layout.parts == v.layout.parts and u.layout.outputs == v.layout.inputs
-
-
-def _is_pointwise_conv(node: ir.Node, layer: Layer) -> bool:
-    ones = all(size == 1 for size in layer.layout.shape[2:])
-    moves = {*node.attributes.get_ints("strides", [1]), *node.attributes.get_ints("dilations", [1])}
-    return ones and moves == {1} and not any(node.attributes.get_ints("pads", [0]))
 
 
 def _sides(network: Network, direct: dict[str, str]) -> dict[str, tuple[str, str]]:
@@ -113,13 +75,13 @@ def _parts(network: Network, direct: dict[str, str], sides: dict[str, tuple[str,
     for node in network.graph:
         inner = [*_nested(node)]
         held = [pair for n in (node, *inner) for pair in weighted.get(n, [])]
-        inputs = [v for v in _reads(node, inner) if not is_constant(v)]
+        inputs = [v for v in _reads(node, inner) if not network.is_constant(v)]
         level = max((depth[v] for v in inputs), default=0)
         steps = 1 if held else 0
         depth.update(dict.fromkeys(node.outputs, level + steps))
         if held:
             yield from _weighted_parts(node, held, inputs, level, direct, feeders, sides)
-        elif inputs or not is_constant(node.outputs[0]):
+        elif inputs or not network.is_constant(node.outputs[0]):
             yield _Part(_label(node), level, [_tensor(v) for v in inputs], [_tensor(v) for v in node.outputs if v.name])
 
 
@@ -164,7 +126,7 @@ def _weighted_parts(
                 after.reads.append(sides[name][1])
     fed = {use.data for layer, use in held if layer.name in direct}
     streams = [_tensor(v) for v in inputs if v not in fed]
-    states = any(_is_state(layer) for layer, _ in held)
+    states = any(is_state(layer) for layer, _ in held)
     if states or len(held) > 1:  # gates and states: one block that drives and reads the matrices in turn
         yield _Part(_label(node), level, streams + after.reads, before.drives + _outputs(node))
         return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -40,19 +38,14 @@ def behind_identity(value: ir.Value) -> ir.Value:
     return value
 
 
-def is_constant(value: ir.Value | None) -> bool:
-    """Whether nothing that is fed, random or nested decides `value`. An absent input counts as constant."""
-    pending, seen = [value], set[ir.Value]()
-    while pending:
-        current = pending.pop()
-        if current is None or current in seen or held_tensor(current) is not None:
-            continue
-        seen.add(current)
-        producer = current.producer()
-        if producer is None or not _pure(producer):
-            return False
-        pending.extend(producer.inputs)
-    return True
+def constant_values(graph: ir.Graph) -> frozenset[ir.Value]:
+    """Every value, of the graph and of the graphs inside it, that nothing fed, random or nested decides."""
+    known = {value for g in (graph, *graph.subgraphs()) for value in g.initializers.values()}
+    for node in graph.all_nodes():
+        held = node.op_type == "Constant" and bool(node.outputs) and held_tensor(node.outputs[0]) is not None
+        if held or (_pure(node) and any(node.inputs) and all(v is None or v in known for v in node.inputs)):
+            known.update(node.outputs)
+    return frozenset(known)
 
 
 def _pure(node: ir.Node) -> bool:
@@ -61,12 +54,12 @@ def _pure(node: ir.Node) -> bool:
 
 
 def constant_array(value: ir.Value, opset: int) -> NDArray[np.generic] | None:
-    """What a constant value holds, computed by ONNX's reference where it is derived; None if it is not constant."""
+    """What a value of `constant_values` holds, computed by ONNX's reference where it is derived; None for another."""
     held = held_tensor(value)
     if held is not None:
         return held.numpy()
     producer = value.producer()
-    if producer is None or not is_constant(value):
+    if producer is None or not _pure(producer) or not any(producer.inputs):
         return None
     return evaluate(producer, opset)[value.index() or 0]
 
@@ -74,20 +67,11 @@ def constant_array(value: ir.Value, opset: int) -> NDArray[np.generic] | None:
 def evaluate(node: ir.Node, opset: int) -> list[NDArray[np.generic]]:
     """Outputs of a node all of whose inputs are constant."""
     feeds = {v.name or "": constant_array(v, opset) for v in node.inputs if v is not None}
+    if any(array is None for array in feeds.values()):
+        raise ValueError(f"{node.op_type} {node.name!r}: an input is not constant")
     proto = ir.to_proto(node)
     outputs = [onnx.ValueInfoProto(name=name) for name in proto.output if name]
     inputs = [onnx.ValueInfoProto(name=name) for name in feeds]
     graph = onnx.helper.make_graph([proto], "constant", inputs, outputs)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
     return [np.asarray(array) for array in ReferenceEvaluator(model).run(None, feeds)]
-
-
-def constant_nodes(graph: ir.Graph) -> Iterator[ir.Node]:
-    """Nodes that compute from constants alone, in graph order; `Constant` nodes themselves are left out."""
-    known = set[ir.Value]()
-    for node in graph:
-        if node.op_type == "Constant" or not _pure(node):
-            continue
-        if all(v is None or v in known or held_tensor(v) is not None for v in node.inputs) and any(node.inputs):
-            known.update(node.outputs)
-            yield node

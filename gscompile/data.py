@@ -3,8 +3,8 @@
 Three kinds of arrays are told apart by comparing shapes with the network's inputs:
 
 * most have one sample in each row (axis 0);
-* an array with exactly the shape of an input of fixed shape (a sampling rate, a zero state) is a constant, the
-  same in every batch;
+* an array with exactly the shape of an input of fixed shape (a sampling rate, a zero state) is a constant,
+  the same in every batch;
 * where the rows cannot be told (a state `[2, batch, 64]`, files with images of different sizes, states that
   differ from file to file) each file or yielded mapping is one ready-made batch, passed on as it is.
 """
@@ -49,8 +49,8 @@ class Dataset:
     """Samples in order, gathered from their files by index, so that shuffling and splitting copy nothing.
 
     `ready_made`: a sample is one whole batch as the user gave it, and labels are passed on unexamined.
-    `fixed_batch`: the only batch size the network takes, when its inputs fix one; a shorter rest is then never
-    handed out.
+    `fixed_batch`: the only batch size the network takes, when its inputs fix one; a shorter rest is then
+    never handed out.
     """
 
     parts: tuple[Part, ...]
@@ -137,10 +137,10 @@ class Dataset:
 def load_data(source: Any, specs: Sequence[InputSpec]) -> Dataset:
     """The samples of `source`, checked.
 
-    `source`: the path of an .npz with an array per input and optionally `labels`; a folder of such files, taken
-    in order of name; `package.module:function`, or the function, returning batches (mappings of arrays, or pairs
-    of such a mapping and labels) or an onnxruntime CalibrationDataReader; a mapping of arrays; a Dataset. The
-    batches of a function are kept in memory, files are not.
+    `source`: the path of an .npz with an array per input and optionally `labels`; a folder of such files,
+    taken in order of name; `package.module:function`, or the function, returning batches (mappings of arrays,
+    or pairs of such a mapping and labels) or an onnxruntime CalibrationDataReader; a mapping of arrays; a
+    Dataset. The batches of a function are kept in memory, files are not.
 
     DataError, in one line, for whatever does not fit the inputs: a name, a type, a shape, a count, a NaN.
     """
@@ -148,7 +148,7 @@ def load_data(source: Any, specs: Sequence[InputSpec]) -> Dataset:
         return source
     parts = tuple(parts_of(source, "data"))
     if not parts:
-        raise DataError(f"the data has no batches: give at least one")
+        raise DataError("the data has no batches: give at least one")
     for part in parts:
         check_part(part, specs)
     dataset = _arranged(parts, specs)
@@ -158,7 +158,7 @@ def load_data(source: Any, specs: Sequence[InputSpec]) -> Dataset:
 
 
 def check_labels(dataset: Dataset, classes: int) -> None:
-    """Raise DataError unless the labels are an integer from 0 to `classes` - 1 for each sample of the files."""
+    """Raise DataError unless each sample of the files has an integer label from 0 to `classes` - 1."""
     if not dataset.has_labels:
         raise DataError(f"the data has no '{LABELS}': add an integer array with the class of each sample")
     for part in dataset.parts:
@@ -194,7 +194,7 @@ def _are_labelled(parts: tuple[Part, ...], specs: Sequence[InputSpec]) -> bool:
 
 
 def _roles(parts: tuple[Part, ...], specs: Sequence[InputSpec]) -> tuple[list[InputSpec], list[InputSpec]]:
-    """Inputs with a sample in each row, and inputs given whole. When all are whole, equal counts are samples."""
+    """Inputs with a sample in each row, and inputs given whole; with equal counts, wholes are rows too."""
     whole = [spec for spec in specs if _is_whole(spec, parts)]
     rows = [spec for spec in specs if spec not in whole]
     counts = {spec.shape[0] for spec in whole if spec.shape}
@@ -220,7 +220,7 @@ def _is_ready_made(
         return True
     return len(parts) > 1 and (
         any(is_state(spec) or _differs(spec, parts) for spec in constants)
-        or any(len({part.arrays[spec.name].shape[1:] for part in parts}) > 1 for spec in rows)
+        or any(_is_uneven(name, parts) for name in [spec.name for spec in rows] + [LABELS] * labelled)
     )
 
 
@@ -229,6 +229,11 @@ def _counted_apart(part: Part, rows: list[InputSpec]) -> bool:
     names = {spec.shape[0] for spec in rows if spec.shape}
     counts = {part.arrays[spec.name].shape[0] for spec in rows}
     return len(counts) == len(names) > 1 and all(isinstance(name, str) for name in names)
+
+
+def _is_uneven(name: str, parts: tuple[Part, ...]) -> bool:
+    """Whether the samples of one file have another shape than those of the next."""
+    return len({part.arrays[name].shape[1:] for part in parts}) > 1
 
 
 def _differs(spec: InputSpec, parts: tuple[Part, ...]) -> bool:

@@ -92,7 +92,7 @@ def _check_values(part: Part, name: str, dtype: np.dtype[Any]) -> None:
 
 
 def check_part_labels(part: Part, classes: int) -> None:
-    """Raise DataError unless the labels of one part are an integer from 0 to `classes` - 1 for each sample."""
+    """Raise DataError unless each sample of the part has an integer label from 0 to `classes` - 1."""
     stored = part.arrays[LABELS]
     if len(stored.shape) != 1 or stored.dtype.kind not in "iu":
         raise DataError(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.blocks import Wiring, wire_up
-from gscompile.crossbar import Crossbar, TileGrid, Tiling
+from gscompile.crossbar import Crossbar, Occupancy, TileGrid, Tiling
 from gscompile.netlist import Matrix, Netlist, Tile
 from gscompile.network import Layer, Network
 
@@ -69,6 +69,26 @@ def _cost(
     grid = TileGrid(len(order[0]), len(order[1]), options.crossbar, options.tiling)
     occupancy = grid.occupancy(matrix[np.ix_(*order)])
     return occupancy.wires, occupancy.tiles
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a network takes on crossbars: live cells, tiles and wires."""
+
+    cells: int
+    tiles: int
+    wires: int
+
+
+def footprint(network: Network, options: MapOptions) -> Footprint:
+    """The netlist's totals without the netlist: the figures that search and progress look at."""
+    found = [_occupancy(matrix, options) for layer in network.layers for matrix in layer.matrices]
+    return Footprint(sum(f.cells for f in found), sum(f.tiles for f in found), sum(f.wires for f in found))
+
+
+def _occupancy(matrix: NDArray[np.generic], options: MapOptions) -> Occupancy:
+    rows, cols = live_order(matrix, options)
+    return TileGrid(len(rows), len(cols), options.crossbar, options.tiling).occupancy(matrix[np.ix_(rows, cols)])
 
 
 def tile_weights(network: Network, netlist: Netlist) -> Iterator[tuple[str, NDArray[np.generic]]]:

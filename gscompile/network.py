@@ -17,7 +17,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from gscompile.constants import behind_identity, constant_array, held_tensor, is_constant, is_float
+from gscompile.constants import behind_identity, constant_array, constant_values, held_tensor, is_float
 from gscompile.errors import ModelError
 from gscompile.weight_ops import Matrices, MatrixLayout, as_matrices, weight_op
 
@@ -86,6 +86,7 @@ class Network:
         self.model = model
         self._origins = dict(origins or {})
         self._layers: dict[str, Layer] | None = None
+        self._constants: frozenset[ir.Value] | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> Network:
@@ -142,9 +143,25 @@ class Network:
             self._layers = _find_layers(self)
         return self._layers
 
+    @property
+    def constants(self) -> frozenset[ir.Value]:
+        """Values that do not depend on what is fed."""
+        if self._constants is None:
+            self._constants = constant_values(self.graph)
+        return self._constants
+
+    def is_constant(self, value: ir.Value | None) -> bool:
+        """Whether a value does not depend on what is fed; an absent input does not."""
+        return value is None or value in self.constants
+
     def changed(self) -> None:
         """Forget what was read off the graph: an edit moved nodes or weights."""
-        self._layers = None
+        self._layers = self._constants = None
+
+    def adopt_origins(self, other: Network) -> None:
+        """Take over what `other`, the same network before it was written, knows of where its layers came from."""
+        self._origins = dict(other._origins)
+        self.changed()
 
     # -- edits ------------------------------------------------------------------------------------------------
 
@@ -153,6 +170,10 @@ class Network:
         layer = self.layer(name)
         tensor = layer.layout.tensor(np.asarray(matrices)).astype(layer._array.dtype)
         self.set_tensor(layer, tensor)
+
+    def holds_alone(self, layer: Layer) -> bool:
+        """Whether the weight sits in a tensor that only the layer's own nodes read."""
+        return _held_for(layer)
 
     def set_tensor(self, layer: Layer, tensor: NDArray[np.generic]) -> None:
         """Replace the weight of a layer by a tensor of the layout's shape."""
@@ -208,9 +229,11 @@ class Network:
             use.node.replace_input_with(use.index, value)
         self.discard(layer.value)
 
-    def new_weight(self, name: str, tensor: NDArray[np.generic], dtype: ir.DataType | None = None) -> ir.Value:
-        """A new initializer of the main graph, where every subgraph sees it too."""
-        name = self.unique_name(name)
+    def new_weight(
+        self, name: str, tensor: NDArray[np.generic], dtype: ir.DataType | None = None, named: bool = False
+    ) -> ir.Value:
+        """A new initializer of the main graph, where every subgraph sees it too; `named` if the name is known to be free."""
+        name = name if named else self.unique_name(name)
         held = ir.Tensor(np.ascontiguousarray(tensor), dtype=dtype, name=name)
         value = ir.Value(name=name, shape=held.shape, type=ir.TensorType(held.dtype), const_value=held)
         self.graph.register_initializer(value)
@@ -228,7 +251,7 @@ class Network:
             assert producer.graph is not None
             producer.graph.remove(producer, safe=True)
             for source in inputs:
-                if source is not None and is_constant(source):
+                if source is not None and (source.is_initializer() or source.producer() is not None):
                     self.discard(source)
         elif value.is_initializer() and value.graph is not None:
             _remove_initializer(value)
@@ -280,11 +303,10 @@ def replace_held(value: ir.Value, tensor: NDArray[np.generic]) -> None:
         producer = value.producer()
         assert producer is not None
         producer.attributes["value"] = ir.AttrTensor("value", new)
-        value.shape = new.shape
+        value.type, value.shape = ir.TensorType(new.dtype), new.shape
 
 
 def _held_for(layer: Layer) -> bool:
-    """Whether the weight sits in a tensor that only the layer's own nodes read."""
     if held_tensor(layer.value) is None or layer.value.is_graph_output():
         return False
     own = {(use.node, use.index) for use in layer.uses}
@@ -319,7 +341,7 @@ def _find_layers(network: Network) -> dict[str, Layer]:
     """Every weight of a weighted op, with all the nodes that share it, in graph order."""
     found: dict[tuple[ir.Value, MatrixLayout], list[Use]] = {}
     for node in network.graph.all_nodes():
-        for index, layout, root in _weights_of(node, network.opset):
+        for index, layout, root in _weights_of(node, network):
             found.setdefault((root, layout), []).append(Use(node, index))
     layers: dict[str, Layer] = {}
     for (root, layout), uses in found.items():
@@ -328,12 +350,12 @@ def _find_layers(network: Network) -> dict[str, Layer]:
     return layers
 
 
-def _weights_of(node: ir.Node, opset: int) -> Iterable[tuple[int, MatrixLayout, ir.Value]]:
+def _weights_of(node: ir.Node, network: Network) -> Iterable[tuple[int, MatrixLayout, ir.Value]]:
     op = weight_op(node)
     if op is None:
         return
     roots = {i: behind_identity(v) for i, v in enumerate(node.inputs) if v is not None}
-    shapes = {i: shape for i, v in roots.items() if (shape := _constant_shape(v, opset)) is not None}
+    shapes = {i: shape for i, v in roots.items() if (shape := _constant_shape(v, network)) is not None}
     for index, layout in op.layouts(node, shapes).items():
         if layout.rows * layout.cols * layout.parts:
             yield index, _checked(layout, roots[index]), roots[index]
@@ -346,13 +368,13 @@ def _checked(layout: MatrixLayout, value: ir.Value) -> MatrixLayout:
     return layout
 
 
-def _constant_shape(value: ir.Value, opset: int) -> tuple[int, ...] | None:
+def _constant_shape(value: ir.Value, network: Network) -> tuple[int, ...] | None:
     held = held_tensor(value)
     if held is not None:
         return tuple(int(d) for d in held.shape)
-    if value.producer() is None or not is_constant(value):
+    if not network.is_constant(value):
         return None
-    array = constant_array(value, opset)
+    array = constant_array(value, network.opset)
     return None if array is None else array.shape
 
 

@@ -1,7 +1,7 @@
 """Arrays of an .npz file, found without loading them: what is stored uncompressed is mapped into memory.
 
-`numpy.load` reads a whole array before the first sample is used. Here only the headers are read; the samples of
-a file made by `numpy.savez` come from the disk as they are asked for. Nothing is unpickled and nothing is
+`numpy.load` reads a whole array before the first sample is used. Here only the headers are read; the samples
+of a file made by `numpy.savez` come from the disk as they are asked for. Nothing is unpickled and nothing is
 unpacked to the disk, so a file from elsewhere can at worst be refused.
 """
 

@@ -30,12 +30,12 @@ class Part:
 
 
 def parts_of(source: Any, name: str) -> Iterator[Part]:
-    """The parts of whatever `load_data` takes but a Dataset; DataError, in one line, when it cannot be had."""
+    """The parts of whatever `load_data` takes but a Dataset; DataError when they cannot be had."""
     if isinstance(source, str | os.PathLike):
         yield from _named_parts(os.fspath(source))
     elif isinstance(source, Mapping):
         yield _held_part(source, name)
-    elif hasattr(source, "get_next"):
+    elif hasattr(source, "get_next") and not isinstance(source, type):
         yield from _batch_parts(iter(source.get_next, None), name)
     elif callable(source):
         yield from parts_of(_called_safely(source, name), name)

@@ -74,7 +74,7 @@ def augment(images: Tensor) -> Tensor:
 
 
 def main() -> None:
-    parser = options("Train the paper's ConvNet on CIFAR-10.", "convnet.onnx", 40)
+    parser = options("Train the paper's ConvNet on CIFAR-10.", "convnet.onnx", 30)
     parser.add_argument("--data", type=Path, required=True, help="folder of cifar-10-batches-bin")
     args = parser.parse_args()
     try:

@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
-FORMATS: dict[str, str] = {}
+FORMATS = {
+    "verilog": "gscompile.targets.verilog:Verilog",
+    "yosys": "gscompile.targets.yosys:Yosys",
+    "spice": "gscompile.targets.spice:Spice",
+    "lefdef": "gscompile.targets.lefdef:LefDef",
+    "dot": "gscompile.targets.dot:Dot",
+}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import onnx_ir as ir
-from torch import Tensor
+from torch import Tensor, nn
 
 from gscompile.errors import ExecutionError
 from gscompile.execute.node import NodeInfo
@@ -15,14 +15,17 @@ Key = ir.Value | ir.Node  # a node stands for the shape that a Shape node asked 
 
 
 class Env(dict[Key, Any]):
-    """The values computed so far. Names repeat in sibling branches, `ir.Value`s do not, so one table serves all scopes."""
+    """The values computed so far.
+
+    Names repeat in sibling branches, `ir.Value`s do not, so one table serves all scopes.
+    """
 
     def __init__(self, constants: Mapping[ir.Value, Any]) -> None:
         super().__init__()
         self.constants = constants
 
     def __missing__(self, key: Key) -> Any:
-        if key not in self.constants:
+        if not isinstance(key, ir.Value) or key not in self.constants:
             raise ExecutionError(f"'{key.name}' is read before anything has computed it")
         return self.constants[key]
 
@@ -55,11 +58,15 @@ class Call:
         self.source = source
         self.layers = tuple(layers)
         self.inputs = tuple(source.inputs)
-        self.outputs = tuple(value if wanted else None for value, wanted in zip(source.outputs, node.wanted, strict=True))
+        self.outputs = tuple(
+            value if wanted else None for value, wanted in zip(source.outputs, node.wanted, strict=True)
+        )
         self.least = max((i + 1 for i, wanted in enumerate(node.wanted) if wanted), default=0)
-        self.reads: frozenset[Key] = frozenset(v for v in self.inputs if v is not None).union(*(b.captured for b in blocks))
+        self.reads: frozenset[Key] = frozenset(v for v in self.inputs if v is not None).union(
+            *(b.captured for b in blocks)
+        )
         self.writes: frozenset[Key] = frozenset(v for v in self.outputs if v is not None)
-        self.pure = pure and all(call.pure for block in blocks for call in block.calls)
+        self.pure: bool = pure and all(call.pure for block in blocks for call in block.calls)
 
     def __call__(self, env: Env) -> None:
         self.store(env, [None if value is None else env[value] for value in self.inputs])
@@ -102,9 +109,18 @@ class Block:
         self.outputs = tuple(outputs)
         self.calls = tuple(calls)
         self.constants = constants
-        inside: set[Key] = set(inputs).union(*(call.writes for call in calls))
-        read: set[Key] = set(outputs).union(*(call.reads for call in calls))
-        self.captured: frozenset[Key] = frozenset(key for key in read - inside if key not in constants)
+        inside: frozenset[Key] = frozenset(inputs)
+        read: frozenset[Key] = frozenset(outputs)
+        inside = inside.union(*(call.writes for call in calls))
+        read = read.union(*(call.reads for call in calls))
+        self.captured: frozenset[Key] = frozenset(
+            key for key in read - inside if not _is_fixed(key, constants)
+        )
+
+
+def _is_fixed(key: Key, constants: Mapping[ir.Value, Any]) -> bool:
+    """Whether a value never changes. A weight that trains does: what reads it must not be folded."""
+    return isinstance(key, ir.Value) and key in constants and not isinstance(constants[key], nn.Parameter)
 
 
 def _first_line(error: Exception) -> str:

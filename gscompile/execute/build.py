@@ -21,7 +21,14 @@ from gscompile.execute.reference import ReferenceOp
 from gscompile.execute.table import OpFunction
 from gscompile.execute.values import from_ir
 
-RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+RANDOM = {
+    "Bernoulli",
+    "Multinomial",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+}
 
 
 @dataclass
@@ -30,7 +37,7 @@ class Store:
 
     trainable: Mapping[ir.Value, nn.Parameter] = field(default_factory=dict)
     constants: dict[ir.Value, Any] = field(default_factory=dict)
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     plans: list[Plan] = field(default_factory=list)
 
     def add(self, value: ir.Value, make: Callable[[], Any]) -> None:
@@ -42,7 +49,6 @@ class Store:
         """A plan of the block, remembered so that its folded values can be dropped."""
         self.plans.append(make_plan(block, extra))
         return self.plans[-1]
-
 
     def move(self, fn: Callable[[torch.Tensor], torch.Tensor], parameters: Sequence[nn.Parameter]) -> None:
         """Follow a `Module.to`: `fn` is applied to the constants, and folded values are computed anew."""
@@ -74,8 +80,12 @@ class Builder:
 
     def function(self, function: ir.Function, attributes: Mapping[str, ir.Attr]) -> Block:
         """The block of a function called with `attributes`."""
-        defaults = {name: attribute for name, attribute in function.attributes.items() if attribute.value is not None}
-        return Builder(self.store, self.functions, function.opset_imports, {**defaults, **attributes}).block(function)
+        defaults = {
+            name: attribute for name, attribute in function.attributes.items() if attribute.value is not None
+        }
+        return Builder(self.store, self.functions, function.opset_imports, {**defaults, **attributes}).block(
+            function
+        )
 
     def _plan_of(self, function: ir.Function, attributes: Mapping[str, ir.Attr]) -> Plan:
         return self.store.plan(self.function(function, attributes))
@@ -90,7 +100,7 @@ class Builder:
         """The call of a node; a `Constant` is entered among the constants instead."""
         domain = "" if node.domain == "ai.onnx" else node.domain
         raw = self._resolved(node)
-        if (domain, node.op_type) == ("", "Constant"):
+        if (domain, node.op_type) == ("", "Constant") and not _has_references(node):
             self.store.add(node.outputs[0], lambda: constant(raw, self.store.device))
             return None
         attributes = {name: self._parsed(attribute) for name, attribute in raw.items()}
@@ -100,6 +110,8 @@ class Builder:
         return self._with_layers(info, node)
 
     def _with_layers(self, info: NodeInfo, node: ir.Node) -> Call:
+        if info.op_type == "Constant" and not info.domain:  # each call of a function has its own value for it
+            return Call(info, node, [lambda _env, _arguments: constant(info.raw, self.store.device)])
         local = self.functions.get(node.op_identifier())
         if local is not None:
             body = self.function(local, info.raw)
@@ -114,7 +126,9 @@ class Builder:
             layers.append(FunctionBody(info, schema, self._plan_of))
         reference = ReferenceOp(info)
         if not layers and not reference.known(len(node.inputs)):
-            raise ExecutionError(f"{info} (domain '{info.domain}', opset {info.version}): nobody here knows this op")
+            raise ExecutionError(
+                f"{info} (domain '{info.domain}', opset {info.version}): nobody here knows this op"
+            )
         return Call(info, node, [*layers, reference], blocks, pure=info.op_type not in RANDOM)
 
     def _resolved(self, node: ir.Node) -> dict[str, ir.Attr]:
@@ -138,8 +152,12 @@ class Builder:
         return attribute.value
 
 
+def _has_references(node: ir.Node) -> bool:
+    return any(attribute.is_ref() for attribute in node.attributes.values())
+
+
 def _is_read(value: ir.Value) -> bool:
-    """The first output always (it may be captured); a second one costs time, so only where someone reads it."""
+    """The first output always (it may be captured); others cost time, so only where someone reads them."""
     return bool(value.name) and (value.index() == 0 or bool(value.uses()) or value.is_graph_output())
 
 
@@ -156,7 +174,12 @@ def constant(attributes: Mapping[str, ir.Attr], device: torch.device) -> Any:
         return from_ir(attribute.as_tensor(), device)
     if name in ("value_string", "value_strings"):
         return np.array(attribute.value, dtype=object)
-    types = {"value_int": torch.int64, "value_ints": torch.int64, "value_float": torch.float32, "value_floats": torch.float32}
+    types = {
+        "value_int": torch.int64,
+        "value_ints": torch.int64,
+        "value_float": torch.float32,
+        "value_floats": torch.float32,
+    }
     if name not in types:
         raise ExecutionError(f"Constant with '{name}': write it as a dense 'value'")
     return torch.tensor(attribute.value, dtype=types[name], device=device)

@@ -1,4 +1,4 @@
-"""Arithmetic, comparisons, logic and activations: every output element from the input elements at its place."""
+"""Arithmetic, comparisons, logic and activations: each output element from the inputs at its place."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from gscompile.execute.node import NodeInfo
 from gscompile.execute.table import op
@@ -29,10 +29,10 @@ UNARY: dict[str, Callable[[Tensor], Tensor]] = {
     "Erf": torch.erf,
     "Exp": torch.exp,
     "Floor": torch.floor,
-    "HardSwish": F.hardswish,
+    "HardSwish": functional.hardswish,
     "IsNaN": torch.isnan,
     "Log": torch.log,
-    "Mish": F.mish,
+    "Mish": functional.mish,
     "Neg": torch.neg,
     "Not": torch.logical_not,
     "Reciprocal": torch.reciprocal,
@@ -42,8 +42,8 @@ UNARY: dict[str, Callable[[Tensor], Tensor]] = {
     "Sign": torch.sign,
     "Sin": torch.sin,
     "Sinh": torch.sinh,
-    "Softplus": F.softplus,
-    "Softsign": F.softsign,
+    "Softplus": functional.softplus,
+    "Softsign": functional.softsign,
     "Sqrt": torch.sqrt,
     "Tan": torch.tan,
     "Tanh": torch.tanh,
@@ -66,7 +66,11 @@ BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "Xor": torch.logical_xor,
 }
 
-VARIADIC: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"Max": torch.maximum, "Min": torch.minimum, "Sum": torch.add}
+VARIADIC: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "Max": torch.maximum,
+    "Min": torch.minimum,
+    "Sum": torch.add,
+}
 
 
 def _enter_unary(name: str, function: Callable[[Tensor], Tensor]) -> None:
@@ -106,12 +110,16 @@ def _broadcast_before_7(node: NodeInfo, a: Tensor, b: Tensor) -> Tensor:
 @op("Div")
 def div(node: NodeInfo, a: Tensor, b: Tensor) -> Tensor:
     """Integers are divided towards zero."""
-    return torch.div(a, _broadcast_before_7(node, a, b), rounding_mode=None if a.is_floating_point() else "trunc")
+    return torch.div(
+        a, _broadcast_before_7(node, a, b), rounding_mode=None if a.is_floating_point() else "trunc"
+    )
 
 
 @op("Pow")
 def power(node: NodeInfo, a: Tensor, b: Tensor) -> Tensor:
     """The result has the type of the base."""
+    if b.dtype in (torch.uint16, torch.uint32, torch.uint64):  # torch can do almost nothing with them
+        b = b.to(torch.int64)
     return torch.pow(a, _broadcast_before_7(node, a, b)).to(a.dtype)
 
 
@@ -130,7 +138,11 @@ def mean(_node: NodeInfo, *tensors: Tensor) -> Tensor:
 @op("BitShift")
 def bit_shift(node: NodeInfo, a: Tensor, b: Tensor) -> Tensor:
     """Shift left or right."""
-    return torch.bitwise_left_shift(a, b) if node.get("direction", "LEFT") == "LEFT" else torch.bitwise_right_shift(a, b)
+    return (
+        torch.bitwise_left_shift(a, b)
+        if node.get("direction", "LEFT") == "LEFT"
+        else torch.bitwise_right_shift(a, b)
+    )
 
 
 @op("Where")
@@ -171,7 +183,9 @@ def bit_cast(node: NodeInfo, x: Tensor) -> Tensor:
 
 
 @op("Dropout")
-def dropout(node: NodeInfo, x: Tensor, ratio: Tensor | None = None, training: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def dropout(
+    _node: NodeInfo, x: Tensor, ratio: Tensor | None = None, training: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The identity, unless the model itself asks for training mode (then with torch's random numbers)."""
     keep = torch.ones_like(x, dtype=torch.bool)
     p = 0.5 if ratio is None else float(number(ratio))
@@ -206,7 +220,7 @@ def prelu(_node: NodeInfo, x: Tensor, slope: Tensor) -> Tensor:
 @op("LeakyRelu")
 def leaky_relu(node: NodeInfo, x: Tensor) -> Tensor:
     """alpha x below zero."""
-    return F.leaky_relu(x, node.get("alpha", 0.01))
+    return functional.leaky_relu(x, node.get("alpha", 0.01))
 
 
 @op("ThresholdedRelu")
@@ -218,20 +232,20 @@ def thresholded_relu(node: NodeInfo, x: Tensor) -> Tensor:
 @op("Elu")
 def elu(node: NodeInfo, x: Tensor) -> Tensor:
     """alpha (exp(x) - 1) below zero."""
-    return F.elu(x, node.get("alpha", 1.0))
+    return functional.elu(x, node.get("alpha", 1.0))
 
 
 @op("Celu")
 def celu(node: NodeInfo, x: Tensor) -> Tensor:
     """alpha (exp(x / alpha) - 1) below zero."""
-    return F.celu(x, node.get("alpha", 1.0))
+    return functional.celu(x, node.get("alpha", 1.0))
 
 
 @op("Selu")
 def selu(node: NodeInfo, x: Tensor) -> Tensor:
     """gamma (alpha exp(x) - alpha) up to zero, gamma x above."""
     alpha, gamma = node.get("alpha", 1.67326319217681884765625), node.get("gamma", 1.05070102214813232421875)
-    return gamma * F.elu(x, alpha)
+    return gamma * functional.elu(x, alpha)
 
 
 @op("HardSigmoid")
@@ -243,7 +257,7 @@ def hard_sigmoid(node: NodeInfo, x: Tensor) -> Tensor:
 @op("Gelu")
 def gelu(node: NodeInfo, x: Tensor) -> Tensor:
     """x times the normal distribution function, or its tanh approximation."""
-    return F.gelu(x, approximate=node.get("approximate", "none"))
+    return functional.gelu(x, approximate=node.get("approximate", "none"))
 
 
 @op("Swish")
@@ -258,3 +272,9 @@ def shrink(node: NodeInfo, x: Tensor) -> Tensor:
     bias, lambd = node.get("bias", 0.0), node.get("lambd", 0.5)
     shrunk = torch.where(x < -lambd, x + bias, torch.where(x > lambd, x - bias, torch.zeros_like(x)))
     return shrunk.to(x.dtype)
+
+
+@op("Binarizer", domain="ai.onnx.ml")
+def binarizer(node: NodeInfo, x: Tensor) -> Tensor:
+    """1 above the threshold, else 0."""
+    return (x > node.get("threshold", 0.0)).to(x.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from gscompile.execute.node import NodeInfo
 from gscompile.execute.table import op
@@ -24,7 +24,7 @@ def gemm(node: NodeInfo, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tenso
         alpha, beta = _whole(alpha), _whole(beta)
     a = a.t() if node.get("transA", 0) else a
     if alpha == beta == 1 and node.get("transB", 0) and (c is None or c.ndim == 1):
-        return F.linear(a, b, c)
+        return functional.linear(a, b, c)
     b = b.t() if node.get("transB", 0) else b
     if c is None:
         return alpha * torch.mm(a, b) if alpha != 1 else torch.mm(a, b)
@@ -46,4 +46,5 @@ def einsum(node: NodeInfo, *tensors: Tensor) -> Tensor:
 @op("Det")
 def det(_node: NodeInfo, x: Tensor) -> Tensor:
     """Determinants of x [..., n, n]."""
-    return torch.linalg.det(x)
+    determinants: Tensor = torch.linalg.det(x)
+    return determinants

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -15,8 +15,9 @@ T = TypeVar("T")
 class NodeInfo:
     """A node without its edges.
 
-    `version` is the opset of the op's domain; `attributes` are Python values (a tensor is a torch tensor, a graph a
-    `Block`); `wanted` says for each output whether anyone may read it; `raw` are the attributes as the graph has them.
+    `version` is the opset of the op's domain; `attributes` are Python values (a tensor is a torch tensor, a
+    graph a `Block`); `wanted` says for each output whether anyone may read it; `raw` are the attributes as
+    the graph has them.
     """
 
     op_type: str
@@ -30,6 +31,14 @@ class NodeInfo:
     def get(self, name: str, default: T) -> T:
         """The attribute `name`, or `default` where the node does not have it."""
         return cast(T, self.attributes.get(name, default))
+
+    def ints(self, name: str, default: Sequence[int] = ()) -> tuple[int, ...]:
+        """The attribute `name`, a list of integers."""
+        return tuple(self.attributes.get(name, default))
+
+    def strings(self, name: str, default: Sequence[str] = ()) -> tuple[str, ...]:
+        """The attribute `name`, a list of strings."""
+        return tuple(self.attributes.get(name, default))
 
     def wants(self, output: int) -> bool:
         """Whether output number `output` is used."""

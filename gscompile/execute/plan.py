@@ -1,8 +1,9 @@
 """The order of work for a block: what is needed, what is folded, and when each value is freed.
 
-Folding. A value that depends on constants only, or on constants and on the *shapes* of other values (`Shape`, and the
-`Gather`, `Concat`, `Range`, ... behind it), is computed once per set of shapes and then remembered. The key is the
-shapes that the `Shape` nodes saw, so a network with dynamic inputs stays right. Weights that train are never folded.
+Folding. A value that depends on constants only, or on constants and on the *shapes* of other values (`Shape`,
+and the `Gather`, `Concat`, `Range`, ... behind it), is computed once per set of shapes and then remembered.
+The key is the shapes that the `Shape` nodes saw, so a network with dynamic inputs stays right. Weights that
+train are never folded.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ REMEMBERED = 8  # sets of shapes per folded value: a few batch and image sizes, 
 
 
 class Ask:
-    """Notes the shape a `Shape` or `Size` node asks for, under the node itself, so that the tensor can be freed."""
+    """Notes the shape that a `Shape` or `Size` node asks for, so that the tensor can be freed."""
 
     def __init__(self, call: Call) -> None:
         self.value = call.inputs[0]
@@ -133,7 +134,7 @@ def _needed(calls: Sequence[Call], wanted: Iterable[Key]) -> list[Call]:
 def _fold(block: Block, calls: Sequence[Call], wanted: frozenset[Key]) -> list[Step]:
     """The calls, with those that depend on constants and shapes alone gathered into `Fold`s.
 
-    A foldable call that has one reader, itself foldable, joins the tree of that reader; any other is the root of a tree.
+    A foldable call with one reader, itself foldable, joins that reader's tree; any other is a root.
     """
     foldable = _foldable(block, calls)
     readers = Counter(key for call in calls for key in call.reads)
@@ -152,12 +153,16 @@ def _fold(block: Block, calls: Sequence[Call], wanted: frozenset[Key]) -> list[S
             questions[call.source] = None
             tree.append(Answer(call))
         else:
-            for key in (value for value in call.inputs if value in asked):
+            for key in call.reads & asked.keys():
                 questions |= asked[key]
                 tree = trees.pop(key, []) + tree
             tree.append(call)
         asked |= dict.fromkeys(call.writes, questions)
-        if len(call.writes) > 1 or not read_outside.isdisjoint(call.writes) or any(readers[k] > 1 for k in call.writes):
+        if (
+            len(call.writes) > 1
+            or not read_outside.isdisjoint(call.writes)
+            or any(readers[k] > 1 for k in call.writes)
+        ):
             steps.append(Fold(tree, questions))
         else:
             trees |= dict.fromkeys(call.writes, tree)
@@ -179,7 +184,7 @@ def _foldable(block: Block, calls: Sequence[Call]) -> dict[Call, bool]:
 def _with_deaths(
     steps: Sequence[Step], own: frozenset[Key], wanted: frozenset[Key]
 ) -> tuple[tuple[tuple[Step, tuple[Key, ...]], ...], tuple[Key, ...]]:
-    """Each step with the block's own keys that nobody reads after it, and the keys that are left at the end."""
+    """Each step with the block's own keys that die after it, and the keys that are left at the end."""
     seen = set(wanted)
     timed: list[tuple[Step, tuple[Key, ...]]] = []
     for step in reversed(steps):

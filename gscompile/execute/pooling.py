@@ -6,20 +6,28 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from gscompile.execute.node import NodeInfo
 from gscompile.execute.table import op
 from gscompile.execute.values import ints
 from gscompile.execute.windows import Window, ceil_end, pad, window_of, window_sum
 
-MAX_POOL: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-AVERAGE_POOL: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+MAX_POOL: dict[int, Callable[..., Tensor]] = {
+    1: functional.max_pool1d,
+    2: functional.max_pool2d,
+    3: functional.max_pool3d,
+}
+AVERAGE_POOL: dict[int, Callable[..., Tensor]] = {
+    1: functional.avg_pool1d,
+    2: functional.avg_pool2d,
+    3: functional.avg_pool3d,
+}
 
 
 def _pool_window(node: NodeInfo, x: Tensor) -> Window:
     """The node's window; where the output size is rounded up, with the end padding that this takes."""
-    window = window_of(node, x.shape[2:], node.get("kernel_shape", ()))
+    window = window_of(node, x.shape[2:], node.ints("kernel_shape"))
     if not node.get("ceil_mode", 0):
         return window
     return Window(window.kernel, window.stride, window.dilation, window.begin, ceil_end(window, x.shape[2:]))
@@ -55,7 +63,9 @@ def _flat_index(
     flat = torch.zeros_like(index)
     for coordinate, size in reversed(dims) if column_major else dims:
         flat = flat * size + coordinate
-    planes = torch.arange(shape[0] * shape[1], device=index.device).reshape(shape[0], shape[1], *(1,) * len(dims))
+    planes = torch.arange(shape[0] * shape[1], device=index.device).reshape(
+        shape[0], shape[1], *(1,) * len(dims)
+    )
     image = 1
     for size in shape[2:]:
         image *= size
@@ -65,10 +75,14 @@ def _flat_index(
 @op("AveragePool")
 def average_pool(node: NodeInfo, x: Tensor) -> Tensor:
     """The mean of each window of x [N, C, sizes...], over the padding too with `count_include_pad`."""
-    window = window_of(node, x.shape[2:], node.get("kernel_shape", ()))
+    window = window_of(node, x.shape[2:], node.ints("kernel_shape"))
     include = bool(node.get("count_include_pad", 0))
     plain = window.symmetric and not node.get("ceil_mode", 0) and set(window.dilation) == {1}
-    if plain and x.ndim - 2 in AVERAGE_POOL and all(2 * p <= k for p, k in zip(window.begin, window.kernel, strict=True)):
+    if (
+        plain
+        and x.ndim - 2 in AVERAGE_POOL
+        and all(2 * p <= k for p, k in zip(window.begin, window.kernel, strict=True))
+    ):
         return AVERAGE_POOL[x.ndim - 2](x, window.kernel, window.stride, window.begin, False, include)
     ceiled = _pool_window(node, x)
     ones = torch.ones((1, 1, *x.shape[2:]), dtype=x.dtype, device=x.device)
@@ -107,7 +121,7 @@ def global_lp_pool(node: NodeInfo, x: Tensor) -> Tensor:
 @op("MaxUnpool")
 def max_unpool(node: NodeInfo, x: Tensor, index: Tensor, shape: Tensor | None = None) -> Tensor:
     """Each value at its flat index in an image that is otherwise zero."""
-    kernel = node.get("kernel_shape", ())
+    kernel = node.ints("kernel_shape")
     window = window_of(node, x.shape[2:], kernel)
     inferred = [
         (n - 1) * s - b - e + k
@@ -117,4 +131,6 @@ def max_unpool(node: NodeInfo, x: Tensor, index: Tensor, shape: Tensor | None = 
     y = base.reshape(-1).index_put((index.reshape(-1),), x.reshape(-1)).reshape(base.shape)
     if shape is None:
         return y
-    return pad(y, [0] * len(kernel), [want - have for want, have in zip(ints(shape)[2:], inferred, strict=True)])
+    return pad(
+        y, [0] * len(kernel), [want - have for want, have in zip(ints(shape)[2:], inferred, strict=True)]
+    )

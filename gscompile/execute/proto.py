@@ -21,11 +21,16 @@ def node_proto(node: NodeInfo, present: Sequence[bool]) -> onnx.NodeProto:
     return proto
 
 
-def type_proto(value: Any) -> onnx.TypeProto:
-    """The type of a value: element type and rank of a tensor; a sequence is described by its first item."""
+def type_proto(value: Any, with_shape: bool) -> onnx.TypeProto:
+    """The type of a value: element type and rank or shape of a tensor; of a sequence, its first item's."""
     if value is None:
         return onnx.TypeProto()
     if isinstance(value, list):
-        item = type_proto(value[0]) if value else onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None)
+        item = (
+            type_proto(value[0], False)
+            if value
+            else onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None)
+        )
         return onnx.helper.make_sequence_type_proto(item)
-    return onnx.helper.make_tensor_type_proto(onnx_type(value), [None] * value.ndim)
+    shape = list(value.shape) if with_shape else [None] * value.ndim
+    return onnx.helper.make_tensor_type_proto(onnx_type(value), shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,12 @@ class ReferenceOp:
             return False
         return True
 
-    def __call__(self, env: Env, arguments: Sequence[Any]) -> tuple[Any, ...]:
+    def __call__(self, _env: Env, arguments: Sequence[Any]) -> tuple[Any, ...]:
         evaluator = self._evaluator(tuple(argument is not None for argument in arguments))
         feeds = {f"i{n}": to_numpy(value) for n, value in enumerate(arguments) if value is not None}
         with np.errstate(all="ignore"):  # overflow and 0/0 are the model's business
-            results = evaluator.run(None, feeds)
-        tensors = [value for value in arguments if isinstance(value, Tensor)]
+            results = evaluator.run(None, feeds, attributes={})
+        tensors = list(_tensors(arguments))
         outputs = tuple(_from_reference(result, tensors) for result in results)
         self._check_gradient(tensors, outputs)
         return outputs
@@ -48,14 +48,26 @@ class ReferenceOp:
             proto = node_proto(self.node, present)
             opsets = [onnx.helper.make_opsetid(self.node.domain, self.node.version)]
             inputs = [name for name in proto.input if name]
-            function = onnx.helper.make_function("gscompile", "one_node", inputs, list(proto.output), [proto], opsets)
+            function = onnx.helper.make_function(
+                "gscompile", "one_node", inputs, list(proto.output), [proto], opsets
+            )
             self._evaluators[present] = ReferenceEvaluator(function)
         return self._evaluators[present]
 
     def _check_gradient(self, inputs: Sequence[Tensor], outputs: Sequence[Any]) -> None:
         wanted = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
         if wanted and any(isinstance(value, Tensor) and value.is_floating_point() for value in outputs):
-            raise ExecutionError(f"{self.node} cuts the gradient to a trainable weight before it: torch does not run this op")
+            raise ExecutionError(
+                f"{self.node} cuts the gradient to a trainable weight before it: torch does not run this op"
+            )
+
+
+def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list):
+            yield from _tensors(value)
 
 
 def _from_reference(result: Any, inputs: Sequence[Tensor]) -> Any:

@@ -5,8 +5,9 @@ The functions live in one file per family and put themselves here:
     @op("Gemm")
     def gemm(node: NodeInfo, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor: ...
 
-An absent optional input is None. One output is returned as it is, several as a tuple. A function that does not cover a
-case raises NotImplementedError (as torch does for an element type), and the next layer gets the node.
+An absent optional input is None. One output is returned as it is, several as a tuple. A function that does
+not cover a case raises NotImplementedError (as torch does for an element type), and the next layer gets the
+node.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def op(*names: str, since: int = 1, domain: str = "") -> Callable[[F], F]:
 
 
 def control(name: str, since: int = 1) -> Callable[[F], F]:
-    """Enter a function `(node, run, *inputs) -> outputs` for an op with subgraphs; `run(block, *inputs)` runs one."""
+    """Enter a function `(node, run, *inputs) -> outputs` for an op with subgraphs; `run` runs them."""
 
     def enter(function: F) -> F:
         _CONTROL.setdefault(("", name), {})[since] = function

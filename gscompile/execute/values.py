@@ -1,11 +1,12 @@
 """Tensors across the borders: ONNX element types, numpy arrays and torch tensors.
 
-What torch has no element type for (strings, 4-bit integers, 8-bit floats) stays a numpy array, as `onnx.reference`
-wants it; every other tensor is a torch tensor.
+What torch has no element type for (strings, 4-bit integers, 8-bit floats) stays a numpy array, as
+`onnx.reference` wants it; every other tensor is a torch tensor.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
@@ -14,7 +15,6 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from gscompile.errors import ExecutionError
 
 TORCH_TYPES: dict[int, torch.dtype] = {
     ir.DataType.FLOAT: torch.float32,
@@ -33,12 +33,14 @@ TORCH_TYPES: dict[int, torch.dtype] = {
     ir.DataType.COMPLEX128: torch.complex128,
     ir.DataType.BFLOAT16: torch.bfloat16,
 }
-ONNX_TYPES: dict[torch.dtype, int] = {torch_type: int(onnx_type) for onnx_type, torch_type in TORCH_TYPES.items()}
+ONNX_TYPES: dict[torch.dtype, int] = {
+    torch_type: int(onnx_type) for onnx_type, torch_type in TORCH_TYPES.items()
+}
 _NUMPY_KINDS = {np.dtype(ir.DataType(number).numpy()) for number in TORCH_TYPES}
 
 
 def torch_type(onnx_type: int) -> torch.dtype:
-    """The torch element type of an ONNX one; NotImplementedError (the next layer is asked) where torch has none."""
+    """The torch element type of an ONNX one; NotImplementedError where torch has none."""
     if onnx_type not in TORCH_TYPES:
         raise NotImplementedError(f"torch has no element type for ONNX's {ir.DataType(onnx_type).name}")
     return TORCH_TYPES[onnx_type]
@@ -78,30 +80,27 @@ def to_numpy(value: Any) -> Any:
 def from_ir(tensor: ir.TensorProtocol, device: torch.device | str = "cpu") -> Any:
     """A constant of the graph; strings become an array of `str`."""
     if tensor.dtype == ir.DataType.STRING:
-        return np.array([item.decode() for item in tensor.numpy().reshape(-1)], dtype=object).reshape(tensor.shape.numpy())
+        items = [item.decode() for item in tensor.numpy().reshape(-1)]
+        return np.array(items, dtype=object).reshape(tensor.shape.numpy())
     return from_numpy(tensor.numpy(), device)
 
 
 def ints(tensor: Tensor) -> list[int]:
-    """The numbers of a small integer tensor (flattened), remembered on it: on a GPU reading them waits for the device."""
-    known: list[int] | None = getattr(tensor, "_ints", None)
-    if known is None:
-        known = [int(item) for item in tensor.reshape(-1).tolist()]
-        tensor._ints = known  # type: ignore[attr-defined]
-    return known
+    """The numbers of a small integer tensor, flat."""
+    return [int(item) for item in _read(tensor, "_items", lambda: tensor.reshape(-1).tolist())]
 
 
 def number(tensor: Tensor) -> Any:
-    """The Python number of a one-element tensor, remembered on it likewise."""
-    known = getattr(tensor, "_number", None)
-    if known is None:
-        known = tensor.item()
-        tensor._number = known  # type: ignore[attr-defined]
-    return known
+    """The Python number of a one-element tensor."""
+    return _read(tensor, "_item", tensor.item)
 
 
-def need_tensor(value: Any, what: str) -> Tensor:
-    """`value`, when it is a torch tensor; else an error that says `what` was expected."""
-    if not isinstance(value, Tensor):
-        raise ExecutionError(f"{what} must be a torch tensor, not {type(value).__name__}")
-    return value
+def _read(tensor: Tensor, name: str, read: Callable[[], Any]) -> Any:
+    """Reading from a GPU waits for all it has to do, so there the answer is kept on the tensor, with its version."""
+    if tensor.device.type == "cpu" or tensor.is_inference():
+        return read()
+    version, answer = getattr(tensor, name, (None, None))
+    if version != tensor._version:
+        answer = read()
+        setattr(tensor, name, (tensor._version, answer))
+    return answer

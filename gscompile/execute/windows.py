@@ -1,4 +1,4 @@
-"""What convolution and pooling share: padding, output sizes and sliding windows over the spatial dimensions."""
+"""What convolution and pooling share: padding, output sizes and sliding windows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from gscompile.execute.node import NodeInfo
 
@@ -43,7 +43,9 @@ def window_of(node: NodeInfo, sizes: Sequence[int], kernel: Sequence[int]) -> Wi
     if auto == "VALID":
         pads = (0,) * (2 * rank)
     elif auto in ("SAME_UPPER", "SAME_LOWER"):
-        totals = [same_padding(n, k, s, d) for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True)]
+        totals = [
+            same_padding(n, k, s, d) for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True)
+        ]
         small, large = tuple(t // 2 for t in totals), tuple(t - t // 2 for t in totals)
         pads = small + large if auto == "SAME_UPPER" else large + small
     return Window(tuple(kernel), stride, dilation, pads[:rank], pads[rank:])
@@ -58,11 +60,11 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int) -> int:
 def pad(x: Tensor, begin: Sequence[int], end: Sequence[int], value: float = 0.0) -> Tensor:
     """Pad (or crop, where negative) the last dimensions of `x`."""
     widths = [width for pair in zip(reversed(begin), reversed(end), strict=True) for width in pair]
-    return F.pad(x, widths, value=value) if any(widths) else x
+    return functional.pad(x, widths, value=value) if any(widths) else x
 
 
 def ceil_end(window: Window, sizes: Sequence[int]) -> tuple[int, ...]:
-    """The end padding with which rounding up becomes exact: windows that begin in the end padding are left out."""
+    """The end padding with which rounding up is exact; windows that would begin in it are left out."""
     ends = []
     for size, extent, stride, begin, end in zip(
         sizes, window.extent, window.stride, window.begin, window.end, strict=True

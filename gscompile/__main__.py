@@ -1,0 +1,5 @@
+"""`python -m gscompile`."""
+
+from gscompile.cli import main
+
+main()

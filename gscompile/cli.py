@@ -1,0 +1,149 @@
+"""The command line: options in, report out, an error as one line. Heavy imports wait until they are needed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gscompile.errors import GscompileError
+
+if TYPE_CHECKING:
+    from gscompile.progress import Progress
+
+
+class _Commands(click.Group):
+    """`gscompile MODEL` is `gscompile compile MODEL`; errors of ours become one line and an exit code."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        known = {"--help", "-h", "--version"}
+        if args and args[0] not in self.commands and args[0] not in known:
+            args = ["compile", *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GscompileError as problem:
+            _fail(problem, problem.exit_code)
+        except KeyboardInterrupt:
+            _fail("stopped", 130)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except MemoryError:
+            _fail("out of memory", 1)
+        except Exception as problem:
+            if _wants_traceback():
+                raise
+            _fail(f"internal error: {type(problem).__name__}: {problem} (GSCOMPILE_DEBUG=1 shows where)", 1)
+
+
+def _fail(problem: object, code: int) -> None:
+    lines = str(problem).split("\n")
+    click.echo(f"gscompile: {lines[0]}", err=True)
+    sys.exit(code)
+
+
+def _wants_traceback() -> bool:
+    import os
+
+    return bool(os.environ.get("GSCOMPILE_DEBUG"))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="gscompile")
+def main() -> None:
+    """Compile ONNX networks for crossbar hardware: `gscompile MODEL` shrinks, maps and verifies one."""
+
+
+@main.command("compile")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--crossbar", metavar="RxC", help="Largest crossbar: rows by columns. [default: 64x64]")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Output folder. [default: MODEL's name + .gscompile]")
+@click.option("--force", is_flag=True, help="Replace an output folder that is there already.")
+@click.option("--data", help="Training data: .npz, a folder of them, or package.module:function.")
+@click.option("--eval", "eval", help="Validation data, which all decisions look at.")
+@click.option("--test", help="Test data, measured once, on the written file.")
+@click.option("--max-drop", type=float, help="Points of accuracy that may be lost on --eval. [default: 0]")
+@click.option("--max-error", type=float, help="Without data: output error, relative to the range. [default: 0.01]")
+@click.option("--tiling", help="full: whole crossbars and a remainder; equal: the paper's. [default: full]")
+@click.option("--pass", "passes", multiple=True, metavar="NAME[:OPTION=VALUE,...]", help="Passes to run, in order.")
+@click.option("--effort", help="quick, standard or max: how much training the search may do.")
+@click.option("--epochs", type=float, help="Length of one stretch of training. [default: 1]")
+@click.option("--batch-size", type=int, help="[default: 128, or what the network fixes]")
+@click.option("--lr", type=float, help="Learning rate. [default: 0.001]")
+@click.option("--seed", type=int, help="[default: 0]")
+@click.option("--threads", type=int, help="Threads for training. [default: all cores]")
+@click.option("--device", help="Where torch trains. [default: cpu]")
+@click.option("--input-shape", multiple=True, metavar="NAME=D,D,...", help="Sizes of an input that the file leaves open.")
+@click.option("--emit", multiple=True, metavar="FORMAT", help="Further netlist formats: verilog, yosys, spice, lefdef, dot.")
+@click.option("--target", help="Hardware description: a shipped name or a .toml file.")
+@click.option("--strict", is_flag=True, default=None, help="Exit 3 when nothing smaller fits the budget.")
+@click.option("--fold/--no-fold", default=None, help="Fold batch norm and constants first. [default: on]")
+@click.option("--config", type=click.Path(path_type=Path), help="Options from a TOML file; the command line wins.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress and no table.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
+def compile_command(
+    model: Path, out: Path | None, force: bool, config: Path | None, quiet: bool, as_json: bool, **given: Any
+) -> None:
+    """Compress MODEL, map it to crossbars, verify and write it."""
+    from gscompile.driver import compile_model
+    from gscompile.network import Network
+    from gscompile.options import Options, read_config
+    from gscompile.report import text
+
+    settings = read_config(config) if config else {}
+    settings |= {key: value for key, value in given.items() if value is not None and value != ()}
+    options = Options(**settings)
+    network = Network.load(model)
+    folder = out or Path(f"{model.stem}.gscompile")
+    with _progress(quiet) as progress:
+        result = compile_model(network, model.stem, folder, options, force, progress)
+    if as_json:
+        click.echo(json.dumps(result.report.to_json()))
+    elif not quiet:
+        click.echo(text(result.report, _width()), nl=False)
+        click.echo(f"written to {folder}")
+
+
+def _width() -> int:
+    import shutil
+
+    return min(shutil.get_terminal_size((100, 24)).columns, 140)
+
+
+def _progress(quiet: bool) -> Progress:
+    from gscompile.progress import Progress, TerminalProgress
+
+    return Progress() if quiet else TerminalProgress()
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--crossbar", metavar="RxC", default="64x64", show_default=True)
+@click.option("--tiling", type=click.Choice(["full", "equal"]), default="full", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+def inspect(model: Path, crossbar: str, tiling: str, as_json: bool) -> None:
+    """Print how MODEL maps to crossbars, without compressing it."""
+    from gscompile.crossbar import Crossbar
+    from gscompile.inspection import inspect_network, table
+    from gscompile.mapping import MapOptions
+    from gscompile.network import Network
+
+    rows = inspect_network(Network.load(model), MapOptions(Crossbar.parse(crossbar), tiling))  # type: ignore[arg-type]
+    click.echo(json.dumps([row.__dict__ for row in rows]) if as_json else table(rows), nl=as_json)
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--input-shape", multiple=True, metavar="NAME=D,D,...", help="Sizes of an input that the file leaves open.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+def verify(out: Path, input_shape: tuple[str, ...], as_json: bool) -> None:
+    """Repeat the verification of an output folder."""
+    from gscompile.verify import verify_again
+
+    lines = verify_again(out, input_shape)
+    click.echo(json.dumps({"verified": [*lines]}) if as_json else "\n".join(lines))

@@ -1,0 +1,169 @@
+"""Normalisations and softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gscompile.execute.node import NodeInfo
+from gscompile.execute.table import op
+from gscompile.execute.values import TORCH_TYPES
+
+
+def _per_channel(parameter: Tensor, x: Tensor) -> Tensor:
+    """A parameter [C] shaped to broadcast over x [N, C, ...]."""
+    return parameter.reshape(-1, *(1,) * (x.ndim - 2))
+
+
+@op("BatchNormalization")
+def batch_normalization(
+    node: NodeInfo, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, var: Tensor
+) -> Tensor | tuple[Tensor, Tensor, Tensor]:
+    """x [N, C, ...] by the given statistics; with `training_mode` by its own, then also the running ones."""
+    epsilon = node.get("epsilon", 1e-5)
+    if not node.get("training_mode", 0):
+        alike = {scale.dtype, bias.dtype, mean.dtype, var.dtype} == {x.dtype} and x.ndim > 1
+        if alike and not mean.requires_grad and not var.requires_grad:
+            return functional.batch_norm(x, mean, var, scale, bias, False, 0.0, epsilon)
+        return _normalized(x, mean, var, scale, bias, epsilon)
+    momentum = node.get("momentum", 0.9)
+    dims = [axis for axis in range(x.ndim) if axis != 1]
+    batch_var, batch_mean = torch.var_mean(x, dims, correction=0)
+    running_mean = mean * momentum + batch_mean * (1 - momentum)
+    running_var = var * momentum + batch_var * (1 - momentum)
+    return _normalized(x, batch_mean, batch_var, scale, bias, epsilon), running_mean, running_var
+
+
+def _normalized(x: Tensor, mean: Tensor, var: Tensor, scale: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    mean, var, scale, bias = (_per_channel(parameter, x) for parameter in (mean, var, scale, bias))
+    return ((x - mean) / torch.sqrt(var + epsilon) * scale + bias).to(x.dtype)
+
+
+@op("InstanceNormalization")
+def instance_normalization(node: NodeInfo, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    """Each image of x [N, C, sizes...] by its own mean and variance."""
+    dims = tuple(range(2, x.ndim))
+    var, mean = torch.var_mean(x, dims, correction=0, keepdim=True)
+    y = (x - mean) * torch.rsqrt(var + node.get("epsilon", 1e-5))
+    return y * _per_channel(scale, x) + _per_channel(bias, x)
+
+
+@op("LayerNormalization", since=17)
+def layer_normalization(
+    node: NodeInfo, x: Tensor, scale: Tensor, bias: Tensor | None = None
+) -> Tensor | tuple[Tensor, Tensor, Tensor]:
+    """The last dimensions of x, from `axis` on, by their mean and variance; on request these as well."""
+    axis = node.get("axis", -1) % x.ndim
+    shape, epsilon = x.shape[axis:], node.get("epsilon", 1e-5)
+    alike = scale.shape == shape and (bias is None or bias.shape == shape) and scale.dtype == x.dtype
+    if alike and not node.wants(1) and not node.wants(2):
+        return functional.layer_norm(x, shape, scale, bias, epsilon)
+    stash = x.to(TORCH_TYPES[node.get("stash_type", 1)]) if x.dtype != torch.float64 else x
+    var, mean = torch.var_mean(stash, tuple(range(axis, x.ndim)), correction=0, keepdim=True)
+    inverse = torch.rsqrt(var + epsilon)
+    y = ((stash - mean) * inverse).to(x.dtype) * scale
+    return (y if bias is None else y + bias), mean, inverse
+
+
+@op("RMSNormalization", since=23)
+def rms_normalization(node: NodeInfo, x: Tensor, scale: Tensor) -> Tensor:
+    """The last dimensions of x, from `axis` on, by their root mean square."""
+    axis = node.get("axis", -1) % x.ndim
+    stash = x.to(TORCH_TYPES[node.get("stash_type", 1)]) if x.dtype != torch.float64 else x
+    square = stash.square().mean(tuple(range(axis, x.ndim)), keepdim=True)
+    return (stash * torch.rsqrt(square + node.get("epsilon", 1e-5))).to(x.dtype) * scale
+
+
+@op("GroupNormalization", since=21)
+def group_normalization(node: NodeInfo, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    """Groups of channels of x [N, C, ...]; scale and bias [C]."""
+    return functional.group_norm(x, node.get("num_groups", 1), scale, bias, node.get("epsilon", 1e-5))
+
+
+@op("GroupNormalization", since=18)
+def group_normalization_18(node: NodeInfo, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    """Groups of channels of x [N, C, ...]; scale and bias [groups]."""
+    repeats = x.shape[1] // node.get("num_groups", 1)
+    return group_normalization(node, x, scale.repeat_interleave(repeats), bias.repeat_interleave(repeats))
+
+
+@op("LRN")
+def lrn(node: NodeInfo, x: Tensor) -> Tensor:
+    """x [N, C, ...] / (bias + alpha / size * sum of squares over `size` neighbouring channels) ** beta."""
+    size = node.get("size", 1)
+    before, after = (size - 1) // 2, size // 2
+    squares = (
+        functional.pad(x.square().movedim(1, -1), (before, after)).unfold(-1, size, 1).sum(-1).movedim(-1, 1)
+    )
+    return x / (node.get("bias", 1.0) + node.get("alpha", 1e-4) / size * squares) ** node.get("beta", 0.75)
+
+
+@op("LpNormalization")
+def lp_normalization(node: NodeInfo, x: Tensor) -> Tensor:
+    """x over its p-norm along `axis`; zero where the norm is."""
+    norm = torch.linalg.vector_norm(x, node.get("p", 2), node.get("axis", -1), keepdim=True)
+    return torch.where(
+        norm == 0, torch.zeros_like(x), x / torch.where(norm == 0, torch.ones_like(norm), norm)
+    )
+
+
+@op("MeanVarianceNormalization")
+def mean_variance_normalization(node: NodeInfo, x: Tensor) -> Tensor:
+    """x by its mean and standard deviation over `axes`."""
+    var, mean = torch.var_mean(x, tuple(node.get("axes", (0, 2, 3))), correction=0, keepdim=True)
+    return (x - mean) / (torch.sqrt(var) + 1e-9)
+
+
+def _rows(x: Tensor, axis: int) -> tuple[Tensor, Sequence[int]]:
+    """x as rows of everything from `axis` on, as softmax saw it until opset 12."""
+    axis = axis % x.ndim if axis < 0 else axis
+    rows = 1
+    for size in x.shape[:axis]:
+        rows *= size
+    return x.reshape(rows, -1), x.shape
+
+
+@op("Softmax")
+def softmax_rows(node: NodeInfo, x: Tensor) -> Tensor:
+    """Softmax over everything from `axis` on (until opset 12)."""
+    rows, shape = _rows(x, node.get("axis", 1))
+    return torch.softmax(rows, -1).reshape(shape)
+
+
+@op("Softmax", since=13)
+def softmax(node: NodeInfo, x: Tensor) -> Tensor:
+    """Softmax along `axis`."""
+    return torch.softmax(x, node.get("axis", -1))
+
+
+@op("LogSoftmax")
+def log_softmax_rows(node: NodeInfo, x: Tensor) -> Tensor:
+    """The logarithm of softmax over everything from `axis` on (until opset 12)."""
+    rows, shape = _rows(x, node.get("axis", 1))
+    return torch.log_softmax(rows, -1).reshape(shape)
+
+
+@op("LogSoftmax", since=13)
+def log_softmax(node: NodeInfo, x: Tensor) -> Tensor:
+    """The logarithm of softmax along `axis`."""
+    return torch.log_softmax(x, node.get("axis", -1))
+
+
+@op("Hardmax")
+def hardmax_rows(node: NodeInfo, x: Tensor) -> Tensor:
+    """1 at the first maximum of everything from `axis` on, else 0 (until opset 12)."""
+    rows, shape = _rows(x, node.get("axis", 1))
+    return _one_at_maximum(rows, -1).reshape(shape)
+
+
+@op("Hardmax", since=13)
+def hardmax(node: NodeInfo, x: Tensor) -> Tensor:
+    """1 at the first maximum along `axis`, else 0."""
+    return _one_at_maximum(x, node.get("axis", -1))
+
+
+def _one_at_maximum(x: Tensor, axis: int) -> Tensor:
+    return torch.zeros_like(x).scatter(axis, x.argmax(axis, keepdim=True), 1)

@@ -1,0 +1,171 @@
+"""Rewrites that keep every output: batch norm into the convolution before it, products and sums made alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from gscompile.constants import behind_identity, constant_array, evaluate, held_tensor
+from gscompile.network import Layer, Network
+
+SMALL = 256  # elements: larger constants may be weights, which stay where they are
+
+
+def fold(network: Network) -> list[str]:
+    """Fold in place until nothing changes; says what was done, one line each."""
+    said = list(_constants(network))
+    rules: tuple[Callable[[Network], str | None], ...] = (_batch_norm, _sum_into_gemm)
+    while line := next((line for rule in rules if (line := rule(network)) is not None), None):
+        said.append(line)
+    return said
+
+
+def _constants(network: Network) -> Iterator[str]:
+    """Replace nodes that compute a small constant by that constant, front to back."""
+    weights = {layer.value for layer in network.layers}
+    constant = network.constants
+    for node in [n for n in network.graph if n.op_type not in ("Constant", "Identity") and set(n.outputs) <= constant]:
+        small = all(v is None or 0 < _size(v) <= SMALL for v in node.inputs)
+        arrays = _evaluated(network, node) if small and not weights & set(node.outputs) and not _is_seen(network, node) else []
+        if arrays and all(array.size <= SMALL for array in arrays):
+            _replace_by(network, node, arrays)
+            yield f"{node.op_type} {node.name or node.outputs[0].name}: constant"
+    network.changed()
+
+
+def _evaluated(network: Network, node: ir.Node) -> list[NDArray[np.generic]]:
+    """What a node computes; nothing where the reference cannot run it (onnxruntime will)."""
+    try:
+        return evaluate(node, network.opset)
+    except Exception:  # the reference raises anything
+        return []
+
+
+def _replace_by(network: Network, node: ir.Node, arrays: list[NDArray[np.generic]]) -> None:
+    """Initializers under the names that the node's outputs had."""
+    old = list(zip(node.outputs, [v.name for v in node.outputs], arrays, strict=True))
+    for value, name, array in old:
+        value.name = None
+        value.replace_all_uses_with(network.new_weight(str(name), array, named=True))
+    _drop(network, node)
+
+
+def _size(value: ir.Value) -> int:
+    held = held_tensor(value)
+    return 0 if held is None else int(held.size)
+
+
+def _is_seen(network: Network, node: ir.Node) -> bool:
+    return any(v.is_graph_output() or v.name is None for v in node.outputs) or node.graph is not network.graph
+
+
+def _batch_norm(network: Network) -> str | None:
+    """y = s (W x + b - mean) / sqrt(var + eps) + t: s / sqrt(var + eps) goes into W, the rest into the bias."""
+    layers = {layer.uses[0].node: layer for layer in network.layers if layer.op == "Conv"}
+    for node in network.graph:
+        before = node.inputs[0].producer() if node.op_type == "BatchNormalization" and node.inputs[0] else None
+        if before in layers and _only_reader(before.outputs[0], node) and _folds(network, layers[before], node):
+            _fold_batch_norm(network, layers[before], node)
+            return f"BatchNormalization {node.name or node.outputs[0].name}: into {layers[before].name}"
+    return None
+
+
+def _only_reader(value: ir.Value, node: ir.Node) -> bool:
+    return not value.is_graph_output() and [use.node for use in value.uses()] == [node]
+
+
+def _folds(network: Network, layer: Layer, node: ir.Node) -> bool:
+    """Inference mode, constant vectors, and a weight and bias of the convolution's own."""
+    vectors = [constant_array(v, network.opset) if v is not None else None for v in node.inputs[1:]]
+    bias = layer.uses[0].node.inputs[2] if len(layer.uses[0].node.inputs) > 2 else None
+    own_bias = bias is None or (held_tensor(behind_identity(bias)) is not None and len(bias.uses()) == 1)
+    plain = all(v is None or v is node.outputs[0] or not v.uses() for v in node.outputs)
+    trained = node.attributes.get_int("training_mode", 0) == 0 and len([v for v in node.outputs if v.uses()]) <= 1
+    return (
+        all(v is not None for v in vectors)
+        and own_bias
+        and plain
+        and trained
+        and len(layer.uses) == 1
+        and layer.layout.compressible
+        and network.holds_alone(layer)
+    )
+
+
+def _fold_batch_norm(network: Network, layer: Layer, node: ir.Node) -> None:
+    conv = layer.uses[0].node
+    vectors = [np.asarray(constant_array(v, network.opset), np.float64) for v in node.inputs[1:] if v is not None]
+    scale, shift, mean, variance = vectors
+    scale = scale / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
+    weight = constant_array(layer.value, network.opset)
+    assert weight is not None
+    old = conv.inputs[2] if len(conv.inputs) > 2 else None
+    bias = 0.0 if old is None else np.asarray(constant_array(old, network.opset), np.float64)
+    network.set_tensor(layer, (weight * scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype))
+    fresh = network.new_weight(f"{conv.name or layer.name}_bias", (shift + (bias - mean) * scale).astype(weight.dtype))
+    conv.resize_inputs(3)
+    conv.replace_input_with(2, fresh)
+    if old is not None:
+        network.discard(old)
+    _take_over(node.outputs[0], conv.outputs[0])
+    _drop(network, node)
+
+
+def _sum_into_gemm(network: Network) -> str | None:
+    """MatMul of a matrix [n, k] and the Add of a vector after it are one Gemm."""
+    layers = {layer.uses[0].node: layer for layer in network.layers if layer.op == "MatMul" and len(layer.uses) == 1}
+    for node in network.graph:
+        if node.op_type != "Add":
+            continue
+        for index, value in enumerate(node.inputs):
+            before = value.producer() if value is not None else None
+            bias = node.inputs[1 - index]
+            if before in layers and bias is not None and _adds_vector(network, layers[before], node, bias):
+                _fold_sum(network, before, node, bias)
+                return f"Add {node.name or node.outputs[0].name}: into {layers[before].name}, now Gemm"
+    return None
+
+
+def _adds_vector(network: Network, layer: Layer, node: ir.Node, bias: ir.Value) -> bool:
+    product, data = layer.uses[0].node, layer.uses[0].data
+    held = held_tensor(behind_identity(bias))
+    two_axes = data.shape is not None and len(data.shape) == 2 and len(layer.layout.shape) == 2
+    return (
+        two_axes
+        and layer.uses[0].index == 1
+        and held is not None
+        and tuple(held.shape) == (layer.layout.outputs,)
+        and product.graph is node.graph
+        and _only_reader(product.outputs[0], node)
+    )
+
+
+def _fold_sum(network: Network, product: ir.Node, node: ir.Node, bias: ir.Value) -> None:
+    gemm = ir.Node("", "Gemm", [*product.inputs, bias], name=product.name)
+    assert product.graph is not None
+    product.graph.insert_before(node, gemm)
+    gemm.outputs[0].name = f"{product.outputs[0].name}"
+    _take_over(node.outputs[0], gemm.outputs[0])
+    _drop(network, node)
+    _drop(network, product)
+
+
+def _take_over(old: ir.Value, new: ir.Value) -> None:
+    """`new` takes the place, the name and the type of `old`, graph outputs included."""
+    name, kind, shape = old.name, old.type, old.shape
+    old.replace_all_uses_with(new, replace_graph_outputs=True)
+    old.name = None
+    new.name, new.type, new.shape = name, kind, shape
+
+
+def _drop(network: Network, node: ir.Node) -> None:
+    inputs = [v for v in node.inputs if v is not None]
+    assert node.graph is not None
+    node.graph.remove(node, safe=True)
+    for value in inputs:
+        if held_tensor(value) is not None:
+            network.discard(value)
+    network.changed()

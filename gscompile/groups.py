@@ -1,0 +1,170 @@
+"""Groups of weights that disappear together, and what each is worth.
+
+One idea covers them all: a group is a block of a partition of a matrix's rows times a partition of its columns.
+
+| group | rows | columns |
+|---|---|---|
+| row group of a tile (an incoming wire) | one by one | by tile |
+| column group of a tile (an outgoing wire) | by tile | one by one |
+| unit, where it is produced | all together | by unit |
+| unit, where it is consumed | by unit | all together |
+
+A unit has several members: its columns in every producer, its rows in every consumer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gscompile.crossbar import TileGrid
+from gscompile.mapping import MapOptions
+from gscompile.network import Layer, Network
+from gscompile.units import Space, find_spaces
+
+Indices = NDArray[np.int64]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A partition of one matrix into groups numbered row block x column block, row-major.
+
+    `rows` [inputs] and `cols` [outputs] number the block of each row and column.
+    """
+
+    layer: str
+    part: int
+    rows: Indices
+    cols: Indices
+
+    @cached_property
+    def shape(self) -> tuple[int, int]:
+        """Row blocks, column blocks."""
+        return int(self.rows.max(initial=-1)) + 1, int(self.cols.max(initial=-1)) + 1
+
+    def total(self, matrix: NDArray[np.generic]) -> Values:
+        """The sum of a matrix [inputs, outputs] over every group. [row blocks, column blocks]"""
+        return _block_sum(_block_sum(np.asarray(matrix, np.float64), self.rows).T, self.cols).T
+
+    def spread(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The cells of the chosen groups. [inputs, outputs]"""
+        return chosen.reshape(self.shape)[np.ix_(self.rows, self.cols)]
+
+
+def _block_sum(matrix: Values, block: Indices) -> Values:
+    """Sums of the rows of each block; blocks are runs, or every row is one of its own."""
+    count = int(block.max(initial=-1)) + 1
+    if count == len(block):
+        return matrix
+    starts = np.flatnonzero(np.diff(block, prepend=-1))
+    return np.add.reduceat(matrix, starts, axis=0) if len(starts) == count else _scattered(matrix, block, count)
+
+
+def _scattered(matrix: Values, block: Indices, count: int) -> Values:
+    total = np.zeros((count, matrix.shape[1]))
+    np.add.at(total, block, matrix)
+    return total
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Groups of one kind: `members` have the same number of groups each, and group g is the union of their g-th.
+
+    `space` is set where the groups are the units of a space, whose biases go with them.
+    """
+
+    kind: str
+    members: tuple[Member, ...]
+    space: Space | None = None
+
+    @property
+    def size(self) -> int:
+        down, across = self.members[0].shape
+        return down * across
+
+
+def families(network: Network, mapping: MapOptions, units: bool = True) -> tuple[Family, ...]:
+    """Every group of a network that may be deleted: the rows and columns of its tiles, and whole units."""
+    found = [family for layer in network.layers if layer.layout.compressible for family in _tile_families(layer, mapping)]
+    if units:
+        found += _unit_families(network)
+    return tuple(found)
+
+
+def _tile_families(layer: Layer, mapping: MapOptions) -> Iterator[Family]:
+    inputs, outputs = layer.layout.inputs, layer.layout.outputs
+    grid = TileGrid(inputs, outputs, mapping.crossbar, mapping.tiling)
+    by_row, by_col = np.arange(inputs), np.arange(outputs)
+    tile_row, tile_col = _numbered(grid.row_slices, inputs), _numbered(grid.col_slices, outputs)
+    for part in range(layer.layout.parts):
+        yield Family("row group", (Member(layer.name, part, by_row, tile_col),))
+        yield Family("column group", (Member(layer.name, part, tile_row, by_col),))
+
+
+def _numbered(slices: tuple[slice, ...], length: int) -> Indices:
+    numbers = np.zeros(length, np.int64)
+    for number, span in enumerate(slices):
+        numbers[span] = number
+    return numbers
+
+
+def _unit_families(network: Network) -> Iterator[Family]:
+    for space in find_spaces(network):
+        if space.pinned is None and space.zero_safe and space.producers and space.consumers:
+            yield Family("unit", tuple(_unit_members(network, space)), space)
+
+
+def _unit_members(network: Network, space: Space) -> Iterator[Member]:
+    for side in space.producers:
+        yield Member(side.layer, 0, np.zeros(network.layer(side.layer).layout.inputs, np.int64), side.unit_of)
+    for side in space.consumers:
+        yield Member(side.layer, 0, side.unit_of, np.zeros(network.layer(side.layer).layout.outputs, np.int64))
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a cell and a wire cost, so that groups of all kinds compare: by default each relative to what is left."""
+
+    cell: float
+    wire: float
+
+
+def savings(network: Network, family: Family, mapping: MapOptions, price: Price) -> Values:
+    """What deleting each group of a family saves. [size]"""
+    return np.sum([_member_savings(network, member, mapping, price) for member in family.members], axis=0)
+
+
+def _member_savings(network: Network, member: Member, mapping: MapOptions, price: Price) -> Values:
+    """Cells, and the wires of the row and column groups that lie in the group entirely.
+
+    A row group of a tile is one wire: it lies in a group when all of the tile's columns do. The wire is shared
+    out evenly among the cells of its row (or column), which is exact for groups made of whole ones.
+    """
+    matrix = network.matrices(member.layer)[member.part]
+    grid = TileGrid(*matrix.shape, mapping.crossbar, mapping.tiling)
+    live = grid.occupancy(matrix)
+    tile_row, tile_col = _numbered(grid.row_slices, grid.inputs), _numbered(grid.col_slices, grid.outputs)
+    built = live.rows[:, tile_col] & live.cols[tile_row]
+    down, across = member.shape
+    cells = member.total(built)
+    wires = np.zeros_like(cells)
+    if across <= len(grid.col_slices):  # whole rows of tiles, or more
+        wires += member.total(built / np.maximum(live.live_cols[np.ix_(tile_row, tile_col)], 1))
+    if down <= len(grid.row_slices):
+        wires += member.total(built / np.maximum(live.live_rows[np.ix_(tile_row, tile_col)], 1))
+    return (price.cell * cells + price.wire * wires).ravel()
+
+
+def deleted(network: Network, chosen: Mapping[Family, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:
+    """The cells of all chosen groups, by layer. [parts, inputs, outputs]"""
+    gone: dict[str, NDArray[np.bool_]] = {}
+    for family, which in chosen.items():
+        for member in family.members:
+            mask = gone.setdefault(member.layer, np.zeros(network.matrices(member.layer).shape, bool))
+            mask[member.part] |= member.spread(which)
+    return gone

@@ -1,0 +1,181 @@
+"""Who decides what fits: validation data and an accuracy budget, or a synthetic batch and an error bound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from gscompile.data import Batch, Dataset, batch_size_for, check_labels, input_specs, load_data
+from gscompile.errors import DataError
+from gscompile.evaluate import Runner, drift, score
+from gscompile.network import Network
+from gscompile.options import Options
+from gscompile.progress import Progress
+from gscompile.report import Accuracy
+from gscompile.score import ACCURACY
+from gscompile.synthetic import parse_input_shape, synthetic_batch
+from gscompile.transform import Context
+
+if TYPE_CHECKING:
+    from gscompile.statistics import Moments
+    from gscompile.tune import Tuner
+
+HELD_OUT = 0.1  # of --data, where there is no --eval
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What onnxruntime says of a written model: scores with data, the output error without."""
+
+    accuracy: tuple[Accuracy, ...]
+    drift: float | None
+
+
+class Judge(Protocol):
+    """Tells passes what they may lose, and measures the file that was written."""
+
+    messages: tuple[str, ...]
+    probes: tuple[Batch, ...]
+
+    @property
+    def budget(self) -> str: ...
+
+    def context(self, base: Context) -> Context: ...
+
+    def fits(self, network: Network) -> bool: ...
+
+    def measure(self, path: Path) -> Measured: ...
+
+
+def make_judge(original: Network, folded: Network, options: Options, progress: Progress) -> Judge:
+    """A judge by data where there is some, else by a synthetic batch."""
+    if not folded.layers or options.data is None:
+        return _by_error(original, options)
+    return _by_data(original, folded, options, progress)
+
+
+# -- data -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class DataJudge:
+    """Scores on `val` decide; `test` is measured once, on the file."""
+
+    original: Network
+    tuner: Tuner
+    val: Dataset
+    split: str
+    test: Dataset | None
+    base: float
+    max_drop: float
+    batch_size: int
+    messages: tuple[str, ...]
+    progress: Progress
+
+    @property
+    def probes(self) -> tuple[Batch, ...]:
+        return (next(self.val.batches(self.batch_size)),)
+
+    @property
+    def budget(self) -> str:
+        return f"a drop of {self.max_drop:g} points on {self.split}"
+
+    @property
+    def floor(self) -> float:
+        return self.base - self.max_drop - 1e-9
+
+    def context(self, base: Context) -> Context:
+        return replace(
+            base, tuner=self.tuner, floor=self.floor, moments=self._moments, seed=self.tuner.options.seed, progress=self.progress
+        )
+
+    def _moments(self, network: Network) -> Mapping[str, Moments]:
+        from gscompile.statistics import measure_moments
+
+        return measure_moments(self.tuner, network, network.layers)
+
+    def fits(self, network: Network) -> bool:
+        return self.tuner.score(network) >= self.floor
+
+    def measure(self, path: Path) -> Measured:
+        original, compiled = Runner(self.original.to_proto().SerializeToString()), Runner(path)
+        parts = [(self.val, self.split)] + ([(self.test, "the test data")] if self.test else [])
+        return Measured(tuple(self._accuracy(original, compiled, data, split) for data, split in parts), None)
+
+    def _accuracy(self, original: Runner, compiled: Runner, data: Dataset, split: str) -> Accuracy:
+        before = score(original, original, data, self.tuner.metric, self.batch_size)
+        after = score(compiled, original, data, self.tuner.metric, self.batch_size)
+        return Accuracy(self.tuner.metric.name, before, after, split, len(data))
+
+
+def _by_data(original: Network, folded: Network, options: Options, progress: Progress) -> DataJudge:
+    from gscompile.tune import TuneOptions, Tuner
+
+    specs = input_specs(original.model)
+    train = load_data(options.data, specs)
+    val, split, messages = load_data(options.eval, specs) if options.eval is not None else None, "the eval data", []
+    if val is None:
+        train, val = train.split(HELD_OUT, options.seed)
+        split = "a part held out of the data"
+        messages.append("no --eval: a part of --data decides, on which the original network may have been trained")
+    if train.has_labels != val.has_labels:
+        raise DataError("labels: in one of --data and --eval but not in the other; give both or neither")
+    test = load_data(options.test, specs) if options.test is not None else None
+    progress.say(f"{len(train):,} samples to tune on, {len(val):,} to decide on")
+    settings = TuneOptions(
+        options.lr, options.batch_size, options.epochs, options.seed, options.threads, options.device
+    )
+    tuner = Tuner(folded, train, val, settings, progress)
+    for data in (train, val, test):
+        if data is not None and tuner.metric.name == ACCURACY:
+            check_labels(data, tuner.classes)
+    batch = batch_size_for(specs, options.batch_size)
+    return DataJudge(
+        original, tuner, val, split, test, tuner.score(folded), options.max_drop, batch, tuple(messages), progress
+    )
+
+
+# -- no data ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorJudge:
+    """The output error on a synthetic batch decides; None where onnxruntime cannot run the original."""
+
+    original: Runner | None
+    batch: Batch
+    max_error: float
+    messages: tuple[str, ...]
+
+    @property
+    def probes(self) -> tuple[Batch, ...]:
+        return (self.batch,) if self.original else ()
+
+    @property
+    def budget(self) -> str:
+        return f"an output error of {self.max_error:g} of the range"
+
+    def context(self, base: Context) -> Context:
+        return replace(base, drift=self._drift)
+
+    def _drift(self, network: Network) -> float:
+        if self.original is None:
+            return float("inf")
+        return drift(Runner(network.to_proto().SerializeToString()), self.original, self.probes)
+
+    def fits(self, network: Network) -> bool:
+        return self.original is None or self._drift(network) <= max(self.max_error, 1e-5)
+
+    def measure(self, path: Path) -> Measured:
+        return Measured((), drift(Runner(path), self.original, self.probes) if self.original else None)
+
+
+def _by_error(original: Network, options: Options) -> ErrorJudge:
+    shapes = dict(parse_input_shape(text) for text in options.input_shape)
+    batch = Batch(synthetic_batch(original.model, shapes, seed=options.seed), None)
+    said = ("no data: ranks are clipped to an output error on a synthetic batch, and no accuracy is claimed",)
+    return ErrorJudge(Runner(original.to_proto().SerializeToString()), batch, options.max_error, said)
+
+

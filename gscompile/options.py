@@ -1,0 +1,130 @@
+"""Everything a compilation can be told, in one place: the command line, `--config` and the Python API all fill this."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from gscompile.crossbar import Crossbar, Tiling
+from gscompile.errors import UsageError
+
+Effort = Literal["quick", "standard", "max"]
+DEFAULT_PASSES = ("rank-clip", "delete-groups", "drop-dead-units")
+EFFORTS: Mapping[str, float] = {"quick": 0.5, "standard": 1.0, "max": 2.5}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compile. `max_drop` is in points of the validation score, `max_error` relative to the output's range.
+
+    `data`, `eval` and `test` are whatever `gscompile.data.load_data` takes. `epochs` is the length of a stretch of
+    training; a search takes many. `passes` are `name:option=value,...`.
+    """
+
+    crossbar: str = "64x64"
+    tiling: Tiling = "full"
+    data: Any = None
+    eval: Any = None
+    test: Any = None
+    max_drop: float = 0.0
+    max_error: float = 0.01
+    passes: tuple[str, ...] = DEFAULT_PASSES
+    effort: Effort = "standard"
+    epochs: float = 1.0
+    batch_size: int = 128
+    lr: float = 1e-3
+    seed: int = 0
+    threads: int | None = None
+    device: str = "cpu"
+    strict: bool = False
+    fold: bool = True
+    input_shape: tuple[str, ...] = ()
+    emit: tuple[str, ...] = ()
+    target: str | None = None
+
+    def __post_init__(self) -> None:
+        Crossbar.parse(self.crossbar)
+        _one_of("tiling", self.tiling, get_args(Tiling))
+        _one_of("effort", self.effort, get_args(Effort))
+        for name, value, low in (
+            ("max-drop", self.max_drop, 0.0),
+            ("max-error", self.max_error, 0.0),
+            ("epochs", self.epochs, 1e-6),
+            ("lr", self.lr, 1e-12),
+            ("batch-size", self.batch_size, 1),
+            ("threads", self.threads or 1, 1),
+            ("seed", self.seed, 0),
+        ):
+            if not low <= value < float("inf"):
+                raise UsageError(f"{name} {value}: at least {low:g} would do")
+        if self.data is None and (self.eval is not None or self.test is not None):
+            raise UsageError("--eval and --test need --data: without training data nothing is tuned")
+
+    def plain(self) -> dict[str, object]:
+        """The options as a report prints them; data objects by their type."""
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, tuple):
+        return [*value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value) if isinstance(value, Path) else f"<{type(value).__name__}>"
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(f"{name} {value!r}: one of {', '.join(known)} would do")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Options from a TOML file; keys as on the command line. Raises UsageError for one that is unknown."""
+    try:
+        found = tomllib.loads(path.read_text("utf-8"))
+    except OSError as problem:
+        raise UsageError(f"{path}: cannot be read: {problem.strerror}") from problem
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise UsageError(f"{path}: not TOML: {problem}") from problem
+    return dict(_checked(path, key, value) for key, value in found.items())
+
+
+def _checked(path: Path, key: str, value: Any) -> tuple[str, Any]:
+    fields = {f.name: f for f in dataclasses.fields(Options)}
+    name = key.replace("-", "_")
+    if name not in fields:
+        close = difflib.get_close_matches(name, fields, n=1)
+        hint = f" (did you mean {close[0].replace('_', '-')!r}?)" if close else ""
+        raise UsageError(f"{path}: option {key!r} is unknown{hint}")
+    wanted = str(fields[name].type)
+    if not _fits(wanted, value):
+        raise UsageError(f"{path}: option {key!r} is {value!r}; {_described(wanted)} would do")
+    return name, tuple(value) if isinstance(value, list) else value
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "float": (float, int),
+    "int": (int,),
+    "int | None": (int,),
+    "bool": (bool,),
+    "tuple[str, ...]": (list,),
+    "Any": (str,),
+    "str | None": (str,),
+}
+
+
+def _fits(wanted: str, value: Any) -> bool:
+    kinds = _KINDS.get(wanted, (str,))
+    items = all(isinstance(item, str) for item in value) if isinstance(value, list) else True
+    return isinstance(value, kinds) and items and (bool in kinds or not isinstance(value, bool))
+
+
+def _described(wanted: str) -> str:
+    names = {"float": "a number", "int": "a whole number", "bool": "true or false", "tuple[str, ...]": "a list of texts"}
+    return names.get(wanted.removesuffix(" | None"), "a text")

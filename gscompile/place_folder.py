@@ -1,0 +1,173 @@
+"""`gscompile place`: an output folder placed on a target, its figures and pictures, before and after compression."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gscompile.congestion import Congestion, congestion
+from gscompile.cost import CostReport, cost, write_costs
+from gscompile.floorplan import Floorplan
+from gscompile.floorplan_picture import scale_of, write_png, write_svg
+from gscompile.inputs import input_specs
+from gscompile.mapping import MapOptions, map_network, tile_weights
+from gscompile.netlist import Netlist
+from gscompile.netlist_file import read_netlist
+from gscompile.network import Network
+from gscompile.place import PlaceOptions, net_boxes, place
+from gscompile.simulate import Chip
+from gscompile.target import Target
+from gscompile.tile_product import Effects, on_tiles
+
+_FILES = ("place.json", "cost.csv")
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A netlist on a die; lengths in um are half perimeters of bounding boxes (HPWL)."""
+
+    netlist: Netlist
+    plan: Floorplan
+    crowd: Congestion
+    costs: CostReport
+    wire_um: float
+    longest_um: float
+    longest_net: str
+    uses_known: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Figures in a stable order."""
+        total = self.costs.total
+        return {
+            "die_um2": self.plan.die_um2,
+            "utilisation": self.plan.utilisation,
+            "wire_um": self.wire_um,
+            "longest_um": self.longest_um,
+            "longest_net": self.longest_net,
+            "chip_um2": total.chip_um2,
+            "engine": self.plan.engine,
+            "uses_known": self.uses_known,
+            "wires": self.netlist.wires,
+            "congestion": self.crowd.to_json(),
+            "cost": total.to_json(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceReport:
+    """`after` is the folder's netlist, `before` that of the original network when it was given."""
+
+    target: str
+    after: Placed
+    before: Placed | None
+    files: tuple[Path, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Figures, and after over before: chip, die and wire length beside the paper's wires^2."""
+        data: dict[str, Any] = {"target": self.target, "after": self.after.to_json()}
+        if self.before is None:
+            return data
+        after, before = self.after, self.before
+        ratios = {
+            "chip": after.costs.total.chip_um2 / before.costs.total.chip_um2,
+            "die": after.plan.die_um2 / before.plan.die_um2,
+            "wire_length": after.wire_um / before.wire_um if before.wire_um else 1.0,
+            "wires_squared": (after.netlist.wires / before.netlist.wires) ** 2 if before.netlist.wires else 1.0,
+        }
+        return data | {"before": before.to_json(), "ratios": ratios}
+
+
+def place_folder(
+    out: str | Path,
+    target: Target,
+    options: PlaceOptions | None = None,
+    original: str | Path | None = None,
+    folder: str | Path | None = None,
+    sample: Mapping[str, NDArray[Any]] | None = None,
+) -> PlaceReport:
+    """Place the netlist of `out`, and that of the `original` model beside it; write figures and pictures.
+
+    Files go to `folder`, by default `out`/place: place.json, cost.csv, and a floorplan and a congestion map each as
+    SVG and PNG. `sample` is one input of the network, for counting the uses of each matrix where shapes are open.
+    """
+    out, options = Path(out), options or PlaceOptions()
+    netlist = read_netlist(out / "netlist.json")
+    after = placed(Network.load(out / "model.onnx"), netlist, target, options, sample)
+    before = None
+    if original is not None:
+        network = Network.load(original)
+        mapped = map_network(network, MapOptions(netlist.crossbar, netlist.tiling), netlist.name)
+        before = placed(network, mapped, target, options, sample)
+    files = _write(Path(folder or out / "place"), after, before, target.name)
+    return PlaceReport(target.name, after, before, files)
+
+
+def placed(
+    network: Network,
+    netlist: Netlist,
+    target: Target,
+    options: PlaceOptions,
+    sample: Mapping[str, NDArray[Any]] | None = None,
+) -> Placed:
+    """Place one netlist and work out what it costs."""
+    plan = place(netlist, target, options)
+    names, boxes = net_boxes(netlist, plan)
+    lengths = (boxes[:, 2:] - boxes[:, :2]).sum(axis=1) / 1000
+    by_bus: dict[str, float] = {}
+    for (bus, _), length in zip(names, lengths.tolist(), strict=True):
+        by_bus[bus] = by_bus.get(bus, 0.0) + length
+    uses = uses_per_inference(network, netlist, sample)
+    longest = int(lengths.argmax()) if len(lengths) else -1
+    return Placed(
+        netlist,
+        plan,
+        congestion(netlist, plan, target),
+        cost(netlist, target, uses, by_bus),
+        float(lengths.sum()),
+        float(lengths.max(initial=0)),
+        "{}[{}]".format(*names[longest]) if names else "",
+        uses is not None,
+    )
+
+
+def uses_per_inference(
+    network: Network, netlist: Netlist, sample: Mapping[str, NDArray[Any]] | None = None
+) -> dict[str, float] | None:
+    """How often each matrix is used for one sample, counted by running one; open dimensions are taken as 1.
+
+    None where the network cannot be run so. Matrices of nodes that are not run on tiles count once.
+    """
+    matrices = on_tiles(netlist, dict(tile_weights(network, netlist)), Effects())
+    inputs = sample or {s.name: np.ones(_closed(s.shape), s.dtype) for s in input_specs(network.model)}
+    try:
+        Chip(network, matrices).run(inputs)
+    except Exception:  # onnxruntime's own: a network of open sizes needs a sample
+        return None
+    return {name: max(matrix.uses, 1) for name, matrix in matrices.items()}
+
+
+def _closed(shape: tuple[int | str | None, ...] | None) -> list[int]:
+    return [size if isinstance(size, int) else 1 for size in shape or ()]
+
+
+def _write(folder: Path, after: Placed, before: Placed | None, target: str) -> tuple[Path, ...]:
+    folder.mkdir(parents=True, exist_ok=True)
+    sets = {"after": after} if before is None else {"before": before, "after": after}
+    report = PlaceReport(target, after, before, ())
+    (folder / "place.json").write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
+    write_costs({name: item.costs for name, item in sets.items()}, folder / "cost.csv")
+    files = [folder / name for name in _FILES]
+    scale = scale_of(item.plan for item in sets.values())
+    for name, item in sets.items():
+        for crowd, kind in ((None, "floorplan"), (item.crowd, "congestion")):
+            paths = [folder / f"{kind}_{name}.{suffix}" for suffix in ("svg", "png")]
+            write_svg(item.plan, paths[0], scale, crowd)
+            write_png(item.plan, paths[1], scale, crowd)
+            files += paths
+    return tuple(files)

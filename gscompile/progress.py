@@ -1,0 +1,81 @@
+"""What a long run tells while it works; the command line shows it, everything else is silent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+
+class Progress:
+    """Told of stages, steps and messages; this one keeps quiet."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return None
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:  # noqa: ARG002
+        """A pass or another piece of work that takes a while."""
+        yield
+
+    def steps(self, done: int, total: int) -> None:
+        """`done` of `total` optimiser steps of a stretch of training."""
+
+    def figures(self, **figures: float) -> None:
+        """Where the search stands: accuracy in percent, cells, wires."""
+
+    def say(self, message: str) -> None:
+        """A line worth reading."""
+
+
+class TerminalProgress(Progress):
+    """A bar on stderr: the stage, the stretch of training with the time it has left, and where the search stands.
+
+    Where stderr is no terminal, a line for every stage and every figure instead.
+    """
+
+    def __enter__(self) -> Self:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        self._began, self._shown = time.monotonic(), 0.0
+        self._console = Console(stderr=True, highlight=False)
+        columns = (TextColumn("{task.description:16}"), BarColumn(24), TimeRemainingColumn(), TextColumn("{task.fields[now]}"))
+        self._bars = Bars(*columns, TimeElapsedColumn(), console=self._console, transient=True)
+        self._task: Any = self._bars.add_task("reading", total=None, now="")
+        if self._console.is_terminal:
+            self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bars.stop()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self._bars.update(self._task, description=name, total=None, completed=0)
+        self._line(name)
+        yield
+
+    def steps(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._shown > 0.2 or done == total:  # drawing costs more than a small step
+            self._shown = now
+            self._bars.update(self._task, total=total, completed=done)
+
+    def figures(self, **figures: float) -> None:
+        now = "  ".join(f"{name} {value:.2f} %" if name == "accuracy" else f"{name} {value:,.0f}" for name, value in figures.items())
+        self._bars.update(self._task, now=now)
+        self._line(f"  {now}")
+
+    def say(self, message: str) -> None:
+        self._line(message)
+
+    def _line(self, text: str) -> None:
+        if not self._console.is_terminal:
+            self._console.print(f"[{time.monotonic() - self._began:6.0f} s] {text}", markup=False)

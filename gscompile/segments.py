@@ -1,0 +1,170 @@
+"""An ONNX graph run in pieces: weighted nodes by a function of ours, what lies between by onnxruntime.
+
+Nodes between two weighted nodes, in graph order, are one piece: a small ONNX model of its own, made when its
+inputs are seen for the first time and their types are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from gscompile.errors import ModelError
+
+Values = dict[str, Any]  # arrays by name, lists of arrays for sequences
+NodeFunction = Callable[[list[NDArray[Any] | None]], NDArray[Any]]
+
+
+@dataclass
+class Piece:
+    """Consecutive digital nodes; `reads` and `gives` are values of the whole graph."""
+
+    nodes: list[onnx.NodeProto]
+    reads: list[str] = field(default_factory=list)
+    gives: list[str] = field(default_factory=list)
+    session: ort.InferenceSession | None = None
+
+
+class Pieces:
+    """A model cut at the nodes in `own` (by first output), each of which is run by its function."""
+
+    def __init__(self, model: onnx.ModelProto, own: Mapping[str, NodeFunction]) -> None:
+        self._model, self._own = model, own
+        self._constants = {t.name: t for t in model.graph.initializer}
+        self._steps = list(_steps(model.graph.node, own))
+        _connect(self._steps, {o.name for o in model.graph.output}, self._constants)
+        self._last = _last_uses(self._steps)
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[Any]:
+        """Outputs of the graph, in its order. Raises ModelError where a piece cannot be run."""
+        values: Values = dict(inputs)
+        outputs = [o.name for o in self._model.graph.output]
+        for number, step in enumerate(self._steps):
+            self._run_node(step, values) if isinstance(step, onnx.NodeProto) else self._run_piece(
+                step, values
+            )
+            for name in self._last.get(number, ()):
+                if name not in outputs:
+                    values.pop(name, None)
+        return [values[name] if name in values else self._constant(name) for name in outputs]
+
+    def _run_node(self, node: onnx.NodeProto, values: Values) -> None:
+        arguments = [self._value(name, values) if name else None for name in node.input]
+        values[node.output[0]] = self._own[node.output[0]](arguments)
+
+    def _value(self, name: str, values: Values) -> Any:
+        return values[name] if name in values else self._constant(name)
+
+    def _constant(self, name: str) -> NDArray[Any]:
+        return onnx.numpy_helper.to_array(self._constants[name])
+
+    def _run_piece(self, piece: Piece, values: Values) -> None:
+        if piece.session is None:
+            piece.session = self._session(piece, values)
+        feeds = {name: values[name] for name in piece.reads}
+        values.update(zip(piece.gives, piece.session.run(piece.gives, feeds), strict=True))
+
+    def _session(self, piece: Piece, values: Values) -> ort.InferenceSession:
+        inputs = [_value_info(name, values[name]) for name in piece.reads]
+        outputs = [onnx.ValueInfoProto(name=name) for name in piece.gives]
+        used = {name for node in piece.nodes for name in _reads(node)}
+        constants = [t for name, t in self._constants.items() if name in used]
+        graph = onnx.helper.make_graph(piece.nodes, "piece", inputs, outputs, constants)
+        model = onnx.helper.make_model(graph, opset_imports=self._model.opset_import)
+        model.ir_version = max(self._model.ir_version, 4)
+        model.functions.extend(self._model.functions)
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            return ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+        except Exception as error:
+            line = str(error).strip().splitlines()[0]
+            raise ModelError(
+                f"nodes from {piece.nodes[0].name!r}: onnxruntime cannot run them ({line})"
+            ) from error
+
+
+def _steps(
+    nodes: Iterable[onnx.NodeProto], own: Mapping[str, NodeFunction]
+) -> Iterator[onnx.NodeProto | Piece]:
+    gathered: list[onnx.NodeProto] = []
+    for node in nodes:
+        if node.output[0] not in own:
+            gathered.append(node)
+            continue
+        if gathered:
+            yield Piece(gathered)
+        gathered = []
+        yield node
+    if gathered:
+        yield Piece(gathered)
+
+
+def _connect(steps: list[Any], outputs: set[str], constants: Mapping[str, Any]) -> None:
+    """Find what each piece takes from and gives to the rest of the graph."""
+    for piece in (step for step in steps if isinstance(step, Piece)):
+        made = {name for node in piece.nodes for name in node.output}
+        elsewhere = {name for step in steps if step is not piece for name in _step_reads(step)}
+        reads = dict.fromkeys(name for node in piece.nodes for name in _reads(node))
+        piece.reads = [name for name in reads if name and name not in made and name not in constants]
+        inner = {n for node in piece.nodes for g in _subgraphs(node) for n in _made_inside(g)}
+        piece.reads = [name for name in piece.reads if name not in inner]
+        piece.gives = [
+            n for node in piece.nodes for n in node.output if n and (n in elsewhere or n in outputs)
+        ]
+
+
+def _step_reads(step: onnx.NodeProto | Piece) -> Iterator[str]:
+    for node in step.nodes if isinstance(step, Piece) else (step,):
+        yield from _reads(node)
+
+
+def _reads(node: onnx.NodeProto) -> Iterator[str]:
+    """Every name a node reads, those its subgraphs take from outside included."""
+    yield from node.input
+    for graph in _subgraphs(node):
+        for inner in graph.node:
+            yield from _reads(inner)
+        yield from (output.name for output in graph.output)
+
+
+def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _made_inside(graph: onnx.GraphProto) -> Iterator[str]:
+    yield from (i.name for i in graph.input)
+    yield from (t.name for t in graph.initializer)
+    for node in graph.node:
+        yield from node.output
+        for inner in _subgraphs(node):
+            yield from _made_inside(inner)
+
+
+def _last_uses(steps: list[Any]) -> dict[int, list[str]]:
+    """Values that no later step reads, by the number of the step after which they can go."""
+    last = {name: number for number, step in enumerate(steps) for name in _step_reads(step)}
+    by_step: dict[int, list[str]] = {}
+    for name, number in last.items():
+        by_step.setdefault(number, []).append(name)
+    return by_step
+
+
+def _value_info(name: str, value: Any) -> onnx.ValueInfoProto:
+    if isinstance(value, list):
+        kind = _element_type(value[0]) if value else onnx.TensorProto.FLOAT
+        return onnx.helper.make_tensor_sequence_value_info(name, kind, None)
+    return onnx.helper.make_tensor_value_info(name, _element_type(value), [None] * np.ndim(value))
+
+
+def _element_type(array: Any) -> int:
+    return onnx.helper.np_dtype_to_tensor_dtype(np.asarray(array).dtype)

@@ -1,0 +1,338 @@
+"""Run a compiled network from its written files: products by the tiles, digital blocks by onnxruntime.
+
+`model.onnx` says what is computed in which order; every weight comes from `netlist.json` and `tiles.npz`.
+Conv, ConvTranspose, Gemm and MatMul of the main graph are executed tile by tile; weights of other nodes
+(recurrent ones, those inside loops) are put together from the tiles and their nodes run by onnxruntime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from gscompile.data import Batch, Dataset
+from gscompile.errors import UsageError, VerificationError
+from gscompile.netlist import Netlist
+from gscompile.netlist_file import TileFile, check_tiles, read_netlist
+from gscompile.network import Layer, Network
+from gscompile.segments import Pieces
+from gscompile.target import DEFAULT_TARGET, Device, Target, load_target
+from gscompile.tile_ops import TILE_OPS
+from gscompile.tile_product import Effects, MatrixOnTiles, on_tiles
+
+TOLERANCE = 1e-5  # of the output range
+Inputs = Mapping[str, NDArray[Any]]
+
+
+# -- one chip ----------------------------------------------------------------------------------------------
+
+
+class Chip:
+    """A compiled network on tiles, with one draw of its devices."""
+
+    def __init__(self, network: Network, matrices: Mapping[str, MatrixOnTiles]) -> None:
+        self.matrices = matrices
+        network = network.copy()
+        for layer in network.layers:
+            network.set_matrices(layer.name, _rebuilt(layer, matrices))
+        own = dict(_own_nodes(network, matrices))
+        self._pieces = Pieces(network.to_proto(), own)
+        self.on_tiles = len(own)
+
+    def run(self, inputs: Inputs) -> list[Any]:
+        """Outputs of the network, in its order."""
+        return self._pieces.run(inputs)
+
+
+def _rebuilt(layer: Layer, matrices: Mapping[str, MatrixOnTiles]) -> NDArray[Any]:
+    """The layer's weights [parts, inputs, outputs] as the tiles hold them."""
+    stacked = np.zeros(layer.matrices.shape, layer.matrices.dtype)
+    for part, name in enumerate(layer.part_names):
+        for tile in matrices[name].tiles:
+            stacked[part][np.ix_(tile.inputs, tile.outputs)] = tile.weights
+    return stacked
+
+
+def _own_nodes(
+    network: Network, matrices: Mapping[str, MatrixOnTiles]
+) -> Iterator[tuple[str, Callable[[list[Any]], NDArray[Any]]]]:
+    """Nodes that are executed on tiles, by their first output."""
+    for layer in network.layers:
+        products = [matrices[name] for name in layer.part_names]
+        for use in layer.uses:
+            op = TILE_OPS.get(use.node.op_type)
+            if op is None or use.node.domain not in ("", "ai.onnx") or use.node.graph is not network.graph:
+                continue
+            attributes = {name: _attribute(a.value) for name, a in use.node.attributes.items()}
+            yield use.node.outputs[0].name or "", partial(_call, op, attributes, layer, products)
+
+
+def _call(
+    op: Any, attributes: Mapping[str, Any], layer: Layer, products: list[MatrixOnTiles], inputs: list[Any]
+) -> NDArray[Any]:
+    result: NDArray[Any] = op(inputs, attributes, layer.layout, lambda part, x: products[part](x))
+    kind = next(i.dtype for i in inputs if i is not None)
+    return np.ascontiguousarray(result, dtype=kind)
+
+
+def _attribute(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+# -- a folder ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Folder:
+    """The three files of an output folder that hold the network."""
+
+    model: Path
+    network: Network
+    netlist: Netlist
+    weights: TileFile
+
+    @classmethod
+    def open(cls, out: str | Path) -> Folder:
+        """Raises ModelError or VerificationError for what is missing, broken or does not fit together."""
+        out = Path(out)
+        netlist, weights = read_netlist(out / "netlist.json"), TileFile(out / "tiles.npz")
+        check_tiles(netlist, weights)
+        network = Network.load(out / "model.onnx")
+        _check_parts(network, netlist)
+        return cls(out / "model.onnx", network, netlist, weights)
+
+    def chip(self, effects: Effects, seed: int = 0) -> Chip:
+        """The network on tiles, its devices drawn with `seed`."""
+        return Chip(self.network, on_tiles(self.netlist, self.weights, effects, seed))
+
+
+def _check_parts(network: Network, netlist: Netlist) -> None:
+    held = {matrix.name for matrix in netlist.matrices}
+    for name in (name for layer in network.layers for name in layer.part_names):
+        if name not in held:
+            raise VerificationError(f"matrix {name!r}: in model.onnx but not in netlist.json")
+
+
+# -- figures -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SimulationOptions:
+    """`samples` are taken from the start of the data; each figure with device effects is over `seeds`
+    chips."""
+
+    samples: int = 1000
+    batch: int = 100
+    seeds: int = 3
+    target: str | Target = DEFAULT_TARGET
+    sweep: bool = True
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Accuracy over several chips, `mean` and standard deviation `spread`, with `parameter` at `value`."""
+
+    parameter: str
+    value: float
+    accuracies: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.accuracies))
+
+    @property
+    def spread(self) -> float:
+        return float(np.std(self.accuracies))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"parameter": self.parameter, "value": self.value, "mean": self.mean, "spread": self.spread}
+
+
+@dataclass(frozen=True)
+class SimulationReport:
+    """`difference` is the largest difference of any output from model.onnx, in parts of that output's range.
+
+    `reference` says what accuracy counts: agreement with the labels, or with the answers of model.onnx.
+    `model` and `ideal` are the accuracies of onnxruntime and of ideal tiles; figures hold `target` and the
+    sweeps.
+    """
+
+    samples: int
+    difference: float
+    nodes_on_tiles: int
+    nodes_rebuilt: int
+    uses: Mapping[str, float]
+    reference: str
+    model: float | None
+    ideal: float | None
+    target: str
+    figures: tuple[Figure, ...] = field(default=())
+
+    @property
+    def agrees(self) -> bool:
+        return self.difference <= TOLERANCE
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data in a stable order."""
+        data = {k: v for k, v in self.__dict__.items() if k not in ("figures", "uses")}
+        return data | {"uses": dict(self.uses), "figures": [figure.to_json() for figure in self.figures]}
+
+
+def simulate_folder(
+    out: str | Path,
+    data: Dataset,
+    options: SimulationOptions | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> SimulationReport:
+    """Simulate the compiled network in `out` on `data`: ideal tiles first, then the target's devices, then
+    sweeps.
+
+    `data` must fit the network (`load_data(source, input_specs(...))`). Raises UsageError without samples.
+    """
+    options = options or SimulationOptions()
+    target = load_target(options.target) if isinstance(options.target, str) else options.target
+    folder = Folder.open(out)
+    batches = list(data.take(options.samples).batches(options.batch))
+    if not batches:
+        raise UsageError("simulate: no samples; give data of at least one batch")
+    expected, labels, reference = _expected(folder.model, batches)
+    chip = folder.chip(Effects())
+    results = [chip.run(batch.inputs) for batch in batches]
+    count = sum(_rows(answers[0]) for answers in expected)
+    measured = _Measure(folder, batches, labels)
+    report = SimulationReport(
+        samples=count,
+        difference=_difference(expected, results),
+        nodes_on_tiles=chip.on_tiles,
+        nodes_rebuilt=sum(len(layer.uses) for layer in folder.network.layers) - chip.on_tiles,
+        uses={name: matrix.uses / max(count, 1) for name, matrix in chip.matrices.items()},
+        reference=reference,
+        model=_accuracy(expected, labels),
+        ideal=_accuracy(results, labels),
+        target=target.name,
+    )
+    if report.ideal is None:
+        return report
+    return replace(report, figures=tuple(_figures(measured, target, options, progress)))
+
+
+def _rows(answer: Any) -> int:
+    return len(answer) if np.ndim(answer) else 1
+
+
+def _expected(model: Path, batches: list[Batch]) -> tuple[list[list[Any]], list[Any], str]:
+    """Outputs of model.onnx, and what answers are compared with: the labels, or else its own answers."""
+    session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    expected = [session.run(None, dict(batch.inputs)) for batch in batches]
+    if all(batch.labels is not None for batch in batches):
+        return expected, [batch.labels for batch in batches], "labels"
+    return expected, [_classes(answers[0]) for answers in expected], "model.onnx"
+
+
+def _classes(answer: Any) -> NDArray[np.int64] | None:
+    """The class of each sample where an output is scores [n, classes]."""
+    if not isinstance(answer, np.ndarray) or answer.ndim < 2 or answer.dtype.kind != "f":
+        return None
+    return np.asarray(answer.argmax(axis=-1 if answer.ndim == 2 else 1))
+
+
+def _accuracy(results: list[list[Any]], labels: list[Any]) -> float | None:
+    """Part of the answers that are right, in percent; None where the first output is no scores."""
+    right = total = 0
+    for answers, wanted in zip(results, labels, strict=True):
+        classes = _classes(answers[0])
+        if classes is None or wanted is None or classes.shape != np.shape(wanted):
+            return None
+        right, total = right + int((classes == wanted).sum()), total + classes.size
+    return 100 * right / total if total else None
+
+
+def _difference(expected: list[list[Any]], results: list[list[Any]]) -> float:
+    """The largest difference of an output, in parts of the range it has over all samples."""
+    worst = 0.0
+    for position in range(len(expected[0])):
+        pairs = [(e[position], r[position]) for e, r in zip(expected, results, strict=True)]
+        arrays = [(np.asarray(e, np.float64).ravel(), np.asarray(r, np.float64).ravel()) for e, r in pairs]
+        wanted, found = (np.concatenate(side) for side in zip(*arrays, strict=True))
+        span = float(np.ptp(wanted)) if wanted.size else 0.0
+        error = float(np.abs(wanted - found).max(initial=0))
+        worst = max(worst, error / (span or float(np.abs(wanted).max(initial=0)) or 1.0))
+    return worst
+
+
+# -- device effects ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Measure:
+    folder: Folder
+    batches: list[Batch]
+    labels: list[Any]
+
+    def __call__(self, parameter: str, value: float, effects: Effects, seeds: int) -> Figure:
+        """Accuracy of `seeds` chips; one is enough where nothing is drawn."""
+        drawn = range(seeds if _is_random(effects) else 1)
+        return Figure(parameter, value, tuple(self._accuracy(effects, seed) for seed in drawn))
+
+    def _accuracy(self, effects: Effects, seed: int) -> float:
+        chip = self.folder.chip(effects, seed)
+        accuracy = _accuracy([chip.run(batch.inputs) for batch in self.batches], self.labels)
+        assert accuracy is not None
+        return accuracy
+
+
+def _is_random(effects: Effects) -> bool:
+    device = effects.device
+    return device is not None and bool(
+        device.spread_fraction
+        or device.read_noise_fraction
+        or device.stuck_on_fraction
+        or device.stuck_off_fraction
+    )
+
+
+SWEEPS: dict[str, tuple[float, ...]] = {
+    "levels": (2, 4, 8, 16, 32, 64),
+    "spread_fraction": (0.02, 0.05, 0.1, 0.2, 0.4),
+    "read_noise_fraction": (0.01, 0.02, 0.05, 0.1, 0.2),
+    "stuck_on_fraction": (0.001, 0.002, 0.005, 0.01, 0.02),
+    "stuck_off_fraction": (0.001, 0.01, 0.02, 0.05, 0.1),
+    "adc_bits": (3, 4, 5, 6, 8),
+    "segment_ohm": (0.5, 2, 8),
+}
+
+
+def _figures(
+    measure: _Measure, target: Target, options: SimulationOptions, progress: Callable[[str], None]
+) -> Iterator[Figure]:
+    progress(f"target {target.name}")
+    yield measure("target", 0, Effects.of(target), options.seeds)
+    ideal = replace(
+        target.device,
+        levels=0,
+        spread_fraction=0.0,
+        read_noise_fraction=0.0,
+        stuck_on_fraction=0.0,
+        stuck_off_fraction=0.0,
+    )
+    for parameter, values in SWEEPS.items() if options.sweep else ():
+        for value in values:
+            progress(f"{parameter} {value:g}")
+            yield measure(parameter, value, alone(parameter, value, ideal), options.seeds)
+
+
+def alone(parameter: str, value: float, ideal: Device) -> Effects:
+    """One effect and no other."""
+    if parameter == "adc_bits":
+        return Effects(adc_bits=int(value))
+    if parameter == "segment_ohm":
+        return Effects(ideal, segment_ohm=value)
+    change: dict[str, Any] = {parameter: int(value) if parameter == "levels" else value}
+    return Effects(replace(ideal, **change))

@@ -1,0 +1,154 @@
+"""What the data does to each layer: second moments of its inputs, and the curvature of the loss at its outputs.
+
+Together they measure what a change of a weight matrix does to the loss (the Kronecker-factored approximation of
+Martens and Grosse 2015): loss(W + D) - loss(W) is about the squared Frobenius norm of A^(1/2) D G^(1/2), with
+A = E[x x'] over the layer's inputs x and G = E[g g'] over the gradients g at its outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from gscompile.execute import Executor
+from gscompile.network import Layer, Network
+from gscompile.tune import Tuner
+
+MOST_ROWS = 8192  # sampled input vectors a batch: enough for a matrix of a few thousand inputs
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """`inputs` [parts, inputs, inputs] and `outputs` [parts, outputs, outputs], both symmetric and not negative."""
+
+    inputs: NDArray[np.float64]
+    outputs: NDArray[np.float64]
+
+
+def white(layer: Layer) -> Moments:
+    """Without data, every input and output counts alike: the error of the weights themselves."""
+    parts, inputs, outputs = layer.layout.parts, layer.layout.inputs, layer.layout.outputs
+    ones = np.eye(inputs)[None].repeat(parts, 0), np.eye(outputs)[None].repeat(parts, 0)
+    return Moments(*ones)
+
+
+def measure_moments(tuner: Tuner, network: Network, layers: Iterable[Layer], batches: int = 12) -> dict[str, Moments]:
+    """The moments of each layer over `batches` batches of the training part, by layer name.
+
+    A layer whose inputs cannot be read off (inside a subgraph, a recurrent state) is left out.
+    """
+    wanted = {layer.name: layer for layer in layers if _is_readable(network, layer)}
+    executor = Executor(network.model, {name: layer.value for name, layer in wanted.items()}).to(tuner.device)
+    capture = {v for layer in wanted.values() for v in (layer.uses[0].data, layer.uses[0].node.outputs[0])}
+    sums: dict[str, list[Any]] = {}
+    generator = torch.Generator().manual_seed(tuner.options.seed)
+    for number, (_, batch) in enumerate(tuner.batches(tuner.train, tuner.options.seed)):
+        if number == batches:
+            break
+        feeds = {name: torch.from_numpy(array).to(tuner.device) for name, array in batch.inputs.items()}
+        _add_batch(sums, wanted, executor(feeds, capture), tuner, generator)
+    return {name: Moments(*(total / max(count, 1) for total, count in parts)) for name, parts in sums.items()}
+
+
+def _add_batch(
+    sums: dict[str, list[Any]], wanted: Mapping[str, Layer], seen: Mapping[str, Any], tuner: Tuner, gen: torch.Generator
+) -> None:
+    outputs = [seen[str(layer.uses[0].node.outputs[0].name)] for layer in wanted.values()]
+    gradients = torch.autograd.grad(tuner.objective.probe(seen, gen), outputs, allow_unused=True)
+    for (name, layer), gradient in zip(wanted.items(), gradients, strict=True):
+        inputs = input_vectors(layer, seen[str(layer.uses[0].data.name)].detach())
+        at_outputs = output_vectors(layer, torch.zeros_like(outputs[0]) if gradient is None else gradient)
+        old = sums.setdefault(name, [(0.0, 0), (0.0, 0)])
+        sums[name] = [
+            (total + _second_moment(vectors), count + 1)
+            for (total, count), vectors in zip(old, (inputs, at_outputs), strict=True)
+        ]
+
+
+def _second_moment(vectors: Tensor) -> NDArray[np.float64]:
+    """E[x x'] of [parts, samples, n] by part."""
+    kept = vectors[:, :: max(1, vectors.shape[1] // MOST_ROWS)].double()
+    return np.asarray((kept.mT @ kept / kept.shape[1]).cpu().numpy(), np.float64)
+
+
+def _is_readable(network: Network, layer: Layer) -> bool:
+    node, index = layer.uses[0].node, layer.uses[0].index
+    return node.graph is network.graph and layer.layout.factorable and not (layer.op in _RECURRENT and index == 2)
+
+
+_RECURRENT = {"LSTM", "GRU", "RNN"}
+
+
+def input_vectors(layer: Layer, data: Tensor) -> Tensor:
+    """What the rows of a layer's matrices are fed with, one vector a sample and position: [parts, samples, inputs]."""
+    parts, inputs = layer.layout.parts, layer.layout.inputs
+    if layer.op in ("Conv", "FusedConv"):
+        return _patches(layer.uses[0].node, data, layer.layout.shape[2:], parts)
+    if layer.op == "ConvTranspose":
+        return _by_channel(data, parts)
+    if layer.op == "MatMul" and layer.uses[0].index == 0:
+        data = data.mT
+    if layer.op == "Gemm" and layer.uses[0].node.attributes.get_int("transA", 0):
+        data = data.mT
+    return data.reshape(1, -1, inputs) if parts == 1 else data.reshape(-1, parts, data.shape[-2], inputs).flatten(2).reshape(parts, -1, inputs)
+
+
+def output_vectors(layer: Layer, data: Tensor) -> Tensor:
+    """The outputs (or gradients at them) as [parts, samples, outputs]; for ConvTranspose spread over its kernel."""
+    parts, outputs = layer.layout.parts, layer.layout.outputs
+    if layer.op in ("Conv", "FusedConv"):
+        return _by_channel(data, parts)
+    if layer.op == "ConvTranspose":
+        kernel = outputs // layer.layout.shape[1]
+        return _by_channel(data, parts).repeat_interleave(kernel, dim=2)
+    if layer.op in _RECURRENT:  # the gates' gradients are not seen from outside
+        return torch.eye(outputs)[None] * outputs**0.5
+    if layer.op == "MatMul" and layer.uses[0].index == 0:
+        data = data.mT
+    return data.reshape(parts, -1, outputs)
+
+
+def _by_channel(data: Tensor, parts: int) -> Tensor:
+    """[n, parts * c, *positions] -> [parts, n * positions, c]"""
+    split = data.reshape(data.shape[0], parts, data.shape[1] // parts, -1)
+    return split.permute(1, 0, 3, 2).reshape(parts, -1, split.shape[2])
+
+
+def _patches(node: ir.Node, data: Tensor, kernel: tuple[int, ...], parts: int) -> Tensor:
+    """Unfolded patches, channel-major as a Conv weight is: [parts, samples, channels / parts * kernel]."""
+    attributes, dims = node.attributes, len(kernel)
+    strides = [*attributes.get_ints("strides", [1] * dims)]
+    dilations = [*attributes.get_ints("dilations", [1] * dims)]
+    reach = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
+    data = functional.pad(data, _pads(node, data.shape[2:], reach, strides))
+    for axis, (size, stride, dilation) in enumerate(zip(reach, strides, dilations, strict=True)):
+        data = data.unfold(2 + axis, size, stride)[..., ::dilation]
+    # [n, channels, *positions, *kernel] -> [parts, n, *positions, channels, *kernel]
+    n, channels = data.shape[:2]
+    split = data.reshape(n, parts, channels // parts, *data.shape[2:])
+    order = [1, 0, *range(3, 3 + dims), 2, *range(3 + dims, 3 + 2 * dims)]
+    return split.permute(*order).reshape(parts, -1, channels // parts * int(np.prod(kernel)))
+
+
+def _pads(node: ir.Node, sizes: Iterable[int], reach: list[int], strides: list[int]) -> list[int]:
+    """Padding as torch wants it: last axis first, before and after."""
+    auto = node.attributes.get_string("auto_pad", "NOTSET")
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        total = [max(0, (-(-s // t) - 1) * t + r - s) for s, r, t in zip(sizes, reach, strides, strict=True)]
+        pairs = [(p // 2, p - p // 2) if auto == "SAME_UPPER" else (p - p // 2, p // 2) for p in total]
+    elif auto == "VALID":
+        pairs = [(0, 0)] * len(reach)
+    else:
+        given = [*node.attributes.get_ints("pads", [0] * (2 * len(reach)))]
+        pairs = list(zip(given[: len(reach)], given[len(reach) :], strict=True))
+    return [p for pair in reversed(pairs) for p in pair]
+
+

@@ -1,0 +1,57 @@
+"""Which constants of a network are trained: the weights of its layers, and the vectors beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx_ir as ir
+
+from gscompile.constants import behind_identity, constant_array, held_tensor, is_float
+from gscompile.network import Network
+
+# Inputs of an op that hold a trained vector (scale, bias, slope), beside the weights of its layers.
+_VECTORS = {
+    "Conv": (2,),
+    "ConvTranspose": (2,),
+    "FusedConv": (2,),
+    "Gemm": (2,),
+    "LSTM": (3,),
+    "GRU": (3,),
+    "RNN": (3,),
+    "BatchNormalization": (1, 2),
+    "InstanceNormalization": (1, 2),
+    "LayerNormalization": (1, 2),
+    "GroupNormalization": (1, 2),
+    "PRelu": (1,),
+    "Add": (0, 1),
+}
+
+
+def expose_weights(network: Network) -> None:
+    """Give every layer whose weight is derived (cast, transposed, dequantised) or read elsewhere too a tensor of its own."""
+    for layer in network.layers:
+        if layer.layout.compressible and not network.holds_alone(layer):
+            tensor = constant_array(layer.value, network.opset)
+            assert tensor is not None
+            network.set_tensor(layer, tensor)
+
+
+def trainable_values(network: Network) -> dict[str, ir.Value]:
+    """What is trained, by key: a layer's weight by the layer's name, any other constant by its path in the file."""
+    found = {layer.name: layer.value for layer in network.layers if layer.layout.compressible}
+    taken = set(found.values())
+    for key, value in _vectors(network):
+        if value not in taken:
+            taken.add(value)
+            found[key] = value
+    return found
+
+
+def _vectors(network: Network) -> Iterator[tuple[str, ir.Value]]:
+    for node in network.graph.all_nodes():
+        for index in _VECTORS.get(node.op_type, ()):
+            value = node.inputs[index] if index < len(node.inputs) else None
+            root = behind_identity(value) if value is not None else None
+            held = held_tensor(root) if root is not None else None
+            if root is not None and held is not None and is_float(held.dtype) and held.size > 1:
+                yield f"{node.name or node.outputs[0].name}:{index}", root

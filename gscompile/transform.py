@@ -1,0 +1,75 @@
+"""What a pass is: a value that turns a network into a smaller one and says what it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from gscompile.mapping import MapOptions
+from gscompile.network import Network
+from gscompile.progress import Progress
+
+if TYPE_CHECKING:  # torch is handed to passes, never imported by them
+    from gscompile.statistics import Moments
+    from gscompile.tune import Tuner
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing a pass did to one layer, in words a report can print."""
+
+    layer: str
+    what: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """The network a pass returns and what it changed on the way."""
+
+    network: Network
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What passes share: how matrices are cut, what may be lost, and the tuner where there is data.
+
+    `tuner` and `floor`, the lowest validation score within the budget in percent, are there with data;
+    `moments` measures what the data does to each layer. Without data,
+    `drift` tells the output error of a candidate, relative to the outputs' range, and `max_error` bounds it.
+    `effort` scales the epochs that may be spent.
+    """
+
+    mapping: MapOptions
+    max_error: float = 0.01
+    drift: Callable[[Network], float] | None = None
+    tuner: Tuner | None = None
+    moments: Callable[[Network], Mapping[str, Moments]] | None = None
+    floor: float = 0.0
+    effort: float = 1.0
+    seed: int = 0
+    progress: Progress = field(default_factory=Progress)
+
+
+class Pass(Protocol):
+    """A frozen dataclass whose fields are its options, on the command line too."""
+
+    @property
+    def name(self) -> str: ...
+
+    def run(self, network: Network, context: Context) -> PassResult:
+        """Compress `network`, which is the pass's own and may be changed."""
+
+
+def run_passes(network: Network, passes: Iterable[Pass], context: Context) -> PassResult:
+    """Run passes in order, each on a copy, and gather what they changed."""
+    changes: list[Change] = []
+    for step in passes:
+        with context.progress.stage(step.name):
+            result = step.run(network.copy(), context)
+        network = result.network
+        changes.extend(result.changes)
+    return PassResult(network, tuple(changes))

@@ -1,0 +1,116 @@
+"""Does the folder hold what it should? Answered from the files alone, one line a check that passed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from gscompile.data import Batch
+from gscompile.errors import ModelError, OutputError, VerificationError
+from gscompile.evaluate import Runner, drift
+from gscompile.netlist import check, rebuild
+from gscompile.netlist_file import TileFile, check_tiles, read_netlist
+from gscompile.network import Network
+
+SAME = 1e-4  # of the output range: onnxruntime with and without its optimisations
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify_folder(folder: Path, batches: Sequence[Batch] = ()) -> tuple[str, ...]:
+    """Check the model, the netlist and the tiles of an output folder against each other.
+
+    With `batches`, onnxruntime runs the model with its optimisations off and on. Raises VerificationError naming the
+    first thing that is wrong.
+    """
+    for name in ("model.onnx", "netlist.json", "tiles.npz"):
+        if not (folder / name).is_file():
+            raise VerificationError(f"{folder / name}: missing")
+    return tuple(_checks(folder, batches))
+
+
+def _checks(folder: Path, batches: Sequence[Batch]) -> Iterator[str]:
+    yield _check_model(folder / "model.onnx")
+    yield _check_runs(folder / "model.onnx", batches)
+    yield _check_netlist(folder)
+
+
+def _check_model(path: Path) -> str:
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except onnx.checker.ValidationError as problem:
+        raise VerificationError(f"{path.name}: the ONNX checker refuses it: {str(problem).splitlines()[0]}") from problem
+    except onnx.shape_inference.InferenceError as problem:
+        raise VerificationError(f"{path.name}: shapes disagree: {str(problem).splitlines()[0]}") from problem
+    return f"{path.name}: accepted by the ONNX checker, full check"
+
+
+def _check_runs(path: Path, batches: Sequence[Batch]) -> str:
+    try:
+        plain, optimised = Runner(path, optimise=False), Runner(path, optimise=True)
+        gap = drift(optimised, plain, batches) if batches else None
+    except RuntimeError as problem:
+        raise VerificationError(f"{path.name}: onnxruntime refuses it: {problem}") from problem
+    if gap is None:
+        return "onnxruntime: loads, optimisation off and on"
+    if not gap <= SAME:
+        raise VerificationError(f"{path.name}: onnxruntime with and without optimisation differ by {gap:.1e} of the range")
+    return f"onnxruntime: optimisation off and on differ by {gap:.1e} of the output range"
+
+
+def _check_netlist(folder: Path) -> str:
+    netlist = read_netlist(folder / "netlist.json")
+    check(netlist)
+    weights = TileFile(folder / "tiles.npz")
+    check_tiles(netlist, weights)
+    try:
+        layers = {layer.name: layer for layer in Network.load(folder / "model.onnx").layers}
+    except ModelError as problem:
+        raise VerificationError(str(problem)) from problem
+    for matrix in netlist.matrices:
+        layer = layers.get(matrix.layer)
+        if layer is None or matrix.part >= layer.layout.parts:
+            raise VerificationError(f"matrix {matrix.name!r}: model.onnx has no layer {matrix.layer!r}")
+        if not np.array_equal(rebuild(matrix, weights), layer.matrices[matrix.part]):
+            raise VerificationError(f"matrix {matrix.name!r}: netlist and tiles do not rebuild the weight in model.onnx")
+    mapped = {matrix.layer for matrix in netlist.matrices}
+    missing = next((name for name in layers if name not in mapped), None)
+    if missing is not None:
+        raise VerificationError(f"layer {missing!r} of model.onnx is not in the netlist")
+    return f"netlist and tiles rebuild all {len(netlist.matrices)} matrices bit for bit"
+
+
+def verify_digests(folder: Path) -> str:
+    """The files are those the report tells of. Raises VerificationError for one that changed."""
+    try:
+        report = json.loads((folder / "report.json").read_text("utf-8"))
+        digests = dict(report["files"])
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise VerificationError(f"{folder / 'report.json'}: cannot be read: {problem}") from problem
+    for name, digest in digests.items():
+        path = folder / name
+        if path.is_file() and sha256(path) != digest:
+            raise VerificationError(f"{path}: not the file that was written (its sha256 changed)")
+    return f"sha256 of {sum((folder / name).is_file() for name in digests)} files as reported"
+
+
+def verify_again(folder: Path, input_shapes: Sequence[str] = ()) -> tuple[str, ...]:
+    """The verification of an existing output folder, with a synthetic batch for onnxruntime."""
+    from gscompile.synthetic import parse_input_shape, synthetic_batch
+
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: no such folder")
+    digests = verify_digests(folder)
+    _check_model(folder / "model.onnx")
+    network = Network.load(folder / "model.onnx")
+    batch = synthetic_batch(network.model, dict(parse_input_shape(text) for text in input_shapes))
+    return (digests, *verify_folder(folder, [Batch(batch, None)]))

@@ -1,0 +1,42 @@
+"""The files of an output folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from gscompile.mapping import tile_weights
+from gscompile.netlist import Netlist
+from gscompile.netlist_file import TileFile, write_netlist, write_tiles
+from gscompile.network import Network
+from gscompile.options import Options
+from gscompile.registry import create
+from gscompile.report import CompileReport
+from gscompile.target import Design
+from gscompile.targets import FORMATS
+
+
+def write_model(network: Network, path: Path) -> None:
+    """The compressed model, with external data beside it where one file is too small."""
+    network.save(path)
+
+
+def write_design(network: Network, netlist: Netlist, folder: Path) -> TileFile:
+    """`netlist.json` and `tiles.npz`; returns the tiles, as read back from the file."""
+    write_netlist(netlist, folder / "netlist.json")
+    write_tiles(tile_weights(network, netlist), folder / "tiles.npz")
+    return TileFile(folder / "tiles.npz")
+
+
+def write_formats(netlist: Netlist, weights: TileFile, options: Options, folder: Path) -> None:
+    """The netlist in every format that was asked for."""
+    for spec in options.emit:
+        create("format", FORMATS, spec).emit(Design(netlist, weights), folder)
+
+
+def write_report(report: CompileReport, before: Netlist, after: Netlist, folder: Path) -> None:
+    """`report.json` and `report.html`."""
+    from gscompile.report_html import html
+
+    (folder / "report.json").write_text(json.dumps(report.to_json(), indent=1) + "\n", "utf-8")
+    (folder / "report.html").write_text(html(report, before, after), "utf-8")

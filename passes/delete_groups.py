@@ -1,0 +1,119 @@
+"""Group connection deletion: rows and columns of crossbars, and whole units, go to zero and are deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gscompile.groups import Family, Price, deleted, families, savings
+from gscompile.mapping import footprint
+from gscompile.network import Network
+from gscompile.trainable import trainable_values
+from gscompile.transform import Change, Context, PassResult
+from gscompile.units import drop_dead_units
+
+Chosen = dict[Family, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class DeleteGroups:
+    """Delete groups in rounds, as far as the accuracy budget allows.
+
+    A round chooses the groups that cost the loss least for the cells and wires they save, until `step` of both is
+    chosen; a stretch of training shrinks them to exactly zero by proximal group-lasso steps, then tunes the rest.
+    Rounds go on below the budget by `slack` points, and the smallest network that a longer tuning of `recover`
+    epochs brings back is kept. `units` lets whole channels, neurons and ranks go as well.
+    """
+
+    step: float = 0.25
+    epochs: float = 1.0
+    recover: float = 6.0
+    slack: float = 1.0
+    units: bool = True
+
+    @property
+    def name(self) -> str:
+        return "delete-groups"
+
+    def run(self, network: Network, context: Context) -> PassResult:
+        before = footprint(network, context.mapping)
+        if context.tuner is not None:
+            network = self._search(network, context)
+        after = footprint(network, context.mapping)
+        change = Change("all layers", "wires", str(before.wires), str(after.wires))
+        return PassResult(network, (change,) if after != before else ())
+
+    def _search(self, start: Network, context: Context) -> Network:
+        """Walk down until too far below the budget, then find the furthest point that comes back."""
+        assert context.tuner is not None
+        way = [start]
+        while True:
+            network = self._round(way[-1], context)
+            score = context.tuner.score(network)
+            now = footprint(network, context.mapping)
+            context.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
+            if score < context.floor - self.slack or now == footprint(way[-1], context.mapping):
+                break
+            way.append(network)
+        return self._furthest(way, context)
+
+    def _furthest(self, way: list[Network], context: Context) -> Network:
+        """The last network on the way that recovers, by bisection; the first one fits as it is."""
+        assert context.tuner is not None
+        best, low, high = way[0], 0, len(way)
+        middle = high - 1
+        while low < high - 1:
+            tuned = context.tuner.tune(way[middle], self.recover * context.effort, anneal=True)
+            score = context.tuner.score(tuned)
+            context.progress.figures(accuracy=score)
+            if score >= context.floor:
+                best, low = tuned, middle
+            else:
+                high = middle
+            middle = (low + high) // 2
+        return best
+
+    def _round(self, network: Network, context: Context) -> Network:
+        assert context.tuner is not None
+        shrink = context.tuner.shrink(*self._choose(network, context))
+        network = context.tuner.tune(network, self.epochs * context.effort, shrink)
+        drop_dead_units(network)
+        return network
+
+    def _choose(self, network: Network, context: Context) -> tuple[dict[str, NDArray[np.bool_]], dict[str, NDArray[np.bool_]]]:
+        """Masks of the weights and of the biases that are to go."""
+        assert context.tuner is not None
+        found = families(network, context.mapping, self.units)
+        harm = context.tuner.saliency(network, found)
+        now = footprint(network, context.mapping)
+        price = Price(0.5 / max(now.cells, 1), 0.5 / max(now.wires, 1))
+        worth = {family: savings(network, family, context.mapping, price) for family in found}
+        chosen = cheapest(harm, worth, self.step)
+        return deleted(network, chosen), vector_masks(network, chosen)
+
+
+def cheapest(harm: dict[Family, NDArray[np.float64]], worth: dict[Family, NDArray[np.float64]], share: float) -> Chosen:
+    """The groups with the least harm for their worth, until their worth adds up to `share`."""
+    order = list(harm)
+    sizes = [family.size for family in order]
+    all_harm, all_worth = np.concatenate([harm[f] for f in order]), np.concatenate([worth[f] for f in order])
+    ratio = np.where(all_worth > 0, all_harm / np.maximum(all_worth, 1e-30), np.inf)
+    ranking = np.argsort(ratio, kind="stable")
+    running = np.cumsum(all_worth[ranking])
+    picked = ranking[(running <= share) & np.isfinite(ratio[ranking])]
+    chosen = np.zeros(len(ratio), bool)
+    chosen[picked] = True
+    return dict(zip(order, np.split(chosen, np.cumsum(sizes)[:-1]), strict=True))
+
+
+def vector_masks(network: Network, chosen: Chosen) -> dict[str, NDArray[np.bool_]]:
+    """Entries of biases that go with their units, by the vectors' training keys."""
+    keys = {value: key for key, value in trainable_values(network).items()}
+    masks = {}
+    for family, which in chosen.items():
+        for value, _ in family.space.vectors if family.space else ():
+            if value in keys and which.any():
+                masks[keys[value]] = which
+    return masks

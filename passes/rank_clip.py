@@ -1,0 +1,220 @@
+"""Rank clipping: a weight matrix becomes two thin ones, its rank clipped while the network keeps training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gscompile.errors import UsageError
+from gscompile.factoring import Choice, Spectrum, balanced, choose, pca_rank, spectrum
+from gscompile.network import Layer, Network
+from gscompile.pairs import factor_pairs
+from gscompile.transform import Change, Context, PassResult
+from gscompile.units import drop_dead_units
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RankClip:
+    """Clip ranks, then tune, again and again, as far as the accuracy budget allows.
+
+    `output` (ours): components are dropped, over all layers at once, where the loss loses least for the cells saved;
+    each round saves `step` of the cells. `pca` (the paper's): every layer but the last keeps the smallest rank whose
+    relative weight error stays within `epsilon`, looked at anew every `every` steps until `stop` of `epochs` are over.
+    `ranks`, as in 5/12/36, are the paper's ranks to be reached by the end instead.
+    """
+
+    method: Literal["output", "pca"] = "output"
+    step: float = 0.3
+    epsilon: float = 0.03
+    every: int = 500
+    epochs: float = 12.0
+    stop: float = 0.6
+    ranks: str | None = None
+
+    @property
+    def name(self) -> str:
+        return "rank-clip"
+
+    def run(self, network: Network, context: Context) -> PassResult:
+        before = {m.origin: m.rank for m in linear_maps(network)}
+        if self.method == "pca":
+            network = self._by_pca(network, context)
+        elif context.tuner is not None:
+            network = self._by_budget(network, context)
+        else:
+            network = self._by_drift(network, context)
+        after = {m.origin: m.rank for m in linear_maps(network) if m.v is not None}
+        changes = [Change(o, "rank", str(before[o]), str(r)) for o, r in after.items() if r < before.get(o, 0)]
+        return PassResult(network, tuple(changes))
+
+    # -- ours -------------------------------------------------------------------------------------------------
+
+    def _by_budget(self, network: Network, context: Context) -> Network:
+        """Smaller by `step` each round, tuned for an epoch; ends at the first round that does not come back."""
+        assert context.tuner is not None
+        step = self.step
+        while step > 0.1:
+            candidate = clip_to(network, (1 - step) * cells(network), context)
+            if cells(candidate) >= cells(network):
+                break
+            candidate = context.tuner.tune(candidate, context.effort)
+            if context.tuner.score(candidate) < context.floor:
+                candidate = context.tuner.tune(candidate, context.effort, anneal=True)
+            if context.tuner.score(candidate) >= context.floor:
+                network = candidate
+            else:
+                step /= 2
+        return network
+
+    def _by_drift(self, network: Network, context: Context) -> Network:
+        """The fewest cells whose outputs stay within `max_error`, by bisection on the share of cells."""
+        assert context.drift is not None
+        best, low, high = network, 0.0, 1.0
+        for _ in range(7):
+            share = 0.5 * (low + high)
+            candidate = clip_to(network, share * cells(network), context)
+            if cells(candidate) < cells(network) and context.drift(candidate) <= context.max_error:
+                best, high = candidate, share
+            else:
+                low = share
+        return best
+
+    # -- the paper's ------------------------------------------------------------------------------------------
+
+    def _by_pca(self, network: Network, context: Context) -> Network:
+        if context.tuner is None:
+            return self._clip_by_pca(network, self._limits(network, 1.0))
+        per_epoch = context.tuner.steps_per_epoch
+        rounds = max(1, round(self.epochs * context.effort * per_epoch / self.every))
+        for number in range(rounds):
+            progress = (number + 1) / max(1, round(self.stop * rounds))
+            if progress <= 1:
+                network = self._clip_by_pca(network, self._limits(network, progress))
+            last = number >= 0.8 * rounds
+            network = context.tuner.tune(network, self.every / per_epoch, lr=0.1 if last else 1.0)
+        return network
+
+    def _limits(self, network: Network, progress: float) -> dict[str, int]:
+        """Ranks that were asked for, approached from full rank along a geometric line."""
+        if self.ranks is None:
+            return {}
+        maps = linear_maps(network)[:-1]
+        try:
+            wanted = [int(rank) for rank in self.ranks.split("/")]
+        except ValueError:
+            raise UsageError(f"rank-clip: ranks {self.ranks!r}; write whole numbers, as in 5/12/36") from None
+        if len(wanted) != len(maps):
+            raise UsageError(f"rank-clip: {len(wanted)} ranks for {len(maps)} layers ({', '.join(m.origin for m in maps)})")
+        return {
+            m.origin: max(rank, round(min(m.product.shape[1:]) ** (1 - progress) * rank**progress))
+            for m, rank in zip(maps, wanted, strict=True)
+        }
+
+    def _clip_by_pca(self, network: Network, limits: dict[str, int]) -> Network:
+        network = network.copy()
+        for linear in linear_maps(network)[:-1]:
+            if linear.product.shape[0] == 1 and linear.factorable:
+                rank = limits.get(linear.origin) or pca_rank(linear.product[0], self.epsilon)
+                if pays(linear, rank) and (linear.v is None or rank < linear.rank):
+                    replace(network, linear, [spectrum(linear.product[0])], max(rank, 1))
+        return network
+
+
+# -- linear maps ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class LinearMap:
+    """A layer, or two factors of one: `product` [parts, inputs, outputs] of rank at most `rank`."""
+
+    origin: str
+    u: Layer
+    v: Layer | None
+    product: Array
+    rank: int
+    factorable: bool
+
+    @property
+    def cells(self) -> int:
+        parts, inputs, outputs = self.product.shape
+        return parts * (inputs * outputs if self.v is None else self.rank * (inputs + outputs))
+
+
+def linear_maps(network: Network) -> list[LinearMap]:
+    """Every weighted layer in graph order, the two factors of one taken together."""
+    pairs = factor_pairs(network)
+    seconds = {u: network.layer(v) for v, u in pairs.items()}
+    return [_linear_map(layer, seconds.get(layer.name)) for layer in network.layers if layer.name not in pairs]
+
+
+def _linear_map(layer: Layer, v: Layer | None) -> LinearMap:
+    first = layer.matrices.astype(np.float64)
+    if v is None:
+        rank = min(layer.layout.inputs, layer.layout.outputs)
+        return LinearMap(layer.origin, layer, None, first, rank, layer.layout.factorable)
+    product = first @ v.matrices.astype(np.float64)
+    return LinearMap(v.origin, layer, v, product, layer.layout.outputs, layer.layout.factorable)
+
+
+def cells(network: Network) -> int:
+    """Cells of all matrices, dense."""
+    return sum(linear.cells for linear in linear_maps(network))
+
+
+def pays(linear: LinearMap, rank: int) -> bool:
+    """Whether two factors of that rank take fewer cells than what is there now."""
+    parts, inputs, outputs = linear.product.shape
+    return 0 < rank * (inputs + outputs) * parts < linear.cells
+
+
+def clip_to(network: Network, budget: float, context: Context) -> Network:
+    """A copy clipped to at most `budget` cells, by one price for a cell over all layers."""
+    network = network.copy()
+    maps = [m for m in linear_maps(network) if m.factorable and pays(m, 1)]
+    fixed = cells(network) - sum(m.cells for m in maps)
+    spectra = list(_spectra(network, maps, context))
+    choices = [_choice(m, s) for m, s in zip(maps, spectra, strict=True)]
+    for linear, parts, option in zip(maps, spectra, choose(choices, budget - fixed), strict=True):
+        if option:
+            replace(network, linear, parts, option)
+    return network
+
+
+def _spectra(network: Network, maps: Sequence[LinearMap], context: Context) -> Iterator[list[Spectrum]]:
+    """Spectra of every part: in the loss's metric where there is data, else relative to the matrix."""
+    moments = context.moments(network) if context.moments is not None else {}
+    for m in maps:
+        seen_in, seen_out = moments.get(m.u.name), moments.get((m.v or m.u).name)
+        if seen_in is None or seen_out is None:
+            scale = float(np.linalg.norm(m.product)) or 1.0
+            yield [spectrum(w / scale).scaled(scale) for w in m.product]
+        else:
+            yield [spectrum(w, a, g) for w, a, g in zip(m.product, seen_in.inputs, seen_out.outputs, strict=True)]
+
+
+def _choice(linear: LinearMap, parts: Sequence[Spectrum]) -> Choice:
+    """Option 0 keeps what is there; option r is rank r, as far as that pays."""
+    loss = np.sum([s.loss for s in parts], axis=0)
+    ranks = [r for r in range(1, linear.rank) if pays(linear, r)]
+    per_rank = linear.product.shape[0] * (linear.product.shape[1] + linear.product.shape[2])
+    kept = float(loss[linear.rank]) if linear.v is not None and linear.rank < len(loss) else 0.0
+    return Choice((kept, *(float(loss[r]) for r in ranks)), (linear.cells, *(r * per_rank for r in ranks)))
+
+
+def replace(network: Network, linear: LinearMap, parts: Sequence[Spectrum], rank: int) -> None:
+    """Put factors of that rank in the place of a linear map."""
+    pairs = [balanced(*s.factors(rank)) for s in parts]
+    u, v = np.stack([a for a, _ in pairs]), np.stack([b for _, b in pairs])
+    if linear.v is None:
+        network.factor(linear.u.name, u, v)
+    else:  # the ranks that go are dead units between the factors
+        empty = linear.rank - rank
+        network.set_matrices(linear.u.name, np.pad(u, ((0, 0), (0, 0), (0, empty))))
+        network.set_matrices(linear.v.name, np.pad(v, ((0, 0), (0, empty), (0, 0))))
+        drop_dead_units(network)

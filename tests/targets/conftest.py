@@ -1,0 +1,141 @@
+"""Small networks as ONNX text, their netlists, and the tools that read what is emitted."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import onnx.parser
+import pytest
+
+from gscompile.crossbar import Crossbar
+from gscompile.mapping import MapOptions, map_network, tile_weights
+from gscompile.netlist import Block, Bus, Matrix, Netlist, Port, Tile
+from gscompile.network import Network
+from gscompile.target import Design
+
+LENET = """
+<ir_version: 8, opset_import: ["" : 17]>
+lenet (float[n,1,28,28] image) => (float[n,10] logits)
+<float[8,1,5,5] w1, float[8] b1, float[12,8,5,5] w2, float[192,40] w3, float[40] b3, float[40,10] w4> {
+  c1 = Conv (image, w1, b1)
+  p1 = MaxPool <kernel_shape = [2,2], strides = [2,2]> (c1)
+  c2 = Conv (p1, w2)
+  p2 = MaxPool <kernel_shape = [2,2], strides = [2,2]> (c2)
+  f = Flatten (p2)
+  g = Gemm (f, w3, b3)
+  r = Relu (g)
+  logits = MatMul (r, w4)
+}
+"""
+FACTORED = """
+<ir_version: 8, opset_import: ["" : 17]>
+factored (float[n,6] x) => (float[n,5] y) <float[6,2] u, float[2,5] v> {
+  h = MatMul (x, u)
+  y = MatMul (h, v)
+}
+"""
+RESIDUAL = """
+<ir_version: 8, opset_import: ["" : 17]>
+residual (float[n,4] x, float[n,4] wire) => (float[n,4] module, float[n,4] y)
+<float[4,4] a, float[4,4] b> {
+  h = MatMul (x, a)
+  module = Relu (h)
+  m = MatMul (module, b)
+  s = Add (m, x)
+  y = Add (s, wire)
+}
+"""
+GROUPED = """
+<ir_version: 8, opset_import: ["" : 17]>
+grouped (float[n,4,6,6] x) => (float[n,4,4,4] y) <float[4,1,3,3] w> {
+  y = Conv <group = 4> (x, w)
+}
+"""
+LSTM = """
+<ir_version: 8, opset_import: ["" : 17]>
+recurrent (float[5,n,3] x) => (float[5,1,n,2] y) <float[1,8,3] w, float[1,8,2] r> {
+  y, last, cell = LSTM <hidden_size = 2> (x, w, r)
+}
+"""
+NETWORKS = {"lenet": LENET, "factored": FACTORED, "residual": RESIDUAL, "grouped": GROUPED, "lstm": LSTM}
+
+
+def filled(text: str, seed: int = 0) -> onnx.ModelProto:
+    """The model of an ONNX text, its initializers filled at random, about a third of the weights zero."""
+    model = onnx.parser.parse_model(text)
+    rng = np.random.default_rng(seed)
+    for info in model.graph.value_info:
+        shape = tuple(d.dim_value for d in info.type.tensor_type.shape.dim)
+        array = rng.standard_normal(shape).astype(np.float32)
+        if array.ndim > 1:
+            array *= rng.random(array.shape) > 0.3
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, info.name))
+    model.graph.ClearField("value_info")
+    for number, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type.lower()}{number}"
+    return model
+
+
+def design_of(model: onnx.ModelProto, crossbar: str = "16x16") -> Design:
+    network = Network.from_proto(model)
+    netlist = map_network(network, MapOptions(Crossbar.parse(crossbar)), model.graph.name)
+    return Design(netlist, dict(tile_weights(network, netlist)))
+
+
+@pytest.fixture(params=NETWORKS)
+def design(request: pytest.FixtureRequest) -> Design:
+    return design_of(filled(NETWORKS[request.param]))
+
+
+@pytest.fixture(scope="session")
+def lenet() -> Design:
+    return design_of(filled(LENET))
+
+
+def make_chain(u_outputs: list[int], v_inputs: list[int]) -> Netlist:
+    """x -> form -> u [2, 2] -> v [2, 1] -> act -> y, a tile each."""
+    u = Tile("u/0_0", "u", np.array([0, 1]), np.array(u_outputs), "u/0_0")
+    v = Tile("v/0_0", "v", np.array(v_inputs), np.array([0]), "v/0_0")
+    return Netlist(
+        "top",
+        Crossbar(4, 4),
+        "full",
+        (
+            Bus("u.in", 2, "analog"),
+            Bus("u.out", 2, "analog"),
+            Bus("v.out", 1, "analog"),
+            Bus("tensor:x", 1, "tensor"),
+            Bus("tensor:y", 1, "tensor"),
+        ),
+        (
+            Matrix("u", "u", 0, 2, 2, "u.in", "u.out", (u,)),
+            Matrix("v", "v", 0, 2, 1, "u.out", "v.out", (v,)),
+        ),
+        (Block("form", ("a",), ("tensor:x",), ("u.in",)), Block("act", ("b",), ("v.out",), ("tensor:y",))),
+        (Port("x", "input", "tensor:x"), Port("y", "output", "tensor:y")),
+    )
+
+
+@pytest.fixture
+def chain() -> Callable[[list[int], list[int]], Netlist]:
+    return make_chain
+
+
+@pytest.fixture
+def tool(tmp_path: Path) -> Callable[..., str]:
+    """Run a program in the test's folder; what it printed. Skips, with the package, where it is absent."""
+
+    def run(program: str, *arguments: str) -> str:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed (Debian package {program})")
+        done = subprocess.run([program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
+        return done.stdout + done.stderr
+
+    return run

@@ -1,0 +1,77 @@
+"""KLayout reads LEF and DEF and finds, in the geometry, the netlist's own components, pins and nets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gscompile.netlist import Netlist
+from gscompile.place import PlaceOptions, place
+from gscompile.target import Design, load_target
+from gscompile.targets.lefdef import LefDef
+from gscompile.targets.names import Names
+
+
+def klayout() -> Any:
+    return pytest.importorskip("klayout.db", reason="klayout is not installed (PyPI package klayout)")
+
+
+def read_def(lef: Path, placed: Path) -> Any:
+    options = klayout().LoadLayoutOptions()
+    config = options.lefdef_config
+    config.dbu = 0.001
+    config.lef_files = [str(lef)]
+    config.read_lef_with_def = False
+    config.net_property_name, config.instance_property_name = "net", "inst"
+    config.pin_property_name = "pin"
+    layout = klayout().Layout()
+    layout.read(str(placed), options)
+    return layout
+
+
+def connectivity(layout: Any) -> dict[tuple[str, str], str]:
+    """(component, pin) -> the net whose wire lies on the pin."""
+    top, wires, pins = layout.top_cell(), layout.find_layer(1, 0), layout.find_layer(1, 2)
+    nets = {shape.bbox().center(): shape.property("net") for shape in top.shapes(wires).each()}
+    found = {}
+    for instance in top.each_inst():
+        for shape in instance.cell.shapes(pins).each():
+            at = instance.trans * shape.bbox().center()
+            found[instance.property("inst"), shape.property("pin")] = nets[at]
+    return found
+
+
+def expected(netlist: Netlist) -> dict[tuple[str, str], str]:
+    names = Names(netlist)
+    found = {}
+    for tile in netlist.tiles:
+        instance = f"{names.matrix(tile.matrix)}/{names.tile(tile.name)}"
+        found |= {(instance, f"row[{r}]"): names.row_net(tile, r) for r in range(len(tile.inputs))}
+        found |= {(instance, f"col[{c}]"): names.col_net(tile, c) for c in range(len(tile.outputs))}
+    return found
+
+
+@pytest.mark.parametrize("target", ["group_scissor", "macro_128"])
+def test_klayout_finds_the_connectivity_of_the_netlist(design: Design, target: str, tmp_path: Path) -> None:
+    klayout()
+    hardware = load_target(target)
+    plan = place(design.netlist, hardware, PlaceOptions(engine="shelves"))
+    files = LefDef().emit(replace(design, target=hardware, floorplan=plan), tmp_path)
+    layout = read_def(*files)
+    read = connectivity(layout)
+    wanted = expected(design.netlist)
+    assert {key: net for key, net in read.items() if key in wanted} == wanted
+    blocks = {key: net for key, net in read.items() if key not in wanted}
+    assert all(pin == net for (_, pin), net in blocks.items())
+    assert {i for i, _ in blocks} == {Names(design.netlist).block(b.name) for b in design.netlist.blocks}
+
+
+def test_klayout_finds_components_where_they_were_placed(lenet: Design, tmp_path: Path) -> None:
+    klayout()
+    plan = place(lenet.netlist, lenet.target, PlaceOptions(engine="shelves"))
+    layout = read_def(*LefDef().emit(replace(lenet, floorplan=plan), tmp_path))
+    boxes = sorted((i.trans.disp.x, i.trans.disp.y) for i in layout.top_cell().each_inst())
+    assert boxes == sorted((c.x, c.y) for c in plan.components)

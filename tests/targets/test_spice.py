@@ -1,0 +1,97 @@
+"""ngspice solves what is written, and its voltages are the products."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gscompile.netlist import rebuild
+from gscompile.nets import Nets
+from gscompile.nodal import transfer
+from gscompile.target import Design
+from gscompile.targets.names import Names
+from gscompile.targets.spice import Spice
+
+Tool = Callable[..., str]
+
+
+def solved(text: str) -> dict[str, float]:
+    return {name: float(value) for name, value in re.findall(r"v\((\S+)\) = (\S+)", text)}
+
+
+def test_a_matrix_gives_its_product_in_volts(lenet: Design, tmp_path: Path, tool: Tool) -> None:
+    Spice(input_v=0.5).emit(lenet, tmp_path)
+    names = Names(lenet.netlist)
+    for matrix in lenet.netlist.matrices[:3]:
+        volts = solved(tool("ngspice", "-b", f"{names.matrix(matrix.name)}_read.sp"))
+        product = 0.5 * rebuild(matrix, lenet.weights).sum(axis=0, dtype=np.float64)
+        wanted = {names.net(matrix.output_bus, j).lower(): product[j] for j in Nets(lenet.netlist).outputs(matrix)}
+        assert volts == pytest.approx(wanted, rel=1e-6, abs=1e-7)
+
+
+def test_the_whole_analog_part_is_one_circuit(tmp_path: Path, tool: Tool) -> None:
+    """Factored: y = x u v; the output nets of u are the input nets of v, as voltages."""
+    design = factored()
+    Spice().emit(design, tmp_path)
+    names, netlist = Names(design.netlist), design.netlist
+    u, v = netlist.matrices
+    inner = [names.net(bus.name, i) for bus in netlist.buses if bus.kind == "analog" for i in range(bus.width)]
+    sources = [f"V{i} {names.net(u.input_bus, i)} 0 {0.1 * (i + 1)}\n" for i in range(6)]
+    prints = [f"print v({names.net(v.output_bus, j)})\n" for j in range(5)]
+    deck = ["* all\n.include factored.sp\n", *sources, f"Xall {' '.join(inner)} factored\n"]
+    deck += [".control\nset numdgt=15\nop\n", *prints, "quit\n.endc\n.end\n"]
+    (tmp_path / "all.sp").write_text("".join(deck))
+    volts = solved(tool("ngspice", "-b", "all.sp"))
+    x = 0.1 * np.arange(1, 7)
+    product = x @ rebuild(u, design.weights).astype(float) @ rebuild(v, design.weights).astype(float)
+    assert [volts[names.net(v.output_bus, j).lower()] for j in range(5)] == pytest.approx(product, rel=1e-6)
+
+
+def factored() -> Design:
+    import gscompile.mapping as mapping
+    from gscompile.crossbar import Crossbar
+    from gscompile.network import Network
+
+    onnx = pytest.importorskip("onnx")
+    rng = np.random.default_rng(0)
+    weights = [
+        onnx.numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), name)
+        for name, shape in (("u", (6, 2)), ("v", (2, 5)))
+    ]
+    text = """<ir_version: 8, opset_import: ["" : 17]> factored (float[n,6] x) => (float[n,5] y)
+    { h = MatMul (x, u)
+      y = MatMul (h, v) }"""
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.extend(weights)
+    network = Network.from_proto(model)
+    netlist = mapping.map_network(network, mapping.MapOptions(Crossbar(4, 4)), "factored")
+    return Design(netlist, dict(mapping.tile_weights(network, netlist)))
+
+
+def test_resistive_lines_agree_with_ngspice(tmp_path: Path, tool: Tool) -> None:
+    """A 6x5 tile with 100 ohm segments: the nodal solution equals ngspice to 1e-6."""
+    rng = np.random.default_rng(1)
+    cells, volts = rng.uniform(1 / 1.7e6, 1e-5, (6, 5)), rng.uniform(0, 0.5, 6)
+    (tmp_path / "tile.sp").write_text(deck(cells, volts, 100.0))
+    currents = {k: float(x) for k, x in re.findall(r"i\((vs\d)\) = (\S+)", tool("ngspice", "-b", "tile.sp"))}
+    wanted = volts @ transfer(cells, 100.0)
+    assert [currents[f"vs{c}"] for c in range(5)] == pytest.approx(wanted, rel=1e-6)
+    assert abs(wanted / (volts @ cells) - 1).max() > 1e-3  # the lines matter here
+
+
+def deck(cells: np.ndarray, volts: np.ndarray, ohm: float) -> str:  # type: ignore[type-arg]
+    rows, cols = cells.shape
+    lines = ["* a tile with resistive lines"]
+    for r in range(rows):
+        lines += [f"Vd{r} d{r} 0 {float(volts[r])!r}", f"Rd{r} d{r} w{r}_0 {ohm}"]
+        lines += [f"Rw{r}_{c} w{r}_{c} w{r}_{c + 1} {ohm}" for c in range(cols - 1)]
+        lines += [f"Rc{r}_{c} w{r}_{c} b{r}_{c} {float(1 / cells[r, c])!r}" for c in range(cols)]
+    for c in range(cols):
+        lines += [f"Rb{r}_{c} b{r}_{c} b{r + 1}_{c} {ohm}" for r in range(rows - 1)]
+        lines += [f"Rs{c} b{rows - 1}_{c} s{c} {ohm}", f"Vs{c} s{c} 0 0"]
+    lines += [".control", "set numdgt=15", "op", *(f"print i(vs{c})" for c in range(cols)), "quit", ".endc"]
+    return "\n".join([*lines, ".end"]) + "\n"
