@@ -78,6 +78,7 @@ def main() -> None:
 @click.option("--seed", type=int, help="[default: 0]")
 @click.option("--threads", type=int, help="Threads for training. [default: all cores]")
 @click.option("--device", help="Where torch trains. [default: cpu]")
+@click.option("--augment", multiple=True, metavar="NAME", help="Vary training images: crop, flip or module:function.")
 @click.option("--input-shape", multiple=True, metavar="NAME=D,D,...", help="Sizes of an input that the file leaves open.")
 @click.option("--emit", multiple=True, metavar="FORMAT", help="Further netlist formats: verilog, yosys, spice, lefdef, dot.")
 @click.option("--target", help="Hardware description: a shipped name or a .toml file.")

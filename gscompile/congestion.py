@@ -1,8 +1,8 @@
 """How crowded the wires are: every net routed over a coarse grid, and the tracks it takes counted.
 
 The grid has a square a row's height. Nets with pins in the same squares are routed together, each along the
-cheapest tree of paths (rustworkx, PyPI), where an edge costs the more the fuller it is. Without rustworkx the wire
-of a net is spread evenly over its bounding box (RUDY, Spindler and Johannes, DATE 2007).
+cheapest tree of paths (rustworkx, PyPI), where an edge costs the more the fuller it is. Without rustworkx
+the wire of a net is spread evenly over its bounding box (RUDY, Spindler and Johannes, DATE 2007).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ Terminals = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class Congestion:
-    """Tracks taken and there between squares: `across` [rows, cols - 1] to the right, `up` [rows - 1, cols]."""
+    """Tracks taken and there between squares: `across` [rows, cols - 1] to the right, `up` [rows - 1,
+    cols]."""
 
     engine: str
     square_nm: int
@@ -36,7 +37,10 @@ class Congestion:
     @property
     def worst(self) -> float:
         """The fullest edge: tracks taken over tracks there."""
-        return max((float(edges.max()) for edges in (self.across, self.up) if edges.size), default=0) / self.tracks
+        return (
+            max((float(edges.max()) for edges in (self.across, self.up) if edges.size), default=0)
+            / self.tracks
+        )
 
     @property
     def overfull(self) -> float:
@@ -62,36 +66,49 @@ class Congestion:
         return figures | {"worst": self.worst, "overfull": self.overfull}
 
 
+@dataclass(frozen=True)
+class Squares:
+    """The grid over a die, and for every net the squares that hold a pin of it, in order."""
+
+    side: int
+    rows: int
+    cols: int
+    nets: list[Terminals]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows, self.cols
+
+
 def congestion(netlist: Netlist, plan: Floorplan, target: Target) -> Congestion:
-    """Route every net of a placed netlist over the grid."""
-    side = max(plan.row_height, -(-max(plan.width, plan.height) // MOST_SQUARES), 1)
-    shape = max(-(-plan.height // side), 1), max(-(-plan.width // side), 1)
-    groups = _groups(netlist, plan, side, shape)
+    """Route every net of a placed netlist over the grid; one inside a single square needs no track."""
+    grid = net_squares(netlist, plan)
+    groups = Counter(squares for squares in grid.nets if len(squares) > 1)
+    tracks = _tracks(grid.side, target)
     try:
-        engine, (across, up) = "rustworkx", _routed(groups, shape, _tracks(side, target))
+        engine, (across, up) = "rustworkx", _routed(groups, grid.shape, tracks)
     except ImportError:
-        engine, (across, up) = "rudy", _spread(groups, shape)
-    return Congestion(engine, side, across, up, _tracks(side, target))
+        engine, (across, up) = "rudy", _spread(groups, grid.shape)
+    return Congestion(engine, grid.side, across, up, tracks)
+
+
+def net_squares(netlist: Netlist, plan: Floorplan) -> Squares:
+    """Lay the grid and find every net on it, the pads of ports included."""
+    side = max(plan.row_height, -(-max(plan.width, plan.height) // MOST_SQUARES), 1)
+    rows, cols = max(-(-plan.height // side), 1), max(-(-plan.width // side), 1)
+    pads = {port.bus: pad(plan, port, netlist.ports) for port in netlist.ports}
+    nets = []
+    for bus, _, ends in net_ends(netlist, plan):
+        points = [(plan.components[e.component].x + e.x, plan.components[e.component].y + e.y) for e in ends]
+        points += [pads[bus]] if bus in pads else []
+        squares = {min(y // side, rows - 1) * cols + min(x // side, cols - 1) for x, y in points}
+        nets.append(tuple(sorted(squares)))
+    return Squares(side, rows, cols, nets)
 
 
 def _tracks(side: int, target: Target) -> float:
     """Tracks through one side of a square: half of the layers run each way."""
     return max(target.routing.layers / 2, 1) * side / target.routing.pitch_nm
-
-
-def _groups(netlist: Netlist, plan: Floorplan, side: int, shape: tuple[int, int]) -> Counter[Terminals]:
-    """How many nets have their pins in the same set of squares; those inside one square need no track."""
-    pads = {port.bus: pad(plan, port, netlist.ports) for port in netlist.ports}
-    found: Counter[Terminals] = Counter()
-    for bus, _, ends in net_ends(netlist, plan):
-        points = [(plan.components[e.component].x + e.x, plan.components[e.component].y + e.y) for e in ends]
-        points += [pads[bus]] if bus in pads else []
-        squares = {
-            min(y // side, shape[0] - 1) * shape[1] + min(x // side, shape[1] - 1) for x, y in points
-        }
-        if len(squares) > 1:
-            found[tuple(sorted(squares))] += 1
-    return found
 
 
 # -- routed ------------------------------------------------------------------------------------------------
@@ -132,7 +149,8 @@ def _grid(rustworkx: Any, shape: tuple[int, int]) -> tuple[Any, list[tuple[int, 
 def _tree(
     rustworkx: Any, graph: Any, edge_of: dict[tuple[int, int], int], squares: Terminals, cols: int
 ) -> set[int]:
-    """Edges of a tree that joins the squares: each joined to the nearest one before it by the cheapest path."""
+    """Edges of a tree that joins the squares: each joined to the nearest one before it by the cheapest
+    path."""
     edges: set[int] = set()
     joined = [squares[0]]
     for square in squares[1:]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -10,6 +13,7 @@ from onnx.reference import ReferenceEvaluator
 
 # A node computes the same for the same inputs unless it draws random numbers or carries a graph.
 _NOT_PURE = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial"}
+_GRAPHS = {ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS}
 _FLOATS = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
 
 
@@ -23,9 +27,35 @@ def held_tensor(value: ir.Value) -> ir.TensorProtocol | None:
     if value.is_initializer():
         return value.const_value
     producer = value.producer()
-    if producer is not None and producer.op_type == "Constant" and "value" in producer.attributes:
-        return producer.attributes["value"].as_tensor()
-    return None
+    if producer is None or producer.op_type != "Constant":
+        return None
+    return next((held for a in producer.attributes.values() if (held := _spelled_out(a)) is not None), None)
+
+
+_SPELLED = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+
+
+def _spelled_out(attribute: ir.Attr) -> ir.TensorProtocol | None:
+    """The tensor of one attribute of a `Constant`, which may hold plain numbers; None for text and sparse ones."""
+    held: Any = attribute.value  # not as_tensor(): its check of the type takes longer than all the rest
+    if attribute.name == "value":
+        return held  # type: ignore[no-any-return]
+    dtype = _SPELLED.get(attribute.name)
+    return None if dtype is None else ir.Tensor(np.asarray(held, dtype), name=None)
+
+
+def nodes_of(graph: ir.Graph) -> Iterator[ir.Node]:
+    """Every node of a graph and of the graphs inside it, each before those inside it."""
+    for node in graph:
+        yield node
+        for inner in graphs_in(node):
+            yield from nodes_of(inner)
+
+
+def graphs_in(node: ir.Node) -> list[ir.Graph]:
+    """The graphs that a node carries: branches, loop bodies."""
+    held: list[Any] = [a.value for a in node.attributes.values() if a.type in _GRAPHS] if node.attributes else []
+    return [graph for value in held for graph in ([value] if isinstance(value, ir.Graph) else value)]
 
 
 def behind_identity(value: ir.Value) -> ir.Value:
@@ -40,8 +70,9 @@ def behind_identity(value: ir.Value) -> ir.Value:
 
 def constant_values(graph: ir.Graph) -> frozenset[ir.Value]:
     """Every value, of the graph and of the graphs inside it, that nothing fed, random or nested decides."""
-    known = {value for g in (graph, *graph.subgraphs()) for value in g.initializers.values()}
-    for node in graph.all_nodes():
+    nodes = list(nodes_of(graph))
+    known = {value for g in (graph, *(g for n in nodes for g in graphs_in(n))) for value in g.initializers.values()}
+    for node in nodes:
         held = node.op_type == "Constant" and bool(node.outputs) and held_tensor(node.outputs[0]) is not None
         if held or (_pure(node) and any(node.inputs) and all(v is None or v in known for v in node.inputs)):
             known.update(node.outputs)
@@ -49,8 +80,7 @@ def constant_values(graph: ir.Graph) -> frozenset[ir.Value]:
 
 
 def _pure(node: ir.Node) -> bool:
-    nested = any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values())
-    return node.op_type not in _NOT_PURE and not nested and node.domain in ("", "ai.onnx")
+    return node.op_type not in _NOT_PURE and not graphs_in(node) and node.domain in ("", "ai.onnx")
 
 
 def constant_array(value: ir.Value, opset: int) -> NDArray[np.generic] | None:

@@ -1,7 +1,8 @@
 """What a netlist costs on a target: area, energy of a read, latency. Every constant is the target's.
 
-Area: a cell is `area_f2` F^2 a device; converters are shared as the target says (ISAAC, ISCA 2016); wires between
-arrays take length x pitch / layers. Cell area alone oversells compression, so the headline is the chip.
+Area: a cell is `area_f2` F^2 a device; converters are shared as the target says (ISAAC, ISCA 2016); wires
+between arrays take length x pitch / layers. Cell area alone oversells compression, so the headline is the
+chip.
 """
 
 from __future__ import annotations
@@ -62,8 +63,9 @@ def cost(
     uses: Mapping[str, float] | None = None,
     lengths_um: Mapping[str, float] | None = None,
 ) -> CostReport:
-    """Cost of a netlist. `uses`: how often each matrix is read in one inference (1 when not given: a convolution
-    reads its matrix once per output position). `lengths_um`: wire length of each bus, from a placement."""
+    """Cost of a netlist. `uses`: how often each matrix is read in one inference (1 when not given: a
+    convolution reads its matrix once per output position). `lengths_um`: wire length of each bus, from a
+    placement."""
     uses, lengths = uses or {}, lengths_um or {}
     layers: dict[str, list[Matrix]] = {}
     for matrix in netlist.matrices:
@@ -73,7 +75,11 @@ def cost(
 
 
 def _layer(
-    name: str, matrices: Sequence[Matrix], target: Target, uses: Mapping[str, float], lengths: Mapping[str, float]
+    name: str,
+    matrices: Sequence[Matrix],
+    target: Target,
+    uses: Mapping[str, float],
+    lengths: Mapping[str, float],
 ) -> Cost:
     """The matrices of a layer stand side by side: they work at the same time."""
     arrays = _array_sizes(matrices, target)
@@ -86,7 +92,9 @@ def _layer(
         sum(array_periphery_um2(r, c, target) for r, c in arrays.values()),
         0.0,
         interconnect_um2(sum(lengths.get(m.output_bus, 0.0) for m in matrices), target),
-        sum(uses.get(m.name, 1) * matrix_energy_pj(m, target, lengths.get(m.input_bus, 0.0)) for m in matrices),
+        sum(
+            uses.get(m.name, 1) * matrix_energy_pj(m, target, lengths.get(m.input_bus, 0.0)) for m in matrices
+        ),
         max(uses.get(m.name, 1) * matrix_latency_ns(m, target) for m in matrices),
     )
 
@@ -128,7 +136,8 @@ def interconnect_um2(length_um: float, target: Target) -> float:
 
 
 def pulses(target: Target) -> int:
-    """Reads of an array for one input vector: its bits over the bits of a DAC (ISAAC, section 4); 1 without DACs."""
+    """Reads of an array for one input vector: its bits over the bits of a DAC (ISAAC, section 4); 1 without
+    DACs."""
     p = target.periphery
     return 1 if p is None else math.ceil(p.input_bits / p.dac_bits)
 
@@ -136,9 +145,9 @@ def pulses(target: Target) -> int:
 def matrix_energy_pj(matrix: Matrix, target: Target, bus_um: float = 0.0) -> float:
     """One use of a matrix: every pulse pays cells, lines, input wires and converters.
 
-    Cells: V^2 G t with G the mean of on and off conductance, for every device. Lines and input wires: C V^2 over
-    their length (DNN+NeuroSim 1.4 counts both so). Converters: an energy a row, a column, a shift-and-add a
-    column. The inputs are taken to be at full read voltage: an upper bound.
+    Cells: V^2 G t with G the mean of on and off conductance, for every device. Lines and input wires: C V^2
+    over their length (DNN+NeuroSim 1.4 counts both so). Converters: an energy a row, a column, a
+    shift-and-add a column. The inputs are taken to be at full read voltage: an upper bound.
     """
     devices = target.device
     conductance = (devices.on_siemens + devices.off_siemens) / 2
@@ -159,8 +168,8 @@ def _converters_pj(matrix: Matrix, target: Target) -> float:
 
 
 def matrix_latency_ns(matrix: Matrix, target: Target) -> float:
-    """One use of a matrix: a pulse is a read, then the conversions of the columns that share a converter, in turn.
-    All tiles work at the same time."""
+    """One use of a matrix: a pulse is a read, then the conversions of the columns that share a converter, in
+    turn. All tiles work at the same time."""
     p = target.periphery
     widest = max((len(tile.outputs) for tile in matrix.tiles), default=0)
     turns = 0 if p is None else min(widest, p.columns_per_adc)

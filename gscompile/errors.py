@@ -9,6 +9,12 @@ class GscompileError(Exception):
     exit_code = 1
 
 
+def one_line(problem: BaseException, most: int = 300) -> str:
+    """What another library said, in one line."""
+    text = " ".join(str(problem).split()) or type(problem).__name__
+    return text if len(text) <= most else text[: most - 4] + " ..."
+
+
 class UsageError(GscompileError):
     """An option that makes no sense: a crossbar of `64`, an unknown pass, an output folder that exists."""
 

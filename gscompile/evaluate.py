@@ -11,6 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from gscompile.data import Batch, Dataset
+from gscompile.errors import one_line
 from gscompile.score import Metric, is_floating
 
 Model = Path | bytes
@@ -29,7 +30,7 @@ class Runner:
         try:
             self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as problem:  # onnxruntime raises a class per error code
-            raise RuntimeError(_first_line(problem)) from problem
+            raise RuntimeError(one_line(problem)) from problem
         self._names = [output.name for output in self._session.get_outputs()]
 
     def __call__(self, inputs: dict[str, NDArray[Any]]) -> dict[str, Any]:
@@ -37,11 +38,7 @@ class Runner:
         try:
             return dict(zip(self._names, self._session.run(None, inputs), strict=True))
         except Exception as problem:
-            raise RuntimeError(_first_line(problem)) from problem
-
-
-def _first_line(problem: BaseException) -> str:
-    return str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+            raise RuntimeError(one_line(problem)) from problem
 
 
 def score(runner: Runner, original: Runner, data: Dataset, metric: Metric, batch_size: int) -> float:
@@ -63,11 +60,19 @@ def drift(runner: Runner, original: Runner, batches: Iterable[Batch]) -> float:
         ours, theirs = runner(batch.inputs), original(batch.inputs)
         for name, array in theirs.items():
             if is_floating(array) and array.size:
-                gap = float(np.max(np.abs(ours[name] - array), initial=0.0))
-                worst[name] = max(worst.get(name, 0.0), gap)
-                low[name] = min(low.get(name, np.inf), float(array.min()))
-                high[name] = max(high.get(name, -np.inf), float(array.max()))
-    return max((worst[name] / _range(low[name], high[name]) for name in worst), default=0.0)
+                finite = array[np.isfinite(array)]
+                worst[name] = max(worst.get(name, 0.0), _gap(ours[name], array))
+                low[name] = min(low.get(name, np.inf), float(finite.min(initial=np.inf)))
+                high[name] = max(high.get(name, -np.inf), float(finite.max(initial=-np.inf)))
+    return max((worst[name] / _range(low[name], high[name]) if worst[name] else 0.0 for name in worst), default=0.0)
+
+
+def _gap(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
+    """The largest difference; the same infinity, or NaN in both, is none. Infinite where only one of them is finite."""
+    same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
+    with np.errstate(invalid="ignore", over="ignore"):
+        gap = np.where(same, 0.0, np.abs(np.subtract(ours, theirs, dtype=np.float64)))
+    return float(np.max(np.nan_to_num(gap, nan=np.inf, posinf=np.inf), initial=0.0))
 
 
 def _range(low: float, high: float) -> float:

@@ -62,7 +62,8 @@ def _svg(plan: Floorplan, scale: float, crowd: Congestion | None) -> Iterator[st
     for line, (layer, colour) in enumerate(legend.items()):
         yield f'<rect x="{width + 10:.1f}" y="{16 * line}" width="12" height="12" fill="{_hex(colour)}"/>'
         yield f'<text x="{width + 28:.1f}" y="{16 * line + 11}">{escape(layer)}</text>\n'
-    yield f'<text y="{height + 18:.1f}">{plan.width / 1000:.1f} x {plan.height / 1000:.1f} um</text>\n</svg>\n'
+    size = f"{plan.width / 1000:.1f} x {plan.height / 1000:.1f} um"
+    yield f'<text y="{height + 18:.1f}">{size}</text>\n</svg>\n'
 
 
 def _box(c: Component, plan: Floorplan, scale: float, fill: str) -> str:
@@ -106,7 +107,9 @@ def write_png(plan: Floorplan, path: str | Path, scale: float, crowd: Congestion
 def _shaded(image: NDArray[np.uint8], crowd: Congestion, plan: Floorplan, scale: float) -> NDArray[np.uint8]:
     side, fullness = crowd.square_nm * scale, crowd.map
     height, width = image.shape[:2]
-    rows = np.clip((plan.height * scale - np.arange(height) - 0.5) / side, 0, fullness.shape[0] - 1).astype(int)
+    rows = np.clip((plan.height * scale - np.arange(height) - 0.5) / side, 0, fullness.shape[0] - 1).astype(
+        int
+    )
     cols = np.clip((np.arange(width) + 0.5) / side, 0, fullness.shape[1] - 1).astype(int)
     opacity = np.minimum(fullness[np.ix_(rows, cols)], 1)[..., None] * 0.85
     return np.asarray(image * (1 - opacity) + np.array([204, 0, 0]) * opacity, np.uint8)

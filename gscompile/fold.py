@@ -17,9 +17,9 @@ SMALL = 256  # elements: larger constants may be weights, which stay where they 
 def fold(network: Network) -> list[str]:
     """Fold in place until nothing changes; says what was done, one line each."""
     said = list(_constants(network))
-    rules: tuple[Callable[[Network], str | None], ...] = (_batch_norm, _sum_into_gemm)
-    while line := next((line for rule in rules if (line := rule(network)) is not None), None):
-        said.append(line)
+    rules: tuple[Callable[[Network], Iterator[str]], ...] = (_batch_norm, _sum_into_gemm)
+    while lines := [line for rule in rules for line in rule(network)]:
+        said += lines
     return said
 
 
@@ -62,15 +62,19 @@ def _is_seen(network: Network, node: ir.Node) -> bool:
     return any(v.is_graph_output() or v.name is None for v in node.outputs) or node.graph is not network.graph
 
 
-def _batch_norm(network: Network) -> str | None:
+def _batch_norm(network: Network) -> Iterator[str]:
     """y = s (W x + b - mean) / sqrt(var + eps) + t: s / sqrt(var + eps) goes into W, the rest into the bias."""
     layers = {layer.uses[0].node: layer for layer in network.layers if layer.op == "Conv"}
-    for node in network.graph:
-        before = node.inputs[0].producer() if node.op_type == "BatchNormalization" and node.inputs[0] else None
+    for node in [n for n in network.graph if n.op_type == "BatchNormalization"]:
+        before, label = node.inputs[0].producer() if node.inputs[0] else None, _label(node)
         if before in layers and _only_reader(before.outputs[0], node) and _folds(network, layers[before], node):
-            _fold_batch_norm(network, layers[before], node)
-            return f"BatchNormalization {node.name or node.outputs[0].name}: into {layers[before].name}"
-    return None
+            layer = layers.pop(before)  # as it was found: a second one after the same Conv waits for the next round
+            _fold_batch_norm(network, layer, node)
+            yield f"BatchNormalization {label}: into {layer.name}"
+
+
+def _label(node: ir.Node) -> str:
+    return node.name or node.outputs[0].name or node.op_type
 
 
 def _only_reader(value: ir.Value, node: ir.Node) -> bool:
@@ -114,19 +118,17 @@ def _fold_batch_norm(network: Network, layer: Layer, node: ir.Node) -> None:
     _drop(network, node)
 
 
-def _sum_into_gemm(network: Network) -> str | None:
+def _sum_into_gemm(network: Network) -> Iterator[str]:
     """MatMul of a matrix [n, k] and the Add of a vector after it are one Gemm."""
     layers = {layer.uses[0].node: layer for layer in network.layers if layer.op == "MatMul" and len(layer.uses) == 1}
-    for node in network.graph:
-        if node.op_type != "Add":
-            continue
-        for index, value in enumerate(node.inputs):
+    for node in [n for n in network.graph if n.op_type == "Add"]:
+        label = _label(node)
+        for value, bias in (node.inputs, reversed(node.inputs)):
             before = value.producer() if value is not None else None
-            bias = node.inputs[1 - index]
             if before in layers and bias is not None and _adds_vector(network, layers[before], node, bias):
                 _fold_sum(network, before, node, bias)
-                return f"Add {node.name or node.outputs[0].name}: into {layers[before].name}, now Gemm"
-    return None
+                yield f"Add {label}: into {layers[before].name}, now Gemm"
+                break
 
 
 def _adds_vector(network: Network, layer: Layer, node: ir.Node, bias: ir.Value) -> bool:

@@ -125,7 +125,7 @@ def _by_data(original: Network, folded: Network, options: Options, progress: Pro
     test = load_data(options.test, specs) if options.test is not None else None
     progress.say(f"{len(train):,} samples to tune on, {len(val):,} to decide on")
     settings = TuneOptions(
-        options.lr, options.batch_size, options.epochs, options.seed, options.threads, options.device
+        options.lr, options.batch_size, options.epochs, options.seed, options.threads, options.device, options.augment
     )
     tuner = Tuner(folded, train, val, settings, progress)
     for data in (train, val, test):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +12,27 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
-from gscompile.errors import ModelError
+from gscompile.errors import ModelError, one_line
 
 ONE_FILE = 1 << 31  # a protobuf message holds less than 2 GiB
+LARGEST_SPARSE = 1 << 30  # bytes that a sparse tensor may take once it is written out
 OLDEST_OPSET = 7
 
 
 def load_model(path: Path) -> ir.Model:
     """Read and check an ONNX file. Raises ModelError with what was found and what would do."""
     proto = _read(path)
-    _check(path, proto)
-    model = ir.from_proto(proto)
-    ir.external_data.set_base_dir(model.graph, str(path.parent))
-    return model
+    _check(str(path), proto, str(path))
+    return _parsed(str(path), proto, path.parent)
+
+
+def model_in_memory(proto: onnx.ModelProto) -> ir.Model:
+    """Check a model that a program made. Raises ModelError."""
+    where = f"model {proto.graph.name!r}"
+    if not proto.HasField("graph") or not proto.opset_import:
+        raise ModelError(f"{where}: it has no graph or no opset")
+    _check(where, proto, proto)
+    return _parsed(where, proto, Path())
 
 
 def _read(path: Path) -> onnx.ModelProto:
@@ -40,35 +51,110 @@ def _read(path: Path) -> onnx.ModelProto:
     return proto
 
 
-def _check(path: Path, proto: onnx.ModelProto) -> None:
+def _check(where: str, proto: onnx.ModelProto, model: onnx.ModelProto | str) -> None:
     opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), None)
     if opset is not None and not OLDEST_OPSET <= opset <= onnx.defs.onnx_opset_version():
         raise ModelError(
-            f"{path}: opset {opset}; {OLDEST_OPSET} to {onnx.defs.onnx_opset_version()} can be compiled "
+            f"{where}: opset {opset}; {OLDEST_OPSET} to {onnx.defs.onnx_opset_version()} can be compiled "
             "(onnx.version_converter raises an older one)"
         )
     try:
-        onnx.checker.check_model(str(path))
+        onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, RuntimeError, ValueError) as problem:
-        raise ModelError(f"{path}: invalid graph: {_first_line(problem)}") from problem
+        raise ModelError(f"{where}: invalid graph: {one_line(problem)}") from problem
+    if not proto.graph.output:
+        raise ModelError(f"{where}: invalid graph: it has no outputs")
+    twice = next((name for name, count in Counter(n.name for n in proto.graph.node).items() if name and count > 1), None)
+    if twice is not None:  # onnxruntime refuses it as well
+        raise ModelError(f"{where}: invalid graph: two nodes are named {twice!r}")
 
 
-def _first_line(problem: BaseException) -> str:
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    return lines[0] if lines else type(problem).__name__
+def _parsed(where: str, proto: onnx.ModelProto, folder: Path) -> ir.Model:
+    for graph in _graphs(proto.graph):
+        _write_out_sparse(where, graph, folder)
+    try:
+        model = ir.from_proto(proto)
+    except Exception as problem:  # onnx-ir raises its own error around whatever it met
+        cause: BaseException = problem
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise ModelError(f"{where}: invalid graph: {one_line(cause)}") from problem
+    for tensor in tensors_of(model):
+        if isinstance(tensor, ir.ExternalTensor):
+            tensor.base_dir = folder
+            _check_external(where, tensor, folder)
+    return model
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _graphs(inner)
+
+
+def _write_out_sparse(where: str, graph: onnx.GraphProto, folder: Path) -> None:
+    """A sparse initializer becomes a dense one of its name, unless memory would not like it."""
+    for sparse in graph.sparse_initializer:
+        values = onnx.numpy_helper.to_array(sparse.values, str(folder))
+        size = prod(sparse.dims) * values.itemsize
+        if size > LARGEST_SPARSE:
+            raise ModelError(f"{where}: sparse tensor {sparse.values.name!r} of {[*sparse.dims]} takes {size} bytes")
+        where_at = onnx.numpy_helper.to_array(sparse.indices, str(folder))
+        dense = np.zeros(tuple(sparse.dims), values.dtype)
+        if where_at.ndim == 1:
+            dense.reshape(-1)[where_at] = values
+        else:
+            dense[tuple(where_at.T)] = values
+        graph.initializer.append(onnx.numpy_helper.from_array(dense, sparse.values.name))
+    graph.ClearField("sparse_initializer")
+
+
+def tensors_of(model: ir.Model) -> Iterator[ir.TensorProtocol]:
+    """Every tensor of a model: initializers, and what nodes hold in their attributes."""
+    for graph in model.graphs():
+        yield from (v.const_value for v in graph.initializers.values() if v.const_value is not None)
+    nodes = (*model.graph.all_nodes(), *(n for f in model.functions.values() for n in f.all_nodes()))
+    for node in nodes:
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():
+                yield attribute.value
+            elif attribute.type == ir.AttributeType.TENSORS and not attribute.is_ref():
+                yield from attribute.value
+
+
+def _check_external(where: str, tensor: ir.ExternalTensor, folder: Path) -> None:
+    """What a tensor declares must be there, beside the model and nowhere else."""
+    what, path = f"{where}: invalid graph: tensor {tensor.name!r}", folder / tensor.location
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ModelError(f"{what}: its data is outside the model's folder, in {tensor.location}")
+    if not path.is_file():
+        raise ModelError(f"{what}: its data file {tensor.location} is missing")
+    start, length, found = tensor.offset or 0, tensor.nbytes, path.stat().st_size
+    if start < 0 or start + length > found or (tensor.length is not None and tensor.length < length):
+        raise ModelError(f"{what}: {length} bytes at {start} of {tensor.location} declared, the file has {found}")
+
+
+def embedded(model: ir.Model) -> ir.Model:
+    """The model with all its data in itself: the same one, or a copy where some was beside the file."""
+    if not any(isinstance(tensor, ir.ExternalTensor) for tensor in tensors_of(model)):
+        return model
+    model = ir.external_data.load_to_model(model.clone())
+    for node in model.graph.all_nodes():
+        for attribute in list(node.attributes.values()):
+            if attribute.type == ir.AttributeType.TENSOR and isinstance(attribute.value, ir.ExternalTensor):
+                held = attribute.value
+                array = np.array(held.numpy())
+                node.attributes[attribute.name] = ir.AttrTensor(attribute.name, ir.Tensor(array, held.dtype, name=held.name))
+    return model
 
 
 def save_model(model: ir.Model, path: Path) -> None:
     """Write a model; its weights go to `<name>.data` beside it where one file cannot hold them."""
     from gscompile.network import Network
 
-    size = sum(v.const_value.nbytes for g in model.graphs() for v in g.initializers.values() if v.const_value)
-    if size < ONE_FILE - (64 << 20):
+    if sum(tensor.nbytes for tensor in tensors_of(model)) < ONE_FILE - (64 << 20):
         onnx.save(Network(model).to_proto(), path)
     else:
         ir.save(model, path, external_data=path.name + ".data")
-
-
-def non_finite(array: np.ndarray) -> bool:
-    """Whether a floating array holds a NaN or an infinity."""
-    return array.dtype.kind == "f" and not bool(np.isfinite(array).all())

@@ -197,8 +197,9 @@ def check(netlist: Netlist) -> None:
     _unique("tile", (tile.name for tile in netlist.tiles))
     _unique("matrix", (matrix.name for matrix in netlist.matrices))
     _unique("bus", (bus.name for bus in netlist.buses))
+    widths = {bus.name: bus.width for bus in netlist.buses}
     for matrix in netlist.matrices:
-        _check_matrix(netlist, matrix)
+        _check_matrix(netlist.crossbar, matrix, widths)
     _check_drivers(netlist)
 
 
@@ -208,15 +209,23 @@ def _unique(kind: str, names: Iterable[str]) -> None:
         raise VerificationError(f"{kind} {twice!r}: there are two of that name")
 
 
-def _check_matrix(netlist: Netlist, matrix: Matrix) -> None:
-    widths = {bus.name: bus.width for bus in netlist.buses}
+def _check_matrix(crossbar: Crossbar, matrix: Matrix, widths: Mapping[str, int]) -> None:
     for bus, size, side in ((matrix.input_bus, matrix.inputs, "input"), (matrix.output_bus, matrix.outputs, "output")):
         if widths.get(bus) != size:
             raise VerificationError(f"matrix {matrix.name!r}: {size} {side}s on bus {bus!r} of {widths.get(bus)}")
-    covered = np.zeros((matrix.inputs, matrix.outputs), bool)
     for tile in matrix.tiles:
-        _check_tile(netlist.crossbar, matrix, tile)
-        block = np.ix_(tile.inputs, tile.outputs)
+        _check_tile(crossbar, matrix, tile)
+    if len(matrix.tiles) > 1:
+        _check_apart(matrix)
+
+
+def _check_apart(matrix: Matrix) -> None:
+    """No cell is on two tiles; rows and columns without a pin, of which a broken file may claim any number, are left out."""
+    rows = np.unique(np.concatenate([tile.inputs for tile in matrix.tiles]))
+    cols = np.unique(np.concatenate([tile.outputs for tile in matrix.tiles]))
+    covered = np.zeros((len(rows), len(cols)), bool)
+    for tile in matrix.tiles:
+        block = np.ix_(np.searchsorted(rows, tile.inputs), np.searchsorted(cols, tile.outputs))
         if covered[block].any():
             raise VerificationError(f"tile {tile.name!r}: a cell that another tile of {matrix.name!r} holds too")
         covered[block] = True

@@ -7,7 +7,7 @@ doc strings, metadata and quantisation annotations, and leaves weights where the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from gscompile.constants import behind_identity, constant_array, constant_values, held_tensor, is_float
+from gscompile.constants import behind_identity, constant_array, constant_values, held_tensor, is_float, nodes_of
 from gscompile.errors import ModelError
 from gscompile.weight_ops import Matrices, MatrixLayout, as_matrices, weight_op
 
@@ -86,7 +86,9 @@ class Network:
         self.model = model
         self._origins = dict(origins or {})
         self._layers: dict[str, Layer] | None = None
-        self._constants: frozenset[ir.Value] | None = None
+        self._constants: set[ir.Value] | None = None
+        self._names: set[str] | None = None
+        self._derived: dict[ir.Value, NDArray[np.generic]] = {}
 
     @classmethod
     def load(cls, path: str | Path) -> Network:
@@ -101,7 +103,12 @@ class Network:
 
     def copy(self) -> Network:
         """A network of its own that shares the weight arrays."""
-        return Network(self.model.clone(), self._origins)
+        twin = Network(self.model.clone(), self._origins)
+        if self._derived:
+            pairs = zip(nodes_of(self.graph), nodes_of(twin.graph), strict=True)
+            values = {old: new for a, b in pairs for old, new in zip(a.outputs, b.outputs, strict=True)}
+            twin._derived = {values[value]: array for value, array in self._derived.items() if value in values}
+        return twin
 
     @property
     def graph(self) -> ir.Graph:
@@ -144,19 +151,29 @@ class Network:
         return self._layers
 
     @property
-    def constants(self) -> frozenset[ir.Value]:
+    def constants(self) -> Set[ir.Value]:
         """Values that do not depend on what is fed."""
         if self._constants is None:
-            self._constants = constant_values(self.graph)
+            self._constants = {*constant_values(self.graph)}
         return self._constants
 
     def is_constant(self, value: ir.Value | None) -> bool:
         """Whether a value does not depend on what is fed; an absent input does not."""
         return value is None or value in self.constants
 
+    def array(self, value: ir.Value) -> NDArray[np.generic] | None:
+        """What a constant holds; one that is cast, transposed or dequantised is computed once. None for another."""
+        if held_tensor(value) is not None:
+            return constant_array(value, self.opset)
+        if value not in self._derived and self.is_constant(value):
+            array = constant_array(value, self.opset)
+            if array is not None:
+                self._derived[value] = array
+        return self._derived.get(value)
+
     def changed(self) -> None:
-        """Forget what was read off the graph: an edit moved nodes or weights."""
-        self._layers = self._constants = None
+        """Forget the layers: an edit moved nodes or weights. No edit makes a value depend on what is fed, or not."""
+        self._layers = None
 
     def adopt_origins(self, other: Network) -> None:
         """Take over what `other`, the same network before it was written, knows of where its layers came from."""
@@ -237,6 +254,8 @@ class Network:
         held = ir.Tensor(np.ascontiguousarray(tensor), dtype=dtype, name=name)
         value = ir.Value(name=name, shape=held.shape, type=ir.TensorType(held.dtype), const_value=held)
         self.graph.register_initializer(value)
+        if self._constants is not None:
+            self._constants.add(value)
         if self.model.ir_version < 4:  # before IR 4 every initializer is a graph input as well
             self.graph.inputs.append(value)
         return value
@@ -258,16 +277,18 @@ class Network:
 
     def unique_name(self, wanted: str) -> str:
         """`wanted`, or with a number behind it when a node or value has that name."""
-        taken = self._taken_names()
+        if self._names is None:
+            self._names = self._taken_names()
         name, number = wanted, 1
-        while name in taken:
+        while name in self._names:
             number += 1
             name = f"{wanted}_{number}"
+        self._names.add(name)
         return name
 
     def _taken_names(self) -> set[str]:
         taken = {v.name or "" for g in self.model.graphs() for v in (*g.inputs, *g.initializers.values())}
-        for node in self.graph.all_nodes():
+        for node in nodes_of(self.graph):
             taken.add(node.name or "")
             taken.update(v.name or "" for v in node.outputs)
         return taken
@@ -276,7 +297,9 @@ class Network:
 
     def to_proto(self) -> onnx.ModelProto:
         """The model as it will be written."""
-        proto = ir.to_proto(self.model)
+        from gscompile.loading import embedded
+
+        proto = ir.to_proto(embedded(self.model))
         _drop_added_value_info(proto.graph)
         return proto
 
@@ -302,6 +325,7 @@ def replace_held(value: ir.Value, tensor: NDArray[np.generic]) -> None:
     else:
         producer = value.producer()
         assert producer is not None
+        producer.attributes.clear()  # it may have spelled out its numbers
         producer.attributes["value"] = ir.AttrTensor("value", new)
         value.type, value.shape = ir.TensorType(new.dtype), new.shape
 
@@ -340,7 +364,7 @@ def _drop_added_value_info(graph: onnx.GraphProto) -> None:
 def _find_layers(network: Network) -> dict[str, Layer]:
     """Every weight of a weighted op, with all the nodes that share it, in graph order."""
     found: dict[tuple[ir.Value, MatrixLayout], list[Use]] = {}
-    for node in network.graph.all_nodes():
+    for node in nodes_of(network.graph):
         for index, layout, root in _weights_of(node, network):
             found.setdefault((root, layout), []).append(Use(node, index))
     layers: dict[str, Layer] = {}
@@ -372,9 +396,7 @@ def _constant_shape(value: ir.Value, network: Network) -> tuple[int, ...] | None
     held = held_tensor(value)
     if held is not None:
         return tuple(int(d) for d in held.shape)
-    if not network.is_constant(value):
-        return None
-    array = constant_array(value, network.opset)
+    array = network.array(value)
     return None if array is None else array.shape
 
 
@@ -382,7 +404,7 @@ def _make_layer(
     network: Network, root: ir.Value, layout: MatrixLayout, uses: list[Use], taken: Mapping[str, Layer]
 ) -> Layer:
     name = _layer_name(uses[0], root, taken)
-    array = constant_array(root, network.opset)
+    array = network.array(root)
     if array is None:
         raise ModelError(f"weight {root.name!r} of {name!r}: no constant data was found")
     return Layer(name, uses[0].node.op_type, layout, network._origins.get(name, name), root, tuple(uses), array)

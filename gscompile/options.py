@@ -41,6 +41,7 @@ class Options:
     seed: int = 0
     threads: int | None = None
     device: str = "cpu"
+    augment: tuple[str, ...] = ()
     strict: bool = False
     fold: bool = True
     input_shape: tuple[str, ...] = ()
@@ -57,7 +58,7 @@ class Options:
             ("epochs", self.epochs, 1e-6),
             ("lr", self.lr, 1e-12),
             ("batch-size", self.batch_size, 1),
-            ("threads", self.threads or 1, 1),
+            ("threads", 1 if self.threads is None else self.threads, 1),
             ("seed", self.seed, 0),
         ):
             if not low <= value < float("inf"):

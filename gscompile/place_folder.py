@@ -1,4 +1,5 @@
-"""`gscompile place`: an output folder placed on a target, its figures and pictures, before and after compression."""
+"""`gscompile place`: an output folder placed on a target, its figures and pictures, before and after
+compression."""
 
 from __future__ import annotations
 
@@ -78,7 +79,9 @@ class PlaceReport:
             "chip": after.costs.total.chip_um2 / before.costs.total.chip_um2,
             "die": after.plan.die_um2 / before.plan.die_um2,
             "wire_length": after.wire_um / before.wire_um if before.wire_um else 1.0,
-            "wires_squared": (after.netlist.wires / before.netlist.wires) ** 2 if before.netlist.wires else 1.0,
+            "wires_squared": (after.netlist.wires / before.netlist.wires) ** 2
+            if before.netlist.wires
+            else 1.0,
         }
         return data | {"before": before.to_json(), "ratios": ratios}
 
@@ -93,8 +96,9 @@ def place_folder(
 ) -> PlaceReport:
     """Place the netlist of `out`, and that of the `original` model beside it; write figures and pictures.
 
-    Files go to `folder`, by default `out`/place: place.json, cost.csv, and a floorplan and a congestion map each as
-    SVG and PNG. `sample` is one input of the network, for counting the uses of each matrix where shapes are open.
+    Files go to `folder`, by default `out`/place: place.json, cost.csv, and a floorplan and a congestion map
+    each as SVG and PNG. `sample` is one input of the network, for counting the uses of each matrix where
+    shapes are open.
     """
     out, options = Path(out), options or PlaceOptions()
     netlist = read_netlist(out / "netlist.json")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gscompile.errors import ModelError
 
 Values = dict[str, Any]  # arrays by name, lists of arrays for sequences
-NodeFunction = Callable[[list[NDArray[Any] | None]], NDArray[Any]]
+NodeFunction = Callable[[list[Any]], tuple[NDArray[Any], ...]]  # inputs -> outputs, in the node's order
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Piece:
 
 
 class Pieces:
-    """A model cut at the nodes in `own` (by first output), each of which is run by its function."""
+    """A model cut at the nodes in `own` (by first named output), each of which is run by its function."""
 
     def __init__(self, model: onnx.ModelProto, own: Mapping[str, NodeFunction]) -> None:
         self._model, self._own = model, own
@@ -56,7 +56,8 @@ class Pieces:
 
     def _run_node(self, node: onnx.NodeProto, values: Values) -> None:
         arguments = [self._value(name, values) if name else None for name in node.input]
-        values[node.output[0]] = self._own[node.output[0]](arguments)
+        results = self._own[_key(node)](arguments)
+        values.update((name, result) for name, result in zip(node.output, results, strict=False) if name)
 
     def _value(self, name: str, values: Values) -> Any:
         return values[name] if name in values else self._constant(name)
@@ -95,7 +96,7 @@ def _steps(
 ) -> Iterator[onnx.NodeProto | Piece]:
     gathered: list[onnx.NodeProto] = []
     for node in nodes:
-        if node.output[0] not in own:
+        if _key(node) not in own:
             gathered.append(node)
             continue
         if gathered:
@@ -104,6 +105,11 @@ def _steps(
         yield node
     if gathered:
         yield Piece(gathered)
+
+
+def _key(node: onnx.NodeProto) -> str:
+    """The first output that has a name."""
+    return next((name for name in node.output if name), "")
 
 
 def _connect(steps: list[Any], outputs: set[str], constants: Mapping[str, Any]) -> None:

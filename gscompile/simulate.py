@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
@@ -22,10 +23,11 @@ from gscompile.errors import UsageError, VerificationError
 from gscompile.netlist import Netlist
 from gscompile.netlist_file import TileFile, check_tiles, read_netlist
 from gscompile.network import Layer, Network
-from gscompile.segments import Pieces
+from gscompile.segments import NodeFunction, Pieces
 from gscompile.target import DEFAULT_TARGET, Device, Target, load_target
-from gscompile.tile_ops import TILE_OPS
+from gscompile.tile_ops import TILE_OPS, Product, TileOp
 from gscompile.tile_product import Effects, MatrixOnTiles, on_tiles
+from gscompile.tile_recurrent import GATES, recurrent, runs_on_tiles
 
 TOLERANCE = 1e-5  # of the output range
 Inputs = Mapping[str, NDArray[Any]]
@@ -60,26 +62,52 @@ def _rebuilt(layer: Layer, matrices: Mapping[str, MatrixOnTiles]) -> NDArray[Any
     return stacked
 
 
-def _own_nodes(
-    network: Network, matrices: Mapping[str, MatrixOnTiles]
-) -> Iterator[tuple[str, Callable[[list[Any]], NDArray[Any]]]]:
-    """Nodes that are executed on tiles, by their first output."""
+def _own_nodes(network: Network, matrices: Mapping[str, MatrixOnTiles]) -> Iterator[tuple[str, NodeFunction]]:
+    """Nodes that are executed on tiles, by their first output that has a name."""
+    weights: dict[ir.Node, dict[int, Layer]] = {}
     for layer in network.layers:
-        products = [matrices[name] for name in layer.part_names]
         for use in layer.uses:
-            op = TILE_OPS.get(use.node.op_type)
-            if op is None or use.node.domain not in ("", "ai.onnx") or use.node.graph is not network.graph:
-                continue
-            attributes = {name: _attribute(a.value) for name, a in use.node.attributes.items()}
-            yield use.node.outputs[0].name or "", partial(_call, op, attributes, layer, products)
+            if use.node.domain in ("", "ai.onnx") and use.node.graph is network.graph:
+                weights.setdefault(use.node, {})[use.index] = layer
+    for node, layers in weights.items():
+        function = _function(node, layers, matrices)
+        if function is not None:
+            yield next(o.name for o in node.outputs if o.name), function
+
+
+def _function(
+    node: ir.Node, layers: Mapping[int, Layer], matrices: Mapping[str, MatrixOnTiles]
+) -> NodeFunction | None:
+    attributes = {name: _attribute(a.value) for name, a in node.attributes.items()}
+    products = {index: _product(layer, matrices) for index, layer in layers.items()}
+    if node.op_type in GATES and len(layers) == 2:
+        lengths = len(node.inputs) > 4 and node.inputs[4] is not None
+        plain = runs_on_tiles(attributes, lengths)
+        return partial(_recur, node.op_type, attributes, products[1], products[2]) if plain else None
+    op = TILE_OPS.get(node.op_type)
+    (index, layer), *_ = layers.items()
+    return None if op is None else partial(_call, op, attributes, layer, products[index])
+
+
+def _product(layer: Layer, matrices: Mapping[str, MatrixOnTiles]) -> Product:
+    parts = [matrices[name] for name in layer.part_names]
+    return lambda part, x: parts[part](x)
 
 
 def _call(
-    op: Any, attributes: Mapping[str, Any], layer: Layer, products: list[MatrixOnTiles], inputs: list[Any]
-) -> NDArray[Any]:
-    result: NDArray[Any] = op(inputs, attributes, layer.layout, lambda part, x: products[part](x))
-    kind = next(i.dtype for i in inputs if i is not None)
-    return np.ascontiguousarray(result, dtype=kind)
+    op: TileOp, attributes: Mapping[str, Any], layer: Layer, product: Product, inputs: list[Any]
+) -> tuple[NDArray[Any], ...]:
+    return (_typed(op(inputs, attributes, layer.layout, product), inputs),)
+
+
+def _recur(
+    op: str, attributes: Mapping[str, Any], w: Product, r: Product, inputs: list[Any]
+) -> tuple[NDArray[Any], ...]:
+    return tuple(_typed(output, inputs) for output in recurrent(op, inputs, attributes, w, r))
+
+
+def _typed(result: NDArray[Any], inputs: list[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(result, dtype=next(i.dtype for i in inputs if i is not None))
 
 
 def _attribute(value: Any) -> Any:
@@ -199,7 +227,8 @@ def simulate_folder(
     options = options or SimulationOptions()
     target = load_target(options.target) if isinstance(options.target, str) else options.target
     folder = Folder.open(out)
-    batches = list(data.take(options.samples).batches(options.batch))
+    size = data.fixed_batch or options.batch
+    batches = list(data.take(max(options.samples, size)).batches(size))
     if not batches:
         raise UsageError("simulate: no samples; give data of at least one batch")
     expected, labels, reference = _expected(folder.model, batches)
@@ -211,7 +240,8 @@ def simulate_folder(
         samples=count,
         difference=_difference(expected, results),
         nodes_on_tiles=chip.on_tiles,
-        nodes_rebuilt=sum(len(layer.uses) for layer in folder.network.layers) - chip.on_tiles,
+        nodes_rebuilt=len({use.node for layer in folder.network.layers for use in layer.uses})
+        - chip.on_tiles,
         uses={name: matrix.uses / max(count, 1) for name, matrix in chip.matrices.items()},
         reference=reference,
         model=_accuracy(expected, labels),

@@ -128,7 +128,7 @@ def gemm(inputs: Inputs, attributes: Attributes, layout: MatrixLayout, product: 
     a, _, c = _padded_list(inputs, 3)
     a = a.T if attributes.get("transA", 0) else a
     y = product(0, a) * np.asarray(attributes.get("alpha", 1.0), a.dtype)
-    return y if c is None else y + c * np.asarray(attributes.get("beta", 1.0), a.dtype)
+    return y if c is None else np.asarray(y + c * np.asarray(attributes.get("beta", 1.0), a.dtype))
 
 
 def matmul(inputs: Inputs, attributes: Attributes, layout: MatrixLayout, product: Product) -> Array:  # noqa: ARG001
@@ -158,7 +158,8 @@ def _batched(x: Array, batch: Sequence[int], product: Product) -> Array:
     return np.stack(results).reshape(*lead, x.shape[-2], -1)
 
 
-TILE_OPS: dict[str, Callable[[Inputs, Attributes, MatrixLayout, Product], Array]] = {
+TileOp = Callable[[Inputs, Attributes, MatrixLayout, Product], Array]
+TILE_OPS: dict[str, TileOp] = {
     "Conv": conv,
     "ConvTranspose": conv_transpose,
     "Gemm": gemm,

@@ -36,8 +36,8 @@ class TileMatrix:
 class MatrixOnTiles:
     """x [n, inputs] -> [n, outputs], tile by tile.
 
-    `adc_bits` 0 is an ideal converter; otherwise every partial sum is rounded to 2^bits - 1 levels over the range
-    of the first batch that was seen (a converter's range is set once, by calibration).
+    `adc_bits` 0 is an ideal converter; otherwise every partial sum is rounded to 2^bits - 1 levels over the
+    range of the first batch that was seen (a converter's range is set once, by calibration).
     """
 
     inputs: int
@@ -55,10 +55,10 @@ class MatrixOnTiles:
         sums = [self._partial(tile, np.asarray(x[:, tile.inputs], kind)) for tile in self.tiles]
         for tile, partial in zip(self.tiles, self._converted(sums), strict=True):
             y[:, tile.outputs] += partial
-        return y.astype(x.dtype, copy=False)
+        return np.asarray(y, x.dtype)
 
     def _partial(self, tile: TileMatrix, x: Array) -> Array:
-        y = x @ tile.weights.astype(x.dtype, copy=False)
+        y: Array = x @ tile.weights.astype(x.dtype, copy=False)
         if tile.variance is not None:
             sigma = np.sqrt(np.square(x) @ tile.variance)
             y = y + sigma * self.rng.standard_normal(y.shape).astype(y.dtype)
@@ -70,7 +70,9 @@ class MatrixOnTiles:
         self.full_scale = self.full_scale or max(float(np.abs(s).max(initial=0)) for s in sums)
         top = self.full_scale or 1.0
         steps = max(2 ** (self.adc_bits - 1) - 1, 1)  # either side of zero, which is a level
-        return [(np.clip(np.round(s / top * steps), -steps, steps) * (top / steps)).astype(s.dtype) for s in sums]
+        return [
+            (np.clip(np.round(s / top * steps), -steps, steps) * (top / steps)).astype(s.dtype) for s in sums
+        ]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gscompile.augment import augmentation
 from gscompile.constants import constant_array
 from gscompile.data import Batch, Dataset, batch_size_for, input_specs
 from gscompile.errors import DataError
@@ -28,6 +29,7 @@ from gscompile.trainable import expose_weights, trainable_values
 
 Masks = Mapping[str, NDArray[np.bool_]]
 CACHE_BYTES = 512 << 20
+SHORTEST = 150  # steps of a stretch of one epoch: small data is gone through several times
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class TuneOptions:
     seed: int = 0
     threads: int | None = None
     device: str = "cpu"
+    augment: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class Tuner:
         if probe is None:
             raise DataError(f"{len(val)} samples: the network takes {self.size} at a time; give more data")
         outputs = _arrays(self._run(self._teacher, probe[1]))
+        self.augment = augmentation(options.augment)
         self.metric: Metric = choose_metric(outputs, probe[1].labels)
         self.objective = Objective.of(outputs, self.metric, val.has_labels)
         self._targets = {id(train): self._remember(train), id(val): self._remember(val)}
@@ -147,7 +151,7 @@ class Tuner:
         """
         network = network.copy()
         expose_weights(network)
-        run = _Run(self, network, shrink, max(1, round(epochs * self.steps_per_epoch)), anneal, lr)
+        run = _Run(self, network, shrink, max(1, round(epochs * max(self.steps_per_epoch, SHORTEST))), anneal, lr)
         self._runs += 1
         run.train(seed=self.options.seed + 1000 * self._runs)
         run.write_back()
@@ -202,9 +206,12 @@ class Tuner:
         return {name: tensor[index] for name, tensor in known.items()}
 
     def _run(self, executor: Executor, batch: Batch) -> dict[str, Any]:
-        feeds = {name: torch.from_numpy(array).to(self.device) for name, array in batch.inputs.items()}
-        outputs: dict[str, Any] = executor(feeds)
+        outputs: dict[str, Any] = executor(self.feeds(batch))
         return outputs
+
+    def feeds(self, batch: Batch) -> dict[str, Tensor]:
+        """A batch's inputs as tensors on the device."""
+        return {name: torch.from_numpy(array).to(self.device) for name, array in batch.inputs.items()}
 
 
 class _Run:
@@ -231,6 +238,7 @@ class _Run:
             yield parameter, torch.from_numpy(np.ascontiguousarray(tensor)).to(parameter)
 
     def train(self, seed: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
         done, epoch = 0, 0
         good = [p.detach().clone() for p in self.parameters]
         while done < self.steps:
@@ -255,7 +263,7 @@ class _Run:
         if self.anneal:
             for group in self.optimizer.param_groups:
                 group["lr"] = self._rate(number)
-        outputs = self.tuner._run(self.executor, batch)
+        outputs = self.executor(self.tuner.augment(self.tuner.feeds(batch), self.generator))
         target = self.tuner._target(self.tuner.train, rows, batch)
         labels = None if batch.labels is None else torch.from_numpy(batch.labels.astype(np.int64))
         loss = self.tuner.objective.loss(outputs, target, labels)

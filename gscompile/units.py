@@ -285,7 +285,7 @@ class _Walk:
         if channels is None:
             return
         rows, size = layer.layout.inputs, channels.space.size
-        axis_fits = channels.axis == _channel_axis(layer) or (channels.axis, layer.op) == (1, "MatMul")
+        axis_fits = channels.axis == _channel_axis(layer) or _has_two_axes(layer, data, channels)
         kernel = prod(layer.layout.shape[2:]) if layer.op in ("Conv", "FusedConv") else 1
         spread = rows // (size * kernel) if channels.spread is None else channels.spread
         if not axis_fits or size * kernel * spread != rows:
@@ -311,6 +311,12 @@ class _Walk:
         if channels is not None:
             self._pin(node.inputs[0], "depthwise filters run along")
         return None
+
+
+def _has_two_axes(layer: Layer, data: ir.Value, channels: _Channels) -> bool:
+    """Whether axis 1 is the last axis: what Gemm reads, what was flattened, what is known to be [n, channels]."""
+    flat = layer.op == "Gemm" or channels.spread is None or (data.shape is not None and len(data.shape) == 2)
+    return flat and channels.axis in (1, -1) and layer.op in ("Gemm", "MatMul")
 
 
 def unit_axes(layer: Layer) -> tuple[int, int] | None:

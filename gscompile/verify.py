@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from gscompile.data import Batch
-from gscompile.errors import ModelError, OutputError, VerificationError
+from gscompile.errors import ModelError, OutputError, VerificationError, one_line
 from gscompile.evaluate import Runner, drift
 from gscompile.netlist import check, rebuild
 from gscompile.netlist_file import TileFile, check_tiles, read_netlist
@@ -48,9 +48,9 @@ def _check_model(path: Path) -> str:
     try:
         onnx.checker.check_model(str(path), full_check=True)
     except onnx.checker.ValidationError as problem:
-        raise VerificationError(f"{path.name}: the ONNX checker refuses it: {str(problem).splitlines()[0]}") from problem
+        raise VerificationError(f"{path.name}: the ONNX checker refuses it: {one_line(problem)}") from problem
     except onnx.shape_inference.InferenceError as problem:
-        raise VerificationError(f"{path.name}: shapes disagree: {str(problem).splitlines()[0]}") from problem
+        raise VerificationError(f"{path.name}: shapes disagree: {one_line(problem)}") from problem
     return f"{path.name}: accepted by the ONNX checker, full check"
 
 

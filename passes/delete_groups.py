@@ -48,15 +48,16 @@ class DeleteGroups:
     def _search(self, start: Network, context: Context) -> Network:
         """Walk down until too far below the budget, then find the furthest point that comes back."""
         assert context.tuner is not None
-        way = [start]
+        way, step = [start], self.step
         while True:
-            network = self._round(way[-1], context)
+            network = self._round(way[-1], context, step)
             score = context.tuner.score(network)
             now = footprint(network, context.mapping)
             context.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
             if score < context.floor - self.slack or now == footprint(way[-1], context.mapping):
                 break
             way.append(network)
+            step = min(0.5, step * 1.2) if score >= context.floor else max(0.1, step / 1.5)
         return self._furthest(way, context)
 
     def _furthest(self, way: list[Network], context: Context) -> Network:
@@ -75,14 +76,14 @@ class DeleteGroups:
             middle = (low + high) // 2
         return best
 
-    def _round(self, network: Network, context: Context) -> Network:
+    def _round(self, network: Network, context: Context, step: float) -> Network:
         assert context.tuner is not None
-        shrink = context.tuner.shrink(*self._choose(network, context))
+        shrink = context.tuner.shrink(*self._choose(network, context, step))
         network = context.tuner.tune(network, self.epochs * context.effort, shrink)
         drop_dead_units(network)
         return network
 
-    def _choose(self, network: Network, context: Context) -> tuple[dict[str, NDArray[np.bool_]], dict[str, NDArray[np.bool_]]]:
+    def _choose(self, network: Network, context: Context, step: float) -> tuple[dict[str, NDArray[np.bool_]], dict[str, NDArray[np.bool_]]]:
         """Masks of the weights and of the biases that are to go."""
         assert context.tuner is not None
         found = families(network, context.mapping, self.units)
@@ -90,7 +91,7 @@ class DeleteGroups:
         now = footprint(network, context.mapping)
         price = Price(0.5 / max(now.cells, 1), 0.5 / max(now.wires, 1))
         worth = {family: savings(network, family, context.mapping, price) for family in found}
-        chosen = cheapest(harm, worth, self.step)
+        chosen = cheapest(harm, worth, step)
         return deleted(network, chosen), vector_masks(network, chosen)
 
 

@@ -30,7 +30,7 @@ class RankClip:
     """
 
     method: Literal["output", "pca"] = "output"
-    step: float = 0.3
+    step: float = 0.5
     epsilon: float = 0.03
     every: int = 500
     epochs: float = 12.0

@@ -150,7 +150,8 @@ def _ports(netlist: Netlist, names: Names, plan: Floorplan) -> Iterator[str]:
         x, y = pad(plan, port, netlist.ports)
         name, net = names.port(port.name, port.direction), names.net(port.bus, 0)
         yield f"- {name} + NET {net} + DIRECTION {port.direction.upper()} + USE SIGNAL\n"
-        yield f"  + LAYER M1 ( {-_PIN // 2} {-_PIN // 2} ) ( {_PIN // 2} {_PIN // 2} ) + PLACED ( {x} {y} ) N ;\n"
+        half = _PIN // 2
+        yield f"  + LAYER M1 ( {-half} {-half} ) ( {half} {half} ) + PLACED ( {x} {y} ) N ;\n"
     yield "END PINS\n"
 
 

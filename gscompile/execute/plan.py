@@ -139,33 +139,27 @@ def _fold(block: Block, calls: Sequence[Call], wanted: frozenset[Key]) -> list[S
     foldable = _foldable(block, calls)
     readers = Counter(key for call in calls for key in call.reads)
     read_outside = wanted.union(*(call.reads for call in calls if call not in foldable))
-    trees: dict[Key, list[Step]] = {}
-    asked: dict[Key, dict[ir.Node, None]] = {}  # dictionaries as ordered sets
+    trees: dict[Key, list[Step]] = {}  # by the key that a tree computes, until its one reader takes it
+    asked: dict[Key, frozenset[ir.Node]] = {}  # the questions a key depends on
     steps: list[Step] = []
     for call in calls:
         if call not in foldable:
             steps.append(call)
             continue
-        questions: dict[ir.Node, None] = {}
-        tree: list[Step] = []
+        tree: list[Step]
         if foldable[call]:
             steps.append(Ask(call))
-            questions[call.source] = None
-            tree.append(Answer(call))
+            questions, tree = frozenset([call.source]), [Answer(call)]
         else:
-            for key in call.reads & asked.keys():
-                questions |= asked[key]
-                tree = trees.pop(key, []) + tree
-            tree.append(call)
+            known = call.reads & asked.keys()
+            questions = frozenset().union(*(asked[key] for key in known))
+            tree = [*(step for key in known for step in trees.pop(key, ())), call]
         asked |= dict.fromkeys(call.writes, questions)
-        if (
-            len(call.writes) > 1
-            or not read_outside.isdisjoint(call.writes)
-            or any(readers[k] > 1 for k in call.writes)
-        ):
-            steps.append(Fold(tree, questions))
-        else:
+        alone = len(call.writes) == 1 and all(readers[key] == 1 for key in call.writes)
+        if alone and read_outside.isdisjoint(call.writes):
             trees |= dict.fromkeys(call.writes, tree)
+        else:
+            steps.append(Fold(tree, questions))
     return steps
 
 

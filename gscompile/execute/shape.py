@@ -160,7 +160,11 @@ def pad_inputs(
 ) -> Tensor:
     """Padded (or cropped, where negative) along `axes`, with a constant or with the input's own elements."""
     dims = list(range(x.ndim)) if axes is None else [axis % x.ndim for axis in ints(axes)]
-    return _padded(x, ints(pads), dims, node.get("mode", "constant"), 0 if value is None else number(value))
+    mode = node.get("mode", "constant")
+    if value is not None and value.requires_grad and mode == "constant":
+        inside = _padded(torch.ones_like(x, dtype=torch.bool), ints(pads), dims, mode, False)
+        return torch.where(inside, _padded(x, ints(pads), dims, mode, 0), value)
+    return _padded(x, ints(pads), dims, mode, 0 if value is None else number(value))
 
 
 def _padded(x: Tensor, pads: list[int], axes: list[int], mode: str, value: float) -> Tensor:

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 import torch
 from torch import Tensor
-
 
 TORCH_TYPES: dict[int, torch.dtype] = {
     ir.DataType.FLOAT: torch.float32,
@@ -36,6 +34,7 @@ TORCH_TYPES: dict[int, torch.dtype] = {
 ONNX_TYPES: dict[torch.dtype, int] = {
     torch_type: int(onnx_type) for onnx_type, torch_type in TORCH_TYPES.items()
 }
+_BFLOAT16 = np.dtype(ir.DataType.BFLOAT16.numpy())
 _NUMPY_KINDS = {np.dtype(ir.DataType(number).numpy()) for number in TORCH_TYPES}
 
 
@@ -60,7 +59,7 @@ def from_numpy(array: Any, device: torch.device | str = "cpu") -> Any:
     array = np.asarray(array)
     if array.dtype not in _NUMPY_KINDS:
         return array
-    if array.dtype == ml_dtypes.bfloat16:
+    if array.dtype == _BFLOAT16:
         return torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16).to(device)
     return torch.from_numpy(np.array(array, order="C")).to(device)
 
@@ -73,7 +72,7 @@ def to_numpy(value: Any) -> Any:
         return value
     value = value.detach().cpu()
     if value.dtype == torch.bfloat16:
-        return value.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+        return value.contiguous().view(torch.int16).numpy().view(_BFLOAT16)
     return value.numpy()
 
 
@@ -96,7 +95,7 @@ def number(tensor: Tensor) -> Any:
 
 
 def _read(tensor: Tensor, name: str, read: Callable[[], Any]) -> Any:
-    """Reading from a GPU waits for all it has to do, so there the answer is kept on the tensor, with its version."""
+    """Reading from a GPU waits for it, so there the answer is kept on the tensor, with its version."""
     if tensor.device.type == "cpu" or tensor.is_inference():
         return read()
     version, answer = getattr(tensor, name, (None, None))

@@ -192,7 +192,10 @@ class TestSubgraphs:
             n = Size(x)
             m = Mul(n, two)
             big = Greater(n, two)
-            k = If (big) <then_branch = a () => (int64 r) { r = Neg(m) }, else_branch = b () => (int64 s) { s = Abs(m) }>
+            k = If (big) <
+                then_branch = a () => (int64 r) { r = Neg(m) },
+                else_branch = b () => (int64 s) { s = Abs(m) }
+            >
             y = Identity(k)
         }""")
         executor = Executor(model)

@@ -46,7 +46,7 @@ def connectivity(layout: Any) -> dict[tuple[str, str], str]:
 
 def expected(netlist: Netlist) -> dict[tuple[str, str], str]:
     names = Names(netlist)
-    found = {}
+    found: dict[tuple[str, str], str] = {}
     for tile in netlist.tiles:
         instance = f"{names.matrix(tile.matrix)}/{names.tile(tile.name)}"
         found |= {(instance, f"row[{r}]"): names.row_net(tile, r) for r in range(len(tile.inputs))}

@@ -16,7 +16,6 @@ from gscompile.nets import Nets
 from gscompile.target import Design
 from gscompile.targets.names import KEYWORDS, LONGEST, Names, legal
 
-
 Chain = Callable[[list[int], list[int]], Netlist]
 
 

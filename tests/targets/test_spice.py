@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from gscompile.netlist import rebuild
 from gscompile.nets import Nets
@@ -29,7 +30,9 @@ def test_a_matrix_gives_its_product_in_volts(lenet: Design, tmp_path: Path, tool
     for matrix in lenet.netlist.matrices[:3]:
         volts = solved(tool("ngspice", "-b", f"{names.matrix(matrix.name)}_read.sp"))
         product = 0.5 * rebuild(matrix, lenet.weights).sum(axis=0, dtype=np.float64)
-        wanted = {names.net(matrix.output_bus, j).lower(): product[j] for j in Nets(lenet.netlist).outputs(matrix)}
+        wanted = {
+            names.net(matrix.output_bus, j).lower(): product[j] for j in Nets(lenet.netlist).outputs(matrix)
+        }
         assert volts == pytest.approx(wanted, rel=1e-6, abs=1e-7)
 
 
@@ -39,7 +42,9 @@ def test_the_whole_analog_part_is_one_circuit(tmp_path: Path, tool: Tool) -> Non
     Spice().emit(design, tmp_path)
     names, netlist = Names(design.netlist), design.netlist
     u, v = netlist.matrices
-    inner = [names.net(bus.name, i) for bus in netlist.buses if bus.kind == "analog" for i in range(bus.width)]
+    inner = [
+        names.net(bus.name, i) for bus in netlist.buses if bus.kind == "analog" for i in range(bus.width)
+    ]
     sources = [f"V{i} {names.net(u.input_bus, i)} 0 {0.1 * (i + 1)}\n" for i in range(6)]
     prints = [f"print v({names.net(v.output_bus, j)})\n" for j in range(5)]
     deck = ["* all\n.include factored.sp\n", *sources, f"Xall {' '.join(inner)} factored\n"]
@@ -83,7 +88,7 @@ def test_resistive_lines_agree_with_ngspice(tmp_path: Path, tool: Tool) -> None:
     assert abs(wanted / (volts @ cells) - 1).max() > 1e-3  # the lines matter here
 
 
-def deck(cells: np.ndarray, volts: np.ndarray, ohm: float) -> str:  # type: ignore[type-arg]
+def deck(cells: NDArray[np.float64], volts: NDArray[np.float64], ohm: float) -> str:
     rows, cols = cells.shape
     lines = ["* a tile with resistive lines"]
     for r in range(rows):
