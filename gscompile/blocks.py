@@ -42,7 +42,7 @@ def wire_up(network: Network) -> Wiring:
     """The digital side of a network's netlist."""
     direct = factor_pairs(network)
     sides = _sides(network, direct)
-    parts = list(_parts(network, direct, sides))
+    parts = [*_constant_parts(network), *_parts(network, direct, sides)]
     ports = tuple(_ports(network))
     blocks = _merge(parts, {port.bus for port in ports})
     return Wiring(tuple(_buses(network, sides, blocks, ports)), blocks, ports, sides)
@@ -63,6 +63,13 @@ def _sides(network: Network, direct: dict[str, str]) -> dict[str, tuple[str, str
 
 
 # -- digital work -----------------------------------------------------------------------------------------------
+
+
+def _constant_parts(network: Network) -> Iterator[_Part]:
+    """Outputs that nothing fed decides are driven too: by a block that holds them."""
+    for value in network.outputs:
+        if network.is_constant(value):
+            yield _Part(f"{value.name}:constant", 0, [], [_tensor(value)])
 
 
 def _parts(network: Network, direct: dict[str, str], sides: dict[str, tuple[str, str]]) -> Iterator[_Part]:

@@ -31,7 +31,9 @@ class _Commands(click.Group):
             _fail(problem, problem.exit_code)
         except KeyboardInterrupt:
             _fail("stopped", 130)
-        except (click.exceptions.Exit, click.ClickException, click.Abort):
+        except click.ClickException as problem:
+            _fail(problem.format_message(), problem.exit_code)
+        except (click.exceptions.Exit, click.Abort):
             raise
         except MemoryError:
             _fail("out of memory", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from onnx.reference import ReferenceEvaluator
 
 # A node computes the same for the same inputs unless it draws random numbers or carries a graph.
 _NOT_PURE = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial"}
+_REFERENCE_KNOWS = {"DequantizeLinear": 19}  # the oldest version it has; older ones compute the same
+LARGEST = 1 << 26  # elements: a derived constant beyond them is computed by onnxruntime only
+SIZES = 64  # elements: what holds the sizes of something is no longer
 _GRAPHS = {ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS}
 _FLOATS = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
 
@@ -91,7 +95,10 @@ def constant_array(value: ir.Value, opset: int) -> NDArray[np.generic] | None:
     producer = value.producer()
     if producer is None or not _pure(producer) or not any(producer.inputs):
         return None
-    return evaluate(producer, opset)[value.index() or 0]
+    try:
+        return evaluate(producer, opset)[value.index() or 0]
+    except Exception:  # the reference raises anything; what it cannot run is left to onnxruntime
+        return None
 
 
 def evaluate(node: ir.Node, opset: int) -> list[NDArray[np.generic]]:
@@ -100,8 +107,31 @@ def evaluate(node: ir.Node, opset: int) -> list[NDArray[np.generic]]:
     if any(array is None for array in feeds.values()):
         raise ValueError(f"{node.op_type} {node.name!r}: an input is not constant")
     proto = ir.to_proto(node)
-    outputs = [onnx.ValueInfoProto(name=name) for name in proto.output if name]
-    inputs = [onnx.ValueInfoProto(name=name) for name in feeds]
-    graph = onnx.helper.make_graph([proto], "constant", inputs, outputs)
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
+    for number, name in enumerate(proto.output):
+        proto.output[number] = name or f"unused:{number}"
+    outputs = [onnx.ValueInfoProto(name=name) for name in proto.output]
+    since = max(opset, _REFERENCE_KNOWS.get(node.op_type, 0))
+    model = _model_of(proto, [onnx.ValueInfoProto(name=name) for name in feeds], outputs, since)
+    if _expected_size(proto, feeds, opset) > max(LARGEST, 4 * sum(array.size for array in feeds.values() if array is not None)):
+        raise ValueError(f"{node.op_type} {node.name!r}: makes more of its inputs than memory likes")
     return [np.asarray(array) for array in ReferenceEvaluator(model).run(None, feeds)]
+
+
+def _model_of(
+    node: onnx.NodeProto, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto], opset: int
+) -> onnx.ModelProto:
+    graph = onnx.helper.make_graph([node], "constant", inputs, outputs)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
+
+
+def _expected_size(node: onnx.NodeProto, feeds: dict[str, Any], opset: int) -> int:
+    """Elements of the largest output, by shape inference: a small file may ask for a constant of any size."""
+    inputs = [
+        onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in feeds.items()
+    ]
+    model = _model_of(node, inputs, [], opset)
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(a, name) for name, a in feeds.items() if a.size <= SIZES)
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in node.output)
+    outputs = onnx.shape_inference.infer_shapes(model, data_prop=True).graph.output
+    return max((prod(d.dim_value for d in v.type.tensor_type.shape.dim) for v in outputs), default=0)

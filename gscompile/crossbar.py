@@ -39,7 +39,7 @@ class Crossbar:
     @classmethod
     def parse(cls, text: str) -> Crossbar:
         """Read `ROWSxCOLS`. Raises UsageError for anything else."""
-        match = re.fullmatch(r"(\d{1,9})x(\d{1,9})", text.strip().lower())
+        match = re.fullmatch(r"(\d{1,9})x(\d{1,9})", text.strip().lower(), re.ASCII)
         if match is None:
             raise UsageError(f"crossbar size {text!r}: write ROWSxCOLS, as in 64x64")
         return cls(int(match[1]), int(match[2]))

@@ -20,6 +20,7 @@ from gscompile.progress import Progress
 from gscompile.registry import create
 from gscompile.report import CompileReport
 from gscompile.summary import Story, summarise
+from gscompile.targets import FORMATS
 from gscompile.transform import Context, PassResult, run_passes
 from gscompile.units import drop_dead_units
 from gscompile.verify import verify_folder
@@ -43,6 +44,7 @@ def compile_model(
     """Compile `original` into the folder `out`. Raises a GscompileError; then `out` was not touched."""
     began, progress = time.perf_counter(), progress or Progress()
     passes = [create("pass", PASSES, spec) for spec in options.passes]
+    formats = [create("format", FORMATS, spec) for spec in options.emit]
     mapping = MapOptions(Crossbar.parse(options.crossbar), options.tiling)
     check_free(out, force)
     check_weights(original)
@@ -60,8 +62,8 @@ def compile_model(
         written.adopt_origins(result.network)
         netlist = map_network(written, mapping, name)
         weights = write_design(written, netlist, folder)
-        write_formats(netlist, weights, options, folder)
-        checks = verify_folder(folder, judge.probes)
+        write_formats(netlist, weights, formats, folder)
+        checks = verify_folder(folder, judge.probes, judge.runs)
         story = Story(original, written, netlist, result.changes, tuple(folds), tuple(messages), checks)
         before = map_network(original, mapping, name)
         report = summarise(story, before, judge.measure(folder / "model.onnx"), options, folder, began)

@@ -76,5 +76,5 @@ def _gap(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
 
 
 def _range(low: float, high: float) -> float:
-    """high - low, or the magnitude where an output is constant."""
-    return (high - low) or max(abs(high), 1e-30)
+    """high - low, or the magnitude where an output is constant; next to nothing where no value is finite."""
+    return (high - low or max(abs(high), 1e-30)) if low <= high else 1e-30

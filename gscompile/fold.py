@@ -134,7 +134,7 @@ def _sum_into_gemm(network: Network) -> Iterator[str]:
 def _adds_vector(network: Network, layer: Layer, node: ir.Node, bias: ir.Value) -> bool:
     product, data = layer.uses[0].node, layer.uses[0].data
     held = held_tensor(behind_identity(bias))
-    two_axes = data.shape is not None and len(data.shape) == 2 and len(layer.layout.shape) == 2
+    two_axes = _has_two_axes(data) and len(layer.layout.shape) == 2
     return (
         two_axes
         and layer.uses[0].index == 1
@@ -143,6 +143,20 @@ def _adds_vector(network: Network, layer: Layer, node: ir.Node, bias: ir.Value) 
         and product.graph is node.graph
         and _only_reader(product.outputs[0], node)
     )
+
+
+_KEEPS_AXES = {"Relu", "LeakyRelu", "Elu", "Selu", "Tanh", "Sigmoid", "Gelu", "Clip", "Dropout", "Identity", "Softmax", "Cast"}
+
+
+def _has_two_axes(value: ir.Value) -> bool:
+    """Whether a value is known to be a matrix [n, k]: by its shape, or by what it comes from."""
+    if value.shape is not None:
+        return len(value.shape) == 2
+    producer = value.producer()
+    if producer is None or producer.op_type in ("Gemm", "Flatten"):
+        return producer is not None
+    source = producer.inputs[0] if producer.op_type in _KEEPS_AXES else None
+    return source is not None and _has_two_axes(source)
 
 
 def _fold_sum(network: Network, product: ir.Node, node: ir.Node, bias: ir.Value) -> None:

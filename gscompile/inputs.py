@@ -31,6 +31,12 @@ def input_specs(model: ir.Model) -> tuple[InputSpec, ...]:
     return tuple(_spec(value) for value in model.graph.inputs if value.name not in model.graph.initializers)
 
 
+def has_tensor_inputs(model: ir.Model) -> bool:
+    """Whether all that has to be fed are tensors, and no sequence, map or optional."""
+    fed = [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+    return all(isinstance(value.type, ir.TensorType) for value in fed)
+
+
 def _spec(value: ir.Value) -> InputSpec:
     if not isinstance(value.type, ir.TensorType) or value.dtype in (None, ir.DataType.UNDEFINED):
         raise DataError(

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from gscompile.data import Batch, Dataset, batch_size_for, check_labels, input_specs, load_data
-from gscompile.errors import DataError
+from gscompile.errors import DataError, ModelError
 from gscompile.evaluate import Runner, drift, score
+from gscompile.inputs import has_tensor_inputs
 from gscompile.network import Network
 from gscompile.options import Options
 from gscompile.progress import Progress
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gscompile.statistics import Moments
     from gscompile.tune import Tuner
 
+_NOBODY_KNOWS = "is not a registered function/op"  # onnxruntime's words
 HELD_OUT = 0.1  # of --data, where there is no --eval
 
 
@@ -38,6 +40,7 @@ class Judge(Protocol):
 
     messages: tuple[str, ...]
     probes: tuple[Batch, ...]
+    runs: bool  # whether onnxruntime runs the original
 
     @property
     def budget(self) -> str: ...
@@ -73,6 +76,7 @@ class DataJudge:
     batch_size: int
     messages: tuple[str, ...]
     progress: Progress
+    runs: bool = True
 
     @property
     def probes(self) -> tuple[Batch, ...]:
@@ -123,6 +127,7 @@ def _by_data(original: Network, folded: Network, options: Options, progress: Pro
     if train.has_labels != val.has_labels:
         raise DataError("labels: in one of --data and --eval but not in the other; give both or neither")
     test = load_data(options.test, specs) if options.test is not None else None
+    _try_out(original, next(val.batches(batch_size_for(specs, options.batch_size)), None))
     progress.say(f"{len(train):,} samples to tune on, {len(val):,} to decide on")
     settings = TuneOptions(
         options.lr, options.batch_size, options.epochs, options.seed, options.threads, options.device, options.augment
@@ -137,6 +142,19 @@ def _by_data(original: Network, folded: Network, options: Options, progress: Pro
     )
 
 
+def _try_out(original: Network, batch: Batch | None) -> None:
+    """Raise before hours of work where onnxruntime does not run the network, or not on such data."""
+    try:
+        runner = Runner(original.to_proto().SerializeToString())
+    except RuntimeError as problem:
+        raise ModelError(f"onnxruntime cannot run the network: {problem}") from problem
+    try:
+        if batch is not None:
+            runner(batch.inputs)
+    except RuntimeError as problem:
+        raise DataError(f"the network does not take the data: {problem}") from problem
+
+
 # -- no data ----------------------------------------------------------------------------------------------------
 
 
@@ -148,6 +166,7 @@ class ErrorJudge:
     batch: Batch
     max_error: float
     messages: tuple[str, ...]
+    runs: bool = True
 
     @property
     def probes(self) -> tuple[Batch, ...]:
@@ -174,8 +193,17 @@ class ErrorJudge:
 
 def _by_error(original: Network, options: Options) -> ErrorJudge:
     shapes = dict(parse_input_shape(text) for text in options.input_shape)
+    nothing = ErrorJudge(None, Batch({}, None), options.max_error, ())
+    try:
+        runner = Runner(original.to_proto().SerializeToString())
+    except RuntimeError as problem:
+        if _NOBODY_KNOWS not in str(problem):
+            raise ModelError(f"onnxruntime cannot run the network: {problem}") from problem
+        return replace(nothing, runs=False, messages=(f"compiled around an op that nobody knows, no output compared: {problem}",))
+    if not has_tensor_inputs(original.model):
+        return replace(nothing, messages=("an input is no tensor: no data was made for it, no output compared",))
     batch = Batch(synthetic_batch(original.model, shapes, seed=options.seed), None)
     said = ("no data: ranks are clipped to an output error on a synthetic batch, and no accuracy is claimed",)
-    return ErrorJudge(Runner(original.to_proto().SerializeToString()), batch, options.max_error, said)
+    return ErrorJudge(runner, batch, options.max_error, said)
 
 

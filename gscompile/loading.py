@@ -12,6 +12,7 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
+from gscompile.constants import is_float
 from gscompile.errors import ModelError, one_line
 
 ONE_FILE = 1 << 31  # a protobuf message holds less than 2 GiB
@@ -32,6 +33,10 @@ def model_in_memory(proto: onnx.ModelProto) -> ir.Model:
     if not proto.HasField("graph") or not proto.opset_import:
         raise ModelError(f"{where}: it has no graph or no opset")
     _check(where, proto, proto)
+    if any(graph.sparse_initializer for graph in _graphs(proto.graph)):  # the caller's model stays as it is
+        twin = onnx.ModelProto()
+        twin.CopyFrom(proto)
+        proto = twin
     return _parsed(where, proto, Path())
 
 
@@ -83,6 +88,10 @@ def _parsed(where: str, proto: onnx.ModelProto, folder: Path) -> ir.Model:
         if isinstance(tensor, ir.ExternalTensor):
             tensor.base_dir = folder
             _check_external(where, tensor, folder)
+    for inner in model.graphs():
+        for value in inner.initializers.values():
+            if isinstance(value.const_value, ir.TensorProtoTensor) and is_float(value.const_value.dtype):
+                value.const_value = _held(value.const_value)  # protobuf would copy it at every look
     return model
 
 
@@ -140,14 +149,22 @@ def embedded(model: ir.Model) -> ir.Model:
     """The model with all its data in itself: the same one, or a copy where some was beside the file."""
     if not any(isinstance(tensor, ir.ExternalTensor) for tensor in tensors_of(model)):
         return model
-    model = ir.external_data.load_to_model(model.clone())
+    model = model.clone()
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            if isinstance(value.const_value, ir.ExternalTensor):
+                value.const_value = _held(value.const_value)
     for node in model.graph.all_nodes():
-        for attribute in list(node.attributes.values()):
+        for name, attribute in list(node.attributes.items()):
             if attribute.type == ir.AttributeType.TENSOR and isinstance(attribute.value, ir.ExternalTensor):
-                held = attribute.value
-                array = np.array(held.numpy())
-                node.attributes[attribute.name] = ir.AttrTensor(attribute.name, ir.Tensor(array, held.dtype, name=held.name))
+                node.attributes[name] = ir.AttrTensor(name, _held(attribute.value))
     return model
+
+
+def _held(tensor: ir.ExternalTensor | ir.TensorProtoTensor) -> ir.Tensor:
+    """The same tensor as an array; of an external one the array is the mapped file."""
+    notes = tensor.metadata_props
+    return ir.Tensor(tensor.numpy(), tensor.dtype, name=tensor.name, doc_string=tensor.doc_string, metadata_props=notes)
 
 
 def save_model(model: ir.Model, path: Path) -> None:

@@ -8,8 +8,9 @@ doc strings, metadata and quantisation annotations, and leaves weights where the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from gscompile.constants import behind_identity, constant_array, constant_values
 from gscompile.errors import ModelError
 from gscompile.weight_ops import Matrices, MatrixLayout, as_matrices, weight_op
 
-_WEIGHT_NAMES = {("LSTM", 1): "W", ("LSTM", 2): "R", ("GRU", 1): "W", ("GRU", 2): "R", ("RNN", 1): "W", ("RNN", 2): "R"}
+_RECURRENT = {"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,10 @@ class Network:
 
     @classmethod
     def from_proto(cls, proto: onnx.ModelProto) -> Network:
-        return cls(ir.from_proto(proto))
+        """Take a model in memory. Raises ModelError in one line."""
+        from gscompile.loading import model_in_memory
+
+        return cls(model_in_memory(proto))
 
     def copy(self) -> Network:
         """A network of its own that shares the weight arrays."""
@@ -334,13 +338,14 @@ def _held_for(layer: Layer) -> bool:
     if held_tensor(layer.value) is None or layer.value.is_graph_output():
         return False
     own = {(use.node, use.index) for use in layer.uses}
-    return all((node, index) in own for node, index in _uses_behind_identity(layer.value))
+    return all((node, index) in own for node, index in readers_behind_identity(layer.value))
 
 
-def _uses_behind_identity(value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
+def readers_behind_identity(value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
+    """Nodes that read a value, and as which of their inputs, `Identity` nodes looked through."""
     for use in value.uses():
         if use.node.op_type == "Identity":
-            yield from _uses_behind_identity(use.node.outputs[0])
+            yield from readers_behind_identity(use.node.outputs[0])
         else:
             yield use.node, use.idx
 
@@ -381,14 +386,14 @@ def _weights_of(node: ir.Node, network: Network) -> Iterable[tuple[int, MatrixLa
     roots = {i: behind_identity(v) for i, v in enumerate(node.inputs) if v is not None}
     shapes = {i: shape for i, v in roots.items() if (shape := _constant_shape(v, network)) is not None}
     for index, layout in op.layouts(node, shapes).items():
-        if layout.rows * layout.cols * layout.parts:
+        if layout.rows * layout.cols * layout.parts == prod(layout.shape) > 0:  # a broken file may say anything
             yield index, _checked(layout, roots[index]), roots[index]
 
 
 def _checked(layout: MatrixLayout, value: ir.Value) -> MatrixLayout:
     held = held_tensor(value)
     if held is not None and not is_float(held.dtype) and layout.compressible:
-        return MatrixLayout(layout.shape, layout.parts, layout.rows, layout.cols, layout.transposed, False, False)
+        return replace(layout, compressible=False, factorable=False)
     return layout
 
 
@@ -412,8 +417,7 @@ def _make_layer(
 
 def _layer_name(use: Use, root: ir.Value, taken: Mapping[str, Layer]) -> str:
     base = use.node.name or use.node.outputs[0].name or root.name or use.node.op_type
-    suffix = _WEIGHT_NAMES.get((use.node.op_type, use.index))
-    name = wanted = f"{base}.{suffix}" if suffix else base
+    name = wanted = f"{base}.{'?WR'[use.index]}" if use.node.op_type in _RECURRENT else base
     number = 1
     while name in taken:
         number += 1

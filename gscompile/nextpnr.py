@@ -1,9 +1,10 @@
-"""The channel width a placed netlist really needs, found by routing it: nextpnr-generic (Debian) on a described fabric.
+"""The channel width a placed netlist really needs, found by routing it: nextpnr-generic (Debian) on a
+described fabric.
 
-The fabric is a grid of squares with W tracks between neighbours. A net has one terminal in each square that holds a
-pin of it; the first drives, the others listen. A terminal reaches some of the tracks at its square; where tracks
-meet, each goes on straight, and turns into the track of its own number or the next. That there are no failed routes
-is not believed: the routes are read back and followed.
+The fabric is a grid of squares with W tracks between neighbours. A net has one terminal in each square that
+holds a pin of it; the first drives, the others listen. A terminal reaches some of the tracks at its square;
+where tracks meet, each goes on straight, and turns into the track of its own number or the next. That there
+are no failed routes is not believed: the routes are read back and followed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ REACH = 6  # tracks of each side that a terminal reaches, evenly spread
 PROGRAM = "nextpnr-generic"
 _MEGABYTES = 4096
 
-_FABRIC = '''
+_FABRIC = """
 import json
 with open(DATA) as file:
     data = json.load(file)
@@ -74,7 +75,7 @@ for number, (x, y, kind) in enumerate(data["terminals"]):
             track = "%s%d" % (name, t)
             if kind == "DRIVE": pip(x, y, wire, track, near)
             else: pip(x, y, track, wire, near)
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class ChannelWidth:
 
 
 def channel_width(
-    netlist: Netlist, plan: Floorplan, seconds: int = 60, start: int = 16, close: float = 0.1
+    netlist: Netlist, plan: Floorplan, seconds: int = 20, start: int = 16, close: float = 0.1
 ) -> ChannelWidth:
     """Search for the channel width: doubled until it routes, then halved in until within `close` of it.
 
@@ -118,11 +119,17 @@ def routes(grid: Squares, nets: Sequence[tuple[int, ...]], width: int, seconds: 
     with TemporaryDirectory() as name:
         folder = Path(name)
         terminals = list(_terminals(grid, nets))
-        fabric = {"cols": grid.cols, "rows": grid.rows, "width": width, "reach": REACH, "terminals": terminals}
+        fabric = {
+            "cols": grid.cols,
+            "rows": grid.rows,
+            "width": width,
+            "reach": REACH,
+            "terminals": terminals,
+        }
         (folder / "data.json").write_text(json.dumps(fabric))
         (folder / "fabric.py").write_text(f"DATA = {str(folder / 'data.json')!r}\n{_FABRIC}")
         (folder / "nets.json").write_text(json.dumps(_design(terminals, nets)))
-        command = [PROGRAM, "-q", "--force", "--pre-pack", "fabric.py", "--json", "nets.json"]
+        command = [PROGRAM, "-q", "--pre-pack", "fabric.py", "--json", "nets.json"]
         command += ["--router", "router2", "--write", "routed.json"]
         try:
             done = subprocess.run(

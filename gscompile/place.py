@@ -26,11 +26,14 @@ Engine = Callable[[Floorplan, NetPins, int], tuple[Component, ...]]
 
 @dataclass(frozen=True)
 class PlaceOptions:
-    """`engine`: auto (coloquinte where it is installed), coloquinte or shelves. `effort` 1 to 9."""
+    """`engine`: auto (coloquinte where it is installed), coloquinte or shelves. `effort` 1 to 9, `fill` is
+    the part of the die that is filled. With `route_seconds`, nextpnr-generic finds the channel width
+    afterwards, each of its tries bounded by that much CPU time."""
 
     engine: str = "auto"
     effort: int = 3
     fill: float = FILL
+    route_seconds: int = 0
 
 
 def place(netlist: Netlist, target: Target, options: PlaceOptions | None = None) -> Floorplan:

@@ -21,6 +21,7 @@ from gscompile.mapping import MapOptions, map_network, tile_weights
 from gscompile.netlist import Netlist
 from gscompile.netlist_file import read_netlist
 from gscompile.network import Network
+from gscompile.nextpnr import ChannelWidth, channel_width
 from gscompile.place import PlaceOptions, net_boxes, place
 from gscompile.simulate import Chip
 from gscompile.target import Target
@@ -41,6 +42,7 @@ class Placed:
     longest_um: float
     longest_net: str
     uses_known: bool
+    channel: ChannelWidth | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Figures in a stable order."""
@@ -56,6 +58,7 @@ class Placed:
             "uses_known": self.uses_known,
             "wires": self.netlist.wires,
             "congestion": self.crowd.to_json(),
+            "channel": self.channel.to_json() if self.channel else None,
             "cost": total.to_json(),
         }
 
@@ -70,7 +73,7 @@ class PlaceReport:
     files: tuple[Path, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Figures, and after over before: chip, die and wire length beside the paper's wires^2."""
+        """Figures, and after over before: chip, die, wire length, channel^2 beside the paper's wires^2."""
         data: dict[str, Any] = {"target": self.target, "after": self.after.to_json()}
         if self.before is None:
             return data
@@ -83,6 +86,8 @@ class PlaceReport:
             if before.netlist.wires
             else 1.0,
         }
+        if after.channel and before.channel:
+            ratios["channel_squared"] = (after.channel.routed / before.channel.routed) ** 2
         return data | {"before": before.to_json(), "ratios": ratios}
 
 
@@ -128,15 +133,18 @@ def placed(
         by_bus[bus] = by_bus.get(bus, 0.0) + length
     uses = uses_per_inference(network, netlist, sample)
     longest = int(lengths.argmax()) if len(lengths) else -1
+    crowd = congestion(netlist, plan, target)
+    start, seconds = max(round(crowd.worst * crowd.tracks), 4), options.route_seconds
     return Placed(
         netlist,
         plan,
-        congestion(netlist, plan, target),
+        crowd,
         cost(netlist, target, uses, by_bus),
         float(lengths.sum()),
         float(lengths.max(initial=0)),
         "{}[{}]".format(*names[longest]) if names else "",
         uses is not None,
+        channel_width(netlist, plan, seconds, start) if seconds else None,
     )
 
 

@@ -18,8 +18,9 @@ import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from gscompile.data import Batch, Dataset
+from gscompile.data import Batch, Dataset, load_data
 from gscompile.errors import UsageError, VerificationError
+from gscompile.inputs import input_specs
 from gscompile.netlist import Netlist
 from gscompile.netlist_file import TileFile, check_tiles, read_netlist
 from gscompile.network import Layer, Network
@@ -251,6 +252,11 @@ def simulate_folder(
     if report.ideal is None:
         return report
     return replace(report, figures=tuple(_figures(measured, target, options, progress)))
+
+
+def data_for(out: str | Path, source: Any) -> Dataset:
+    """The samples of `source` (whatever `load_data` takes), checked against the network in `out`."""
+    return load_data(source, input_specs(Network.load(Path(out) / "model.onnx").model))
 
 
 def _rows(answer: Any) -> int:

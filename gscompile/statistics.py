@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from gscompile.execute import Executor
+from gscompile.einsum import parse_product, permutation
 from gscompile.network import Layer, Network
 from gscompile.tune import Tuner
 
@@ -46,15 +46,14 @@ def measure_moments(tuner: Tuner, network: Network, layers: Iterable[Layer], bat
     A layer whose inputs cannot be read off (inside a subgraph, a recurrent state) is left out.
     """
     wanted = {layer.name: layer for layer in layers if _is_readable(network, layer)}
-    executor = Executor(network.model, {name: layer.value for name, layer in wanted.items()}).to(tuner.device)
+    executor = tuner.executor(network, {name: layer.value for name, layer in wanted.items()})
     capture = {v for layer in wanted.values() for v in (layer.uses[0].data, layer.uses[0].node.outputs[0])}
     sums: dict[str, list[Any]] = {}
     generator = torch.Generator().manual_seed(tuner.options.seed)
     for number, (_, batch) in enumerate(tuner.batches(tuner.train, tuner.options.seed)):
         if number == batches:
             break
-        feeds = {name: torch.from_numpy(array).to(tuner.device) for name, array in batch.inputs.items()}
-        _add_batch(sums, wanted, executor(feeds, capture), tuner, generator)
+        _add_batch(sums, wanted, executor(tuner.feeds(batch), capture), tuner, generator)
     return {name: Moments(*(total / max(count, 1) for total, count in parts)) for name, parts in sums.items()}
 
 
@@ -81,10 +80,13 @@ def _second_moment(vectors: Tensor) -> NDArray[np.float64]:
 
 def _is_readable(network: Network, layer: Layer) -> bool:
     node, index = layer.uses[0].node, layer.uses[0].index
-    return node.graph is network.graph and layer.layout.factorable and not (layer.op in _RECURRENT and index == 2)
+    known = layer.op in _READABLE and not (layer.op in _RECURRENT and index == 2)
+    return node.graph is network.graph and layer.layout.factorable and known
 
 
-_RECURRENT = {"LSTM", "GRU", "RNN"}
+_RECURRENT = {"LSTM", "GRU", "RNN", "Attention"}  # what they multiply stays inside
+_PRODUCTS = {"MatMul", "FusedMatMul", "Gemm", "FusedGemm"}
+_READABLE = {"Conv", "FusedConv", "ConvTranspose", "Einsum", *_PRODUCTS, *_RECURRENT}
 
 
 def input_vectors(layer: Layer, data: Tensor) -> Tensor:
@@ -94,11 +96,36 @@ def input_vectors(layer: Layer, data: Tensor) -> Tensor:
         return _patches(layer.uses[0].node, data, layer.layout.shape[2:], parts)
     if layer.op == "ConvTranspose":
         return _by_channel(data, parts)
-    if layer.op == "MatMul" and layer.uses[0].index == 0:
+    if layer.op == "Einsum":
+        return _by_label(layer, data, "inputs")
+    if layer.op in _PRODUCTS and _is_turned(layer):
         data = data.mT
-    if layer.op == "Gemm" and layer.uses[0].node.attributes.get_int("transA", 0):
-        data = data.mT
-    return data.reshape(1, -1, inputs) if parts == 1 else data.reshape(-1, parts, data.shape[-2], inputs).flatten(2).reshape(parts, -1, inputs)
+    return data.reshape(1, -1, inputs) if parts == 1 else _by_part(layer, data)
+
+
+def _is_turned(layer: Layer) -> bool:
+    """Whether the product sums over the last axis but one of its data."""
+    use = layer.uses[0]
+    return (use.index == 0) != bool(use.node.attributes.get_int("transA" if use.index == 1 else "transB", 0))
+
+
+def _by_label(layer: Layer, data: Tensor, side: str) -> Tensor:
+    """Inputs or outputs of an Einsum, its axes put in the order of the matrices."""
+    use = layer.uses[0]
+    product = parse_product(use.node.attributes.get_string("equation", ""), use.index)
+    assert product is not None
+    term, last = (product.data, product.contracted) if side == "inputs" else (product.output, product.free)
+    moved = data.permute(permutation(term, data.dim(), product.batch, last))
+    return moved.reshape(layer.layout.parts, -1, layer.layout.inputs if side == "inputs" else layer.layout.outputs)
+
+
+def _by_part(layer: Layer, data: Tensor) -> Tensor:
+    """[*batch, rows, n] -> [parts, samples, n], where the weight's own batch axes are broadcast against the data's."""
+    batch, parts = layer.layout.shape[:-2], layer.layout.parts
+    lead = torch.broadcast_shapes(data.shape[:-2], batch)
+    rows = data.expand(*lead, *data.shape[-2:]).reshape(-1, *data.shape[-2:])
+    part = torch.arange(parts).reshape(batch).expand(lead).reshape(-1)
+    return torch.stack([rows[part == number].flatten(0, 1) for number in range(parts)])
 
 
 def output_vectors(layer: Layer, data: Tensor) -> Tensor:
@@ -111,9 +138,11 @@ def output_vectors(layer: Layer, data: Tensor) -> Tensor:
         return _by_channel(data, parts).repeat_interleave(kernel, dim=2)
     if layer.op in _RECURRENT:  # the gates' gradients are not seen from outside
         return torch.eye(outputs)[None] * outputs**0.5
-    if layer.op == "MatMul" and layer.uses[0].index == 0:
+    if layer.op == "Einsum":
+        return _by_label(layer, data, "outputs")
+    if layer.uses[0].index == 0:
         data = data.mT
-    return data.reshape(parts, -1, outputs)
+    return data.reshape(1, -1, outputs) if parts == 1 else _by_part(layer, data)
 
 
 def _by_channel(data: Tensor, parts: int) -> Tensor:

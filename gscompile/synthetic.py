@@ -26,7 +26,8 @@ _MAP_SIZES = (224, 64, 32, 48, 128, 256, 320, 640, 512, 96, 160, 16, 8, 1)
 _SEQUENCE_SIZES = (16, 32, 64, 8, 128, 256, 512, 1, 1600, 16000, 2, 4)
 _TRIES = 64
 _ENOUGH = 6  # accepted sizes after which an empty output is taken for what the network does with noise
-_LARGEST = 2**24  # elements of one input
+_LARGEST = 2**24  # elements of one input with open axes
+_LARGEST_FIXED = 2**28
 
 Shapes = dict[str, tuple[int, ...]]
 Sizes = dict[str, int]  # of open axes, by symbol or by `input:axis`
@@ -66,8 +67,17 @@ def find_shapes(
     _check_given(given, specs)
     attempts = _attempts(specs, given, batch)
     if not _open_axes(specs, given):
-        return next(attempts)
+        return _fixed(specs, given)
     return _first_accepted(model, attempts, seed)
+
+
+def _fixed(specs: Sequence[InputSpec], given: Shapes) -> Shapes:
+    """Shapes that leave nothing to try; DataError for one that a file of any size may ask for."""
+    shapes = {spec.name: given.get(spec.name) or _shape(spec, _bound(specs, given)) for spec in specs}
+    for spec in specs:
+        if prod(shapes[spec.name]) > _LARGEST_FIXED and spec.name not in given:
+            raise DataError(f"input '{spec.name}' takes {spec}: too large to try out")
+    return shapes
 
 
 # ---------------------------------------------------------------- sizes

@@ -264,7 +264,9 @@ class Design:
 class Format(Protocol):
     """An output format: a frozen dataclass whose fields are its options on the command line."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As the command line knows it."""
 
     def emit(self, design: Design, folder: Path) -> list[Path]:
         """Write the design into `folder`; returns the files, in a stable order."""

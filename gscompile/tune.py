@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -74,7 +75,7 @@ class Tuner:
             torch.set_num_threads(options.threads)
         self.device = torch.device(options.device)
         self.size = batch_size_for(input_specs(teacher.model), options.batch_size)
-        self._teacher = Executor(teacher.model).to(self.device)
+        self._teacher = self.executor(teacher)
         probe = next(iter(self.batches(val, None)), None)
         if probe is None:
             raise DataError(f"{len(val)} samples: the network takes {self.size} at a time; give more data")
@@ -90,7 +91,7 @@ class Tuner:
 
     def score(self, network: Network) -> float:
         """Percent on the validation part, by the metric."""
-        return self._score(Executor(network.model).to(self.device))
+        return self._score(self.executor(network))
 
     @torch.no_grad()
     def _score(self, executor: Executor) -> float:
@@ -122,7 +123,7 @@ class Tuner:
         """Gradient times weight of random projections, as matrices by layer."""
         generator = torch.Generator().manual_seed(self.options.seed)
         layers = {layer.name: layer for layer in network.layers if layer.layout.compressible}
-        executor = Executor(network.model, {name: layer.value for name, layer in layers.items()}).to(self.device)
+        executor = self.executor(network, {name: layer.value for name, layer in layers.items()})
         for number, (_, batch) in enumerate(self.batches(self.train, self.options.seed)):
             if number == batches:
                 return
@@ -210,8 +211,16 @@ class Tuner:
         return outputs
 
     def feeds(self, batch: Batch) -> dict[str, Tensor]:
-        """A batch's inputs as tensors on the device."""
-        return {name: torch.from_numpy(array).to(self.device) for name, array in batch.inputs.items()}
+        """A batch's inputs as tensors on the device, images with their channels last."""
+        return {name: _channels_last(torch.from_numpy(array).to(self.device)) for name, array in batch.inputs.items()}
+
+    def executor(self, network: Network, trainable: Mapping[str, ir.Value] | None = None) -> Executor:
+        """The network ready to run; filters with their channels last, which about halves a convolution's time here."""
+        executor = Executor(network.model, trainable).to(self.device)
+        with torch.no_grad():
+            for parameter in executor.weights.values():
+                parameter.data = _channels_last(parameter.data)
+        return executor
 
 
 class _Run:
@@ -222,7 +231,7 @@ class _Run:
     ) -> None:
         self.tuner, self.network, self.steps, self.anneal = tuner, network, steps, anneal
         self.values = trainable_values(network)
-        self.executor = Executor(network.model, self.values).to(tuner.device)
+        self.executor = tuner.executor(network, self.values)
         self.layers = {layer.name: layer for layer in network.layers}
         self.parameters = [p for p in self.executor.weights.values() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=lr * tuner.options.lr)
@@ -307,6 +316,10 @@ class _Run:
                 assert old is not None
                 replace_held(self.values[key], array.astype(old.dtype))
         self.network.changed()
+
+
+def _channels_last(tensor: Tensor) -> Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 
 def _arrays(outputs: Mapping[str, Any]) -> dict[str, Any]:

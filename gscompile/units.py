@@ -10,7 +10,7 @@ channels apart, or where a channel can be seen from outside.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 import numpy as np
@@ -18,7 +18,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from gscompile.constants import behind_identity, constant_array, held_tensor
-from gscompile.network import Layer, Network, replace_held
+from gscompile.network import Layer, Network, readers_behind_identity, replace_held
 
 Units = NDArray[np.int64]  # the unit of every row, or of every column, of a matrix
 
@@ -56,11 +56,20 @@ class Space:
 
 @dataclass(frozen=True)
 class _Channels:
-    """Which axis of a value holds the units of a space, and how many neighbours on it make up one unit."""
+    """Which axis of a value holds the units of a space, and how many neighbours on it make up one unit.
+
+    `axis` counts from the end (-1 is the last), as broadcasting does; `count` is the number of axes where it is known.
+    """
 
     space: Space
     axis: int
+    count: int | None
     spread: int | None = 1  # None: flattened, known only where it is consumed
+
+    @property
+    def is_second(self) -> bool:
+        """Whether the units are on axis 1, where ONNX's pooling and normalisation expect channels."""
+        return self.count is not None and self.axis == 1 - self.count
 
 
 def find_spaces(network: Network) -> tuple[Space, ...]:
@@ -95,7 +104,11 @@ class _Walk:
             self._pin_captured(node)
         for value in self.network.outputs:
             self._pin(value, "a graph output")
-        return tuple(dict.fromkeys(self._real(space) for space in self.spaces))
+        spaces = tuple(dict.fromkeys(self._real(space) for space in self.spaces))
+        for space in spaces:
+            if space.pinned is None and not all(_runs_along_only(value, space) for value, _ in space.vectors):
+                space.pinned = "a vector along it is read elsewhere"
+        return spaces
 
     # -- spaces -----------------------------------------------------------------------------------------------
 
@@ -106,7 +119,7 @@ class _Walk:
 
     def _channels(self, value: ir.Value | None) -> _Channels | None:
         found = self.at.get(value) if value is not None else None
-        return None if found is None else _Channels(self._real(found.space), found.axis, found.spread)
+        return None if found is None else replace(found, space=self._real(found.space))
 
     def _pin(self, value: ir.Value | None, why: str) -> None:
         channels = self._channels(value)
@@ -146,7 +159,7 @@ class _Walk:
         channels = self._channels(node.inputs[0])
         if channels is None:
             return
-        if (node.op_type in _POOLS and channels.axis != 1) or len(node.outputs) > 1:
+        if (node.op_type in _POOLS and not channels.is_second) or len(node.outputs) > 1:
             return self._unknown(node)
         if node.op_type in _ELEMENTWISE:
             channels.space.zero_safe = False
@@ -161,12 +174,14 @@ class _Walk:
             return self._both(node, known)
         (channels,) = known[:1]
         other = next(v for v, c in zip(node.inputs, carriers, strict=True) if c is None)
-        if len(carriers) != 2 or other is None or not self._along(other, channels):
+        axes = None if len(carriers) != 2 or other is None else self._along(other, channels)
+        if axes is None or other is None:
             return self._unknown(node)
         # x / c and x * c keep zeros; whatever adds or stands under the bar does not
         if not (node.op_type in ("Mul", "PRelu") or (node.op_type in ("Div", "Pow") and carriers[0] is not None)):
             channels.space.zero_safe = channels.space.zero_safe and self._is_bias(node, other, channels)
-        return self._put(node.outputs[0], channels)
+        count = None if channels.count is None else max(channels.count, axes)
+        return self._put(node.outputs[0], replace(channels, count=count))
 
     def _both(self, node: ir.Node, known: list[_Channels]) -> None:
         first, *rest = known
@@ -177,7 +192,9 @@ class _Walk:
             space = self._unite(space, self._real(channels.space))
         if node.op_type in ("Div", "Pow"):
             space.zero_safe = space.zero_safe and self._one_over_one_plus(node)
-        return self._put(node.outputs[0], _Channels(space, first.axis, first.spread))
+        counts = [c.count for c in known]
+        count = None if None in counts else max(c for c in counts if c is not None)
+        return self._put(node.outputs[0], _Channels(space, first.axis, count, first.spread))
 
     def _one_over_one_plus(self, node: ir.Node) -> bool:
         """x / (k + a x^2)^b, local normalisation: zero over something that is not zero."""
@@ -191,33 +208,17 @@ class _Walk:
             below = producer.inputs[0]
         return False
 
-    def _along(self, value: ir.Value, channels: _Channels) -> bool:
-        """Whether a constant is a scalar, or a vector along the channel axis (which then is cut with it)."""
-        array = constant_array(value, self.network.opset) if self.network.is_constant(value) else None
+    def _along(self, value: ir.Value, channels: _Channels) -> int | None:
+        """The axes of a constant that is a scalar, or a vector along the channel axis (which then is cut with it)."""
+        array = self.network.array(value)
         if array is None:
-            return False
-        if array.size == 1:
-            return True
-        axis = self._vector_axis(array.shape, channels)
-        if axis is None or held_tensor(behind_identity(value)) is None:
-            return False
-        channels.space.vectors.append((behind_identity(value), axis))
-        return True
-
-    def _vector_axis(self, shape: tuple[int, ...], channels: _Channels) -> int | None:
-        long = [axis for axis, size in enumerate(shape) if size != 1]
-        if len(long) != 1 or channels.spread != 1 or shape[long[0]] != channels.space.size:
             return None
-        rank = self._rank(channels)
-        if rank is None and channels.axis != -1:
-            return None
-        from_end = len(shape) - long[0]
-        matches = from_end == 1 if channels.axis == -1 else from_end == (rank or 0) - channels.axis
-        return long[0] if matches else None
-
-    def _rank(self, channels: _Channels) -> int | None:
-        shape = next((v.shape for v in reversed(channels.space.values) if v.shape is not None), None)
-        return None if shape is None else len(shape)
+        if array.size != 1:
+            axis = _vector_axis(array.shape, channels)
+            if axis is None or held_tensor(behind_identity(value)) is None:
+                return None
+            channels.space.vectors.append((behind_identity(value), axis))
+        return array.ndim
 
     def _is_bias(self, node: ir.Node, value: ir.Value, channels: _Channels) -> bool:
         """An addition of a vector that was registered: it is zero where a unit is deleted."""
@@ -228,7 +229,7 @@ class _Walk:
         vectors = [behind_identity(v) for v in node.inputs[1:] if v is not None]
         if channels is None:
             return None
-        if channels.axis != 1 or channels.spread != 1 or any(held_tensor(v) is None for v in vectors):
+        if not channels.is_second or channels.spread != 1 or any(held_tensor(v) is None for v in vectors):
             return self._unknown(node)
         channels.space.zero_safe = False
         channels.space.vectors += [(v, 0) for v in vectors]
@@ -238,19 +239,19 @@ class _Walk:
         channels = self._channels(node.inputs[0])
         if channels is None:
             return None
-        if node.attributes.get_int("axis", 1) != 1 or channels.axis != 1:
+        if node.attributes.get_int("axis", 1) != 1 or not channels.is_second:
             return self._unknown(node)
-        return self._put(node.outputs[0], _Channels(channels.space, 1, None))
+        return self._put(node.outputs[0], _Channels(channels.space, -1, 2, None))
 
     def _reshape(self, node: ir.Node) -> None:
         channels, shape = self._channels(node.inputs[0]), node.inputs[1]
         if channels is None:
             return None
         target = constant_array(shape, self.network.opset) if shape is not None and self.network.is_constant(shape) else None
-        to_rows = target is not None and target.shape == (2,) and int(target[1]) == -1
-        if channels.axis != 1 or not to_rows:
+        sizes = [] if node.inputs[0] is None or node.inputs[0].shape is None else [*node.inputs[0].shape]
+        if not channels.is_second or target is None or not _to_rows(target.tolist(), sizes):
             return self._unknown(node)
-        return self._put(node.outputs[0], _Channels(channels.space, 1, None))
+        return self._put(node.outputs[0], _Channels(channels.space, -1, 2, None))
 
     def _transpose(self, node: ir.Node) -> None:
         channels = self._channels(node.inputs[0])
@@ -259,8 +260,8 @@ class _Walk:
         perm = [*node.attributes.get_ints("perm", [])]
         if not perm:
             return self._unknown(node)
-        axis = perm.index(channels.axis % len(perm))
-        return self._put(node.outputs[0], _Channels(channels.space, axis, channels.spread))
+        axis = perm.index(channels.axis + len(perm)) - len(perm)
+        return self._put(node.outputs[0], _Channels(channels.space, axis, len(perm), channels.spread))
 
     # -- weighted nodes ---------------------------------------------------------------------------------------
 
@@ -269,15 +270,29 @@ class _Walk:
         axes = unit_axes(layer)
         if axes is None or len(layer.uses) > 1 or layer.layout.parts > 1:
             return self._depthwise(node, layer) if _is_depthwise(layer) else self._unknown(node)
+        data = layer.uses[0].data
+        count = self._count(layer, data)
         self._consume(node, layer)
-        if not _rank_is_known(node, layer):
-            return None
+        for value in node.inputs:
+            if value is not data:
+                self._pin(value, f"{node.op_type} adds it")
+        if layer.op == "MatMul" and layer.uses[0].index == 0 and count is None:
+            return None  # of a vector there would be one axis less
         space = Space(_units_out(layer))
         per_unit = layer.layout.outputs // space.size
         space.producers.append(Side(layer.name, np.arange(layer.layout.outputs) // per_unit))
         self.spaces.append(space)
         self._add_bias(node, space)
-        return self._put(node.outputs[0], _Channels(space, _channel_axis(layer)))
+        if node.attributes.get_string("activation", "Relu") not in ("Relu", "LeakyRelu", "Tanh"):
+            space.zero_safe = False
+        return self._put(node.outputs[0], _Channels(space, _axis_out(layer), count))
+
+    def _count(self, layer: Layer, data: ir.Value) -> int | None:
+        """The number of axes of what a layer takes and gives."""
+        if layer.op != "MatMul":
+            return len(layer.layout.shape)
+        channels = self._channels(data)
+        return len(data.shape) if data.shape is not None else channels.count if channels is not None else None
 
     def _consume(self, node: ir.Node, layer: Layer) -> None:
         data = layer.uses[0].data
@@ -285,7 +300,7 @@ class _Walk:
         if channels is None:
             return
         rows, size = layer.layout.inputs, channels.space.size
-        axis_fits = channels.axis == _channel_axis(layer) or _has_two_axes(layer, data, channels)
+        axis_fits = channels.axis == _axis_in(layer) and channels.count in (self._count(layer, data), None)
         kernel = prod(layer.layout.shape[2:]) if layer.op in ("Conv", "FusedConv") else 1
         spread = rows // (size * kernel) if channels.spread is None else channels.spread
         if not axis_fits or size * kernel * spread != rows:
@@ -313,10 +328,27 @@ class _Walk:
         return None
 
 
-def _has_two_axes(layer: Layer, data: ir.Value, channels: _Channels) -> bool:
-    """Whether axis 1 is the last axis: what Gemm reads, what was flattened, what is known to be [n, channels]."""
-    flat = layer.op == "Gemm" or channels.spread is None or (data.shape is not None and len(data.shape) == 2)
-    return flat and channels.axis in (1, -1) and layer.op in ("Gemm", "MatMul")
+def _vector_axis(shape: tuple[int, ...], channels: _Channels) -> int | None:
+    """The axis of a constant that runs along the channels and nothing else."""
+    long = [axis for axis, size in enumerate(shape) if size != 1]
+    if len(long) != 1 or channels.spread != 1 or shape[long[0]] != channels.space.size:
+        return None
+    return long[0] if long[0] - len(shape) == channels.axis else None
+
+
+def _runs_along_only(value: ir.Value, space: Space) -> bool:
+    """Whether every reader of a vector was seen to use it along the space, always by the same axis."""
+    axes = [axis for vector, axis in space.vectors if vector is value]
+    return len(set(axes)) == 1 and len(list(readers_behind_identity(value))) == len(axes) and not value.is_graph_output()
+
+
+def _to_rows(target: list[int], sizes: list[int | ir.SymbolicDim]) -> bool:
+    """Whether a Reshape keeps the first axis and joins all others; `sizes` of its input as far as they are known."""
+    if len(target) != 2 or not sizes:
+        return target in ([0, -1],)
+    rest = prod(size for size in sizes[1:] if isinstance(size, int))
+    joins = all(isinstance(size, int) for size in sizes[1:]) and target[1] in (-1, rest)
+    return (target[0] == 0 and (target[1] == -1 or joins)) or (joins and (target[0] == sizes[0] or target == [-1, rest]))
 
 
 def unit_axes(layer: Layer) -> tuple[int, int] | None:
@@ -334,18 +366,26 @@ def _is_depthwise(layer: Layer) -> bool:
     return layer.op == "Conv" and layer.layout.parts > 1
 
 
-def _rank_is_known(node: ir.Node, layer: Layer) -> bool:
-    return layer.op != "MatMul" or layer.uses[0].index == 1
-
-
 def _units_out(layer: Layer) -> int:
     axes = unit_axes(layer)
     assert axes is not None
     return layer.layout.shape[axes[1]]
 
 
-def _channel_axis(layer: Layer) -> int:
-    return -1 if layer.op == "MatMul" else 1
+def _axis_in(layer: Layer) -> int:
+    """The axis of the data that a layer sums over, from the end."""
+    if layer.op == "MatMul":
+        return -2 if layer.uses[0].index == 0 else -1
+    if layer.op == "Gemm":
+        return -2 if layer.uses[0].node.attributes.get_int("transA", 0) else -1
+    return 1 - len(layer.layout.shape)
+
+
+def _axis_out(layer: Layer) -> int:
+    """The axis of the output that holds a layer's units, from the end."""
+    if layer.op == "MatMul":
+        return -2 if layer.uses[0].index == 0 else -1
+    return -1 if layer.op == "Gemm" else 1 - len(layer.layout.shape)
 
 
 # -- dead units -------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,13 @@ import onnx
 from gscompile.data import Batch
 from gscompile.errors import ModelError, OutputError, VerificationError, one_line
 from gscompile.evaluate import Runner, drift
+from gscompile.inputs import has_tensor_inputs
 from gscompile.netlist import check, rebuild
 from gscompile.netlist_file import TileFile, check_tiles, read_netlist
 from gscompile.network import Network
+from gscompile.report import CompileReport
 
+NOT_RUN = "onnxruntime: not run, it does not know all ops of the original"
 SAME = 1e-4  # of the output range: onnxruntime with and without its optimisations
 
 
@@ -26,21 +29,21 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def verify_folder(folder: Path, batches: Sequence[Batch] = ()) -> tuple[str, ...]:
+def verify_folder(folder: Path, batches: Sequence[Batch] = (), runs: bool = True) -> tuple[str, ...]:
     """Check the model, the netlist and the tiles of an output folder against each other.
 
-    With `batches`, onnxruntime runs the model with its optimisations off and on. Raises VerificationError naming the
-    first thing that is wrong.
+    With `batches`, onnxruntime runs the model with its optimisations off and on; `runs` is False where it knows not
+    all of the original's ops. Raises VerificationError naming the first thing that is wrong.
     """
     for name in ("model.onnx", "netlist.json", "tiles.npz"):
         if not (folder / name).is_file():
             raise VerificationError(f"{folder / name}: missing")
-    return tuple(_checks(folder, batches))
+    return tuple(_checks(folder, batches, runs))
 
 
-def _checks(folder: Path, batches: Sequence[Batch]) -> Iterator[str]:
+def _checks(folder: Path, batches: Sequence[Batch], runs: bool) -> Iterator[str]:
     yield _check_model(folder / "model.onnx")
-    yield _check_runs(folder / "model.onnx", batches)
+    yield _check_runs(folder / "model.onnx", batches) if runs else NOT_RUN
     yield _check_netlist(folder)
 
 
@@ -89,18 +92,25 @@ def _check_netlist(folder: Path) -> str:
     return f"netlist and tiles rebuild all {len(netlist.matrices)} matrices bit for bit"
 
 
-def verify_digests(folder: Path) -> str:
-    """The files are those the report tells of. Raises VerificationError for one that changed."""
+def read_report(folder: Path) -> CompileReport:
+    """The report of an output folder. Raises VerificationError."""
     try:
-        report = json.loads((folder / "report.json").read_text("utf-8"))
-        digests = dict(report["files"])
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise VerificationError(f"{folder / 'report.json'}: cannot be read: {problem}") from problem
+        return CompileReport.from_json(json.loads((folder / "report.json").read_text("utf-8")))
+    except OSError as problem:
+        raise VerificationError(f"{folder / 'report.json'}: cannot be read: {problem.strerror}") from problem
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise VerificationError(f"{folder / 'report.json'}: not a report: {one_line(problem)}") from problem
+
+
+def verify_digests(folder: Path, digests: Mapping[str, str]) -> str:
+    """The files are those the report tells of. Raises VerificationError for one that changed or is missing."""
     for name, digest in digests.items():
         path = folder / name
-        if path.is_file() and sha256(path) != digest:
+        if not path.is_file():
+            raise VerificationError(f"{path}: missing")
+        if sha256(path) != digest:
             raise VerificationError(f"{path}: not the file that was written (its sha256 changed)")
-    return f"sha256 of {sum((folder / name).is_file() for name in digests)} files as reported"
+    return f"sha256 of {len(digests)} files as reported"
 
 
 def verify_again(folder: Path, input_shapes: Sequence[str] = ()) -> tuple[str, ...]:
@@ -109,8 +119,10 @@ def verify_again(folder: Path, input_shapes: Sequence[str] = ()) -> tuple[str, .
 
     if not folder.is_dir():
         raise OutputError(f"{folder}: no such folder")
-    digests = verify_digests(folder)
+    shapes, report = dict(parse_input_shape(text) for text in input_shapes), read_report(folder)
+    digests = verify_digests(folder, report.files)
     _check_model(folder / "model.onnx")
-    network = Network.load(folder / "model.onnx")
-    batch = synthetic_batch(network.model, dict(parse_input_shape(text) for text in input_shapes))
-    return (digests, *verify_folder(folder, [Batch(batch, None)]))
+    network, runs = Network.load(folder / "model.onnx"), NOT_RUN not in report.verification
+    fed = runs and has_tensor_inputs(network.model)
+    batches = [Batch(synthetic_batch(network.model, shapes), None)] if fed else []
+    return (digests, *verify_folder(folder, batches, runs))

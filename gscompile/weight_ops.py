@@ -12,6 +12,9 @@ one transposition. `MatrixLayout` says which, and does it alike for numpy arrays
 | MatMul, constant on the left | [*b, M, K] | b | [K, M] |
 | LSTM, GRU, RNN | W [d, h, I] | 1 | [I, d * h], both directions read the same input |
 | | R [d, h, H] | d | [H, h] |
+| Einsum | [*batch, *contracted, *free] | batch | [contracted, free], or the two the other way round |
+| Attention (com.microsoft) | [I, 3 * H] | 1 | [I, 3 * H] |
+| DeformConv | as Conv, not factored | | |
 
 A new op is one class with `layouts` and, where it can be factored, `factor`, and one line in `WEIGHT_OPS`.
 """
@@ -19,13 +22,15 @@ A new op is one class with `layouts` and, where it can be factored, `factor`, an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Protocol
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+
+from gscompile.einsum import Product, parse_product
 
 Matrices = NDArray[Any]  # [parts, inputs, outputs]
 Shapes = Mapping[int, tuple[int, ...]]  # shapes of a node's constant inputs, by input index
@@ -93,11 +98,14 @@ def _feed(node: ir.Node, data: int, first: ir.Node, index: int, v: ir.Value) -> 
     return first
 
 
+_GEOMETRY = ("auto_pad", "pads", "strides", "dilations", "kernel_shape")
+
+
 class Conv:
     """Conv in any number of dimensions, with groups. U keeps the kernel, V is 1x1."""
 
     def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
-        if 1 not in shapes:
+        if len(shapes.get(1, ())) < 3:
             return {}
         group, (outputs, *rest) = node.attributes.get_int("group", 1), shapes[1]
         return {1: MatrixLayout(shapes[1], group, outputs // group, prod(rest), transposed=True)}
@@ -112,8 +120,9 @@ class Conv:
         return u, v
 
     def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
-        first = ir.Node("", "Conv", [node.inputs[0], u], list(node.attributes.values()))
-        for name in ("auto_pad", "pads", "strides", "dilations", "kernel_shape"):
+        moved = [a for a in node.attributes.values() if a.name in (*_GEOMETRY, "group")]
+        first = ir.Node("", "Conv", [node.inputs[0], u], moved)
+        for name in _GEOMETRY:
             node.attributes.pop(name, None)
         return _feed(node, 0, first, index, v)
 
@@ -122,7 +131,7 @@ class ConvTranspose:
     """Transposed convolution, with groups. U is a 1x1 Conv, V keeps the kernel."""
 
     def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
-        if 1 not in shapes:
+        if len(shapes.get(1, ())) < 3:
             return {}
         group, (inputs, *rest) = node.attributes.get_int("group", 1), shapes[1]
         return {1: MatrixLayout(shapes[1], group, inputs // group, prod(rest))}
@@ -144,7 +153,7 @@ class ConvTranspose:
 
 
 class Gemm:
-    """Gemm with a constant B. U is a MatMul (a Gemm without bias where A is transposed)."""
+    """Gemm with a constant B. U is a MatMul, from the left where A is transposed: (A' U)' = U' A."""
 
     def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
         if 1 not in shapes or 0 in shapes or len(shapes[1]) != 2:
@@ -155,15 +164,16 @@ class Gemm:
     def data_input(self, node: ir.Node, index: int) -> int:  # noqa: ARG002
         return 0
 
-    def factor_shapes(self, node: ir.Node, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:  # noqa: ARG002
-        u = MatrixLayout((layout.inputs, rank), 1, layout.inputs, rank)
+    def factor_shapes(self, node: ir.Node, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:
+        flip = bool(node.attributes.get_int("transA", 0))
+        thin = (rank, layout.inputs) if flip else (layout.inputs, rank)
+        u = MatrixLayout(thin, 1, *thin, transposed=flip)
         shape = (layout.outputs, rank) if layout.transposed else (rank, layout.outputs)
         return u, MatrixLayout(shape, 1, *shape, transposed=layout.transposed)
 
     def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
-        if node.attributes.get_int("transA", 0):
-            raise NotImplementedError("folding turns transA into a Transpose first")
-        first = ir.Node("", "MatMul", [node.inputs[0], u])
+        data, flip = node.inputs[0], node.attributes.get_int("transA", 0)
+        first = ir.Node("", "MatMul", [u, data] if flip else [data, u])
         return _feed(node, 0, first, index, v)
 
 
@@ -177,7 +187,8 @@ class MatMul:
         if len(shape) < 2:
             return {}
         *batch, rows, cols = shape
-        return {index: MatrixLayout(shape, prod(batch), rows, cols, transposed=index == 0)}
+        factorable = not batch or _has_rows(node.inputs[1 - index])
+        return {index: MatrixLayout(shape, prod(batch), rows, cols, transposed=index == 0, factorable=factorable)}
 
     def data_input(self, node: ir.Node, index: int) -> int:  # noqa: ARG002
         return 1 - index
@@ -197,15 +208,114 @@ class MatMul:
         return _feed(node, 1 - index, first, index, v)
 
 
+def _has_rows(data: ir.Value | None) -> bool:
+    """Whether a value is known to be no single vector, which after a product with stacked matrices is stacked too."""
+    return data is not None and data.shape is not None and len(data.shape) > 1
+
+
+class FusedMatMul:
+    """MatMul with a factor, either side of it transposed. U takes over the transposition of the data."""
+
+    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
+        found = MatMul().layouts(node, shapes)
+        swaps = any(node.attributes.get_int(name, 0) for name in ("transBatchA", "transBatchB"))
+        turned = {index: bool(node.attributes.get_int(_TURNS[index], 0)) for index in found}
+        return {
+            index: replace(layout, transposed=layout.transposed != turned[index], factorable=layout.factorable and not swaps)
+            for index, layout in found.items()
+            if not (swaps and len(layout.shape) > 2)
+        }
+
+    def data_input(self, node: ir.Node, index: int) -> int:  # noqa: ARG002
+        return 1 - index
+
+    def factor_shapes(self, node: ir.Node, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:
+        return MatMul().factor_shapes(node, layout, rank)
+
+    def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
+        data = node.inputs[1 - index]
+        moved = [ir.AttrInt64(name, node.attributes.get_int(name, 0)) for name in _TURNS]
+        first = ir.Node("com.microsoft", "FusedMatMul", [u, data] if index == 0 else [data, u], moved)
+        node.attributes.pop(_TURNS[1 - index], None)
+        return _feed(node, 1 - index, first, index, v)
+
+
+_TURNS = ("transA", "transB")
+
+
+class Einsum:
+    """Einsum with one constant operand, where it is a product with matrices. U and V are Einsums."""
+
+    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
+        if len(shapes) != 1:
+            return {}
+        (index, shape), *_ = shapes.items()
+        product = parse_product(node.attributes.get_string("equation", ""), index)
+        if product is None or len(product.weight) != len(shape):
+            return {}
+        size = dict(zip(product.weight, shape, strict=True))
+        parts, inputs, outputs = (prod(size[x] for x in part) for part in (product.batch, product.contracted, product.free))
+        rows, cols = (outputs, inputs) if product.transposed else (inputs, outputs)
+        return {index: MatrixLayout(shape, parts, rows, cols, transposed=product.transposed)}
+
+    def data_input(self, node: ir.Node, index: int) -> int:  # noqa: ARG002
+        return 1 - index
+
+    def factor_shapes(self, node: ir.Node, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:
+        product = self._product(node, layout)
+        size = dict(zip(product.weight, layout.shape, strict=True))
+        batch, contracted, free = ([size[x] for x in part] for part in (product.batch, product.contracted, product.free))
+        turned, parts = layout.transposed, layout.parts
+        u = (rank, *contracted) if turned else (*contracted, rank)
+        v = (*free, rank) if turned else (rank, *free)
+        first, second = ((rank, layout.inputs), (layout.outputs, rank)) if turned else ((layout.inputs, rank), (rank, layout.outputs))
+        return (
+            MatrixLayout((*batch, *u), parts, *first, transposed=turned),
+            MatrixLayout((*batch, *v), parts, *second, transposed=turned),
+        )
+
+    def _product(self, node: ir.Node, layout: MatrixLayout) -> Product:
+        equation = node.attributes.get_string("equation", "")
+        found = [parse_product(equation, index) for index in (0, 1)]
+        return next(p for p in found if p and len(p.weight) == len(layout.shape) and p.transposed == layout.transposed)
+
+    def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
+        product = parse_product(node.attributes.get_string("equation", ""), index)
+        assert product is not None
+        first_equation, second_equation = product.split()
+        data = node.inputs[1 - index]
+        equation = ir.AttrString("equation", first_equation)
+        first = ir.Node("", "Einsum", [u, data] if index == 0 else [data, u], [equation])
+        node.attributes["equation"] = ir.AttrString("equation", second_equation)
+        return _feed(node, 1 - index, first, index, v)
+
+
+class Projection:
+    """Attention of com.microsoft: the weight that makes queries, keys and values. U is a MatMul."""
+
+    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:  # noqa: ARG002
+        shape = shapes.get(1, ())
+        return {1: MatrixLayout(shape, 1, shape[0], shape[1])} if len(shape) == 2 else {}
+
+    def data_input(self, node: ir.Node, index: int) -> int:  # noqa: ARG002
+        return 0
+
+    def factor_shapes(self, node: ir.Node, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:
+        return MatMul().factor_shapes(node, layout, rank)
+
+    def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
+        return _feed(node, 0, ir.Node("", "MatMul", [node.inputs[0], u]), index, v)
+
+
 class Recurrent:
     """LSTM, GRU and RNN: W is factored by a MatMul on the sequence before it, R is mapped and group-pruned."""
 
     def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:  # noqa: ARG002
         found = {}
-        if 1 in shapes:
+        if len(shapes.get(1, ())) == 3:
             directions, hidden, inputs = shapes[1]
             found[1] = MatrixLayout(shapes[1], 1, directions * hidden, inputs, transposed=True)
-        if 2 in shapes:
+        if len(shapes.get(2, ())) == 3:
             directions, hidden, states = shapes[2]
             found[2] = MatrixLayout(shapes[2], directions, hidden, states, transposed=True, factorable=False)
         return found
@@ -223,31 +333,31 @@ class Recurrent:
         return _feed(node, 0, first, index, v)
 
 
-class AsItIs:
-    """Integer weights of a quantised op: mapped, never changed. `inner` tells how they are read."""
+class Mapped:
+    """A weight that is mapped but not factored, at input `index` and read as `inner` reads its own.
 
-    def __init__(self, inner: WeightOp, index: int) -> None:
-        self.inner, self.index = inner, index
+    Integers of a quantised op are `fixed`: not compressed at all.
+    """
+
+    def __init__(self, inner: WeightOp, *indices: int, fixed: bool = True) -> None:
+        self.inner, self.indices, self.fixed = inner, indices or (1,), fixed
 
     def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
-        if self.index not in shapes:
-            return {}
-        (layout,) = self.inner.layouts(node, {1: shapes[self.index]}).values() or (None,)
-        if layout is None:
-            return {}
-        fixed = MatrixLayout(
-            layout.shape, layout.parts, layout.rows, layout.cols, layout.transposed, compressible=False, factorable=False
-        )
-        return {self.index: fixed}
+        return {
+            index: replace(layout, compressible=layout.compressible and not self.fixed, factorable=False)
+            for index in self.indices
+            if index in shapes
+            for layout in self.inner.layouts(node, {1: shapes[index]}).values()
+        }
 
     def data_input(self, node: ir.Node, index: int) -> int:  # noqa: ARG002
         return 0
 
     def factor_shapes(self, node: ir.Node, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:
-        raise NotImplementedError(f"{node.op_type} is mapped as it is")
+        raise NotImplementedError(f"{node.op_type} is not factored")
 
     def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
-        raise NotImplementedError(f"{node.op_type} is mapped as it is")
+        raise NotImplementedError(f"{node.op_type} is not factored")
 
 
 WEIGHT_OPS: dict[tuple[str, str], WeightOp] = {
@@ -258,11 +368,21 @@ WEIGHT_OPS: dict[tuple[str, str], WeightOp] = {
     ("", "LSTM"): Recurrent(),
     ("", "GRU"): Recurrent(),
     ("", "RNN"): Recurrent(),
-    ("", "ConvInteger"): AsItIs(Conv(), 1),
-    ("", "MatMulInteger"): AsItIs(MatMul(), 1),
-    ("", "QLinearConv"): AsItIs(Conv(), 3),
-    ("", "QLinearMatMul"): AsItIs(MatMul(), 3),
+    ("", "Einsum"): Einsum(),
+    ("", "DeformConv"): Mapped(Conv(), fixed=False),
+    ("", "ConvInteger"): Mapped(Conv()),
+    ("", "MatMulInteger"): Mapped(MatMul()),
+    ("", "QLinearConv"): Mapped(Conv(), 3),
+    ("", "QLinearMatMul"): Mapped(MatMul(), 3),
     ("com.microsoft", "FusedConv"): Conv(),
+    ("com.microsoft", "FusedMatMul"): FusedMatMul(),
+    ("com.microsoft", "FusedGemm"): Gemm(),
+    ("com.microsoft", "Attention"): Projection(),
+    ("com.microsoft", "QAttention"): Mapped(Projection()),
+    ("com.microsoft", "QGemm"): Mapped(Gemm(), 3),
+    ("com.microsoft", "MatMulIntegerToFloat"): Mapped(MatMul()),
+    ("com.microsoft", "DynamicQuantizeMatMul"): Mapped(MatMul()),
+    ("com.microsoft", "DynamicQuantizeLSTM"): Mapped(MatMul(), 1, 2),
 }
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from gscompile.mapping import tile_weights
 from gscompile.netlist import Netlist
 from gscompile.netlist_file import TileFile, write_netlist, write_tiles
 from gscompile.network import Network
-from gscompile.options import Options
-from gscompile.registry import create
 from gscompile.report import CompileReport
-from gscompile.target import Design
-from gscompile.targets import FORMATS
+from gscompile.target import Design, Format
 
 
 def write_model(network: Network, path: Path) -> None:
@@ -28,10 +26,10 @@ def write_design(network: Network, netlist: Netlist, folder: Path) -> TileFile:
     return TileFile(folder / "tiles.npz")
 
 
-def write_formats(netlist: Netlist, weights: TileFile, options: Options, folder: Path) -> None:
+def write_formats(netlist: Netlist, weights: TileFile, formats: Iterable[Format], folder: Path) -> None:
     """The netlist in every format that was asked for."""
-    for spec in options.emit:
-        create("format", FORMATS, spec).emit(Design(netlist, weights), folder)
+    for form in formats:
+        form.emit(Design(netlist, weights), folder)
 
 
 def write_report(report: CompileReport, before: Netlist, after: Netlist, folder: Path) -> None:

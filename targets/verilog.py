@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
@@ -29,7 +30,7 @@ class Verilog:
 
 
 def _lines(hierarchy: Hierarchy) -> Iterator[str]:
-    for module in (*hierarchy.tile_modules(), *hierarchy.block_modules()):
+    for module in chain(hierarchy.tile_modules(), hierarchy.block_modules()):
         yield "(* blackbox *)\n"
         yield from _header(module)
         yield "endmodule\n\n"

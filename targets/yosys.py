@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,7 +33,7 @@ class Yosys:
 
 def _lines(hierarchy: Hierarchy) -> Iterator[str]:
     yield '{"creator": "gscompile", "modules": {\n'
-    for module in (*hierarchy.tile_modules(), *hierarchy.block_modules()):
+    for module in chain(hierarchy.tile_modules(), hierarchy.block_modules()):
         yield from _module(module, {"blackbox": _TRUE}, _Bits(), iter(()))
         yield ",\n"
     for matrix in hierarchy.matrices:

@@ -15,14 +15,13 @@ import pytest
 
 from gscompile.conductance import programmed, read, to_pair
 from gscompile.crossbar import Crossbar
-from gscompile.data import load_data
 from gscompile.errors import VerificationError
 from gscompile.inputs import input_specs
 from gscompile.mapping import MapOptions, map_network, tile_weights
 from gscompile.netlist_file import write_netlist, write_tiles
 from gscompile.network import Network
 from gscompile.nodal import _line_by_line, _sparse, transfer
-from gscompile.simulate import SimulationOptions, SimulationReport, simulate_folder
+from gscompile.simulate import SimulationOptions, SimulationReport, data_for, simulate_folder
 from gscompile.target import Device, load_target
 from gscompile.tile_product import Effects, MatrixOnTiles, TileMatrix
 
@@ -90,8 +89,7 @@ def folder_of(text: str, out: Path, crossbar: str = "4x4") -> Path:
 
 
 def simulated(out: Path, count: int = 6, **options: Any) -> SimulationReport:
-    network = Network.load(out / "model.onnx")
-    specs = input_specs(network.model)
+    specs = input_specs(Network.load(out / "model.onnx").model)
     rng = np.random.default_rng(1)
     arrays = {
         s.name: rng.standard_normal([d if isinstance(d, int) else count for d in s.shape or ()]).astype(
@@ -99,7 +97,7 @@ def simulated(out: Path, count: int = 6, **options: Any) -> SimulationReport:
         )
         for s in specs
     }
-    return simulate_folder(out, load_data(arrays, specs), SimulationOptions(batch=3, sweep=False, **options))
+    return simulate_folder(out, data_for(out, arrays), SimulationOptions(batch=3, sweep=False, **options))
 
 
 @pytest.mark.parametrize("name", NETWORKS)

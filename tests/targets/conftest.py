@@ -88,9 +88,17 @@ def design_of(model: onnx.ModelProto, crossbar: str = "16x16") -> Design:
     return Design(netlist, dict(tile_weights(network, netlist)))
 
 
-@pytest.fixture(params=NETWORKS)
+SAMPLE = Path(__file__).parents[2] / "samples" / "lenet.onnx"
+
+
+@pytest.fixture(params=[*NETWORKS, "sample"])
 def design(request: pytest.FixtureRequest) -> Design:
-    return design_of(filled(NETWORKS[request.param]))
+    """Each small network, and the trained LeNet among the samples: 121 tiles and 14,425 wires."""
+    if request.param in NETWORKS:
+        return design_of(filled(NETWORKS[request.param]))
+    if not SAMPLE.exists():
+        pytest.skip("samples/lenet.onnx is not there")
+    return design_of(onnx.load(SAMPLE), "64x64")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,54 @@
+"""`--emit`: an output folder's netlist written in the formats that hardware tools read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gscompile.errors import OutputError
+from gscompile.netlist_file import TileFile, read_netlist
+from gscompile.place import PlaceOptions, place
+from gscompile.registry import create
+from gscompile.target import Design, Format, Target
+from gscompile.targets import FORMATS
+
+
+def parse_formats(text: str) -> tuple[Format, ...]:
+    """Formats by name, separated by commas: `verilog,spice`; options follow a name as in `dot:tiles=true`.
+
+    Raises UsageError, in one line, for an unknown name or option.
+    """
+    return tuple(create("format", FORMATS, part.strip()) for part in _split(text))
+
+
+def _split(text: str) -> list[str]:
+    """At commas that begin a new format; one inside a format's options stays."""
+    parts: list[str] = []
+    for item in text.split(","):
+        if parts and "=" in item and ":" not in item:
+            parts[-1] += f",{item}"
+        elif item.strip():
+            parts.append(item)
+    return parts
+
+
+def emit_folder(
+    out: str | Path,
+    formats: Sequence[Format],
+    target: Target,
+    options: PlaceOptions | None = None,
+) -> list[Path]:
+    """Write the netlist of `out` into `out` in every format; components are placed where a format needs it.
+
+    Raises VerificationError for a folder that is not whole, OutputError where a file cannot be written.
+    """
+    out = Path(out)
+    netlist = read_netlist(out / "netlist.json")
+    placed = any(form.name == "lefdef" for form in formats)
+    plan = place(netlist, target, options) if placed else None
+    try:
+        with TileFile(out / "tiles.npz") as weights:
+            design = Design(netlist, weights, target, plan)
+            return [path for form in formats for path in form.emit(design, out)]
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror})") from error

@@ -1,0 +1,118 @@
+"""Folding keeps every output, and keeps its hands off what it must not fold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gscompile.fold import fold
+from gscompile.network import Network
+from small_networks import assert_same_outputs, model
+
+FOLDS = {
+    "batch norm": (
+        """g (float[n,2,5,5] x) => (float[n,3,3,3] y) <float[3,2,3,3] w, float[3] s, float[3] t, float[3] m, float[3] v>
+        { h = Conv (x, w)  y = BatchNormalization (h, s, t, m, v) }""",
+        ["Conv"],
+    ),
+    "batch norm after a bias, epsilon": (
+        """g (float[n,2,5] x) => (float[n,3,3] y) <float[3,2,3] w, float[3] b, float[3] s, float[3] t, float[3] m, float[3] v>
+        { h = Conv (x, w, b)  k = BatchNormalization <epsilon = 0.5> (h, s, t, m, v)  y = Relu (k) }""",
+        ["Conv", "Relu"],
+    ),
+    "two batch norms": (
+        """g (float[n,2,5] x) => (float[n,3,3] y) <float[3,2,3] w, float[3] s, float[3] t, float[3] m, float[3] v>
+        { h = Conv (x, w)  k = BatchNormalization (h, s, t, m, v)  y = BatchNormalization (k, s, t, m, v) }""",
+        ["Conv"],
+    ),
+    "batch norm with groups": (
+        """g (float[n,4,5] x) => (float[n,4,3] y) <float[4,1,3] w, float[4] s, float[4] t, float[4] m, float[4] v>
+        { h = Conv <group = 4> (x, w)  y = BatchNormalization (h, s, t, m, v) }""",
+        ["Conv"],
+    ),
+    "product and sum": (
+        "g (float[n,4] x) => (float[n,3] y) <float[4,3] w, float[3] b> { h = MatMul (x, w)  y = Add (h, b) }",
+        ["Gemm"],
+    ),
+    "sum the other way round": (
+        "g (float[n,4] x) => (float[n,3] y) <float[4,3] w, float[3] b> { h = MatMul (x, w)  y = Add (b, h) }",
+        ["Gemm"],
+    ),
+    "two products in a row": (
+        """g (float[n,4] x) => (float[n,2] y) <float[4,3] w, float[3] b, float[3,2] u, float[2] c>
+        { h = MatMul (x, w)  k = Add (h, b)  i = MatMul (k, u)  y = Add (i, c) }""",
+        ["Gemm", "Gemm"],
+    ),
+    "small constants": (
+        """g (float[n,4] x) => (float[n,4] y) <float[4] a, float[4] b>
+        { c = Add (a, b)  d = Mul (c, c)  y = Mul (x, d) }""",
+        ["Mul"],
+    ),
+    "a weight computed from constants stays a weight": (
+        "g (float[n,4] x) => (float[n,3] y) <float[3,4] w> { v = Transpose (w)  y = MatMul (x, v) }",
+        ["Transpose", "MatMul"],
+    ),
+}
+POSITIVE = {"v": np.array([0.5, 1, 2, 4])}
+
+
+def folded(text: str) -> tuple[list[str], Network]:
+    """Ops that are left, and the network; its outputs are what they were."""
+    proto = model(text, **({"v": POSITIVE["v"][: 4 if "float[4] v" in text else 3]} if "] v>" in text else {}))
+    net = Network.from_proto(proto)
+    fold(net)
+    assert_same_outputs(proto, net)
+    return [node.op_type for node in net.graph], net
+
+
+@pytest.mark.parametrize("case", FOLDS)
+def test_folding_keeps_the_outputs(case: str) -> None:
+    text, ops = FOLDS[case]
+    assert folded(text)[0] == ops
+
+
+KEPT = {
+    "a convolution read twice": """g (float[n,2,5] x) => (float[n,3,3] y, float[n,3,3] z)
+        <float[3,2,3] w, float[3] s, float[3] t, float[3] m, float[3] v>
+        { h = Conv (x, w)  y = BatchNormalization (h, s, t, m, v)  z = Relu (h) }""",
+    "a convolution that is an output": """g (float[n,2,5] x) => (float[n,3,3] y, float[n,3,3] h)
+        <float[3,2,3] w, float[3] s, float[3] t, float[3] m, float[3] v>
+        { h = Conv (x, w)  y = BatchNormalization (h, s, t, m, v) }""",
+    "a weight that another node reads": """g (float[n,2,5] x) => (float[n,3,3] y, float[n,3,3] z)
+        <float[3,2,3] w, float[3] s, float[3] t, float[3] m, float[3] v>
+        { h = Conv (x, w)  y = BatchNormalization (h, s, t, m, v)  k = Conv (x, w)  z = Relu (k) }""",
+    "a sum in three axes": """g (float[n,5,4] x) => (float[n,5,3] y) <float[4,3] w, float[3] b>
+        { h = MatMul (x, w)  y = Add (h, b) }""",
+    "a sum of a column": """g (float[4,4] x) => (float[4,3] y) <float[4,3] w, float[4,1] b>
+        { h = MatMul (x, w)  y = Add (h, b) }""",
+    "a sum of two inputs": """g (float[n,4] x, float[n,3] z) => (float[n,3] y) <float[4,3] w>
+        { h = MatMul (x, w)  y = Add (h, z) }""",
+    "a product read twice": """g (float[n,4] x) => (float[n,3] y, float[n,3] z) <float[4,3] w, float[3] b>
+        { h = MatMul (x, w)  y = Add (h, b)  z = Relu (h) }""",
+}
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_what_must_not_fold_does_not(case: str) -> None:
+    before = [node.op_type for node in model(KEPT[case]).graph.node]
+    assert folded(KEPT[case])[0] == before
+
+
+def test_random_numbers_are_no_constants() -> None:
+    text = """g (float[n,2] x) => (float[n,2] y) { r = RandomNormal <shape = [1, 2]> ()  s = Mul (r, r)  y = Add (x, s) }"""
+    net = Network.from_proto(model(text))
+    assert fold(net) == []
+
+
+def test_a_constant_that_would_fill_memory_is_not_computed() -> None:
+    text = """g (float[n,4] x) => (float[n,4] y)
+        { s = Constant <value = int64[2] {50000, 50000}> ()  w = ConstantOfShape (s)
+          k = ReduceMax <keepdims = 0> (w)  y = Add (x, k) }"""
+    net = Network.from_proto(model(text))
+    assert fold(net) == []
+    assert net.array([*net.graph][1].outputs[0]) is None
+
+
+def test_folding_says_what_it_did_in_one_line_each() -> None:
+    net = Network.from_proto(model(FOLDS["batch norm"][0], v=POSITIVE["v"][:3]))
+    assert fold(net) == ["BatchNormalization n1: into n0"]
