@@ -59,7 +59,7 @@ class RankClip:
         """Smaller by `step` each round, tuned for an epoch; ends at the first round that does not come back."""
         assert context.tuner is not None
         step = self.step
-        while step > 0.1:
+        while step > 0.2:
             candidate = clip_to(network, (1 - step) * cells(network), context)
             if cells(candidate) >= cells(network):
                 break
