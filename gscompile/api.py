@@ -18,7 +18,7 @@ __all__ = ["Result", "compile"]
 
 def compile(
     model: str | Path | onnx.ModelProto,
-    crossbar: str = "64x64",
+    crossbar: str | None = None,
     out: str | Path | None = None,
     force: bool = False,
     progress: Progress | None = None,

@@ -8,8 +8,9 @@ circle, whatever its branches and residual connections.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import onnx_ir as ir
 
@@ -178,7 +179,23 @@ def _merge(parts: list[_Part], kept: set[str]) -> tuple[Block, ...]:
     for i, group in groups.items():
         for bus in (bus for part in group for bus in part.reads):
             readers[bus].add(i)
-    return tuple(_block(group, lambda bus, i=i: bus in kept or bool(readers[bus] - {i})) for i, group in groups.items())
+    return tuple(_named_apart(_block(group, partial(_leaves, i, kept, readers)) for i, group in groups.items()))
+
+
+def _leaves(block: int, kept: set[str], readers: Mapping[str, set[int]], bus: str) -> bool:
+    return bus in kept or bool(readers.get(bus, set()) - {block})
+
+
+def _named_apart(blocks: Iterable[Block]) -> Iterator[Block]:
+    """ONNX nodes may share a name; blocks may not: the second `add` is `add~2`."""
+    taken = set[str]()
+    for block in blocks:
+        name, number = block.name, 1
+        while name in taken:
+            number += 1
+            name = f"{block.name}~{number}"
+        taken.add(name)
+        yield replace(block, name=name)
 
 
 def _join_neighbours(parts: list[_Part], leader: list[int]) -> None:

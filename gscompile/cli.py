@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from gscompile.progress import Progress
 
 
+TARGET_HELP = "Hardware description: group_scissor, rram_45nm, macro_128 or a .toml file."
+COMPILED_FOR = f"{TARGET_HELP} [default: the one compiled for]"
+
+
 class _Commands(click.Group):
     """`gscompile MODEL` is `gscompile compile MODEL`; errors of ours become one line and an exit code."""
 
@@ -63,7 +67,7 @@ def main() -> None:
 
 @main.command("compile")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--crossbar", metavar="RxC", help="Largest crossbar: rows by columns. [default: 64x64]")
+@click.option("--crossbar", metavar="RxC", help="Largest crossbar: rows by columns. [default: the target's, 64x64]")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Output folder. [default: MODEL's name + .gscompile]")
 @click.option("--force", is_flag=True, help="Replace an output folder that is there already.")
 @click.option("--data", help="Training data: .npz, a folder of them, or package.module:function.")
@@ -73,6 +77,7 @@ def main() -> None:
 @click.option("--max-error", type=float, help="Without data: output error, relative to the range. [default: 0.01]")
 @click.option("--tiling", help="full: whole crossbars and a remainder; equal: the paper's. [default: full]")
 @click.option("--pass", "passes", multiple=True, metavar="NAME[:OPTION=VALUE,...]", help="Passes to run, in order.")
+@click.option("--minimize", help="area (the target's own), cells, wires or tiles. [default: area]")
 @click.option("--effort", help="quick, standard or max: how much training the search may do.")
 @click.option("--epochs", type=float, help="Length of one stretch of training. [default: 1]")
 @click.option("--batch-size", type=int, help="[default: 128, or what the network fixes]")
@@ -82,8 +87,9 @@ def main() -> None:
 @click.option("--device", help="Where torch trains. [default: cpu]")
 @click.option("--augment", multiple=True, metavar="NAME", help="Vary training images: crop, flip or module:function.")
 @click.option("--input-shape", multiple=True, metavar="NAME=D,D,...", help="Sizes of an input that the file leaves open.")
-@click.option("--emit", multiple=True, metavar="FORMAT", help="Further netlist formats: verilog, yosys, spice, lefdef, dot.")
-@click.option("--target", help="Hardware description: a shipped name or a .toml file.")
+@click.option("--emit", multiple=True, metavar="FORMAT,...", help="Netlist formats: verilog, yosys, spice, lefdef, dot.")
+@click.option("--target", metavar="NAME|FILE", help=TARGET_HELP)
+@click.option("--place/--no-place", default=None, help="Place the tiles. [default: where small, with --target]")
 @click.option("--strict", is_flag=True, default=None, help="Exit 3 when nothing smaller fits the budget.")
 @click.option("--fold/--no-fold", default=None, help="Fold batch norm and constants first. [default: on]")
 @click.option("--config", type=click.Path(path_type=Path), help="Options from a TOML file; the command line wins.")
@@ -150,3 +156,61 @@ def verify(out: Path, input_shape: tuple[str, ...], as_json: bool) -> None:
 
     lines = verify_again(out, input_shape)
     click.echo(json.dumps({"verified": [*lines]}) if as_json else "\n".join(lines))
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--data", required=True, help="Samples: .npz, a folder of them, or package.module:function.")
+@click.option("--target", metavar="NAME|FILE", help=COMPILED_FOR)
+@click.option("--samples", type=click.IntRange(1), default=1000, show_default=True, help="How many, from the start.")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Chips for each figure.")
+@click.option("--sweep", is_flag=True, help="Accuracy against each device effect, too.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress and no text.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+def simulate(
+    out: Path, data: str, target: str | None, samples: int, seeds: int, sweep: bool, quiet: bool, as_json: bool
+) -> None:
+    """Run an output folder's netlist tile by tile; exit 4 unless it computes what model.onnx does."""
+    from gscompile.errors import VerificationError
+    from gscompile.hardware_text import simulation_text
+    from gscompile.remembered import target_of
+    from gscompile.simulate import SimulationOptions, data_for, simulate_folder
+    from gscompile.simulation_files import write_simulation
+
+    hardware = target_of(out, target)
+    options = SimulationOptions(samples, seeds=seeds, target=hardware, sweep=sweep)
+    with _progress(quiet) as progress:
+        report = simulate_folder(out, data_for(out, data), options, progress.say)
+    write_simulation(report, out / "simulate")
+    _show(report.to_json() if as_json else None, simulation_text(report), out / "simulate", quiet)
+    if not report.agrees:
+        raise VerificationError(f"{out}: tiles and model.onnx differ by {report.difference:.1e} of the output range")
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--original", type=click.Path(path_type=Path), help="The network before compression, placed beside it.")
+@click.option("--target", metavar="NAME|FILE", help=COMPILED_FOR)
+@click.option("--engine", default="auto", show_default=True, help="auto, coloquinte or shelves (netlist order).")
+@click.option("--route-seconds", type=click.IntRange(0), default=0, help="Find the channel width, so much CPU a try.")
+@click.option("--quiet", "-q", is_flag=True, help="No text.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+def place(
+    out: Path, original: Path | None, target: str | None, engine: str, route_seconds: int, quiet: bool, as_json: bool
+) -> None:
+    """Place an output folder's netlist on a die: area, wires, congestion, cost and pictures."""
+    from gscompile.hardware_text import place_text
+    from gscompile.place import PlaceOptions
+    from gscompile.place_folder import place_folder
+    from gscompile.remembered import origins_of, target_of
+
+    options = PlaceOptions(engine, route_seconds=route_seconds)
+    report = place_folder(out, target_of(out, target), options, original, origins=origins_of(out))
+    _show(report.to_json() if as_json else None, place_text(report), out / "place", quiet)
+
+
+def _show(data: dict[str, Any] | None, text: str, folder: Path, quiet: bool) -> None:
+    if data is not None:
+        click.echo(json.dumps(data))
+    elif not quiet:
+        click.echo(f"{text}written to {folder}")

@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from gscompile.crossbar import Crossbar
+from gscompile.chip import Side, make_chip
+from gscompile.emit import emit_design
 from gscompile.errors import BudgetError
 from gscompile.fold import fold
 from gscompile.judge import Judge, make_judge
@@ -16,16 +17,17 @@ from gscompile.network import Network
 from gscompile.options import EFFORTS, Options
 from gscompile.output import check_free, staged
 from gscompile.passes import PASSES
+from gscompile.pricing import pricing
 from gscompile.progress import Progress
 from gscompile.registry import create
 from gscompile.report import CompileReport
 from gscompile.summary import Story, summarise
-from gscompile.targets import FORMATS
+from gscompile.target import Design
 from gscompile.transform import Context, PassResult, run_passes
 from gscompile.units import drop_dead_units
 from gscompile.verify import verify_folder
 from gscompile.weights import check_weights
-from gscompile.write import write_design, write_formats, write_model, write_report
+from gscompile.write import write_design, write_model, write_report
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,15 +46,16 @@ def compile_model(
     """Compile `original` into the folder `out`. Raises a GscompileError; then `out` was not touched."""
     began, progress = time.perf_counter(), progress or Progress()
     passes = [create("pass", PASSES, spec) for spec in options.passes]
-    formats = [create("format", FORMATS, spec) for spec in options.emit]
-    mapping = MapOptions(Crossbar.parse(options.crossbar), options.tiling)
+    mapping = MapOptions(options.hardware.size, options.tiling)
     check_free(out, force)
     check_weights(original)
 
     folded = original.copy()
     folds = fold(folded) if options.fold else []
     judge = make_judge(original, folded, options, progress)
-    result = run_passes(folded, passes, judge.context(Context(mapping, options.max_error, effort=EFFORTS[options.effort])))
+    target = options.hardware if options.target else None
+    base = Context(mapping, options.max_error, effort=EFFORTS[options.effort], price=pricing(options.minimize, target))
+    result = run_passes(folded, passes, judge.context(base))
     result, messages = _within_budget(result, folded, judge, options)
     drop_dead_units(result.network)
 
@@ -62,12 +65,14 @@ def compile_model(
         written.adopt_origins(result.network)
         netlist = map_network(written, mapping, name)
         weights = write_design(written, netlist, folder)
-        write_formats(netlist, weights, formats, folder)
         checks = verify_folder(folder, judge.probes, judge.runs)
-        story = Story(original, written, netlist, result.changes, tuple(folds), tuple(messages), checks)
         before = map_network(original, mapping, name)
+        chip = make_chip(Side(original, before), Side(written, netlist), options, folder, judge.sample)
+        with weights:
+            emit_design(Design(netlist, weights, options.hardware, chip.floorplan), options.formats, folder)
+        story = Story(original, written, netlist, result.changes, tuple(folds), tuple(messages), checks, chip.figures)
         report = summarise(story, before, judge.measure(folder / "model.onnx"), options, folder, began)
-        write_report(report, before, netlist, folder)
+        write_report(report, before, netlist, folder, chip.plans)
     return Result(Network.load(out / "model.onnx"), netlist, report, out)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gscompile.errors import OutputError
@@ -44,11 +45,17 @@ def emit_folder(
     """
     out = Path(out)
     netlist = read_netlist(out / "netlist.json")
-    placed = any(form.name == "lefdef" for form in formats)
-    plan = place(netlist, target, options) if placed else None
     try:
         with TileFile(out / "tiles.npz") as weights:
-            design = Design(netlist, weights, target, plan)
-            return [path for form in formats for path in form.emit(design, out)]
+            return emit_design(Design(netlist, weights, target), formats, out, options)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror})") from error
+
+
+def emit_design(
+    design: Design, formats: Sequence[Format], folder: Path, options: PlaceOptions | None = None
+) -> list[Path]:
+    """Write a design into `folder` in every format; it is placed first where one needs that and it is not."""
+    if design.floorplan is None and any(form.name == "lefdef" for form in formats):
+        design = replace(design, floorplan=place(design.netlist, design.target, options))
+    return [path for form in formats for path in form.emit(design, folder)]

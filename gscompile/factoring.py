@@ -69,7 +69,7 @@ def balanced(u: Array, v: Array) -> tuple[Array, Array]:
     """
     q, r = np.linalg.qr(u)
     p, t = np.linalg.qr(v.T)
-    left, s, right = np.linalg.svd(r @ t.T)
+    left, s, right = np.linalg.svd(r @ t.T, full_matrices=False)
     root = np.sqrt(s)
     return q @ left * root, (root[:, None] * right) @ p.T
 

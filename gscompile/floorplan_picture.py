@@ -8,7 +8,7 @@ from __future__ import annotations
 import colorsys
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from gscompile.floorplan import Component, Floorplan
 SIDE = 900  # pixels of the largest die
 _GREY = (150, 150, 150)
 Colour = tuple[int, int, int]
+Legend = Mapping[str, Colour]
 
 
 def scale_of(plans: Iterable[Floorplan]) -> float:
@@ -28,9 +29,9 @@ def scale_of(plans: Iterable[Floorplan]) -> float:
     return SIDE / max((max(plan.width, plan.height) for plan in plans), default=SIDE)
 
 
-def colours(plan: Floorplan) -> dict[str, Colour]:
-    """A colour a layer, in order, as far from each other as the golden angle takes them."""
-    layers = dict.fromkeys(c.layer for c in plan.components if c.kind == "array")
+def colours(*plans: Floorplan) -> Legend:
+    """A colour a layer, in order of appearance, as far from each other as the golden angle takes them."""
+    layers = dict.fromkeys(c.layer for plan in plans for c in plan.components if c.kind == "array")
     return {layer: _colour(number) for number, layer in enumerate(layers)}
 
 
@@ -42,25 +43,31 @@ def _colour(number: int) -> Colour:
 # -- SVG ---------------------------------------------------------------------------------------------------
 
 
-def write_svg(plan: Floorplan, path: str | Path, scale: float, crowd: Congestion | None = None) -> None:
-    """Draw a floorplan; with `crowd`, its squares are shaded red by how full they are."""
+def write_svg(
+    plan: Floorplan,
+    path: str | Path,
+    scale: float,
+    crowd: Congestion | None = None,
+    legend: Legend | None = None,
+) -> None:
+    """Draw a floorplan; with `crowd`, its squares are shaded red by how full they are. `legend` is the colour
+    of each layer, for a set of pictures the same."""
     with Path(path).open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(_svg(plan, scale, crowd))
+        file.writelines(_svg(plan, scale, crowd, legend or colours(plan)))
 
 
-def _svg(plan: Floorplan, scale: float, crowd: Congestion | None) -> Iterator[str]:
+def _svg(plan: Floorplan, scale: float, crowd: Congestion | None, legend: Legend) -> Iterator[str]:
     width, height = plan.width * scale, plan.height * scale
-    legend = colours(plan)
     tall = max(height, 16 * len(legend)) + 30
     yield f'<svg xmlns="http://www.w3.org/2000/svg" width="{width + 220:.0f}" height="{tall:.0f}">\n'
     yield "<style>text{font:12px sans-serif}rect{stroke:#222;stroke-width:.3}</style>\n"
     yield f'<rect width="{width:.2f}" height="{height:.2f}" fill="#f4f4f0"/>\n'
     for component in plan.components:
-        yield _box(component, plan, scale, _hex(legend.get(component.layer, _GREY)))
+        yield _box(component, plan, scale, hexadecimal(_fill(component, legend)))
     if crowd is not None:
         yield from _crowd(crowd, plan, scale)
     for line, (layer, colour) in enumerate(legend.items()):
-        yield f'<rect x="{width + 10:.1f}" y="{16 * line}" width="12" height="12" fill="{_hex(colour)}"/>'
+        yield f'<rect x="{width + 10:.1f}" y="{16 * line}" width="12" height="12" fill="{hexadecimal(colour)}"/>'
         yield f'<text x="{width + 28:.1f}" y="{16 * line + 11}">{escape(layer)}</text>\n'
     size = f"{plan.width / 1000:.1f} x {plan.height / 1000:.1f} um"
     yield f'<text y="{height + 18:.1f}">{size}</text>\n</svg>\n'
@@ -81,24 +88,35 @@ def _crowd(crowd: Congestion, plan: Floorplan, scale: float) -> Iterator[str]:
         yield f'<rect {place} fill="#c00" fill-opacity="{opacity:.3f}" stroke="none"/>\n'
 
 
-def _hex(colour: Colour) -> str:
+def _fill(component: Component, legend: Legend) -> Colour:
+    return legend.get(component.layer, _GREY) if component.kind == "array" else _GREY
+
+
+def hexadecimal(colour: Colour) -> str:
+    """As SVG and CSS write a colour."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 # -- PNG ---------------------------------------------------------------------------------------------------
 
 
-def write_png(plan: Floorplan, path: str | Path, scale: float, crowd: Congestion | None = None) -> None:
+def write_png(
+    plan: Floorplan,
+    path: str | Path,
+    scale: float,
+    crowd: Congestion | None = None,
+    legend: Legend | None = None,
+) -> None:
     """The same picture in pixels, without words."""
     height, width = max(round(plan.height * scale), 1), max(round(plan.width * scale), 1)
     image = np.full((height, width, 3), 244, np.uint8)
-    legend = colours(plan)
+    legend = legend or colours(plan)
     for c in plan.components:
         x0, x1 = round(c.x * scale), max(round((c.x + c.width) * scale), round(c.x * scale) + 1)
         y0, y1 = round((plan.height - c.y - c.height) * scale), round((plan.height - c.y) * scale)
         image[y0:y1, x0:x1] = (40, 40, 40)
         inner = image[y0 + 1 : y1, x0 + 1 : x1]
-        inner[:] = legend.get(c.layer, _GREY)
+        inner[:] = _fill(c, legend)
     if crowd is not None:
         image = _shaded(image, crowd, plan, scale)
     Path(path).write_bytes(_png(image))

@@ -121,17 +121,22 @@ def _unit_families(network: Network) -> Iterator[Family]:
 
 def _unit_members(network: Network, space: Space) -> Iterator[Member]:
     for side in space.producers:
-        yield Member(side.layer, 0, np.zeros(network.layer(side.layer).layout.inputs, np.int64), side.unit_of)
+        layout = network.layer(side.layer).layout
+        for part in range(layout.parts):
+            yield Member(side.layer, part, np.zeros(layout.inputs, np.int64), side.unit_of)
     for side in space.consumers:
-        yield Member(side.layer, 0, side.unit_of, np.zeros(network.layer(side.layer).layout.outputs, np.int64))
+        layout = network.layer(side.layer).layout
+        for part in range(layout.parts):
+            yield Member(side.layer, part, side.unit_of, np.zeros(layout.outputs, np.int64))
 
 
 @dataclass(frozen=True)
 class Price:
-    """What a cell and a wire cost, so that groups of all kinds compare: by default each relative to what is left."""
+    """What a cell, a wire and a tile are worth, so that groups of all kinds compare."""
 
     cell: float
     wire: float
+    tile: float = 0.0
 
 
 def savings(network: Network, family: Family, mapping: MapOptions, price: Price) -> Values:
@@ -143,7 +148,8 @@ def _member_savings(network: Network, member: Member, mapping: MapOptions, price
     """Cells, and the wires of the row and column groups that lie in the group entirely.
 
     A row group of a tile is one wire: it lies in a group when all of the tile's columns do. The wire is shared
-    out evenly among the cells of its row (or column), which is exact for groups made of whole ones.
+    out evenly among the cells of its row (or column), which is exact for groups made of whole ones; a tile likewise
+    among all of its cells, so that what is left of an almost empty tile is worth the most.
     """
     matrix = network.matrices(member.layer)[member.part]
     grid = TileGrid(*matrix.shape, mapping.crossbar, mapping.tiling)
@@ -157,7 +163,9 @@ def _member_savings(network: Network, member: Member, mapping: MapOptions, price
         wires += member.total(built / np.maximum(live.live_cols[np.ix_(tile_row, tile_col)], 1))
     if down <= len(grid.row_slices):
         wires += member.total(built / np.maximum(live.live_rows[np.ix_(tile_row, tile_col)], 1))
-    return (price.cell * cells + price.wire * wires).ravel()
+    tile = np.maximum(live.live_rows * live.live_cols, 1)[np.ix_(tile_row, tile_col)]
+    tiles = member.total(built / tile) if price.tile else 0.0
+    return np.asarray(price.cell * cells + price.wire * wires + price.tile * tiles).ravel()
 
 
 def deleted(network: Network, chosen: Mapping[Family, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:

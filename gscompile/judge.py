@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from numpy.typing import NDArray
 
 from gscompile.data import Batch, Dataset, batch_size_for, check_labels, input_specs, load_data
 from gscompile.errors import DataError, ModelError
@@ -38,12 +40,20 @@ class Measured:
 class Judge(Protocol):
     """Tells passes what they may lose, and measures the file that was written."""
 
-    messages: tuple[str, ...]
-    probes: tuple[Batch, ...]
-    runs: bool  # whether onnxruntime runs the original
+    @property
+    def messages(self) -> tuple[str, ...]: ...
+
+    @property
+    def probes(self) -> tuple[Batch, ...]: ...
+
+    @property
+    def runs(self) -> bool: ...  # whether onnxruntime runs the original
 
     @property
     def budget(self) -> str: ...
+
+    @property
+    def sample(self) -> Mapping[str, NDArray[Any]] | None: ...  # one input of the network
 
     def context(self, base: Context) -> Context: ...
 
@@ -81,6 +91,10 @@ class DataJudge:
     @property
     def probes(self) -> tuple[Batch, ...]:
         return (next(self.val.batches(self.batch_size)),)
+
+    @property
+    def sample(self) -> Mapping[str, NDArray[Any]]:
+        return next(self.val.batches(self.val.fixed_batch or 1)).inputs
 
     @property
     def budget(self) -> str:
@@ -136,6 +150,10 @@ def _by_data(original: Network, folded: Network, options: Options, progress: Pro
     for data in (train, val, test):
         if data is not None and tuner.metric.name == ACCURACY:
             check_labels(data, tuner.classes)
+    if val.has_labels and tuner.metric.name != ACCURACY:
+        if tuner.metric.classes and not val.ready_made:
+            raise DataError("labels: no output tells their classes; give a whole number for each sample, or no labels")
+        messages.append("the labels are not used: no output tells their classes")
     batch = batch_size_for(specs, options.batch_size)
     return DataJudge(
         original, tuner, val, split, test, tuner.score(folded), options.max_drop, batch, tuple(messages), progress
@@ -171,6 +189,10 @@ class ErrorJudge:
     @property
     def probes(self) -> tuple[Batch, ...]:
         return (self.batch,) if self.original else ()
+
+    @property
+    def sample(self) -> Mapping[str, NDArray[Any]] | None:
+        return self.batch.inputs if self.original else None
 
     @property
     def budget(self) -> str:

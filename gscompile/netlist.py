@@ -197,6 +197,9 @@ def check(netlist: Netlist) -> None:
     _unique("tile", (tile.name for tile in netlist.tiles))
     _unique("matrix", (matrix.name for matrix in netlist.matrices))
     _unique("bus", (bus.name for bus in netlist.buses))
+    _unique("block", (block.name for block in netlist.blocks))
+    for direction in ("input", "output"):
+        _unique(f"{direction} port", (port.name for port in netlist.ports if port.direction == direction))
     widths = {bus.name: bus.width for bus in netlist.buses}
     for matrix in netlist.matrices:
         _check_matrix(netlist.crossbar, matrix, widths)

@@ -7,13 +7,17 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from gscompile.crossbar import Crossbar, Tiling
+from gscompile.emit import parse_formats
 from gscompile.errors import UsageError
+from gscompile.target import DEFAULT_TARGET, Format, Target, load_target
 
 Effort = Literal["quick", "standard", "max"]
+Minimize = Literal["area", "cells", "wires", "tiles"]
 DEFAULT_PASSES = ("rank-clip", "delete-groups", "drop-dead-units")
 EFFORTS: Mapping[str, float] = {"quick": 0.5, "standard": 1.0, "max": 2.5}
 
@@ -23,10 +27,11 @@ class Options:
     """How to compile. `max_drop` is in points of the validation score, `max_error` relative to the output's range.
 
     `data`, `eval` and `test` are whatever `gscompile.data.load_data` takes. `epochs` is the length of a stretch of
-    training; a search takes many. `passes` are `name:option=value,...`.
+    training; a search takes many. `passes` are `name:option=value,...`. Without `crossbar` arrays are of the
+    target's size. `place` None places what is small when there is a `target`.
     """
 
-    crossbar: str = "64x64"
+    crossbar: str | None = None
     tiling: Tiling = "full"
     data: Any = None
     eval: Any = None
@@ -34,6 +39,7 @@ class Options:
     max_drop: float = 0.0
     max_error: float = 0.01
     passes: tuple[str, ...] = DEFAULT_PASSES
+    minimize: Minimize = "area"
     effort: Effort = "standard"
     epochs: float = 1.0
     batch_size: int = 128
@@ -47,11 +53,13 @@ class Options:
     input_shape: tuple[str, ...] = ()
     emit: tuple[str, ...] = ()
     target: str | None = None
+    place: bool | None = None
 
     def __post_init__(self) -> None:
-        Crossbar.parse(self.crossbar)
+        _ = self.hardware, self.formats  # what is wrong in them is said at once
         _one_of("tiling", self.tiling, get_args(Tiling))
         _one_of("effort", self.effort, get_args(Effort))
+        _one_of("minimize", self.minimize, get_args(Minimize))
         for name, value, low in (
             ("max-drop", self.max_drop, 0.0),
             ("max-error", self.max_error, 0.0),
@@ -66,9 +74,21 @@ class Options:
         if self.data is None and (self.eval is not None or self.test is not None):
             raise UsageError("--eval and --test need --data: without training data nothing is tuned")
 
+    @cached_property
+    def hardware(self) -> Target:
+        """The target with arrays of the size that was asked for."""
+        target = load_target(self.target or DEFAULT_TARGET)
+        return target if self.crossbar is None else target.with_crossbar(Crossbar.parse(self.crossbar))
+
+    @cached_property
+    def formats(self) -> tuple[Format, ...]:
+        """The netlist formats of `emit`, beside JSON."""
+        return parse_formats(",".join(self.emit))
+
     def plain(self) -> dict[str, object]:
         """The options as a report prints them; data objects by their type."""
-        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        values = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        return values | {"crossbar": str(self.hardware.size)}
 
 
 def _plain(value: Any) -> object:
@@ -114,6 +134,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "int | None": (int,),
     "bool": (bool,),
+    "bool | None": (bool,),
     "tuple[str, ...]": (list,),
     "Any": (str,),
     "str | None": (str,),

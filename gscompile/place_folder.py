@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,21 @@ from numpy.typing import NDArray
 from gscompile.congestion import Congestion, congestion
 from gscompile.cost import CostReport, cost, write_costs
 from gscompile.floorplan import Floorplan
-from gscompile.floorplan_picture import scale_of, write_png, write_svg
-from gscompile.inputs import input_specs
+from gscompile.floorplan_picture import colours, scale_of, write_png, write_svg
+from gscompile.inputs import batch_size_for, input_specs
 from gscompile.mapping import MapOptions, map_network, tile_weights
 from gscompile.netlist import Netlist
 from gscompile.netlist_file import read_netlist
 from gscompile.network import Network
 from gscompile.nextpnr import ChannelWidth, channel_width
 from gscompile.place import PlaceOptions, net_boxes, place
+from gscompile.report import ratio
 from gscompile.simulate import Chip
 from gscompile.target import Target
 from gscompile.tile_product import Effects, on_tiles
 
 _FILES = ("place.json", "cost.csv")
+Sample = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,11 @@ class PlaceReport:
     before: Placed | None
     files: tuple[Path, ...]
 
+    @property
+    def sets(self) -> dict[str, Placed]:
+        """What was placed, by name and in the order of pictures and tables."""
+        return {"after": self.after} if self.before is None else {"before": self.before, "after": self.after}
+
     def to_json(self) -> dict[str, Any]:
         """Figures, and after over before: chip, die, wire length, channel^2 beside the paper's wires^2."""
         data: dict[str, Any] = {"target": self.target, "after": self.after.to_json()}
@@ -79,12 +86,10 @@ class PlaceReport:
             return data
         after, before = self.after, self.before
         ratios = {
-            "chip": after.costs.total.chip_um2 / before.costs.total.chip_um2,
-            "die": after.plan.die_um2 / before.plan.die_um2,
-            "wire_length": after.wire_um / before.wire_um if before.wire_um else 1.0,
-            "wires_squared": (after.netlist.wires / before.netlist.wires) ** 2
-            if before.netlist.wires
-            else 1.0,
+            "chip": ratio(after.costs.total.chip_um2, before.costs.total.chip_um2),
+            "die": ratio(after.plan.die_um2, before.plan.die_um2),
+            "wire_length": ratio(after.wire_um, before.wire_um),
+            "wires_squared": ratio(after.netlist.wires, before.netlist.wires) ** 2,
         }
         if after.channel and before.channel:
             ratios["channel_squared"] = (after.channel.routed / before.channel.routed) ** 2
@@ -97,13 +102,14 @@ def place_folder(
     options: PlaceOptions | None = None,
     original: str | Path | None = None,
     folder: str | Path | None = None,
-    sample: Mapping[str, NDArray[Any]] | None = None,
+    sample: Sample | None = None,
+    origins: Mapping[str, str] | None = None,
 ) -> PlaceReport:
     """Place the netlist of `out`, and that of the `original` model beside it; write figures and pictures.
 
     Files go to `folder`, by default `out`/place: place.json, cost.csv, and a floorplan and a congestion map
     each as SVG and PNG. `sample` is one input of the network, for counting the uses of each matrix where
-    shapes are open.
+    shapes are open; `origins` names the layer of the original that a layer comes from, for its colour.
     """
     out, options = Path(out), options or PlaceOptions()
     netlist = read_netlist(out / "netlist.json")
@@ -113,8 +119,8 @@ def place_folder(
         network = Network.load(original)
         mapped = map_network(network, MapOptions(netlist.crossbar, netlist.tiling), netlist.name)
         before = placed(network, mapped, target, options, sample)
-    files = _write(Path(folder or out / "place"), after, before, target.name)
-    return PlaceReport(target.name, after, before, files)
+    report = PlaceReport(target.name, after, before, ())
+    return replace(report, files=write_placed(report, Path(folder or out / "place"), origins or {}))
 
 
 def placed(
@@ -122,7 +128,7 @@ def placed(
     netlist: Netlist,
     target: Target,
     options: PlaceOptions,
-    sample: Mapping[str, NDArray[Any]] | None = None,
+    sample: Sample | None = None,
 ) -> Placed:
     """Place one netlist and work out what it costs."""
     plan = place(netlist, target, options)
@@ -149,37 +155,48 @@ def placed(
 
 
 def uses_per_inference(
-    network: Network, netlist: Netlist, sample: Mapping[str, NDArray[Any]] | None = None
+    network: Network, netlist: Netlist, sample: Sample | None = None
 ) -> dict[str, float] | None:
     """How often each matrix is used for one sample, counted by running one; open dimensions are taken as 1.
 
-    None where the network cannot be run so. Matrices of nodes that are not run on tiles count once.
+    A batch that the network fixes is divided out. None where the network cannot be run so. Matrices of nodes
+    that are not run on tiles count once.
     """
     matrices = on_tiles(netlist, dict(tile_weights(network, netlist)), Effects())
-    inputs = sample or {s.name: np.ones(_closed(s.shape), s.dtype) for s in input_specs(network.model)}
     try:
+        specs = input_specs(network.model)
+        inputs = sample or {s.name: np.ones(_closed(s.shape), s.dtype) for s in specs}
         Chip(network, matrices).run(inputs)
     except Exception:  # onnxruntime's own: a network of open sizes needs a sample
         return None
-    return {name: max(matrix.uses, 1) for name, matrix in matrices.items()}
+    batch = batch_size_for(specs, 1)
+    return {name: max(matrix.uses / batch, 1) for name, matrix in matrices.items()}
 
 
 def _closed(shape: tuple[int | str | None, ...] | None) -> list[int]:
     return [size if isinstance(size, int) else 1 for size in shape or ()]
 
 
-def _write(folder: Path, after: Placed, before: Placed | None, target: str) -> tuple[Path, ...]:
+def write_placed(report: PlaceReport, folder: Path, origins: Mapping[str, str]) -> tuple[Path, ...]:
+    """The files of a placement; the pictures of both networks have one scale and one colour a layer."""
     folder.mkdir(parents=True, exist_ok=True)
-    sets = {"after": after} if before is None else {"before": before, "after": after}
-    report = PlaceReport(target, after, before, ())
+    sets = report.sets
     (folder / "place.json").write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
     write_costs({name: item.costs for name, item in sets.items()}, folder / "cost.csv")
     files = [folder / name for name in _FILES]
-    scale = scale_of(item.plan for item in sets.values())
+    plans = {name: of_origins(item.plan, origins) for name, item in sets.items()}
+    scale, legend = scale_of(plans.values()), colours(*plans.values())
     for name, item in sets.items():
         for crowd, kind in ((None, "floorplan"), (item.crowd, "congestion")):
             paths = [folder / f"{kind}_{name}.{suffix}" for suffix in ("svg", "png")]
-            write_svg(item.plan, paths[0], scale, crowd)
-            write_png(item.plan, paths[1], scale, crowd)
+            write_svg(plans[name], paths[0], scale, crowd, legend)
+            write_png(plans[name], paths[1], scale, crowd, legend)
             files += paths
     return tuple(files)
+
+
+def of_origins(plan: Floorplan, origins: Mapping[str, str]) -> Floorplan:
+    """The plan with its arrays under the layers of the original network."""
+    return replace(
+        plan, components=tuple(replace(c, layer=origins.get(c.layer, c.layer)) for c in plan.components)
+    )

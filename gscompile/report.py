@@ -111,12 +111,51 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class ChipFigures:
+    """One network on a target: `chip_um2` is arrays, converters, blocks and the wires between them.
+
+    Energy and latency are of the reads of one inference, every matrix built once. What only a placement knows
+    is None where there was none, and `interconnect_um2` is 0; `crowding` is the fullest channel, taken over there.
+    """
+
+    chip_um2: float
+    array_um2: float
+    periphery_um2: float
+    block_um2: float
+    interconnect_um2: float
+    energy_pj: float
+    latency_ns: float
+    die_um2: float | None = None
+    utilisation: float | None = None
+    wire_um: float | None = None
+    longest_um: float | None = None
+    crowding: float | None = None
+
+
+@dataclass(frozen=True)
+class Chip:
+    """Both networks on the target. Without `periphery` its area is that of cells and wires, and no headline.
+
+    `engine` is what placed them, None where nothing did. `wires_squared` is the paper's estimate of what happens
+    to routing area: (wires after / wires before)^2, beside the wire length that was placed.
+    """
+
+    target: str
+    periphery: bool
+    engine: str | None
+    wires_squared: float
+    before: ChipFigures
+    after: ChipFigures
+
+
+@dataclass(frozen=True)
 class CompileReport:
     """All there is to say about one compilation.
 
     `accuracy` has the split that decided first, then the test split if there was one. `drift` is the largest
     output difference relative to the range of the output. `routing_area` is the mean routing ratio of the
     matrices that need several crossbars (None when there are none). `files` maps names to sha256 digests.
+    `chip` is there when a target was named or a placement was asked for.
     """
 
     model: str
@@ -138,6 +177,7 @@ class CompileReport:
     versions: dict[str, str]
     files: dict[str, str]
     seconds: float
+    chip: Chip | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, fields in the order above."""
@@ -169,9 +209,18 @@ def _read(name: str, value: Any) -> Any:
         return Figures(**value)
     if name == "layers":
         return tuple(LayerRow(**{k: _read(k, v) for k, v in row.items()}) for row in value)
+    if name == "chip":
+        return _chip(value)
     if name in _ROWS:
         return tuple(_ROWS[name](**row) for row in value)
     return tuple(value) if name in ("verification", "messages") else value
+
+
+def _chip(value: Mapping[str, Any] | None) -> Chip | None:
+    if value is None:
+        return None
+    sides: dict[str, Any] = {side: ChipFigures(**value[side]) for side in ("before", "after")}
+    return Chip(**{**value, **sides})
 
 
 # -- counting -----------------------------------------------------------------------------------------------
@@ -292,12 +341,37 @@ def headline(report: CompileReport) -> str:
     """The result in one line."""
     before, after = report.before, report.after
     parts = [
+        *(f"chip {chip_share(chip)}" for chip in [report.chip] if chip and chip.periphery),
         f"cells {_share(after.cells, before.cells)}",
         f"tiles {_number(before.tiles)} -> {_number(after.tiles)}",
         f"wires {_share(after.wires, before.wires)}",
         *(f"{a.metric} {a.before:.2f} -> {a.after:.2f} %" for a in report.accuracy[-1:]),
     ]
     return printable(f"{report.model} on {report.crossbar}: " + ", ".join(parts))
+
+
+def chip_share(chip: Chip) -> str:
+    """Chip area after over before, and both."""
+    before, after = chip.before.chip_um2, chip.after.chip_um2
+    return f"{percent(ratio(after, before))} ({area(before)} -> {area(after)})"
+
+
+def area(um2: float) -> str:
+    """Three significant digits; mm2 from 1,000 um2 on.
+
+    >>> area(123456.0), area(61.25)
+    ('0.123 mm2', '61.2 um2')
+    """
+    return f"{um2 / 1e6:.3g} mm2" if um2 >= 1000 else f"{um2:.3g} um2"
+
+
+def length(um: float) -> str:
+    """Three significant digits, in um or mm.
+
+    >>> length(442000.0), length(87.51)
+    ('442 mm', '87.5 um')
+    """
+    return f"{um / 1000:,.3g} mm" if um >= 1000 else f"{um:.3g} um"
 
 
 def printable(words: str) -> str:
@@ -373,6 +447,26 @@ def _lines(report: CompileReport) -> Iterator[str]:
         yield f"{a.metric}: {a.before:.2f} -> {a.after:.2f} % on {split}"
     if report.drift is not None:
         yield f"largest output difference: {percent(report.drift)} of the output's range"
+    if report.chip is not None:
+        yield from _chip_lines(report.chip)
     if report.untouched:
         yield f"not compressed: {_number(len(report.untouched))} constants; report.json says which and why"
     yield from (f"note: {printable(message)}" for message in report.messages)
+
+
+def _chip_lines(chip: Chip) -> Iterator[str]:
+    before, after = chip.before, chip.after
+    parts = (
+        ("arrays", before.array_um2, after.array_um2),
+        ("converters", before.periphery_um2, after.periphery_um2),
+        ("digital blocks", before.block_um2, after.block_um2),
+        ("wires between", before.interconnect_um2, after.interconnect_um2),
+    )
+    each = ", ".join(f"{name} {area(old)} -> {area(new)}" for name, old, new in parts if old or new)
+    unplaced = "" if chip.engine else "; wires between arrays are not in it, --place adds them"
+    yield f"chip on {printable(chip.target)}: {chip_share(chip)}: {each}{unplaced}"
+    if before.wire_um is not None and after.wire_um is not None:
+        yield (
+            f"placed wire length: {percent(ratio(after.wire_um, before.wire_um))} ({length(before.wire_um)} -> "
+            f"{length(after.wire_um)}); wires squared, the paper's estimate: {percent(chip.wires_squared)}"
+        )

@@ -7,7 +7,7 @@ networks: pictures are drawn tile by tile until a budget is spent, long lists ar
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
@@ -17,10 +17,13 @@ from gscompile.netlist import Matrix, Netlist
 from gscompile.pictures import Bar, Frame, bar_chart, matrix_picture, parts_picture
 from gscompile.report import (
     Accuracy,
+    Chip,
     CompileReport,
     LayerRow,
     MatrixFigures,
+    area,
     arrow,
+    length,
     percent,
     printable,
     ratio,
@@ -34,14 +37,16 @@ PARTS = 6  # matrices of one layer before they become one picture
 BEFORE, AFTER = Frame(180, 140, 14, 3), Frame(460, 340, 64, 5)
 
 
-def html(report: CompileReport, before: Netlist, after: Netlist) -> str:
-    """The report page; `before` and `after` are the netlists of the original and of the result."""
+def html(report: CompileReport, before: Netlist, after: Netlist, floorplans: str = "") -> str:
+    """The report page; `before` and `after` are the netlists of the original and of the result, `floorplans` is
+    what `floorplan_html` made of a placement."""
     sections = (
         _head(report),
         _headline(report),
         _messages(report),
         _charts(report),
         _layers(report),
+        _chip(report, floorplans),
         _gallery(report, before, after),
         _accuracy(report),
         _changes(report),
@@ -93,6 +98,7 @@ def _headline(report: CompileReport) -> str:
     before, after = report.before, report.after
     routing = "" if report.routing_area is None else f"<br>routing area {percent(report.routing_area)}"
     figures = (
+        _chip_area(report),
         _figure(
             "Crossbar area",
             _big(percent(ratio(after.cells, before.cells))),
@@ -107,6 +113,15 @@ def _headline(report: CompileReport) -> str:
         _quality(report),
     )
     return f'<div class="figures">{"".join(figures)}</div>'
+
+
+def _chip_area(report: CompileReport) -> str:
+    """The headline where the target says what converters cost: cells alone oversell."""
+    chip = report.chip
+    if chip is None or not chip.periphery:
+        return ""
+    before, after = chip.before.chip_um2, chip.after.chip_um2
+    return _figure("Chip area", _big(percent(ratio(after, before))), f"{area(after)} of {area(before)}")
 
 
 def _figure(label: str, big: str, more: str) -> str:
@@ -156,11 +171,11 @@ def _messages(report: CompileReport) -> str:
 def _charts(report: CompileReport) -> str:
     if not report.layers:
         return ""
-    area = [Bar(printable(row.name), row.before.cells, row.after.cells) for row in report.layers]
+    cells = [Bar(printable(row.name), row.before.cells, row.after.cells) for row in report.layers]
     wires = [Bar(printable(row.name), row.before.wires, row.after.wires) for row in report.layers]
     charts = "".join(
         f'<div class="chart"><p>{title}</p>{bar_chart(title, _shown(bars))}</div>'
-        for title, bars in (("Crossbar area, in cells", area), ("Wires", wires))
+        for title, bars in (("Crossbar area, in cells", cells), ("Wires", wires))
     )
     legend = _legend(("before", "before"), ("live", "after"))
     return _section("Area and wires, layer by layer", f'{legend}<div class="charts">{charts}</div>')
@@ -191,11 +206,11 @@ def _layers(report: CompileReport) -> str:
         "the dense rank-clipped matrices; its total is the mean over matrices that need several crossbars."
     )
     before, after = report.before, report.after
-    area = percent(ratio(after.cells, before.cells))
+    share = percent(ratio(after.cells, before.cells))
     routing = "" if report.routing_area is None else percent(report.routing_area)
     numbers = (
         _change(before.cells, after.cells),
-        area,
+        share,
         _change(before.tiles, after.tiles),
         _change(before.wires, after.wires),
         routing,
@@ -259,6 +274,51 @@ def _table(head: Sequence[str], rows: Sequence[str], foot: str = "", numbers: Se
     more = f"<p>report.json has {len(rows) - LISTED:,} more</p>" if len(rows) > LISTED else ""
     rest = f"{start}{''.join(rows[SHOWN:LISTED])}</tbody></table></div>{more}"
     return f"{table}<details><summary>{len(rows) - SHOWN:,} more</summary>{rest}</details>"
+
+
+# -- the chip --------------------------------------------------------------------------------------------
+
+
+def _chip(report: CompileReport, floorplans: str) -> str:
+    chip = report.chip
+    if chip is None:
+        return ""
+    rows = [_chip_row(*row) for row in _chip_figures(chip)]
+    hint = (
+        f"On target {words(chip.target)}; every constant is from its description. Energy and latency are of "
+        "the reads of one inference, every matrix built once. cost.csv has them layer by layer. "
+    )
+    if chip.engine:
+        hint += f"Placed by {words(chip.engine)}; a wire is as long as half its bounding box's perimeter."
+    else:
+        hint += "Nothing was placed: wires between the arrays are not counted."
+    table = _table(("", "Before", "After", "After / before"), rows, numbers=(1, 2, 3))
+    return _section("The chip", table + floorplans, hint)
+
+
+def _chip_figures(chip: Chip) -> Iterator[tuple[str, float, float, Callable[[float], str]]]:
+    """Name, before, after and unit of every figure; what is 0 on both sides is left out."""
+    old, new = chip.before, chip.after
+    yield "chip area", old.chip_um2, new.chip_um2, area
+    yield "arrays", old.array_um2, new.array_um2, area
+    yield "converters", old.periphery_um2, new.periphery_um2, area
+    yield "digital blocks", old.block_um2, new.block_um2, area
+    yield "wires between arrays", old.interconnect_um2, new.interconnect_um2, area
+    yield "read energy", old.energy_pj, new.energy_pj, lambda pj: f"{pj / 1000:,.3g} nJ"
+    yield "latency", old.latency_ns, new.latency_ns, lambda ns: f"{ns / 1000:,.3g} us"
+    yield "die", old.die_um2 or 0, new.die_um2 or 0, area
+    yield "die in use", old.utilisation or 0, new.utilisation or 0, percent
+    yield "wire length", old.wire_um or 0, new.wire_um or 0, length
+    yield "the paper's estimate, wires squared", 1.0, chip.wires_squared, percent
+    yield "longest net", old.longest_um or 0, new.longest_um or 0, length
+    yield "fullest channel", old.crowding or 0, new.crowding or 0, percent
+
+
+def _chip_row(name: str, before: float, after: float, unit: Callable[[float], str]) -> str:
+    if not before and not after:
+        return ""
+    numbers = (unit(before), unit(after), percent(ratio(after, before)))
+    return _row(f'<th scope="row">{name}</th>', *map(_num, numbers))
 
 
 # -- matrices --------------------------------------------------------------------------------------------

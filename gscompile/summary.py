@@ -15,7 +15,15 @@ from gscompile.judge import Measured
 from gscompile.netlist import Netlist
 from gscompile.network import Network
 from gscompile.options import Options
-from gscompile.report import CompileReport, Figures, Untouched, layer_rows, matrix_figures, mean_routing_area
+from gscompile.report import (
+    Chip,
+    CompileReport,
+    Figures,
+    Untouched,
+    layer_rows,
+    matrix_figures,
+    mean_routing_area,
+)
 from gscompile.transform import Change
 from gscompile.verify import sha256
 
@@ -34,6 +42,7 @@ class Story:
     folds: tuple[str, ...]
     messages: tuple[str, ...]
     checks: tuple[str, ...]
+    chip: Chip | None = None
 
 
 def summarise(
@@ -46,7 +55,7 @@ def summarise(
     folds = tuple(Change("graph", "folded", line, "") for line in story.folds)
     return CompileReport(
         story.netlist.name,
-        options.crossbar,
+        str(story.netlist.crossbar),
         options.tiling,
         Figures.of(before.matrices),
         Figures.of(story.netlist.matrices),
@@ -64,6 +73,7 @@ def summarise(
         {name: version(name) for name in _VERSIONS},
         {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file()},
         time.perf_counter() - began,
+        story.chip,
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from gscompile.mapping import MapOptions
+from gscompile.groups import Price
+from gscompile.mapping import Footprint, MapOptions
 from gscompile.network import Network
 from gscompile.progress import Progress
 
@@ -33,6 +34,11 @@ class PassResult:
     changes: tuple[Change, ...] = ()
 
 
+def balanced_price(now: Footprint) -> Price:
+    """Cells and wires alike, each relative to what is left."""
+    return Price(0.5 / max(now.cells, 1), 0.5 / max(now.wires, 1))
+
+
 @dataclass(frozen=True)
 class Context:
     """What passes share: how matrices are cut, what may be lost, and the tuner where there is data.
@@ -40,7 +46,7 @@ class Context:
     `tuner` and `floor`, the lowest validation score within the budget in percent, are there with data;
     `moments` measures what the data does to each layer. Without data,
     `drift` tells the output error of a candidate, relative to the outputs' range, and `max_error` bounds it.
-    `effort` scales the epochs that may be spent.
+    `effort` scales the epochs that may be spent; `price` tells what the search is paid for.
     """
 
     mapping: MapOptions
@@ -50,6 +56,8 @@ class Context:
     moments: Callable[[Network], Mapping[str, Moments]] | None = None
     floor: float = 0.0
     effort: float = 1.0
+    price: Callable[[Footprint], Price] = field(default=balanced_price)
+    out_of_time: Callable[[], bool] = field(default=lambda: False)
     seed: int = 0
     progress: Progress = field(default_factory=Progress)
 

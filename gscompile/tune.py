@@ -19,7 +19,7 @@ from torch import Tensor
 from gscompile.augment import augmentation
 from gscompile.constants import constant_array
 from gscompile.data import Batch, Dataset, batch_size_for, input_specs
-from gscompile.errors import DataError
+from gscompile.errors import DataError, UsageError, one_line
 from gscompile.execute import Executor
 from gscompile.groups import Family
 from gscompile.network import Network, replace_held
@@ -60,6 +60,16 @@ class Shrink:
     share: float = 0.6
 
 
+def _device(name: str) -> torch.device:
+    """The device of that name. Raises UsageError where there is none."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as problem:  # torch raises either
+        raise UsageError(f"device {name!r}: {one_line(problem)}") from problem
+    return device
+
+
 class Tuner:
     """Trains networks that have the teacher's inputs and outputs.
 
@@ -73,7 +83,7 @@ class Tuner:
         self.progress = progress or Progress()
         if options.threads:
             torch.set_num_threads(options.threads)
-        self.device = torch.device(options.device)
+        self.device = _device(options.device)
         self.size = batch_size_for(input_specs(teacher.model), options.batch_size)
         self._teacher = self.executor(teacher)
         probe = next(iter(self.batches(val, None)), None)

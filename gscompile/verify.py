@@ -120,9 +120,21 @@ def verify_again(folder: Path, input_shapes: Sequence[str] = ()) -> tuple[str, .
     if not folder.is_dir():
         raise OutputError(f"{folder}: no such folder")
     shapes, report = dict(parse_input_shape(text) for text in input_shapes), read_report(folder)
-    digests = verify_digests(folder, report.files)
+    try:
+        digests = verify_digests(folder, report.files)
+    except VerificationError as changed:
+        raise VerificationError(f"{changed}{_where(folder)}") from changed
     _check_model(folder / "model.onnx")
     network, runs = Network.load(folder / "model.onnx"), NOT_RUN not in report.verification
     fed = runs and has_tensor_inputs(network.model)
     batches = [Batch(synthetic_batch(network.model, shapes), None)] if fed else []
     return (digests, *verify_folder(folder, batches, runs))
+
+
+def _where(folder: Path) -> str:
+    """What a change did: the first thing that no longer fits together, if any."""
+    try:
+        verify_folder(folder)
+    except VerificationError as wrong:
+        return f": {wrong}"
+    return ""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
+from gscompile.floorplan import Floorplan
 from gscompile.mapping import tile_weights
 from gscompile.netlist import Netlist
 from gscompile.netlist_file import TileFile, write_netlist, write_tiles
 from gscompile.network import Network
 from gscompile.report import CompileReport
-from gscompile.target import Design, Format
 
 
 def write_model(network: Network, path: Path) -> None:
@@ -26,15 +26,12 @@ def write_design(network: Network, netlist: Netlist, folder: Path) -> TileFile:
     return TileFile(folder / "tiles.npz")
 
 
-def write_formats(netlist: Netlist, weights: TileFile, formats: Iterable[Format], folder: Path) -> None:
-    """The netlist in every format that was asked for."""
-    for form in formats:
-        form.emit(Design(netlist, weights), folder)
-
-
-def write_report(report: CompileReport, before: Netlist, after: Netlist, folder: Path) -> None:
-    """`report.json` and `report.html`."""
+def write_report(
+    report: CompileReport, before: Netlist, after: Netlist, folder: Path, plans: Mapping[str, Floorplan] | None = None
+) -> None:
+    """`report.json` and `report.html`; the pictures of the floorplans in `plans` are in the folder."""
+    from gscompile.floorplan_html import floorplans
     from gscompile.report_html import html
 
     (folder / "report.json").write_text(json.dumps(report.to_json(), indent=1) + "\n", "utf-8")
-    (folder / "report.html").write_text(html(report, before, after), "utf-8")
+    (folder / "report.html").write_text(html(report, before, after, floorplans(folder, plans or {})), "utf-8")

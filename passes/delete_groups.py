@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gscompile.groups import Family, Price, deleted, families, savings
+from gscompile.groups import Family, deleted, families, savings
 from gscompile.mapping import footprint
 from gscompile.network import Network
 from gscompile.trainable import trainable_values
@@ -24,7 +25,7 @@ class DeleteGroups:
     A round chooses the groups that cost the loss least for the cells and wires they save, until `step` of both is
     chosen; a stretch of training shrinks them to exactly zero by proximal group-lasso steps, then tunes the rest.
     Rounds go on below the budget by `slack` points, and the smallest network that a longer tuning of `recover`
-    epochs brings back is kept. `units` lets whole channels, neurons and ranks go as well.
+    epochs brings back is kept; from there it goes on, `descents` times in all. `units` lets whole channels, neurons and ranks go as well.
     """
 
     step: float = 0.25
@@ -32,6 +33,7 @@ class DeleteGroups:
     recover: float = 6.0
     slack: float = 1.0
     units: bool = True
+    descents: int = 2
 
     @property
     def name(self) -> str:
@@ -46,35 +48,57 @@ class DeleteGroups:
         return PassResult(network, (change,) if after != before else ())
 
     def _search(self, start: Network, context: Context) -> Network:
-        """Walk down until too far below the budget, then find the furthest point that comes back."""
+        """The smallest network on the way down that comes back within the budget, and on from there once more."""
         assert context.tuner is not None
-        way, step = [start], self.step
-        while True:
-            network = self._round(way[-1], context, step)
-            score = context.tuner.score(network)
-            now = footprint(network, context.mapping)
-            context.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
-            if score < context.floor - self.slack or now == footprint(way[-1], context.mapping):
-                break
-            way.append(network)
-            step = min(0.5, step * 1.2) if score >= context.floor else max(0.1, step / 1.5)
-        return self._furthest(way, context)
+        best = start
+        for _ in range(self.descents):
+            way = [best, *(network for network, _ in self.walk(best, context))]
+            found = self._furthest(way, context)
+            if found is best or context.out_of_time():
+                return found
+            best = found
+        return best
 
-    def _furthest(self, way: list[Network], context: Context) -> Network:
-        """The last network on the way that recovers, by bisection; the first one fits as it is."""
+    def walk(self, network: Network, context: Context) -> Iterator[tuple[Network, float]]:
+        """Round by round smaller networks with their scores, until one is `slack` below the budget.
+
+        Rounds take larger steps while the score holds, and smaller ones once it does not.
+        """
         assert context.tuner is not None
+        step, score, before = self.step, context.floor, None
+        while score >= context.floor - self.slack and not context.out_of_time():
+            network = self._round(network, context, step)
+            score, now = context.tuner.score(network), footprint(network, context.mapping)
+            context.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
+            if now == before:
+                return
+            yield network, score
+            before = now
+            step = min(0.5, step * 1.2) if score >= context.floor else max(0.1, step / 1.5)
+
+    def _furthest(self, way: Sequence[Network], context: Context) -> Network:
+        """The last network on the way that recovers, by bisection; the first one fits as it is.
+
+        The first guess is two thirds of the way: what is lost late rarely comes back.
+        """
         best, low, high = way[0], 0, len(way)
-        middle = high - 1
+        middle = (2 * high) // 3
         while low < high - 1:
-            tuned = context.tuner.tune(way[middle], self.recover * context.effort, anneal=True)
-            score = context.tuner.score(tuned)
-            context.progress.figures(accuracy=score)
+            tuned, score = self.recovered(way[middle], context)
             if score >= context.floor:
                 best, low = tuned, middle
             else:
                 high = middle
             middle = (low + high) // 2
         return best
+
+    def recovered(self, network: Network, context: Context) -> tuple[Network, float]:
+        """A network tuned for long with its learning rate let down, and its score."""
+        assert context.tuner is not None
+        tuned = context.tuner.tune(network, self.recover * context.effort, anneal=True)
+        score, now = context.tuner.score(tuned), footprint(tuned, context.mapping)
+        context.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
+        return tuned, score
 
     def _round(self, network: Network, context: Context, step: float) -> Network:
         assert context.tuner is not None
@@ -88,8 +112,7 @@ class DeleteGroups:
         assert context.tuner is not None
         found = families(network, context.mapping, self.units)
         harm = context.tuner.saliency(network, found)
-        now = footprint(network, context.mapping)
-        price = Price(0.5 / max(now.cells, 1), 0.5 / max(now.wires, 1))
+        price = context.price(footprint(network, context.mapping))
         worth = {family: savings(network, family, context.mapping, price) for family in found}
         chosen = cheapest(harm, worth, step)
         return deleted(network, chosen), vector_masks(network, chosen)

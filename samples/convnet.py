@@ -4,7 +4,7 @@
 
 Input `image` float32 [batch, 3, 32, 32], pixel 0-255 minus the mean image of the 50,000 training images;
 45,000 images train, 5,000 choose the weights.
-Measured: not yet; no training has been run to its end.
+Measured: TO BE MEASURED (20 epochs, seed 0); the bar is 81.0 %, the paper's baseline 82.01 %.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def augment(images: Tensor) -> Tensor:
 
 
 def main() -> None:
-    parser = options("Train the paper's ConvNet on CIFAR-10.", "convnet.onnx", 30)
+    parser = options("Train the paper's ConvNet on CIFAR-10.", "convnet.onnx", 20)
     parser.add_argument("--data", type=Path, required=True, help="folder of cifar-10-batches-bin")
     args = parser.parse_args()
     try:

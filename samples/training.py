@@ -115,19 +115,6 @@ def flip(images: Tensor) -> Tensor:
     return torch.where(torch.rand(len(images), 1, 1, 1) < 0.5, images.flip(3), images)
 
 
-def warp(images: Tensor, turn: float, stretch: float) -> Tensor:
-    """Turn each image by up to `turn` radians and stretch or shrink it by up to the fraction `stretch`."""
-    count = len(images)
-    angle = (2 * torch.rand(count) - 1) * turn
-    scale = 1 + (2 * torch.rand(2, count) - 1) * stretch
-    zero = torch.zeros(count)
-    across = torch.stack([scale[0] * angle.cos(), -angle.sin(), zero], dim=1)
-    down = torch.stack([angle.sin(), scale[1] * angle.cos(), zero], dim=1)
-    turned = torch.stack([across, down], dim=1)
-    grid = nn.functional.affine_grid(turned, list(images.shape), align_corners=False)
-    return nn.functional.grid_sample(images, grid, align_corners=False)
-
-
 def options(description: str, out: str, epochs: int) -> argparse.ArgumentParser:
     """The options that every sample takes."""
     parser = argparse.ArgumentParser(description=description)

@@ -1,0 +1,735 @@
+"""Channels: which axes of which values hold the units that one layer produces and another consumes.
+
+A *space* is a set of channels that several values of the graph share: what one layer's columns produce and
+the rows of the next consume, with everything between them that treats channels alike (activations, pooling,
+biases, depthwise filters, residual additions and gates, which tie several producers). The ranks between two
+factors U and V are a space as well, so one mechanism removes neurons, channels and ranks. A space is *pinned*
+where an op between is not known to keep channels apart, or where a channel can be seen from outside.
+
+The walk also keeps, for every value, when its channel is zero: *alternatives*, each a set of sources
+(producing layers, vectors) that must all be zero there. A sum needs both sides to be, a product one of them,
+and a sigmoid never is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from math import prod
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from gscompile.constants import behind_identity, graphs_in, held_tensor, nodes_of
+from gscompile.einsum import Product, parse_product
+from gscompile.network import Layer, Network, readers_behind_identity
+
+Units = NDArray[np.int64]  # the unit of every row, or of every column, of a matrix
+Source = str | ir.Value  # a producing layer, by name, or a vector
+Zero = tuple[frozenset[Source], ...]  # alternatives; none: not known to be zero ever
+MOST = 4  # alternatives that are kept
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """Rows or columns of a layer's matrices that belong to a space; `unit_of` numbers the unit of each.
+
+    `zero` says of a consumer when what it reads of a channel is zero.
+    """
+
+    layer: str
+    unit_of: Units
+    zero: Zero = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Sized:
+    """A constant that spells out how many channels there are: entry `place` of an input, `each` for a unit."""
+
+    node: ir.Node
+    index: int
+    place: int
+    each: int
+
+
+@dataclass(eq=False)
+class Space:
+    """`size` channels: who produces and consumes them, what is cut with them, and what pins them.
+
+    `vectors` are constants with a channel axis, `filters` depthwise layers, `sized` constants that tell `size`.
+    """
+
+    size: int
+    producers: list[Side] = field(default_factory=list)
+    consumers: list[Side] = field(default_factory=list)
+    vectors: list[tuple[ir.Value, int]] = field(default_factory=list)
+    filters: list[str] = field(default_factory=list)
+    sized: list[Sized] = field(default_factory=list)
+    values: list[ir.Value] = field(default_factory=list)  # tensors that have these channels
+    pinned: str | None = None
+
+    @property
+    def zero_safe(self) -> bool:
+        """Whether consumers read zeros once all producers and vectors are zero."""
+        return all(side.zero for side in self.consumers)
+
+
+@dataclass(frozen=True)
+class _Channels:
+    """Which axis of a value holds the units of a space, and how many neighbours on it make up one unit.
+
+    `axis` counts from the end (-1 is the last), as broadcasting does; `count` is the number of axes where it
+    is known.
+    """
+
+    space: Space
+    axis: int
+    count: int | None
+    zero: Zero
+    spread: int | None = 1  # None: flattened, known only where it is consumed
+
+    @property
+    def place(self) -> int | None:
+        """The axis counted from the front."""
+        return None if self.count is None else self.axis + self.count
+
+    @property
+    def is_second(self) -> bool:
+        """Whether the units are on axis 1, where ONNX's pooling and normalisation expect channels."""
+        return self.place == 1
+
+    def moved(self, place: int, count: int) -> _Channels:
+        """The same units on another axis, `place` from the front."""
+        return replace(self, axis=place - count, count=count)
+
+
+def find_spaces(network: Network) -> tuple[Space, ...]:
+    """The spaces of the main graph, pinned ones included, in the order of their first producer."""
+    return _Walk(network).run()
+
+
+# f(0) = 0, and channels are treated alike.
+_ZERO_SAFE = set(  # noqa: SIM905
+    "Relu LeakyRelu Elu Selu Celu Tanh Abs Neg Sign Sin Sinh Asinh Atan Tan Erf Sqrt Ceil Floor Round Identity Cast "
+    "Dropout MaxPool AveragePool LpPool GlobalAveragePool GlobalMaxPool Softsign ThresholdedRelu Gelu HardSwish Mish "
+    "Swish QuickGelu FastGelu".split()
+)
+_ELEMENTWISE = set("Sigmoid HardSigmoid Softplus Exp Log Reciprocal Cos Cosh Acos Asin Not".split())  # noqa: SIM905
+_PRODUCTS = {"Mul", "PRelu"}
+_BINARY = {"Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Max", "Min", "BiasGelu"}
+_POOLS = {"MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool"}
+_REDUCTIONS = {"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare"}
+_CONVS = {"Conv", "FusedConv"}
+_LINEAR = {"Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
+_FROM_ZERO = {"", "Relu", "LeakyRelu", "Tanh"}  # activations fused into a node
+_NEAR = {"constant", "reflect", "edge", "wrap"}
+
+
+class _Walk:
+    """One pass over the graph, front to back; `self.at` knows the channels of every value seen so far."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.at: dict[ir.Value, _Channels] = {}
+        self.spaces: list[Space] = []
+        self.merged: dict[int, Space] = {}
+        self.weighted: dict[ir.Node, list[Layer]] = {}
+        for layer in network.layers:
+            for use in layer.uses:
+                self.weighted.setdefault(use.node, []).append(layer)
+        self.rules: dict[str, Callable[[ir.Node], None]] = {
+            **dict.fromkeys((*_ZERO_SAFE, *_ELEMENTWISE), self._unary),
+            **dict.fromkeys(_BINARY, self._binary),
+            **dict.fromkeys(_REDUCTIONS, self._reduce),
+            "BatchNormalization": self._batch_norm,
+            "Clip": self._clip,
+            "Flatten": self._flatten,
+            "Pad": self._pad,
+            "Reshape": self._reshape,
+            "Resize": self._resize,
+            "Shape": self._shape,
+            "Squeeze": self._squeeze,
+            "Transpose": self._transpose,
+            "Unsqueeze": self._unsqueeze,
+            "Upsample": self._resize,
+        }
+
+    def run(self) -> tuple[Space, ...]:
+        for node in self.network.graph:
+            if node not in self.weighted and (
+                node.op_type == "Constant" or self._is_constant(node.outputs[0])
+            ):
+                continue
+            rule = self._weighted if node in self.weighted else self.rules.get(node.op_type, self._unknown)
+            rule(node)
+            self._pin_captured(node)
+        for value in self.network.outputs:
+            self._pin(value, "a graph output")
+        spaces = tuple(dict.fromkeys(self._real(space) for space in self.spaces))
+        for space in spaces:
+            if space.pinned is None and not all(_runs_along_only(value, space) for value, _ in space.vectors):
+                space.pinned = "a vector along it is read elsewhere"
+        return spaces
+
+    # -- spaces -----------------------------------------------------------------------------------------------
+
+    def _real(self, space: Space) -> Space:
+        while id(space) in self.merged:
+            space = self.merged[id(space)]
+        return space
+
+    def _channels(self, value: ir.Value | None) -> _Channels | None:
+        found = self.at.get(value) if value is not None else None
+        return None if found is None else replace(found, space=self._real(found.space))
+
+    def _pin(self, value: ir.Value | None, why: str) -> None:
+        channels = self._channels(value)
+        if channels is not None and channels.space.pinned is None:
+            channels.space.pinned = why
+
+    def _put(self, value: ir.Value, channels: _Channels) -> None:
+        if channels.count is None and value.shape is not None:
+            channels = replace(channels, count=len(value.shape))
+        self.at[value] = channels
+        channels.space.values.append(value)
+
+    def _unite(self, a: Space, b: Space) -> Space:
+        if a is b:
+            return a
+        for name in ("producers", "consumers", "vectors", "filters", "sized", "values"):
+            getattr(a, name).extend(getattr(b, name))
+        a.pinned = a.pinned or b.pinned
+        self.merged[id(b)] = a
+        return a
+
+    # -- constants --------------------------------------------------------------------------------------------
+
+    def _is_constant(self, value: ir.Value | None) -> bool:
+        return self.network.is_constant(value)
+
+    def _array(self, value: ir.Value | None) -> NDArray[np.generic] | None:
+        return None if value is None else self.network.array(value)
+
+    def _numbers(self, node: ir.Node, index: int, attribute: str) -> list[int] | None:
+        """Whole numbers given as an attribute or, by newer opsets, as a constant input; None for anything else."""
+        if attribute in node.attributes:
+            return [int(n) for n in node.attributes.get_ints(attribute, [])]
+        value = node.inputs[index] if index < len(node.inputs) else None
+        array = self._array(value)
+        return None if array is None or array.ndim > 1 else [int(n) for n in np.atleast_1d(array)]
+
+    # -- rules: every channel for itself ----------------------------------------------------------------------
+
+    def _unknown(self, node: ir.Node) -> None:
+        for value in node.inputs:
+            self._pin(value, f"{node.op_type} mixes or shows its channels")
+
+    def _pin_captured(self, node: ir.Node) -> None:
+        for graph in graphs_in(node):
+            inner = [v for n in nodes_of(graph) for g in graphs_in(n) for v in g.outputs]
+            for value in (*graph.outputs, *inner, *(v for n in nodes_of(graph) for v in n.inputs)):
+                self._pin(value, f"read inside {node.op_type}")
+
+    def _unary(self, node: ir.Node) -> None:
+        channels = self._channels(node.inputs[0])
+        if channels is None:
+            return None
+        if (node.op_type in _POOLS and not channels.is_second) or len(node.outputs) > 1:
+            return self._unknown(node)
+        zero = () if node.op_type in _ELEMENTWISE else channels.zero
+        return self._put(node.outputs[0], replace(channels, zero=zero))
+
+    def _clip(self, node: ir.Node) -> None:
+        channels = self._channels(node.inputs[0])
+        if channels is None:
+            return None
+        low, high = (self._bound(node, index, name) for index, name in ((1, "min"), (2, "max")))
+        if low is None or high is None:
+            return self._unknown(node)
+        inside = low <= 0 <= high
+        return self._put(node.outputs[0], replace(channels, zero=channels.zero if inside else ()))
+
+    def _bound(self, node: ir.Node, index: int, name: str) -> float | None:
+        """An end of a Clip, 0 where there is none; None where it is not constant."""
+        value = node.inputs[index] if index < len(node.inputs) else None
+        if value is None:
+            return node.attributes.get_float(name, 0.0)
+        array = self._array(value)
+        return None if array is None or array.size != 1 else float(array.reshape(-1)[0])
+
+    def _batch_norm(self, node: ir.Node) -> None:
+        """scale (x - mean) / deviation + shift: zero where scale and shift are."""
+        channels = self._channels(node.inputs[0])
+        vectors = [behind_identity(v) for v in node.inputs[1:] if v is not None]
+        if channels is None:
+            return None
+        held = all(held_tensor(v) is not None for v in vectors)
+        if not channels.is_second or channels.spread != 1 or not held:
+            return self._unknown(node)
+        channels.space.vectors += [(v, 0) for v in vectors]
+        return self._put(node.outputs[0], replace(channels, zero=(frozenset(vectors[:2]),)))
+
+    # -- rules: two values ------------------------------------------------------------------------------------
+
+    def _binary(self, node: ir.Node) -> None:
+        carriers = [self._channels(v) for v in node.inputs]
+        known = [c for c in carriers if c is not None]
+        if not known:
+            return None
+        if len(carriers) == 2 and {c.space.size == 1 for c in known} == {True, False}:
+            carriers = [self._unless_single(v, c) for v, c in zip(node.inputs, carriers, strict=True)]
+            known = [c for c in carriers if c is not None]
+        if len(known) == len(carriers):
+            return self._both(node, known)
+        (channels,) = known[:1]
+        other = next(v for v, c in zip(node.inputs, carriers, strict=True) if c is None)
+        if len(carriers) != 2 or other is None:
+            return self._unknown(node)
+        if not self._is_constant(other):
+            return self._with_other(node, channels, other)
+        source = self._along(other, channels)
+        if source is None:
+            return self._unknown(node)
+        zero, axes = self._zero_with(node, channels, other, source), self._array(other)
+        assert axes is not None
+        count = None if channels.count is None else max(channels.count, axes.ndim)
+        return self._put(node.outputs[0], replace(channels, zero=zero, count=count))
+
+    def _unless_single(self, value: ir.Value | None, channels: _Channels | None) -> _Channels | None:
+        """One channel that is broadcast to all others stays as it is."""
+        if channels is not None and channels.space.size == 1:
+            self._pin(value, "it meets all channels of another")
+            return None
+        return channels
+
+    def _both(self, node: ir.Node, known: list[_Channels]) -> None:
+        first, *rest = known
+        if not all(_alike(first, c) for c in rest):
+            return self._unknown(node)
+        space, zero = first.space, first.zero
+        for channels in rest:
+            space = self._unite(space, self._real(channels.space))
+            zero = (
+                _either(zero, channels.zero) if node.op_type in _PRODUCTS else _both_zero(zero, channels.zero)
+            )
+        if node.op_type in ("Div", "Pow"):
+            zero = first.zero if self._one_over_one_plus(node) else ()
+        counts = [c.count for c in known]
+        count = None if None in counts else max(c for c in counts if c is not None)
+        return self._put(node.outputs[0], replace(first, space=space, zero=zero, count=count))
+
+    def _with_other(self, node: ir.Node, channels: _Channels, other: ir.Value) -> None:
+        """A computed value without these channels may stand beside them where it is the same for all of them."""
+        size = _size_at(other, channels)
+        if size != 1 or channels.spread != 1:
+            return self._unknown(node)
+        zero = channels.zero if node.op_type in _PRODUCTS else ()
+        return self._put(node.outputs[0], replace(channels, zero=zero))
+
+    def _zero_with(self, node: ir.Node, channels: _Channels, other: ir.Value, source: Source | float) -> Zero:
+        """When the result of a channel and a constant is zero: x * c and x / c keep zeros, x + b needs b as well."""
+        in_front = node.inputs[1] is other
+        if node.op_type in _PRODUCTS or (node.op_type in ("Div", "Pow") and in_front):
+            return channels.zero
+        if node.op_type in ("Div", "Pow"):
+            return ()
+        if isinstance(source, float):
+            return channels.zero if source == 0 else ()
+        return _both_zero(channels.zero, (frozenset([source]),)) if node.op_type in ("Add", "Sub") else ()
+
+    def _one_over_one_plus(self, node: ir.Node) -> bool:
+        """x / (k + a x^2)^b, local normalisation: zero over something that is not zero."""
+        below = node.inputs[1]
+        while below is not None and (producer := below.producer()) is not None:
+            if producer.op_type == "Add":
+                constants = [self._array(v) for v in producer.inputs if self._is_constant(v)]
+                return any(c is not None and bool(np.all(c > 0)) for c in constants)  # type: ignore[operator]
+            if producer.op_type not in ("Pow", "Sqrt"):
+                return False
+            below = producer.inputs[0]
+        return False
+
+    def _along(self, value: ir.Value, channels: _Channels) -> Source | float | None:
+        """A constant beside channels: a number, or a vector along their axis, which then is cut with them."""
+        array = self._array(value)
+        if array is None:
+            return None
+        if array.size == 1:
+            return float(array.reshape(-1)[0]) if array.dtype.kind in "fiu" else 1.0
+        axis, root = _vector_axis(array.shape, channels), behind_identity(value)
+        if axis is None or held_tensor(root) is None:
+            return None
+        channels.space.vectors.append((root, axis))
+        return root
+
+    # -- rules: axes ------------------------------------------------------------------------------------------
+
+    def _pad(self, node: ir.Node) -> None:
+        channels, pads = self._channels(node.inputs[0]), self._numbers(node, 1, "pads")
+        if channels is None:
+            return None
+        axes = self._pad_axes(node, channels, pads or [])
+        mode = node.attributes.get_string("mode", "constant")
+        if pads is None or axes is None or mode not in _NEAR:
+            return self._unknown(node)
+        half = len(pads) // 2
+        if any(axis == channels.axis and (pads[n] or pads[half + n]) for n, axis in enumerate(axes)):
+            return self._unknown(node)
+        zero = channels.zero if mode != "constant" or self._pads_with_zero(node) else ()
+        return self._put(node.outputs[0], replace(channels, zero=zero))
+
+    def _pad_axes(self, node: ir.Node, channels: _Channels, pads: list[int]) -> list[int] | None:
+        """The axes that are padded, from the end; None when that is not known."""
+        half = len(pads) // 2
+        if len(node.inputs) < 4 or node.inputs[3] is None:
+            return list(range(-half, 0))
+        axes = self._numbers(node, 3, "")
+        if axes is None or (channels.count is None and any(axis >= 0 for axis in axes)):
+            return None
+        return [axis if axis < 0 else axis - (channels.count or 0) for axis in axes]
+
+    def _pads_with_zero(self, node: ir.Node) -> bool:
+        value = node.inputs[2] if len(node.inputs) > 2 else None
+        if value is None:
+            return node.attributes.get_float("value", 0.0) == 0
+        array = self._array(value)
+        return array is not None and not np.any(array)
+
+    def _resize(self, node: ir.Node) -> None:
+        """Positions only: a scale of 1 for the channels, or their number spelled out in the sizes."""
+        channels = self._channels(node.inputs[0])
+        if channels is None:
+            return None
+        axis = channels.place
+        mode = node.attributes.get_string("coordinate_transformation_mode", "")
+        if axis is None or channels.spread != 1 or mode == "tf_crop_and_resize" or "axes" in node.attributes:
+            return self._unknown(node)
+        if not self._keeps_size(node, axis, channels):
+            return self._unknown(node)
+        return self._put(node.outputs[0], channels)
+
+    def _keeps_size(self, node: ir.Node, axis: int, channels: _Channels) -> bool:
+        if "scales" in node.attributes:
+            return [*node.attributes.get_floats("scales", [])][axis] == 1
+        inputs = [*node.inputs, None, None, None]
+        scales = inputs[1] if node.op_type == "Upsample" or len(node.inputs) == 2 else inputs[2]
+        array = self._array(scales)
+        if array is not None and array.size > axis:
+            return bool(array.reshape(-1)[axis] == 1)
+        sizes = self._array(inputs[3]) if len(node.inputs) > 3 else None
+        if sizes is None or sizes.size <= axis or int(sizes[axis]) != channels.space.size:
+            return False
+        channels.space.sized.append(Sized(node, 3, axis, 1))
+        return True
+
+    def _shape(self, node: ir.Node) -> None:
+        """The sizes of other axes may be read: every reader gathers one of those."""
+        channels = self._channels(node.inputs[0])
+        if channels is None:
+            return None
+        axis = channels.place
+        start = node.attributes.get_int("start", 0)
+        uses = [use.node for use in node.outputs[0].uses()]
+        told = [self._gathered(reader) for reader in uses]
+        if axis is None or start or node.outputs[0].is_graph_output() or None in told:
+            return self._unknown(node)
+        if any(n % (channels.count or 1) == axis for numbers in told for n in numbers or ()):
+            return self._unknown(node)
+        return None
+
+    def _gathered(self, node: ir.Node) -> list[int] | None:
+        return self._numbers(node, 1, "") if node.op_type == "Gather" else None
+
+    def _reduce(self, node: ir.Node) -> None:
+        channels = self._channels(node.inputs[0])
+        if channels is None:
+            return None
+        gone = self._front_axes(node, channels)
+        if not gone or channels.place in gone or channels.spread != 1:
+            return self._unknown(node)
+        kept = bool(node.attributes.get_int("keepdims", 1))
+        return self._put(node.outputs[0], channels if kept else _without(channels, gone))
+
+    def _squeeze(self, node: ir.Node) -> None:
+        channels = self._channels(node.inputs[0])
+        if channels is None:
+            return None
+        gone = self._front_axes(node, channels)
+        if not gone or channels.place in gone:
+            return self._unknown(node)
+        return self._put(node.outputs[0], _without(channels, gone))
+
+    def _front_axes(self, node: ir.Node, channels: _Channels) -> set[int]:
+        """The axes that a node names, from the front; empty when they are not known."""
+        axes, count = self._numbers(node, 1, "axes"), channels.count
+        return set() if axes is None or count is None else {axis % count for axis in axes}
+
+    def _unsqueeze(self, node: ir.Node) -> None:
+        channels = self._channels(node.inputs[0])
+        if channels is None:
+            return None
+        new = self._numbers(node, 1, "axes")
+        if new is None or channels.place is None or channels.count is None:
+            return self._unknown(node)
+        count = channels.count + len(new)
+        free = [a for a in range(count) if a not in {n % count for n in new}]
+        return self._put(node.outputs[0], channels.moved(free[channels.place], count))
+
+    def _transpose(self, node: ir.Node) -> None:
+        channels = self._channels(node.inputs[0])
+        if channels is None:
+            return None
+        perm = [*node.attributes.get_ints("perm", [])]
+        if not perm:
+            return self._unknown(node)
+        place = perm.index(channels.axis + len(perm))
+        return self._put(node.outputs[0], channels.moved(place, len(perm)))
+
+    def _flatten(self, node: ir.Node) -> None:
+        channels = self._channels(node.inputs[0])
+        if channels is None:
+            return None
+        if node.attributes.get_int("axis", 1) != 1 or not channels.is_second or channels.spread != 1:
+            return self._unknown(node)
+        return self._put(node.outputs[0], replace(channels, axis=-1, count=2, spread=None))
+
+    def _reshape(self, node: ir.Node) -> None:
+        channels = self._channels(node.inputs[0])
+        if channels is None:
+            return None
+        target = self._numbers(node, 1, "shape")
+        new = None
+        if target is not None and channels.spread == 1 and not node.attributes.get_int("allowzero", 0):
+            new = self._to_rows(node, channels, target) or self._kept(node, channels, target)
+        return self._unknown(node) if new is None else self._put(node.outputs[0], new)
+
+    def _to_rows(self, node: ir.Node, channels: _Channels, target: list[int]) -> _Channels | None:
+        """[n, channels, positions] to [n, channels * positions], with -1 in either place."""
+        if len(target) != 2 or not channels.is_second:
+            return None
+        flat = replace(channels, axis=-1, count=2, spread=None)
+        sizes = [] if node.inputs[0] is None or node.inputs[0].shape is None else [*node.inputs[0].shape]
+        if target == [0, -1] or (sizes and target == [sizes[0], -1]):
+            return flat
+        inner = [size for size in sizes[1:] if isinstance(size, int)]
+        known = bool(sizes) and len(inner) == len(sizes) - 1 and prod(inner) == target[1]
+        if not known or target[0] not in (-1, 0, sizes[0]):
+            return None
+        channels.space.sized.append(Sized(node, 1, 1, target[1] // channels.space.size))
+        return flat
+
+    def _kept(self, node: ir.Node, channels: _Channels, target: list[int]) -> _Channels | None:
+        """The channel axis and all in front of it, or all behind it, stay as they are."""
+        size, count, place = channels.space.size, len(target), channels.place
+        if channels.axis == -1 and target[-1] == size:
+            channels.space.sized.append(Sized(node, 1, count - 1, 1))
+            return channels.moved(count - 1, count)
+        if place is None or place >= count or any(target[:place]) or target[place] not in (0, size):
+            return None
+        if target[place] == size:
+            channels.space.sized.append(Sized(node, 1, place, 1))
+        return channels.moved(place, count)
+
+    # -- weighted nodes ---------------------------------------------------------------------------------------
+
+    def _weighted(self, node: ir.Node) -> None:
+        layers = self.weighted[node]
+        data = {use.data for layer in layers for use in layer.uses if use.node is node}
+        for value in node.inputs:
+            if value not in data:
+                self._pin(value, f"{node.op_type} adds it")
+        if len(layers) > 1:  # of the weights of a recurrent node, W reads its input
+            layers = [layer for layer in layers if weight_axis(layer, "inputs") is not None]
+        if len(layers) != 1 or len(layers[0].uses) > 1:
+            return self._unknown(node)
+        (layer,) = layers
+        if layer.op in _CONVS and layer.layout.parts > 1:
+            return self._depthwise(node, layer)
+        self._consume(node, layer)
+        return self._produce(node, layer)
+
+    def _produce(self, node: ir.Node, layer: Layer) -> None:
+        axis, place, count = weight_axis(layer, "outputs"), _axis_out(layer), self._count(layer)
+        if axis is None or place is None or (place < -1 and (count or 1) < -place):
+            return  # of a vector, multiplied from the left, there would be one axis less
+        space = Space(layer.layout.shape[axis])
+        per_unit = layer.layout.outputs // space.size
+        space.producers.append(Side(layer.name, np.arange(layer.layout.outputs) // per_unit))
+        self.spaces.append(space)
+        zero = self._add_bias(node, space, (frozenset([layer.name]),))
+        self._put(node.outputs[0], _Channels(space, place, count, zero if _keeps_zero(node) else ()))
+
+    def _consume(self, node: ir.Node, layer: Layer) -> None:
+        data = layer.uses[0].data
+        channels = self._channels(data)
+        if channels is None:
+            return
+        axis, rows, size = weight_axis(layer, "inputs"), layer.layout.inputs, channels.space.size
+        fits = (
+            axis is not None
+            and channels.axis == _axis_in(layer)
+            and channels.count in (self._count(layer), None)
+        )
+        kernel = rows // layer.layout.shape[axis] if axis is not None else 1
+        spread = rows // (size * kernel) if channels.spread is None else channels.spread
+        if not fits or size * kernel * spread != rows:
+            self._pin(data, f"{node.op_type} reads another axis")
+            return
+        channels.space.consumers.append(Side(layer.name, np.arange(rows) // (kernel * spread), channels.zero))
+
+    def _count(self, layer: Layer) -> int | None:
+        """The number of axes of what a layer takes and, stacked matrices aside, gives."""
+        data = layer.uses[0].data
+        if "Conv" in layer.op or "Gemm" in layer.op:
+            return len(layer.layout.shape)
+        channels = self._channels(data)
+        return len(data.shape) if data.shape is not None else channels.count if channels is not None else None
+
+    def _add_bias(self, node: ir.Node, space: Space, zero: Zero) -> Zero:
+        bias = (
+            node.inputs[2]
+            if len(node.inputs) > 2 and node.op_type not in ("Einsum", "MatMul", "FusedMatMul")
+            else None
+        )
+        if bias is None:
+            return zero
+        root = behind_identity(bias)
+        held = held_tensor(root)
+        if held is None or tuple(held.shape) not in ((space.size,), (1, space.size)):
+            space.pinned = "its bias is not a vector of its own"
+        else:
+            space.vectors.append((root, len(held.shape) - 1))
+            return _both_zero(zero, (frozenset([root]),))
+        return zero
+
+    def _depthwise(self, node: ir.Node, layer: Layer) -> None:
+        """A filter for each channel is cut with it; other groups mix channels."""
+        channels = self._channels(node.inputs[0])
+        if channels is None:
+            return None
+        space, shape = channels.space, layer.layout.shape
+        if not (channels.is_second and channels.spread == 1 and shape[:2] == (space.size, 1)):
+            return self._unknown(node)
+        zero = self._add_bias(node, space, channels.zero)
+        space.filters.append(layer.name)
+        return self._put(node.outputs[0], replace(channels, zero=zero if _keeps_zero(node) else ()))
+
+
+# -- when zero --------------------------------------------------------------------------------------------------
+
+
+def _both_zero(a: Zero, b: Zero) -> Zero:
+    return tuple(dict.fromkeys(x | y for x in a for y in b))[:MOST]
+
+
+def _either(a: Zero, b: Zero) -> Zero:
+    return tuple(dict.fromkeys((*a, *b)))[:MOST]
+
+
+# -- axes -------------------------------------------------------------------------------------------------------
+
+
+def _alike(a: _Channels, b: _Channels) -> bool:
+    """Whether two values line up, channel by channel, when they are added or multiplied."""
+    return (a.axis, a.spread, a.space.size) == (b.axis, b.spread, b.space.size)
+
+
+def _without(channels: _Channels, gone: set[int]) -> _Channels:
+    """The channels after other axes went."""
+    place, count = channels.place, channels.count
+    assert place is not None
+    assert count is not None
+    return channels.moved(place - sum(axis < place for axis in gone), count - len(gone))
+
+
+def _vector_axis(shape: tuple[int, ...], channels: _Channels) -> int | None:
+    """The axis of a constant that runs along the channels and nothing else."""
+    long = [axis for axis, size in enumerate(shape) if size != 1]
+    if len(long) != 1 or channels.spread != 1 or shape[long[0]] != channels.space.size:
+        return None
+    return long[0] if long[0] - len(shape) == channels.axis else None
+
+
+def _size_at(value: ir.Value, channels: _Channels) -> int | None:
+    """The size of another value where it lines up with the channels; 1 where it does not reach so far."""
+    if value.shape is None or channels.count is None or len(value.shape) > channels.count:
+        return None
+    size = value.shape[channels.axis] if -channels.axis <= len(value.shape) else 1
+    return size if isinstance(size, int) else None
+
+
+def _runs_along_only(value: ir.Value, space: Space) -> bool:
+    """Whether every reader of a vector was seen to use it along the space, always by the same axis."""
+    axes = [axis for vector, axis in space.vectors if vector is value]
+    seen = len(list(readers_behind_identity(value))) == len(axes) and not value.is_graph_output()
+    return seen and len(set(axes)) == 1
+
+
+# -- layers -----------------------------------------------------------------------------------------------------
+
+
+def weight_axis(layer: Layer, side: str) -> int | None:
+    """The axis of the weight that holds its input units (`inputs`) or output units; None where none does."""
+    place = 0 if side == "inputs" else 1
+    shape, turned = layer.layout.shape, layer.layout.transposed
+    if layer.op in _CONVS and layer.layout.parts == 1:
+        return (1, 0)[place]
+    if layer.op == "ConvTranspose" and layer.layout.parts == 1:
+        return (0, 1)[place]
+    if layer.op in _LINEAR:
+        return len(shape) - 2 + (place != turned)
+    if layer.op == "Einsum":
+        return _einsum_axis(layer, side)
+    if layer.op == "Attention" and side == "inputs":
+        return 0
+    is_input = layer.op in ("LSTM", "GRU", "RNN") and layer.uses[0].index == 1 and side == "inputs"
+    return 2 if is_input else None
+
+
+def _product(layer: Layer) -> Product | None:
+    use = layer.uses[0]
+    return parse_product(use.node.attributes.get_string("equation", ""), use.index)
+
+
+def _einsum_axis(layer: Layer, side: str) -> int | None:
+    product = _product(layer)
+    labels = "" if product is None else product.contracted if side == "inputs" else product.free
+    return product.weight.index(labels) if product is not None and len(labels) == 1 else None
+
+
+def _axis_out(layer: Layer) -> int | None:
+    """The axis of a node's output that holds its units, from the end."""
+    if layer.op == "Einsum":
+        product = _product(layer)
+        return None if product is None else _place(product.output, product.free)
+    if layer.op in _LINEAR:
+        return -2 if layer.uses[0].index == 0 else -1
+    return 1 - len(layer.layout.shape)
+
+
+def _axis_in(layer: Layer) -> int | None:
+    """The axis of a node's data that it sums over, from the end."""
+    node, index = layer.uses[0].node, layer.uses[0].index
+    if layer.op == "Einsum":
+        product = _product(layer)
+        return None if product is None else _place(product.data, product.contracted)
+    if "Conv" in layer.op:
+        return 1 - len(layer.layout.shape)
+    if any(node.attributes.get_int(name, 0) for name in ("transBatchA", "transBatchB")):
+        return None
+    turned = node.attributes.get_int("transA" if index == 1 else "transB", 0) if layer.op in _LINEAR else 0
+    return -1 if (index == 1) != bool(turned) else -2
+
+
+def _place(term: str, label: str) -> int | None:
+    """Where a label stands among the axes, from the end; dots behind it hide that."""
+    return (
+        term.index(label) - len(term) if len(label) == 1 and "..." not in term.partition(label)[2] else None
+    )
+
+
+def _keeps_zero(node: ir.Node) -> bool:
+    """Whether what is fused into a node keeps zeros: its activation does, and no fourth input is added before."""
+    adds = node.op_type == "FusedConv" and len(node.inputs) > 3 and node.inputs[3] is not None
+    return node.attributes.get_string("activation", "") in _FROM_ZERO and not adds

@@ -1,0 +1,31 @@
+"""What an output folder remembers of its compilation, where its report is there to tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gscompile.errors import VerificationError
+from gscompile.netlist_file import read_netlist
+from gscompile.report import CompileReport
+from gscompile.target import DEFAULT_TARGET, Target, load_target
+from gscompile.verify import read_report
+
+
+def target_of(out: Path, name: str | None = None) -> Target:
+    """The target of that name, else the one compiled for; its arrays are of the size the netlist was cut to."""
+    report = _report(out)
+    compiled = report.options.get("target") if report else None
+    return load_target(name or str(compiled or DEFAULT_TARGET)).with_crossbar(read_netlist(out / "netlist.json").crossbar)
+
+
+def origins_of(out: Path) -> dict[str, str]:
+    """Layer of the original network by layer of the compressed one."""
+    report = _report(out)
+    return {matrix.layer: matrix.origin for matrix in report.matrices} if report else {}
+
+
+def _report(out: Path) -> CompileReport | None:
+    try:
+        return read_report(out)
+    except VerificationError:
+        return None

@@ -1,0 +1,139 @@
+"""Draw the README's picture: every matrix of a network as its grid of crossbar tiles, before and after.
+
+    python samples/picture.py samples/digits.onnx digits.gscompile samples/digits.svg
+
+Both sides are drawn to one scale, a row per input and a column per output; factors stand side by side.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from gscompile.mapping import MapOptions, map_network
+from gscompile.netlist import Matrix, Netlist
+from gscompile.netlist_file import read_netlist
+from gscompile.network import Network
+from gscompile.pictures import Frame, matrix_picture
+
+SCALE = 2.1  # CSS pixels a cell
+GAP, BETWEEN = 7.0, 38.0  # pixels between two factors, between two layers
+MARGIN, TOP, BOTTOM = 24.0, 82.0, 46.0
+
+STYLE = """
+text { font: 13px ui-sans-serif, system-ui, "Segoe UI", Helvetica, Arial, sans-serif; fill: #62666d; }
+.title { font-size: 16px; font-weight: 600; fill: #16181c; }
+.live { fill: #2a78d6; } .dead { fill: #cfe1f7; } .gone { fill: #eeefed; }
+.seam { stroke: #fcfcfa; fill: none; vector-effect: non-scaling-stroke; } .tile { fill: none; }
+.paper { fill: #fcfcfa; } .rule { stroke: #e3e4e2; }
+@media (prefers-color-scheme: dark) {
+  text { fill: #9da1a8; } .title { fill: #ecedee; }
+  .live { fill: #4a94ea; } .dead { fill: #213853; } .gone { fill: #25272b; }
+  .seam { stroke: #131416; } .paper { fill: #131416; } .rule { stroke: #2e3034; }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One side of the picture: a netlist, and its matrices by layer of the original network."""
+
+    title: str
+    netlist: Netlist
+    layers: dict[str, list[Matrix]]
+
+    @property
+    def figures(self) -> str:
+        tiles, matrices = self.netlist.tiles, self.netlist.matrices
+        cells, wires = (sum(getattr(m, what) for m in matrices) for what in ("cells", "wires"))
+        return f"{cells:,} cells, {sum(1 for _ in tiles):,} tiles, {wires:,} wires"
+
+    @property
+    def width(self) -> float:
+        return sum(map(span, self.layers.values())) + BETWEEN * (len(self.layers) - 1)
+
+    @property
+    def height(self) -> float:
+        return SCALE * max(m.inputs for m in self.netlist.matrices)
+
+    def draw(self, x: float) -> Iterator[str]:
+        """The panel with its left edge at `x`."""
+        yield f'<text class="title" x="{x}" y="34">{self.title}</text><text x="{x}" y="55">{self.figures}</text>'
+        for name, matrices in self.layers.items():
+            for matrix in matrices:
+                yield placed(matrix_picture(self.netlist, matrix, to_scale(matrix)), x, TOP)
+                x += SCALE * matrix.outputs + GAP
+            deepest = max(m.inputs for m in matrices)
+            left = x - GAP - span(matrices)
+            yield f'<text x="{left:.1f}" y="{TOP + SCALE * deepest + 20:.1f}">{escape(name)}</text>'
+            x += BETWEEN - GAP
+
+
+def span(matrices: list[Matrix]) -> float:
+    """Pixels that the factors of a layer take side by side."""
+    return SCALE * sum(m.outputs for m in matrices) + GAP * (len(matrices) - 1)
+
+
+def to_scale(matrix: Matrix) -> Frame:
+    return Frame(SCALE * matrix.outputs, SCALE * matrix.inputs, 1.0, SCALE)
+
+
+def placed(svg: str, x: float, y: float) -> str:
+    return svg.replace("<svg ", f'<svg x="{x:.1f}" y="{y:.1f}" ', 1)
+
+
+def before(model: Path, after: Netlist) -> Panel:
+    netlist = map_network(Network.load(model), MapOptions(after.crossbar, after.tiling), model.stem)
+    return Panel("Before", netlist, {m.layer: [m] for m in netlist.matrices})
+
+
+def compiled(folder: Path) -> Panel:
+    netlist = read_netlist(folder / "netlist.json")
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    matrices = {m.name: m for m in netlist.matrices}
+    layers: dict[str, list[Matrix]] = {row["name"]: [] for row in report["layers"]}
+    for row in report["matrices"]:
+        layers[row["origin"]].append(matrices[row["name"]])
+    return Panel("After", netlist, {name: found for name, found in layers.items() if found})
+
+
+def legend(x: float, y: float) -> Iterator[str]:
+    entries = (("live", "live cells"), ("dead", "deleted row and column groups"), ("gone", "tile not built"))
+    for kind, words in entries:
+        yield f'<rect class="{kind}" x="{x}" y="{y - 11}" width="12" height="12" rx="2"/>'
+        yield f'<text x="{x + 20}" y="{y}">{words}</text>'
+        x += 44 + 7 * len(words)
+
+
+def picture(left: Panel, right: Panel) -> str:
+    middle = MARGIN + left.width + 1.2 * BETWEEN
+    width = middle + 1.2 * BETWEEN + max(right.width, 250) + MARGIN
+    deepest = TOP + max(left.height, right.height)
+    height = deepest + BOTTOM
+    body = [
+        f'<rect class="paper" width="{width:.0f}" height="{height:.0f}" rx="10"/>',
+        f'<path class="rule" d="M{middle:.1f} 22V{height - 22:.1f}"/>',
+        *left.draw(MARGIN),
+        *right.draw(middle + 1.2 * BETWEEN),
+        *legend(middle + 1.2 * BETWEEN, deepest + 20),
+    ]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}"><style>{STYLE}</style>\n' + "\n".join(body) + "\n</svg>\n"
+    )
+
+
+def main() -> None:
+    if len(sys.argv) != 4:
+        sys.exit("usage: python samples/picture.py MODEL FOLDER PICTURE.svg")
+    model, folder, out = map(Path, sys.argv[1:])
+    after = compiled(folder)
+    out.write_text(picture(before(model, after.netlist), after), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

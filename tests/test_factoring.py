@@ -1,0 +1,99 @@
+"""The mathematics of low rank, against brute force and by hand."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gscompile.factoring import Array, Choice, balanced, choose, pca_rank, spectrum
+
+seeds = st.integers(0, 10_000)
+small = st.integers(1, 7)
+
+
+def moments(size: int, rng: np.random.Generator) -> Array:
+    x = rng.standard_normal((3 * size, size))
+    return x.T @ x / len(x)
+
+
+@given(small, small, small, seeds)
+def test_balancing_keeps_the_product_and_evens_the_sides(n: int, r: int, m: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    u, v = rng.standard_normal((n, r)) * 100, rng.standard_normal((r, m)) / 100
+    a, b = balanced(u, v)
+    np.testing.assert_allclose(a @ b, u @ v, atol=1e-9)
+    np.testing.assert_allclose(np.linalg.svd(a)[1][: min(n, m, r)], np.linalg.svd(b)[1][: min(n, m, r)], atol=1e-7)
+
+
+@given(small, small, seeds)
+def test_full_rank_gives_the_matrix_back(n: int, m: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    w = rng.standard_normal((n, m))
+    u, v = spectrum(w, moments(n, rng), moments(m, rng)).factors(min(n, m))
+    np.testing.assert_allclose(u @ v, w, atol=1e-8)
+
+
+@given(small, small, seeds)
+def test_no_other_matrix_of_that_rank_loses_less_and_the_loss_is_as_said(n: int, m: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    w, a, g = rng.standard_normal((n, m)), moments(n, rng), moments(m, rng)
+    found = spectrum(w, a, g, ridge=0.0)
+    left, right = np.linalg.cholesky(a), np.linalg.cholesky(g)
+
+    def loss(approximation: Array) -> float:
+        return float(np.square(left.T @ (w - approximation) @ right).sum())
+
+    for rank in range(1, min(n, m)):
+        u, v = found.factors(rank)
+        assert loss(u @ v) == pytest.approx(found.loss[rank], abs=1e-9)
+        for _ in range(5):  # fitting v to u, or u to v, does not help either; nor does any step aside
+            other = (u + 0.1 * rng.standard_normal(u.shape)) @ (v + 0.1 * rng.standard_normal(v.shape))
+            assert loss(other) >= found.loss[rank] - 1e-9
+
+
+def test_inputs_that_never_vary_do_not_count() -> None:
+    w = np.diag([1.0, 100.0])
+    u, v = spectrum(w, np.diag([1.0, 0.0]), ridge=1e-9).factors(1)
+    np.testing.assert_allclose((u @ v)[0], [1, 0], atol=1e-3)
+
+
+def test_losses_fall_to_zero() -> None:
+    assert spectrum(np.diag([3.0, 2.0, 1.0])).loss.tolist() == pytest.approx([14, 5, 1, 0])
+
+
+def test_the_papers_rule_counts_squared_singular_values() -> None:
+    w = np.diag([3.0, 1.0, 0.1])  # squares 9, 1, 0.01
+    assert [pca_rank(w, e) for e in (0.0, 0.0009, 0.001, 0.09, 0.11, 1.0)] == [3, 3, 2, 2, 1, 0]
+    assert pca_rank(np.zeros((3, 3)), 0.03) == 0
+
+
+choices = st.lists(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(1, 20)), min_size=1, max_size=4), min_size=1, max_size=4
+)
+
+
+@given(choices, st.integers(1, 60))
+def test_choosing_meets_the_budget_where_anything_does_and_wastes_nothing(
+    options: list[list[tuple[int, int]]], budget: int
+) -> None:
+    layers = [Choice(tuple(float(a) for a, _ in o), tuple(float(b) for _, b in o)) for o in options]
+    pick = choose(layers, budget)
+    cells = sum(layer.cells[i] for layer, i in zip(layers, pick, strict=True))
+    loss = sum(layer.loss[i] for layer, i in zip(layers, pick, strict=True))
+    least = sum(min(layer.cells) for layer in layers)
+    assert cells <= budget or cells == least
+    for other in product(*(range(len(layer.loss)) for layer in layers)):
+        other_cells = sum(layer.cells[i] for layer, i in zip(layers, other, strict=True))
+        other_loss = sum(layer.loss[i] for layer, i in zip(layers, other, strict=True))
+        assert other_cells > cells or other_loss > loss - 1e-6 or other_cells > budget or cells > budget
+
+
+def test_a_generous_budget_changes_nothing() -> None:
+    layer = Choice((0.0, 1.0, 5.0), (100.0, 50.0, 10.0))
+    assert choose([layer, layer], 1000) == [0, 0]
+    assert choose([layer, layer], 100) == [1, 1]
+    assert choose([layer, layer], 0) == [2, 2]

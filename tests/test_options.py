@@ -1,0 +1,80 @@
+"""Options are checked when they are made; a file of them says which is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gscompile.errors import UsageError
+from gscompile.options import Options, read_config
+
+
+def config(folder: Path, text: str) -> dict[str, Any]:
+    (folder / "c.toml").write_text(text, "utf-8")
+    return read_config(folder / "c.toml")
+
+
+def test_a_file_may_hold_every_kind_of_option(tmp_path: Path) -> None:
+    found = config(tmp_path, 'crossbar = "32x32"\nmax-drop = 1\nmax_error = 0.1\nseed = 3\nstrict = true\nemit = ["dot"]\nthreads = 2\n')
+    options = Options(**found)
+    assert (options.crossbar, options.max_drop, options.seed, options.strict) == ("32x32", 1, 3, True)
+    assert (options.emit, options.threads, options.max_error) == (("dot",), 2, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("colour = 1", "option 'colour' is unknown$"),
+        ("max-dorp = 1", r"option 'max-dorp' is unknown \(did you mean 'max-drop'\?\)"),
+        ("max-drop = '1'", "option 'max-drop' is '1'; a number would do"),
+        ("seed = 1.5", "option 'seed' is 1.5; a whole number would do"),
+        ("seed = true", "option 'seed' is True; a whole number would do"),
+        ("strict = 1", "option 'strict' is 1; true or false would do"),
+        ("crossbar = 64", "option 'crossbar' is 64; a text would do"),
+        ("emit = 'dot'", "option 'emit' is 'dot'; a list of texts would do"),
+        ("emit = [1]", r"option 'emit' is \[1\]; a list of texts would do"),
+        ("threads = 'all'", "option 'threads' is 'all'; a whole number would do"),
+        ("[crossbar]\nrows = 1", "option 'crossbar' is"),
+        ("seed = ", "not TOML"),
+        ("seed = 1\nseed = 2", "not TOML"),
+    ],
+)
+def test_a_mistake_in_a_file_names_the_file_and_the_option(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        config(tmp_path, text)
+    assert str(caught.value).startswith(f"{tmp_path / 'c.toml'}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"none\.toml: cannot be read: No such file"):
+        read_config(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"crossbar": "64"}, "crossbar size '64'"),
+        ({"tiling": "round"}, "tiling 'round': one of full, equal would do"),
+        ({"effort": "huge"}, "effort 'huge': one of quick, standard, max"),
+        ({"max_drop": -1.0}, "max-drop -1.0: at least 0 would do"),
+        ({"max_drop": float("nan")}, "max-drop nan"),
+        ({"max_error": float("inf")}, "max-error inf"),
+        ({"epochs": 0.0}, "epochs 0.0"),
+        ({"lr": float("nan")}, "lr nan"),
+        ({"batch_size": 0}, "batch-size 0"),
+        ({"threads": 0}, "threads 0: at least 1 would do"),
+        ({"seed": -1}, "seed -1"),
+        ({"eval": "x.npz"}, "--eval and --test need --data"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Options(**wrong)
+
+
+def test_a_report_prints_options_as_plain_data() -> None:
+    plain = Options(data={"x": 1}, eval=Path("a.npz"), emit=("dot",)).plain()
+    assert (plain["data"], plain["eval"], plain["emit"], plain["threads"]) == ("<dict>", "a.npz", ["dot"], None)

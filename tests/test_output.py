@@ -1,0 +1,96 @@
+"""The output folder is there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from gscompile.errors import OutputError
+from gscompile.output import check_free, staged
+
+
+def earlier(out: Path) -> Path:
+    """An earlier output."""
+    out.mkdir()
+    (out / "netlist.json").write_text("old")
+    return out
+
+
+def test_a_folder_appears_when_all_is_written(tmp_path: Path) -> None:
+    out = tmp_path / "net.gscompile"
+    with staged(out, force=False) as folder:
+        (folder / "a").write_text("new")
+        assert not out.exists()
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+    assert (out / "a").read_text() == "new"
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), staged(tmp_path / "out", force=False) as folder:
+        (folder / "a").write_text("half")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="out: cannot be written: No space left on device"), staged(tmp_path / "out", False):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_exists_is_refused_and_an_earlier_output_replaced_by_force(tmp_path: Path) -> None:
+    out = earlier(tmp_path / "out")
+    with pytest.raises(OutputError, match="exists; choose another with -o, or replace it with --force"):
+        check_free(out, force=False)
+    with staged(out, force=True) as folder:
+        (folder / "a").write_text("new")
+    assert [path.name for path in out.iterdir()] == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_failure_leaves_an_earlier_output_as_it_was(tmp_path: Path) -> None:
+    out = earlier(tmp_path / "out")
+    with pytest.raises(ZeroDivisionError), staged(out, force=True):
+        raise ZeroDivisionError
+    assert (out / "netlist.json").read_text() == "old"
+
+
+def test_a_failing_rename_puts_the_earlier_output_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = earlier(tmp_path / "out")
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if self.name.endswith(".partial"):
+            raise OSError(errno.EIO, "broken disk")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OutputError, match="broken disk"), staged(out, force=True):
+        pass
+    assert (out / "netlist.json").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_force_replaces_nothing_but_an_earlier_output(tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "file").write_text("precious")
+    for name in ("precious", "file", "."):
+        with pytest.raises(OutputError, match="not an output folder of gscompile; --force replaces nothing else"):
+            check_free(tmp_path / name, force=True)
+
+
+def test_a_parent_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for parent in ("file", "none"):
+        with pytest.raises(OutputError, match=f"{parent}: no such folder to write out in"):
+            check_free(tmp_path / parent / "out", force=False)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_parent_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match="cannot be written"):
+        check_free(tmp_path / "out", force=False)

@@ -1,0 +1,124 @@
+"""An output folder that was touched is refused, and the line says where."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import pytest
+
+import gscompile
+from gscompile.errors import VerificationError
+from gscompile.netlist_file import TileFile, write_tiles
+from gscompile.verify import sha256, verify_again, verify_folder
+from small_networks import model
+
+MLP = """mlp (float[n,6] x) => (float[n,3] y) <float[6,5] a, float[5] b, float[5,3] c>
+    { h = Gemm (x, a, b)  r = Relu (h)  y = MatMul (r, c) }"""
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("verify") / "mlp.gscompile"
+    gscompile.compile(model(MLP), crossbar="4x4", out=out)
+    return out
+
+
+@pytest.fixture
+def folder(compiled: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(compiled, tmp_path / "out"))
+
+
+def test_an_untouched_folder_verifies(folder: Path) -> None:
+    lines = verify_again(folder)
+    assert lines[0] == "sha256 of 3 files as reported"
+    assert lines[-1] == "netlist and tiles rebuild all 2 matrices bit for bit"
+
+
+def edit_tile(folder: Path) -> None:
+    with TileFile(folder / "tiles.npz") as tiles:
+        arrays = {name: tiles[name].copy() for name in tiles}
+    arrays["n0/0_0"][1, 2] = np.nextafter(arrays["n0/0_0"][1, 2], np.float32(9))  # one bit
+    write_tiles(iter(arrays.items()), folder / "tiles.npz")
+
+
+def edit_netlist(folder: Path) -> None:
+    data = json.loads((folder / "netlist.json").read_text())
+    tiles = data["matrices"][0]["tiles"]
+    tiles[0]["rows"], tiles[0]["cols"] = tiles[0]["rows"], tiles[1]["cols"]
+    (folder / "netlist.json").write_text(json.dumps(data))
+
+
+def drop_matrix(folder: Path) -> None:
+    data = json.loads((folder / "netlist.json").read_text())
+    gone = data["matrices"].pop()
+    data["blocks"].append({"name": "ghost", "nodes": [], "inputs": [], "outputs": [gone["output_bus"]]})
+    (folder / "netlist.json").write_text(json.dumps(data))
+    with TileFile(folder / "tiles.npz") as tiles:
+        arrays = {name: tiles[name].copy() for name in tiles if not name.startswith("n2")}
+    write_tiles(iter(arrays.items()), folder / "tiles.npz")
+
+
+def edit_weight(folder: Path) -> None:
+    proto = onnx.load(folder / "model.onnx")
+    (weight,) = (t for t in proto.graph.initializer if t.name == "c")
+    weight.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(weight), "c"))
+    onnx.save(proto, folder / "model.onnx")
+
+
+def rename_node(folder: Path) -> None:
+    proto = onnx.load(folder / "model.onnx")
+    proto.graph.node[0].name = "other"
+    onnx.save(proto, folder / "model.onnx")
+
+
+def truncate_model(folder: Path) -> None:
+    (folder / "model.onnx").write_bytes((folder / "model.onnx").read_bytes()[:100])
+
+
+EDITS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a tile's weight": (edit_tile, "matrix 'n0': netlist and tiles do not rebuild the weight in model.onnx"),
+    "the netlist": (edit_netlist, "tile 'n0/0_"),
+    "a matrix dropped": (drop_matrix, "layer 'n2' of model.onnx is not in the netlist"),
+    "a weight of the model": (edit_weight, "matrix 'n2': netlist and tiles do not rebuild"),
+    "a node's name": (rename_node, "matrix 'n0': model.onnx has no layer 'n0'"),
+    "a model cut short": (truncate_model, "model.onnx: "),
+    "no tiles": (lambda folder: (folder / "tiles.npz").unlink(), "tiles.npz: missing"),
+    "no netlist": (lambda folder: (folder / "netlist.json").unlink(), "netlist.json: missing"),
+    "tiles that are none": (lambda folder: (folder / "tiles.npz").write_text("x") and None, "tiles.npz: not an .npz file"),
+    "a netlist that is none": (lambda folder: (folder / "netlist.json").write_text("x") and None, "netlist.json: not JSON"),
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_an_edit_is_refused_with_the_place(what: str, folder: Path) -> None:
+    edit, message = EDITS[what]
+    edit(folder)
+    with pytest.raises(VerificationError, match=message) as caught:
+        verify_folder(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_an_edit_shows_in_the_digests_too(what: str, folder: Path) -> None:
+    EDITS[what][0](folder)
+    with pytest.raises(VerificationError, match=r"(its sha256 changed|missing)"):
+        verify_again(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"files": 1}', "null"])
+def test_a_report_that_is_none_is_named(text: str, folder: Path) -> None:
+    (folder / "report.json").write_text(text)
+    with pytest.raises(VerificationError, match=r"report\.json: not a report") as caught:
+        verify_again(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_report_has_the_digests_of_what_is_there(folder: Path) -> None:
+    files = json.loads((folder / "report.json").read_text())["files"]
+    assert files == {name: sha256(folder / name) for name in ("model.onnx", "netlist.json", "tiles.npz")}
