@@ -22,6 +22,7 @@ def compile(
     out: str | Path | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    resume: bool = True,
     **options: Any,
 ) -> Result:
     """Compile an ONNX file, or a model in memory, and return its network, netlist and report.
@@ -35,4 +36,4 @@ def compile(
     else:
         network, name = Network.load(model), Path(model).stem
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="gscompile-")) / f"{name}.gscompile"
-    return compile_model(network, name, folder, settings, force, progress)
+    return compile_model(network, name, folder, settings, force, progress, resume)

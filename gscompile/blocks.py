@@ -90,7 +90,12 @@ def _parts(network: Network, direct: dict[str, str], sides: dict[str, tuple[str,
         if held:
             yield from _weighted_parts(node, held, inputs, level, direct, feeders, sides)
         elif inputs or not network.is_constant(node.outputs[0]):
-            yield _Part(_label(node), level, [_tensor(v) for v in inputs], [_tensor(v) for v in node.outputs if v.name])
+            yield _Part(
+                _label(node),
+                level,
+                [_tensor(v) for v in inputs],
+                [_tensor(v) for v in node.outputs if v.name],
+            )
 
 
 def _nested(node: ir.Node) -> Iterator[ir.Node]:
@@ -179,7 +184,9 @@ def _merge(parts: list[_Part], kept: set[str]) -> tuple[Block, ...]:
     for i, group in groups.items():
         for bus in (bus for part in group for bus in part.reads):
             readers[bus].add(i)
-    return tuple(_named_apart(_block(group, partial(_leaves, i, kept, readers)) for i, group in groups.items()))
+    return tuple(
+        _named_apart(_block(group, partial(_leaves, i, kept, readers)) for i, group in groups.items())
+    )
 
 
 def _leaves(block: int, kept: set[str], readers: Mapping[str, set[int]], bus: str) -> bool:

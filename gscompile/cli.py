@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,9 @@ import click
 from gscompile.errors import GscompileError
 
 if TYPE_CHECKING:
+    from gscompile.options import Options
     from gscompile.progress import Progress
+    from gscompile.report import CompileReport
 
 
 TARGET_HELP = "Hardware description: group_scissor, rram_45nm, macro_128 or a .toml file."
@@ -26,6 +30,7 @@ class _Commands(click.Group):
         known = {"--help", "-h", "--version"}
         if args and args[0] not in self.commands and args[0] not in known:
             args = ["compile", *args]
+        ctx.obj = [*args]  # as given, for processes that are started to help
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -49,8 +54,16 @@ class _Commands(click.Group):
 
 def _fail(problem: object, code: int) -> None:
     lines = str(problem).split("\n")
-    click.echo(f"gscompile: {lines[0]}", err=True)
+    if not _is_told_by_another(code):
+        click.echo(f"gscompile: {lines[0]}", err=True)
     sys.exit(code)
+
+
+def _is_told_by_another(code: int) -> bool:
+    """Of several processes the first says what is wrong, and the launcher that one is lost, or was told to stop."""
+    from gscompile.parallel import LostError, is_first, is_launched
+
+    return (not is_first() and code != 1) or (is_launched() and code in (LostError.exit_code, 130, 143))
 
 
 def _wants_traceback() -> bool:
@@ -76,6 +89,7 @@ def main() -> None:
 @click.option("--max-drop", type=float, help="Points of accuracy that may be lost on --eval. [default: 0]")
 @click.option("--max-error", type=float, help="Without data: output error, relative to the range. [default: 0.01]")
 @click.option("--tiling", help="full: whole crossbars and a remainder; equal: the paper's. [default: full]")
+@click.option("--pack", is_flag=True, default=None, help="Let small tiles of a layer share an array.")
 @click.option("--pass", "passes", multiple=True, metavar="NAME[:OPTION=VALUE,...]", help="Passes to run, in order.")
 @click.option("--minimize", help="area (the target's own), cells, wires or tiles. [default: area]")
 @click.option("--effort", help="quick, standard or max: how much training the search may do.")
@@ -86,6 +100,9 @@ def main() -> None:
 @click.option("--threads", type=int, help="Threads for training. [default: all cores]")
 @click.option("--device", help="Where torch trains. [default: cpu]")
 @click.option("--augment", multiple=True, metavar="NAME", help="Vary training images: crop, flip or module:function.")
+@click.option("--time-budget", metavar="TIME", help="90s, 30m or 2h: then the search ends with the best so far.")
+@click.option("--nproc", type=int, help="Processes that train together on this machine. [default: 1]")
+@click.option("--resume/--no-resume", default=True, help="Go on where the same command was interrupted. [default: on]")
 @click.option("--input-shape", multiple=True, metavar="NAME=D,D,...", help="Sizes of an input that the file leaves open.")
 @click.option("--emit", multiple=True, metavar="FORMAT,...", help="Netlist formats: verilog, yosys, spice, lefdef, dot.")
 @click.option("--target", metavar="NAME|FILE", help=TARGET_HELP)
@@ -96,26 +113,73 @@ def main() -> None:
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no table.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
 def compile_command(
-    model: Path, out: Path | None, force: bool, config: Path | None, quiet: bool, as_json: bool, **given: Any
+    model: Path,
+    out: Path | None,
+    force: bool,
+    resume: bool,
+    config: Path | None,
+    quiet: bool,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Compress MODEL, map it to crossbars, verify and write it."""
-    from gscompile.driver import compile_model
-    from gscompile.network import Network
+    folder = out or Path(f"{model.stem}.gscompile")
+    with _stoppable(folder):
+        options = _options(config, given)
+        _launch(options.nproc)
+        report = _compile(model, folder, options, force, quiet or not _is_first(), resume)
+    if as_json and _is_first():
+        click.echo(json.dumps(report.to_json()))
+    elif not quiet and _is_first():
+        from gscompile.report import text
+
+        click.echo(text(report, _width()), nl=False)
+        click.echo(f"written to {folder}")
+
+
+def _options(config: Path | None, given: Mapping[str, Any]) -> Options:
     from gscompile.options import Options, read_config
-    from gscompile.report import text
 
     settings = read_config(config) if config else {}
-    settings |= {key: value for key, value in given.items() if value is not None and value != ()}
-    options = Options(**settings)
-    network = Network.load(model)
-    folder = out or Path(f"{model.stem}.gscompile")
+    return Options(**settings | {key: value for key, value in given.items() if value is not None and value != ()})
+
+
+def _compile(model: Path, folder: Path, options: Options, force: bool, quiet: bool, resume: bool) -> CompileReport:
+    from gscompile.driver import compile_model
+    from gscompile.network import Network
+
     with _progress(quiet) as progress:
-        result = compile_model(network, model.stem, folder, options, force, progress)
-    if as_json:
-        click.echo(json.dumps(result.report.to_json()))
-    elif not quiet:
-        click.echo(text(result.report, _width()), nl=False)
-        click.echo(f"written to {folder}")
+        return compile_model(Network.load(model), model.stem, folder, options, force, progress, resume).report
+
+
+def _launch(nproc: int) -> None:
+    """Leave the work to several processes, unless this is one of them."""
+    from gscompile.parallel import launch, world_size
+
+    if nproc > 1 and world_size() == 1:
+        sys.exit(launch(nproc, click.get_current_context().find_root().obj))
+
+
+def _is_first() -> bool:
+    from gscompile.parallel import is_first
+
+    return is_first()
+
+
+@contextmanager
+def _stoppable(out: Path) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the block, and one line says how to go on."""
+    from gscompile.stopping import Stopped, stoppable
+
+    try:
+        with stoppable():
+            yield
+    except Stopped as problem:
+        from gscompile.journal import is_begun
+        from gscompile.parallel import AGAIN
+
+        kept = AGAIN if is_begun(out) else "there is nothing yet to go on from"
+        _fail(f"stopped; {kept}", 128 + problem.signal)
 
 
 def _width() -> int:
@@ -128,6 +192,45 @@ def _progress(quiet: bool) -> Progress:
     from gscompile.progress import Progress, TerminalProgress
 
     return Progress() if quiet else TerminalProgress()
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Output folder. [default: MODEL's name + .frontier]")
+@click.option("--force", is_flag=True, help="Replace an output folder that is there already.")
+@click.option("--points", type=click.IntRange(3), default=8, show_default=True, help="Networks on the curve.")
+@click.option("--folders", is_flag=True, help="Compile every point into a folder of its own.")
+@click.option("--crossbar", metavar="RxC", help="Largest crossbar. [default: 64x64]")
+@click.option("--data", required=True, help="Training data.")
+@click.option("--eval", "eval", help="Validation data, which is the curve's score.")
+@click.option("--max-drop", type=float, help="Points of accuracy at which the curve ends. [default: 0]")
+@click.option("--minimize", help="area, cells, wires or tiles.")
+@click.option("--effort", help="quick, standard or max.")
+@click.option("--epochs", type=float, help="Length of one stretch of training. [default: 1]")
+@click.option("--augment", multiple=True, metavar="NAME", help="crop, flip or module:function.")
+@click.option("--seed", type=int)
+@click.option("--threads", type=int)
+@click.option("--config", type=click.Path(path_type=Path), help="Further options from a TOML file.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress and no table.")
+def frontier(
+    model: Path, out: Path | None, force: bool, points: int, folders: bool, config: Path | None, quiet: bool, **given: Any
+) -> None:
+    """Write MODEL's curve of accuracy against cells, tiles and wires."""
+    from gscompile.frontier import write_frontier
+    from gscompile.network import Network
+    from gscompile.options import Options, read_config
+
+    settings = read_config(config) if config else {}
+    settings |= {key: value for key, value in given.items() if value is not None and value != ()}
+    folder = out or Path(f"{model.stem}.frontier")
+    with _progress(quiet) as progress:
+        found = write_frontier(
+            Network.load(model), model.stem, folder, Options(**settings), points, folders, force, progress
+        )
+    if not quiet:
+        for point in found:
+            click.echo(f"{point.cells:>12,} cells {point.tiles:>7,} tiles {point.wires:>9,} wires {point.score:8.2f} %")
+        click.echo(f"written to {folder}")
 
 
 @main.command()
@@ -181,7 +284,8 @@ def simulate(
     options = SimulationOptions(samples, seeds=seeds, target=hardware, sweep=sweep)
     with _progress(quiet) as progress:
         report = simulate_folder(out, data_for(out, data), options, progress.say)
-    write_simulation(report, out / "simulate")
+    with _writing(out / "simulate"):
+        write_simulation(report, out / "simulate")
     _show(report.to_json() if as_json else None, simulation_text(report), out / "simulate", quiet)
     if not report.agrees:
         raise VerificationError(f"{out}: tiles and model.onnx differ by {report.difference:.1e} of the output range")
@@ -205,8 +309,20 @@ def place(
     from gscompile.remembered import origins_of, target_of
 
     options = PlaceOptions(engine, route_seconds=route_seconds)
-    report = place_folder(out, target_of(out, target), options, original, origins=origins_of(out))
+    hardware, origins = target_of(out, target), origins_of(out)
+    with _writing(out / "place"):
+        report = place_folder(out, hardware, options, original, origins=origins)
     _show(report.to_json() if as_json else None, place_text(report), out / "place", quiet)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    from gscompile.errors import OutputError
+
+    try:
+        yield
+    except OSError as problem:
+        raise OutputError(f"{folder}: cannot be written: {problem.strerror or problem}") from problem
 
 
 def _show(data: dict[str, Any] | None, text: str, folder: Path, quiet: bool) -> None:

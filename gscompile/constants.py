@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 # A node computes the same for the same inputs unless it draws random numbers or carries a graph.
-_NOT_PURE = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial"}
+_NOT_PURE = {
+    "RandomNormal",
+    "RandomUniform",
+    "RandomNormalLike",
+    "RandomUniformLike",
+    "Bernoulli",
+    "Multinomial",
+}
 _REFERENCE_KNOWS = {"DequantizeLinear": 19}  # the oldest version it has; older ones compute the same
 LARGEST = 1 << 26  # elements: a derived constant beyond them is computed by onnxruntime only
 SIZES = 64  # elements: what holds the sizes of something is no longer
@@ -36,7 +43,12 @@ def held_tensor(value: ir.Value) -> ir.TensorProtocol | None:
     return next((held for a in producer.attributes.values() if (held := _spelled_out(a)) is not None), None)
 
 
-_SPELLED = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+_SPELLED = {
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+}
 
 
 def _spelled_out(attribute: ir.Attr) -> ir.TensorProtocol | None:
@@ -58,7 +70,9 @@ def nodes_of(graph: ir.Graph) -> Iterator[ir.Node]:
 
 def graphs_in(node: ir.Node) -> list[ir.Graph]:
     """The graphs that a node carries: branches, loop bodies."""
-    held: list[Any] = [a.value for a in node.attributes.values() if a.type in _GRAPHS] if node.attributes else []
+    held: list[Any] = (
+        [a.value for a in node.attributes.values() if a.type in _GRAPHS] if node.attributes else []
+    )
     return [graph for value in held for graph in ([value] if isinstance(value, ir.Graph) else value)]
 
 
@@ -75,7 +89,9 @@ def behind_identity(value: ir.Value) -> ir.Value:
 def constant_values(graph: ir.Graph) -> frozenset[ir.Value]:
     """Every value, of the graph and of the graphs inside it, that nothing fed, random or nested decides."""
     nodes = list(nodes_of(graph))
-    known = {value for g in (graph, *(g for n in nodes for g in graphs_in(n))) for value in g.initializers.values()}
+    known = {
+        value for g in (graph, *(g for n in nodes for g in graphs_in(n))) for value in g.initializers.values()
+    }
     for node in nodes:
         held = node.op_type == "Constant" and bool(node.outputs) and held_tensor(node.outputs[0]) is not None
         if held or (_pure(node) and any(node.inputs) and all(v is None or v in known for v in node.inputs)):
@@ -112,7 +128,9 @@ def evaluate(node: ir.Node, opset: int) -> list[NDArray[np.generic]]:
     outputs = [onnx.ValueInfoProto(name=name) for name in proto.output]
     since = max(opset, _REFERENCE_KNOWS.get(node.op_type, 0))
     model = _model_of(proto, [onnx.ValueInfoProto(name=name) for name in feeds], outputs, since)
-    if _expected_size(proto, feeds, opset) > max(LARGEST, 4 * sum(array.size for array in feeds.values() if array is not None)):
+    if _expected_size(proto, feeds, opset) > max(
+        LARGEST, 4 * sum(array.size for array in feeds.values() if array is not None)
+    ):
         raise ValueError(f"{node.op_type} {node.name!r}: makes more of its inputs than memory likes")
     return [np.asarray(array) for array in ReferenceEvaluator(model).run(None, feeds)]
 
@@ -127,11 +145,15 @@ def _model_of(
 def _expected_size(node: onnx.NodeProto, feeds: dict[str, Any], opset: int) -> int:
     """Elements of the largest output, by shape inference: a small file may ask for a constant of any size."""
     inputs = [
-        onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        onnx.helper.make_tensor_value_info(
+            name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+        )
         for name, array in feeds.items()
     ]
     model = _model_of(node, inputs, [], opset)
-    model.graph.initializer.extend(onnx.numpy_helper.from_array(a, name) for name, a in feeds.items() if a.size <= SIZES)
+    model.graph.initializer.extend(
+        onnx.numpy_helper.from_array(a, name) for name, a in feeds.items() if a.size <= SIZES
+    )
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in node.output)
     outputs = onnx.shape_inference.infer_shapes(model, data_prop=True).graph.output
     return max((prod(d.dim_value for d in v.type.tensor_type.shape.dim) for v in outputs), default=0)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import onnx
+
 from gscompile.chip import Side, make_chip
+from gscompile.conduct import Conduct, conducted
 from gscompile.emit import emit_design
 from gscompile.errors import BudgetError
 from gscompile.fold import fold
@@ -15,7 +19,8 @@ from gscompile.mapping import MapOptions, map_network
 from gscompile.netlist import Netlist
 from gscompile.network import Network
 from gscompile.options import EFFORTS, Options
-from gscompile.output import check_free, staged
+from gscompile.output import staged
+from gscompile.parallel import LostError, World
 from gscompile.passes import PASSES
 from gscompile.pricing import pricing
 from gscompile.progress import Progress
@@ -40,51 +45,103 @@ class Result:
     folder: Path
 
 
-def compile_model(
-    original: Network, name: str, out: Path, options: Options, force: bool = False, progress: Progress | None = None
-) -> Result:
-    """Compile `original` into the folder `out`. Raises a GscompileError; then `out` was not touched."""
-    began, progress = time.perf_counter(), progress or Progress()
-    passes = [create("pass", PASSES, spec) for spec in options.passes]
-    mapping = MapOptions(options.hardware.size, options.tiling)
-    check_free(out, force)
-    check_weights(original)
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A network ready to be compressed: as it came and folded, who judges, and what passes are told."""
 
+    original: Network
+    name: str
+    folded: Network
+    folds: tuple[str, ...]
+    judge: Judge
+    context: Context
+    options: Options
+    began: float
+
+
+def compile_model(
+    original: Network,
+    name: str,
+    out: Path,
+    options: Options,
+    force: bool = False,
+    progress: Progress | None = None,
+    resume: bool = True,
+) -> Result:
+    """Compile `original` into the folder `out`. Raises a GscompileError; then `out` was not touched.
+
+    Goes on from where the same compile was interrupted, unless `resume` is False.
+    """
+    passes = [create("pass", PASSES, spec) for spec in options.passes]
+    with conducted(out, options, force, resume, progress or Progress()) as conduct:
+        job = prepare(original, name, options, progress or Progress(), conduct)
+        if conduct.world.rank:
+            return _follow(job, out, conduct.world)
+        result = run_passes(job.folded, passes, job.context)
+        result, messages = _within_budget(result, job)
+        drop_dead_units(result.network)
+        done = finish(job, result, messages, out, force)
+        _tell(done, conduct.world)
+    return done
+
+
+def _follow(job: Job, out: Path, world: World) -> Result:
+    """Help the first process to train, then take over what came out."""
+    last = job.context.tuner.follow() if job.context.tuner else world.share()
+    model, netlist, report = last
+    return Result(Network.from_proto(onnx.ModelProto.FromString(model)), netlist, report, out)
+
+
+def _tell(done: Result, world: World) -> None:
+    """Tell the processes that helped what came out; it is written whether or not they still listen."""
+    if world.size > 1:
+        with suppress(LostError):
+            world.share((done.network.to_proto().SerializeToString(), done.netlist, done.report))
+
+
+def prepare(
+    original: Network, name: str, options: Options, progress: Progress, conduct: Conduct | None = None
+) -> Job:
+    """Check and fold the network, and find out what it may lose."""
+    began, conduct = time.perf_counter(), conduct or Conduct()
+    check_weights(original)
     folded = original.copy()
     folds = fold(folded) if options.fold else []
-    judge = make_judge(original, folded, options, progress)
-    target = options.hardware if options.target else None
-    base = Context(mapping, options.max_error, effort=EFFORTS[options.effort], price=pricing(options.minimize, target))
-    result = run_passes(folded, passes, judge.context(base))
-    result, messages = _within_budget(result, folded, judge, options)
-    drop_dead_units(result.network)
+    judge = make_judge(original, folded, options, progress, conduct)
+    mapping = MapOptions(options.hardware.size, options.tiling, options.pack)
+    price = pricing(options.minimize, options.hardware if options.target else None)
+    base = Context(mapping, options.max_error, effort=EFFORTS[options.effort], price=price)
+    base = replace(base, out_of_time=conduct.out_of_time)
+    return Job(original, name, folded, tuple(folds), judge, judge.context(base), options, began)
 
+
+def finish(job: Job, result: PassResult, messages: list[str], out: Path, force: bool) -> Result:
+    """Map the final network, write everything, verify what was written and report on it."""
+    options, judge = job.options, job.judge
     with staged(out, force) as folder:
         write_model(result.network, folder / "model.onnx")
         written = Network.load(folder / "model.onnx")
         written.adopt_origins(result.network)
-        netlist = map_network(written, mapping, name)
+        netlist = map_network(written, job.context.mapping, job.name)
         weights = write_design(written, netlist, folder)
         checks = verify_folder(folder, judge.probes, judge.runs)
-        before = map_network(original, mapping, name)
-        chip = make_chip(Side(original, before), Side(written, netlist), options, folder, judge.sample)
+        before = map_network(job.original, job.context.mapping, job.name)
+        chip = make_chip(Side(job.original, before), Side(written, netlist), options, folder, judge.sample)
         with weights:
             emit_design(Design(netlist, weights, options.hardware, chip.floorplan), options.formats, folder)
-        story = Story(original, written, netlist, result.changes, tuple(folds), tuple(messages), checks, chip.figures)
-        report = summarise(story, before, judge.measure(folder / "model.onnx"), options, folder, began)
+        story = Story(job.original, written, netlist, result.changes, job.folds, tuple(messages), checks, chip.figures)
+        report = summarise(story, before, judge.measure(folder / "model.onnx"), options, folder, job.began)
         write_report(report, before, netlist, folder, chip.plans)
     return Result(Network.load(out / "model.onnx"), netlist, report, out)
 
 
-def _within_budget(result: PassResult, folded: Network, judge: Judge, options: Options) -> tuple[PassResult, list[str]]:
+def _within_budget(result: PassResult, job: Job) -> tuple[PassResult, list[str]]:
     """The passes' result where it fits the budget, else the network as it came."""
-    messages = [*judge.messages]
-    if not folded.layers:
+    judge, messages = job.judge, [*job.judge.messages]
+    if not job.folded.layers:
         return result, [*messages, "the network has no weights that multiply: it compiles to itself"]
     if judge.fits(result.network) and result.changes:
         return result, messages
-    if options.strict:
+    if job.options.strict:
         raise BudgetError(f"nothing smaller fits {judge.budget}; raise it, give more data or a larger --effort")
-    return PassResult(folded), [*messages, f"nothing smaller fits {judge.budget}: the original network is mapped"]
-
-
+    return PassResult(job.folded), [*messages, f"nothing smaller fits {judge.budget}: the original network is mapped"]

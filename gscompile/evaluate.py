@@ -64,7 +64,9 @@ def drift(runner: Runner, original: Runner, batches: Iterable[Batch]) -> float:
                 worst[name] = max(worst.get(name, 0.0), _gap(ours[name], array))
                 low[name] = min(low.get(name, np.inf), float(finite.min(initial=np.inf)))
                 high[name] = max(high.get(name, -np.inf), float(finite.max(initial=-np.inf)))
-    return max((worst[name] / _range(low[name], high[name]) if worst[name] else 0.0 for name in worst), default=0.0)
+    return max(
+        (worst[name] / _range(low[name], high[name]) if worst[name] else 0.0 for name in worst), default=0.0
+    )
 
 
 def _gap(ours: NDArray[Any], theirs: NDArray[Any]) -> float:

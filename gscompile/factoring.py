@@ -36,7 +36,9 @@ class Spectrum:
         return balanced(self.left[:, :rank] * self.values[:rank], self.right[:rank])
 
 
-def spectrum(w: Array, inputs: Array | None = None, outputs: Array | None = None, ridge: float = 1e-4) -> Spectrum:
+def spectrum(
+    w: Array, inputs: Array | None = None, outputs: Array | None = None, ridge: float = 1e-4
+) -> Spectrum:
     """The spectrum of w [n, m] under input moments [n, n] and output curvature [m, m] (identity when absent).
 
     With A = L L' and G = R R', the singular value decomposition of L' w R, taken back by the inverses of L' and R.
@@ -56,8 +58,7 @@ def _root(moments: Array | None, size: int, ridge: float) -> Array | None:
     if moments is None:
         return None
     scale = float(np.trace(moments)) / max(size, 1) or 1.0
-    factor: Array = np.linalg.cholesky(moments + ridge * scale * np.eye(size))
-    return factor
+    return np.asarray(np.linalg.cholesky(moments + ridge * scale * np.eye(size)), np.float64)
 
 
 def balanced(u: Array, v: Array) -> tuple[Array, Array]:

@@ -27,9 +27,15 @@ def _constants(network: Network) -> Iterator[str]:
     """Replace nodes that compute a small constant by that constant, front to back."""
     weights = {layer.value for layer in network.layers}
     constant = network.constants
-    for node in [n for n in network.graph if n.op_type not in ("Constant", "Identity") and set(n.outputs) <= constant]:
+    for node in [
+        n for n in network.graph if n.op_type not in ("Constant", "Identity") and set(n.outputs) <= constant
+    ]:
         small = all(v is None or 0 < _size(v) <= SMALL for v in node.inputs)
-        arrays = _evaluated(network, node) if small and not weights & set(node.outputs) and not _is_seen(network, node) else []
+        arrays = (
+            _evaluated(network, node)
+            if small and not weights & set(node.outputs) and not _is_seen(network, node)
+            else []
+        )
         if arrays and all(array.size <= SMALL for array in arrays):
             _replace_by(network, node, arrays)
             yield f"{node.op_type} {node.name or node.outputs[0].name}: constant"
@@ -67,8 +73,14 @@ def _batch_norm(network: Network) -> Iterator[str]:
     layers = {layer.uses[0].node: layer for layer in network.layers if layer.op == "Conv"}
     for node in [n for n in network.graph if n.op_type == "BatchNormalization"]:
         before, label = node.inputs[0].producer() if node.inputs[0] else None, _label(node)
-        if before in layers and _only_reader(before.outputs[0], node) and _folds(network, layers[before], node):
-            layer = layers.pop(before)  # as it was found: a second one after the same Conv waits for the next round
+        if (
+            before in layers
+            and _only_reader(before.outputs[0], node)
+            and _folds(network, layers[before], node)
+        ):
+            layer = layers.pop(
+                before
+            )  # as it was found: a second one after the same Conv waits for the next round
             _fold_batch_norm(network, layer, node)
             yield f"BatchNormalization {label}: into {layer.name}"
 
@@ -87,7 +99,9 @@ def _folds(network: Network, layer: Layer, node: ir.Node) -> bool:
     bias = layer.uses[0].node.inputs[2] if len(layer.uses[0].node.inputs) > 2 else None
     own_bias = bias is None or (held_tensor(behind_identity(bias)) is not None and len(bias.uses()) == 1)
     plain = all(v is None or v is node.outputs[0] or not v.uses() for v in node.outputs)
-    trained = node.attributes.get_int("training_mode", 0) == 0 and len([v for v in node.outputs if v.uses()]) <= 1
+    trained = (
+        node.attributes.get_int("training_mode", 0) == 0 and len([v for v in node.outputs if v.uses()]) <= 1
+    )
     return (
         all(v is not None for v in vectors)
         and own_bias
@@ -101,15 +115,19 @@ def _folds(network: Network, layer: Layer, node: ir.Node) -> bool:
 
 def _fold_batch_norm(network: Network, layer: Layer, node: ir.Node) -> None:
     conv = layer.uses[0].node
-    vectors = [np.asarray(constant_array(v, network.opset), np.float64) for v in node.inputs[1:] if v is not None]
+    vectors = [
+        np.asarray(constant_array(v, network.opset), np.float64) for v in node.inputs[1:] if v is not None
+    ]
     scale, shift, mean, variance = vectors
     scale = scale / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
-    weight = constant_array(layer.value, network.opset)
-    assert weight is not None
+    weight = np.asarray(constant_array(layer.value, network.opset))
     old = conv.inputs[2] if len(conv.inputs) > 2 else None
     bias = 0.0 if old is None else np.asarray(constant_array(old, network.opset), np.float64)
-    network.set_tensor(layer, (weight * scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype))
-    fresh = network.new_weight(f"{conv.name or layer.name}_bias", (shift + (bias - mean) * scale).astype(weight.dtype))
+    along = scale.reshape(-1, *[1] * (weight.ndim - 1))
+    network.set_tensor(layer, (weight.astype(np.float64) * along).astype(weight.dtype))
+    fresh = network.new_weight(
+        f"{conv.name or layer.name}_bias", (shift + (bias - mean) * scale).astype(weight.dtype)
+    )
     conv.resize_inputs(3)
     conv.replace_input_with(2, fresh)
     if old is not None:
@@ -120,18 +138,20 @@ def _fold_batch_norm(network: Network, layer: Layer, node: ir.Node) -> None:
 
 def _sum_into_gemm(network: Network) -> Iterator[str]:
     """MatMul of a matrix [n, k] and the Add of a vector after it are one Gemm."""
-    layers = {layer.uses[0].node: layer for layer in network.layers if layer.op == "MatMul" and len(layer.uses) == 1}
+    layers = {
+        layer.uses[0].node: layer for layer in network.layers if layer.op == "MatMul" and len(layer.uses) == 1
+    }
     for node in [n for n in network.graph if n.op_type == "Add"]:
         label = _label(node)
         for value, bias in (node.inputs, reversed(node.inputs)):
             before = value.producer() if value is not None else None
-            if before in layers and bias is not None and _adds_vector(network, layers[before], node, bias):
+            if before in layers and bias is not None and _adds_vector(layers[before], node, bias):
                 _fold_sum(network, before, node, bias)
                 yield f"Add {label}: into {layers[before].name}, now Gemm"
                 break
 
 
-def _adds_vector(network: Network, layer: Layer, node: ir.Node, bias: ir.Value) -> bool:
+def _adds_vector(layer: Layer, node: ir.Node, bias: ir.Value) -> bool:
     product, data = layer.uses[0].node, layer.uses[0].data
     held = held_tensor(behind_identity(bias))
     two_axes = _has_two_axes(data) and len(layer.layout.shape) == 2
@@ -145,7 +165,20 @@ def _adds_vector(network: Network, layer: Layer, node: ir.Node, bias: ir.Value) 
     )
 
 
-_KEEPS_AXES = {"Relu", "LeakyRelu", "Elu", "Selu", "Tanh", "Sigmoid", "Gelu", "Clip", "Dropout", "Identity", "Softmax", "Cast"}
+_KEEPS_AXES = {
+    "Relu",
+    "LeakyRelu",
+    "Elu",
+    "Selu",
+    "Tanh",
+    "Sigmoid",
+    "Gelu",
+    "Clip",
+    "Dropout",
+    "Identity",
+    "Softmax",
+    "Cast",
+}
 
 
 def _has_two_axes(value: ir.Value) -> bool:

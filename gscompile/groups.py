@@ -141,7 +141,8 @@ class Price:
 
 def savings(network: Network, family: Family, mapping: MapOptions, price: Price) -> Values:
     """What deleting each group of a family saves. [size]"""
-    return np.sum([_member_savings(network, member, mapping, price) for member in family.members], axis=0)
+    parts = [_member_savings(network, member, mapping, price) for member in family.members]
+    return np.asarray(np.sum(parts, axis=0), np.float64)
 
 
 def _member_savings(network: Network, member: Member, mapping: MapOptions, price: Price) -> Values:
@@ -152,7 +153,8 @@ def _member_savings(network: Network, member: Member, mapping: MapOptions, price
     among all of its cells, so that what is left of an almost empty tile is worth the most.
     """
     matrix = network.matrices(member.layer)[member.part]
-    grid = TileGrid(*matrix.shape, mapping.crossbar, mapping.tiling)
+    inputs, outputs = matrix.shape
+    grid = TileGrid(inputs, outputs, mapping.crossbar, mapping.tiling)
     live = grid.occupancy(matrix)
     tile_row, tile_col = _numbered(grid.row_slices, grid.inputs), _numbered(grid.col_slices, grid.outputs)
     built = live.rows[:, tile_col] & live.cols[tile_row]

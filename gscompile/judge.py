@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
+from gscompile.conduct import Conduct
 from gscompile.data import Batch, Dataset, batch_size_for, check_labels, input_specs, load_data
 from gscompile.errors import DataError, ModelError
 from gscompile.evaluate import Runner, drift, score
 from gscompile.inputs import has_tensor_inputs
+from gscompile.journal import key_of
 from gscompile.network import Network
 from gscompile.options import Options
 from gscompile.progress import Progress
@@ -62,11 +64,13 @@ class Judge(Protocol):
     def measure(self, path: Path) -> Measured: ...
 
 
-def make_judge(original: Network, folded: Network, options: Options, progress: Progress) -> Judge:
+def make_judge(
+    original: Network, folded: Network, options: Options, progress: Progress, conduct: Conduct | None = None
+) -> Judge:
     """A judge by data where there is some, else by a synthetic batch."""
     if not folded.layers or options.data is None:
         return _by_error(original, options)
-    return _by_data(original, folded, options, progress)
+    return _by_data(original, folded, options, progress, conduct or Conduct())
 
 
 # -- data -------------------------------------------------------------------------------------------------------
@@ -106,7 +110,12 @@ class DataJudge:
 
     def context(self, base: Context) -> Context:
         return replace(
-            base, tuner=self.tuner, floor=self.floor, moments=self._moments, seed=self.tuner.options.seed, progress=self.progress
+            base,
+            tuner=self.tuner,
+            floor=self.floor,
+            moments=self._moments,
+            seed=self.tuner.options.seed,
+            progress=self.progress,
         )
 
     def _moments(self, network: Network) -> Mapping[str, Moments]:
@@ -128,35 +137,61 @@ class DataJudge:
         return Accuracy(self.tuner.metric.name, before, after, split, len(data))
 
 
-def _by_data(original: Network, folded: Network, options: Options, progress: Progress) -> DataJudge:
+def _by_data(
+    original: Network, folded: Network, options: Options, progress: Progress, conduct: Conduct
+) -> DataJudge:
     from gscompile.tune import TuneOptions, Tuner
 
     specs = input_specs(original.model)
     train = load_data(options.data, specs)
-    val, split, messages = load_data(options.eval, specs) if options.eval is not None else None, "the eval data", []
+    val, split, messages = (
+        load_data(options.eval, specs) if options.eval is not None else None,
+        "the eval data",
+        [],
+    )
     if val is None:
         train, val = train.split(HELD_OUT, options.seed)
         split = "a part held out of the data"
-        messages.append("no --eval: a part of --data decides, on which the original network may have been trained")
+        messages.append(
+            "no --eval: a part of --data decides, on which the original network may have been trained"
+        )
     if train.has_labels != val.has_labels:
         raise DataError("labels: in one of --data and --eval but not in the other; give both or neither")
     test = load_data(options.test, specs) if options.test is not None else None
     _try_out(original, next(val.batches(batch_size_for(specs, options.batch_size)), None))
     progress.say(f"{len(train):,} samples to tune on, {len(val):,} to decide on")
     settings = TuneOptions(
-        options.lr, options.batch_size, options.epochs, options.seed, options.threads, options.device, options.augment
+        options.lr,
+        options.batch_size,
+        options.epochs,
+        options.seed,
+        options.threads,
+        options.device,
+        options.augment,
     )
-    tuner = Tuner(folded, train, val, settings, progress)
+    tuner = Tuner(folded, train, val, settings, progress, conduct)
+    conduct.journal.claim(key_of(original, options, train, val))
     for data in (train, val, test):
         if data is not None and tuner.metric.name == ACCURACY:
             check_labels(data, tuner.classes)
     if val.has_labels and tuner.metric.name != ACCURACY:
         if tuner.metric.classes and not val.ready_made:
-            raise DataError("labels: no output tells their classes; give a whole number for each sample, or no labels")
+            raise DataError(
+                "labels: no output tells their classes; give a whole number for each sample, or no labels"
+            )
         messages.append("the labels are not used: no output tells their classes")
     batch = batch_size_for(specs, options.batch_size)
     return DataJudge(
-        original, tuner, val, split, test, tuner.score(folded), options.max_drop, batch, tuple(messages), progress
+        original,
+        tuner,
+        val,
+        split,
+        test,
+        tuner.score(folded),
+        options.max_drop,
+        batch,
+        tuple(messages),
+        progress,
     )
 
 
@@ -221,11 +256,15 @@ def _by_error(original: Network, options: Options) -> ErrorJudge:
     except RuntimeError as problem:
         if _NOBODY_KNOWS not in str(problem):
             raise ModelError(f"onnxruntime cannot run the network: {problem}") from problem
-        return replace(nothing, runs=False, messages=(f"compiled around an op that nobody knows, no output compared: {problem}",))
+        return replace(
+            nothing,
+            runs=False,
+            messages=(f"compiled around an op that nobody knows, no output compared: {problem}",),
+        )
     if not has_tensor_inputs(original.model):
-        return replace(nothing, messages=("an input is no tensor: no data was made for it, no output compared",))
+        return replace(
+            nothing, messages=("an input is no tensor: no data was made for it, no output compared",)
+        )
     batch = Batch(synthetic_batch(original.model, shapes, seed=options.seed), None)
     said = ("no data: ranks are clipped to an output error on a synthetic batch, and no accuracy is claimed",)
     return ErrorJudge(runner, batch, options.max_error, said)
-
-

@@ -69,7 +69,10 @@ def _check(where: str, proto: onnx.ModelProto, model: onnx.ModelProto | str) -> 
         raise ModelError(f"{where}: invalid graph: {one_line(problem)}") from problem
     if not proto.graph.output:
         raise ModelError(f"{where}: invalid graph: it has no outputs")
-    twice = next((name for name, count in Counter(n.name for n in proto.graph.node).items() if name and count > 1), None)
+    twice = next(
+        (name for name, count in Counter(n.name for n in proto.graph.node).items() if name and count > 1),
+        None,
+    )
     if twice is not None:  # onnxruntime refuses it as well
         raise ModelError(f"{where}: invalid graph: two nodes are named {twice!r}")
 
@@ -109,7 +112,9 @@ def _write_out_sparse(where: str, graph: onnx.GraphProto, folder: Path) -> None:
         values = onnx.numpy_helper.to_array(sparse.values, str(folder))
         size = prod(sparse.dims) * values.itemsize
         if size > LARGEST_SPARSE:
-            raise ModelError(f"{where}: sparse tensor {sparse.values.name!r} of {[*sparse.dims]} takes {size} bytes")
+            raise ModelError(
+                f"{where}: sparse tensor {sparse.values.name!r} of {[*sparse.dims]} takes {size} bytes"
+            )
         where_at = onnx.numpy_helper.to_array(sparse.indices, str(folder))
         dense = np.zeros(tuple(sparse.dims), values.dtype)
         if where_at.ndim == 1:
@@ -142,7 +147,9 @@ def _check_external(where: str, tensor: ir.ExternalTensor, folder: Path) -> None
         raise ModelError(f"{what}: its data file {tensor.location} is missing")
     start, length, found = tensor.offset or 0, tensor.nbytes, path.stat().st_size
     if start < 0 or start + length > found or (tensor.length is not None and tensor.length < length):
-        raise ModelError(f"{what}: {length} bytes at {start} of {tensor.location} declared, the file has {found}")
+        raise ModelError(
+            f"{what}: {length} bytes at {start} of {tensor.location} declared, the file has {found}"
+        )
 
 
 def embedded(model: ir.Model) -> ir.Model:
@@ -161,10 +168,12 @@ def embedded(model: ir.Model) -> ir.Model:
     return model
 
 
-def _held(tensor: ir.ExternalTensor | ir.TensorProtoTensor) -> ir.Tensor:
+def _held(tensor: ir.ExternalTensor | ir.TensorProtoTensor) -> ir.TensorProtocol:
     """The same tensor as an array; of an external one the array is the mapped file."""
     notes = tensor.metadata_props
-    return ir.Tensor(tensor.numpy(), tensor.dtype, name=tensor.name, doc_string=tensor.doc_string, metadata_props=notes)
+    return ir.Tensor(
+        tensor.numpy(), tensor.dtype, name=tensor.name, doc_string=tensor.doc_string, metadata_props=notes
+    )
 
 
 def save_model(model: ir.Model, path: Path) -> None:

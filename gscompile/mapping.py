@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
+from itertools import islice, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,21 +13,26 @@ from gscompile.blocks import Wiring, wire_up
 from gscompile.crossbar import Crossbar, Occupancy, TileGrid, Tiling
 from gscompile.netlist import Matrix, Netlist, Tile
 from gscompile.network import Layer, Network
+from gscompile.packing import pack
 
 
 @dataclass(frozen=True)
 class MapOptions:
-    """How matrices are cut: the array size and the rule."""
+    """How matrices are cut: the array size and the rule; with `pack`, small tiles of a layer share arrays."""
 
     crossbar: Crossbar
     tiling: Tiling = "full"
+    pack: bool = False
 
 
 def map_network(network: Network, options: MapOptions, name: str = "network") -> Netlist:
     """The netlist of a network: a matrix for every part of every layer, tiles only where weights are."""
     wiring = wire_up(network)
-    matrices = tuple(m for layer in network.layers for m in _matrices(layer, options, wiring))
-    return Netlist(name, options.crossbar, options.tiling, wiring.buses, matrices, wiring.blocks, wiring.ports)
+    cuts = ([*_matrices(layer, options, wiring)] for layer in network.layers)
+    matrices = tuple(m for cut_ in cuts for m in (_packed(cut_, options) if options.pack else cut_))
+    return Netlist(
+        name, options.crossbar, options.tiling, wiring.buses, matrices, wiring.blocks, wiring.ports
+    )
 
 
 def _matrices(layer: Layer, options: MapOptions, wiring: Wiring) -> Iterator[Matrix]:
@@ -36,6 +41,13 @@ def _matrices(layer: Layer, options: MapOptions, wiring: Wiring) -> Iterator[Mat
         tiles = tuple(cut(name, layer.matrices[part], options))
         input_bus, output_bus = wiring.sides[name]
         yield Matrix(name, layer.name, part, inputs, outputs, input_bus, output_bus, tiles)
+
+
+def _packed(matrices: list[Matrix], options: MapOptions) -> Iterator[Matrix]:
+    """The matrices of one layer with their tiles on shared arrays."""
+    tiles = iter(pack([tile for m in matrices for tile in m.tiles], options.crossbar, matrices[0].layer))
+    for matrix in matrices:
+        yield replace(matrix, tiles=tuple(islice(tiles, len(matrix.tiles))))
 
 
 def cut(name: str, matrix: NDArray[np.generic], options: MapOptions) -> Iterator[Tile]:
@@ -55,11 +67,15 @@ def cut(name: str, matrix: NDArray[np.generic], options: MapOptions) -> Iterator
             yield Tile(tile, name, tile_rows, tile_cols, tile)
 
 
-def live_order(matrix: NDArray[np.generic], options: MapOptions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def live_order(
+    matrix: NDArray[np.generic], options: MapOptions
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row and column indices in the order in which they are cut into tiles."""
     alive = matrix != 0
     everything = np.arange(matrix.shape[0]), np.arange(matrix.shape[1])
     compact = np.flatnonzero(alive.any(axis=1)), np.flatnonzero(alive.any(axis=0))
+    if (len(compact[0]), len(compact[1])) == matrix.shape:
+        return everything
     return min((everything, compact), key=lambda order: _cost(matrix, order, options))
 
 
@@ -88,7 +104,9 @@ def footprint(network: Network, options: MapOptions) -> Footprint:
 
 def _occupancy(matrix: NDArray[np.generic], options: MapOptions) -> Occupancy:
     rows, cols = live_order(matrix, options)
-    return TileGrid(len(rows), len(cols), options.crossbar, options.tiling).occupancy(matrix[np.ix_(rows, cols)])
+    return TileGrid(len(rows), len(cols), options.crossbar, options.tiling).occupancy(
+        matrix[np.ix_(rows, cols)]
+    )
 
 
 def tile_weights(network: Network, netlist: Netlist) -> Iterator[tuple[str, NDArray[np.generic]]]:

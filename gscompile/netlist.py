@@ -9,10 +9,11 @@ and a netlist of a million wires stays small.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -130,6 +131,11 @@ class Netlist:
         return len({tile.array for tile in self.tiles})
 
     @property
+    def packed(self) -> bool:
+        """Whether tiles share arrays."""
+        return any(tile.array != tile.name for tile in self.tiles)
+
+    @property
     def cells(self) -> int:
         return sum(matrix.cells for matrix in self.matrices)
 
@@ -168,7 +174,8 @@ class Netlist:
             tuple(Bus(**bus) for bus in data["buses"]),
             tuple(_matrix_from(matrix) for matrix in data["matrices"]),
             tuple(
-                Block(b["name"], tuple(b["nodes"]), tuple(b["inputs"]), tuple(b["outputs"])) for b in data["blocks"]
+                Block(b["name"], tuple(b["nodes"]), tuple(b["inputs"]), tuple(b["outputs"]))
+                for b in data["blocks"]
             ),
             tuple(Port(**port) for port in data["ports"]),
             data["schema"],
@@ -203,6 +210,7 @@ def check(netlist: Netlist) -> None:
     widths = {bus.name: bus.width for bus in netlist.buses}
     for matrix in netlist.matrices:
         _check_matrix(netlist.crossbar, matrix, widths)
+    _check_arrays(netlist)
     _check_drivers(netlist)
 
 
@@ -213,9 +221,14 @@ def _unique(kind: str, names: Iterable[str]) -> None:
 
 
 def _check_matrix(crossbar: Crossbar, matrix: Matrix, widths: Mapping[str, int]) -> None:
-    for bus, size, side in ((matrix.input_bus, matrix.inputs, "input"), (matrix.output_bus, matrix.outputs, "output")):
+    for bus, size, side in (
+        (matrix.input_bus, matrix.inputs, "input"),
+        (matrix.output_bus, matrix.outputs, "output"),
+    ):
         if widths.get(bus) != size:
-            raise VerificationError(f"matrix {matrix.name!r}: {size} {side}s on bus {bus!r} of {widths.get(bus)}")
+            raise VerificationError(
+                f"matrix {matrix.name!r}: {size} {side}s on bus {bus!r} of {widths.get(bus)}"
+            )
     for tile in matrix.tiles:
         _check_tile(crossbar, matrix, tile)
     if len(matrix.tiles) > 1:
@@ -223,15 +236,35 @@ def _check_matrix(crossbar: Crossbar, matrix: Matrix, widths: Mapping[str, int])
 
 
 def _check_apart(matrix: Matrix) -> None:
-    """No cell is on two tiles; rows and columns without a pin, of which a broken file may claim any number, are left out."""
+    """No cell is on two tiles. Only rows and columns with a pin are looked at: a file may claim any number."""
     rows = np.unique(np.concatenate([tile.inputs for tile in matrix.tiles]))
     cols = np.unique(np.concatenate([tile.outputs for tile in matrix.tiles]))
     covered = np.zeros((len(rows), len(cols)), bool)
     for tile in matrix.tiles:
         block = np.ix_(np.searchsorted(rows, tile.inputs), np.searchsorted(cols, tile.outputs))
         if covered[block].any():
-            raise VerificationError(f"tile {tile.name!r}: a cell that another tile of {matrix.name!r} holds too")
+            raise VerificationError(
+                f"tile {tile.name!r}: a cell that another tile of {matrix.name!r} holds too"
+            )
         covered[block] = True
+
+
+def _check_arrays(netlist: Netlist) -> None:
+    """Tiles stay on their array, and those that share one meet on none of its rows and columns."""
+    arrays: dict[str, list[Tile]] = defaultdict(list)
+    for tile in netlist.tiles:
+        arrays[tile.array].append(tile)
+    for name, tiles in arrays.items():
+        for side, limit in enumerate((netlist.crossbar.rows, netlist.crossbar.cols)):
+            spans = sorted(
+                (t.corner[side], t.corner[side] + (len(t.inputs), len(t.outputs))[side]) for t in tiles
+            )
+            if spans[0][0] < 0 or spans[-1][1] > limit:
+                raise VerificationError(
+                    f"array {name!r}: {('row', 'column')[side]}s {spans[-1][0]}:{spans[-1][1]} of {limit}"
+                )
+            if any(end > start for (_, end), (start, _) in pairwise(spans)):
+                raise VerificationError(f"array {name!r}: two tiles on one {('row', 'column')[side]}")
 
 
 def _check_tile(crossbar: Crossbar, matrix: Matrix, tile: Tile) -> None:
@@ -240,7 +273,9 @@ def _check_tile(crossbar: Crossbar, matrix: Matrix, tile: Tile) -> None:
         (tile.outputs, matrix.outputs, crossbar.cols, "column"),
     ):
         if not 0 < len(pins) <= limit:
-            raise VerificationError(f"tile {tile.name!r}: {len(pins)} {side} pins; a crossbar has 1 to {limit}")
+            raise VerificationError(
+                f"tile {tile.name!r}: {len(pins)} {side} pins; a crossbar has 1 to {limit}"
+            )
         if len(np.unique(pins)) != len(pins) or pins.min() < 0 or pins.max() >= bound:
             raise VerificationError(f"tile {tile.name!r}: {side} pins are not distinct indices below {bound}")
 
@@ -258,7 +293,9 @@ def _check_drivers(netlist: Netlist) -> None:
             raise VerificationError(f"bus {bus!r}: connected but not declared")
     for bus, reader in readers.items():
         if drivers[bus] != 1:
-            raise VerificationError(f"bus {bus!r}, read by {reader!r}: {drivers[bus]} drivers; there must be one")
+            raise VerificationError(
+                f"bus {bus!r}, read by {reader!r}: {drivers[bus]} drivers; there must be one"
+            )
 
 
 def to_ranges(indices: Indices) -> str:
@@ -283,7 +320,12 @@ def from_ranges(text: str) -> Indices:
 
 
 def _block_json(block: Block) -> dict[str, Any]:
-    return {"name": block.name, "nodes": [*block.nodes], "inputs": [*block.inputs], "outputs": [*block.outputs]}
+    return {
+        "name": block.name,
+        "nodes": [*block.nodes],
+        "inputs": [*block.inputs],
+        "outputs": [*block.outputs],
+    }
 
 
 def _matrix_json(matrix: Matrix) -> dict[str, Any]:
@@ -300,7 +342,11 @@ def _matrix_json(matrix: Matrix) -> dict[str, Any]:
 
 
 def _tile_json(tile: Tile) -> dict[str, Any]:
-    data: dict[str, Any] = {"name": tile.name, "rows": to_ranges(tile.inputs), "cols": to_ranges(tile.outputs)}
+    data: dict[str, Any] = {
+        "name": tile.name,
+        "rows": to_ranges(tile.inputs),
+        "cols": to_ranges(tile.outputs),
+    }
     if tile.array != tile.name:
         data |= {"array": tile.array, "corner": [*tile.corner]}
     return data

@@ -12,13 +12,21 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from gscompile.constants import behind_identity, constant_array, constant_values, held_tensor, is_float, nodes_of
+from gscompile.constants import (
+    behind_identity,
+    constant_array,
+    constant_values,
+    held_tensor,
+    is_float,
+    nodes_of,
+)
 from gscompile.errors import ModelError
 from gscompile.weight_ops import Matrices, MatrixLayout, as_matrices, weight_op
 
@@ -65,8 +73,9 @@ class Layer:
         return view
 
     @property
-    def matrix(self) -> NDArray[np.generic]:
+    def matrix(self) -> NDArray[Any]:
         """The only matrix [inputs, outputs] of a layer that has one part."""
+        only: NDArray[Any]
         (only,) = self.matrices
         return only
 
@@ -111,7 +120,9 @@ class Network:
         if self._derived:
             pairs = zip(nodes_of(self.graph), nodes_of(twin.graph), strict=True)
             values = {old: new for a, b in pairs for old, new in zip(a.outputs, b.outputs, strict=True)}
-            twin._derived = {values[value]: array for value, array in self._derived.items() if value in values}
+            twin._derived = {
+                values[value]: array for value, array in self._derived.items() if value in values
+            }
         return twin
 
     @property
@@ -224,13 +235,18 @@ class Network:
         assert op is not None
         u_layout, v_layout = op.factor_shapes(node, layer.layout, u.shape[-1])
         dtype = layer._array.dtype
-        first = self.new_weight(f"{layer.value.name}_u", u_layout.tensor(np.asarray(u)).astype(dtype), layer.value.dtype)
-        second = self.new_weight(f"{layer.value.name}_v", v_layout.tensor(np.asarray(v)).astype(dtype), layer.value.dtype)
+        first = self.new_weight(
+            f"{layer.value.name}_u", u_layout.tensor(np.asarray(u)).astype(dtype), layer.value.dtype
+        )
+        second = self.new_weight(
+            f"{layer.value.name}_v", v_layout.tensor(np.asarray(v)).astype(dtype), layer.value.dtype
+        )
         return first, second
 
     def _split(self, use: Use, u: ir.Value, v: ir.Value, name: str) -> None:
         op = weight_op(use.node)
-        assert op is not None and use.node.graph is not None
+        assert op is not None
+        assert use.node.graph is not None
         first = op.split(use.node, use.index, u, v)
         first.name = self.unique_name(f"{use.node.name or name}_u")
         first.outputs[0].name = self.unique_name(f"{first.name}_output")
@@ -238,7 +254,7 @@ class Network:
         use.node.graph.insert_before(use.node, first)
 
     def _renamed(self, layer: Layer, u_value: ir.Value, v_value: ir.Value) -> tuple[str, str]:
-        by_value = {_root(l.value): l.name for l in self.layers}
+        by_value = {_root(new.value): new.name for new in self.layers}
         names = by_value[u_value], by_value[v_value]
         for new in names:
             self._origins[new] = layer.origin
@@ -253,7 +269,7 @@ class Network:
     def new_weight(
         self, name: str, tensor: NDArray[np.generic], dtype: ir.DataType | None = None, named: bool = False
     ) -> ir.Value:
-        """A new initializer of the main graph, where every subgraph sees it too; `named` if the name is known to be free."""
+        """A new initializer of the main graph, which every subgraph sees; `named` if the name is known to be free."""
         name = name if named else self.unique_name(name)
         held = ir.Tensor(np.ascontiguousarray(tensor), dtype=dtype, name=name)
         value = ir.Value(name=name, shape=held.shape, type=ir.TensorType(held.dtype), const_value=held)
@@ -352,7 +368,8 @@ def readers_behind_identity(value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
 
 def _remove_initializer(value: ir.Value) -> None:
     graph = value.graph
-    assert graph is not None and value.name is not None
+    assert graph is not None
+    assert value.name is not None
     if value in graph.inputs:
         graph.inputs.remove(value)
     graph.initializers.pop(value.name, None)
@@ -386,7 +403,9 @@ def _weights_of(node: ir.Node, network: Network) -> Iterable[tuple[int, MatrixLa
     roots = {i: behind_identity(v) for i, v in enumerate(node.inputs) if v is not None}
     shapes = {i: shape for i, v in roots.items() if (shape := _constant_shape(v, network)) is not None}
     for index, layout in op.layouts(node, shapes).items():
-        if layout.rows * layout.cols * layout.parts == prod(layout.shape) > 0:  # a broken file may say anything
+        if (
+            layout.rows * layout.cols * layout.parts == prod(layout.shape) > 0
+        ):  # a broken file may say anything
             yield index, _checked(layout, roots[index]), roots[index]
 
 
@@ -400,7 +419,7 @@ def _checked(layout: MatrixLayout, value: ir.Value) -> MatrixLayout:
 def _constant_shape(value: ir.Value, network: Network) -> tuple[int, ...] | None:
     held = held_tensor(value)
     if held is not None:
-        return tuple(int(d) for d in held.shape)
+        return tuple(held.shape.numpy())
     array = network.array(value)
     return None if array is None else array.shape
 
@@ -412,7 +431,9 @@ def _make_layer(
     array = network.array(root)
     if array is None:
         raise ModelError(f"weight {root.name!r} of {name!r}: no constant data was found")
-    return Layer(name, uses[0].node.op_type, layout, network._origins.get(name, name), root, tuple(uses), array)
+    return Layer(
+        name, uses[0].node.op_type, layout, network._origins.get(name, name), root, tuple(uses), array
+    )
 
 
 def _layer_name(use: Use, root: ir.Value, taken: Mapping[str, Layer]) -> str:

@@ -99,8 +99,7 @@ def channel_width(
     `seconds` of CPU bound each try: the router does not stop by itself when the channel is too narrow. Raises
     UsageError where nextpnr-generic is not installed.
     """
-    if shutil.which(PROGRAM) is None:
-        raise UsageError(f"routing: {PROGRAM} is not installed; apt-get install {PROGRAM}")
+    check_router()
     grid = net_squares(netlist, plan)
     nets = [squares for squares in grid.nets if len(squares) > 1]
     failed, routed = 0, start
@@ -112,6 +111,12 @@ def channel_width(
         middle = (routed + failed) // 2
         routed, failed = (middle, failed) if routes(grid, nets, middle, seconds) else (routed, middle)
     return ChannelWidth(routed, failed, len(nets), grid.rows * grid.cols)
+
+
+def check_router() -> None:
+    """Raise UsageError where nextpnr-generic is not installed."""
+    if shutil.which(PROGRAM) is None:
+        raise UsageError(f"routing: {PROGRAM} is not installed; apt-get install {PROGRAM}")
 
 
 def routes(grid: Squares, nets: Sequence[tuple[int, ...]], width: int, seconds: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class Options:
 
     crossbar: str | None = None
     tiling: Tiling = "full"
+    pack: bool = False
     data: Any = None
     eval: Any = None
     test: Any = None
@@ -45,6 +47,8 @@ class Options:
     batch_size: int = 128
     lr: float = 1e-3
     seed: int = 0
+    time_budget: str | float | None = None
+    nproc: int = 1
     threads: int | None = None
     device: str = "cpu"
     augment: tuple[str, ...] = ()
@@ -56,7 +60,7 @@ class Options:
     place: bool | None = None
 
     def __post_init__(self) -> None:
-        _ = self.hardware, self.formats  # what is wrong in them is said at once
+        _ = self.hardware, self.formats, self.seconds  # what is wrong in them is said at once
         _one_of("tiling", self.tiling, get_args(Tiling))
         _one_of("effort", self.effort, get_args(Effort))
         _one_of("minimize", self.minimize, get_args(Minimize))
@@ -68,6 +72,7 @@ class Options:
             ("batch-size", self.batch_size, 1),
             ("threads", 1 if self.threads is None else self.threads, 1),
             ("seed", self.seed, 0),
+            ("nproc", self.nproc, 1),
         ):
             if not low <= value < float("inf"):
                 raise UsageError(f"{name} {value}: at least {low:g} would do")
@@ -85,10 +90,28 @@ class Options:
         """The netlist formats of `emit`, beside JSON."""
         return parse_formats(",".join(self.emit))
 
+    @cached_property
+    def seconds(self) -> float | None:
+        """`time_budget`; None where there is none."""
+        return None if self.time_budget is None else parse_duration(self.time_budget)
+
     def plain(self) -> dict[str, object]:
         """The options as a report prints them; data objects by their type."""
         values = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
         return values | {"crossbar": str(self.hardware.size)}
+
+
+def parse_duration(given: str | float) -> float:
+    """Seconds, given as such or as text. Raises UsageError.
+
+    >>> parse_duration("90s"), parse_duration("1.5m"), parse_duration("2h"), parse_duration(10)
+    (90.0, 90.0, 7200.0, 10.0)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([smh]?)", str(given).strip())
+    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"time-budget {given!r}: write a time, as in 90s, 30m or 2h")
+    return seconds
 
 
 def _plain(value: Any) -> object:
@@ -138,6 +161,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "tuple[str, ...]": (list,),
     "Any": (str,),
     "str | None": (str,),
+    "str | float | None": (str, float, int),
 }
 
 
@@ -148,5 +172,10 @@ def _fits(wanted: str, value: Any) -> bool:
 
 
 def _described(wanted: str) -> str:
-    names = {"float": "a number", "int": "a whole number", "bool": "true or false", "tuple[str, ...]": "a list of texts"}
+    names = {
+        "float": "a number",
+        "int": "a whole number",
+        "bool": "true or false",
+        "tuple[str, ...]": "a list of texts",
+    }
     return names.get(wanted.removesuffix(" | None"), "a text")

@@ -15,7 +15,7 @@ def check_free(out: Path, force: bool) -> None:
     """Raise OutputError unless `out` can be created (or, with `force`, replaced: an earlier output, nothing else)."""
     if out.exists() and not force:
         raise OutputError(f"{out}: exists; choose another with -o, or replace it with --force")
-    if out.exists() and not (out / "netlist.json").is_file():
+    if out.exists() and not any((out / name).is_file() for name in ("netlist.json", "frontier.json")):
         raise OutputError(f"{out}: not an output folder of gscompile; --force replaces nothing else")
     parent = out.absolute().parent
     if not parent.is_dir():

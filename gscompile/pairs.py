@@ -7,7 +7,18 @@ import onnx_ir as ir
 from gscompile.einsum import follows, parse_product
 from gscompile.network import Layer, Network
 
-_POINTWISE = {"MatMul", "FusedMatMul", "Gemm", "FusedGemm", "Attention", "LSTM", "GRU", "RNN", "ConvTranspose", "Einsum"}
+_POINTWISE = {
+    "MatMul",
+    "FusedMatMul",
+    "Gemm",
+    "FusedGemm",
+    "Attention",
+    "LSTM",
+    "GRU",
+    "RNN",
+    "ConvTranspose",
+    "Einsum",
+}
 _FAMILY = {"Conv": "Conv", "FusedConv": "Conv", "ConvTranspose": "Conv", "Einsum": "Einsum"}
 _PLAIN = {"Conv", "MatMul", "Einsum", "FusedMatMul", "Gemm"}
 
@@ -39,7 +50,9 @@ def _plain(layer: Layer) -> bool:
 def _fits(u: Layer, v: Layer) -> bool:
     same_axis = _FAMILY.get(u.op) == _FAMILY.get(v.op) and _joins(u, v)
     pointwise = v.op in _POINTWISE or _is_pointwise_conv(v.uses[0].node, v)
-    return same_axis and pointwise and u.layout.parts == v.layout.parts and u.layout.outputs == v.layout.inputs
+    return (
+        same_axis and pointwise and u.layout.parts == v.layout.parts and u.layout.outputs == v.layout.inputs
+    )
 
 
 def _joins(u: Layer, v: Layer) -> bool:
@@ -68,7 +81,8 @@ def _summed_axis(layer: Layer) -> int | None:
 
 def _einsum_joins(u: Layer, v: Layer) -> bool:
     first, second = (
-        parse_product(use.node.attributes.get_string("equation", ""), use.index) for use in (u.uses[0], v.uses[0])
+        parse_product(use.node.attributes.get_string("equation", ""), use.index)
+        for use in (u.uses[0], v.uses[0])
     )
     return first is not None and second is not None and follows(first, second)
 

@@ -49,6 +49,8 @@ def place(netlist: Netlist, target: Target, options: PlaceOptions | None = None)
 
 
 def _engine(name: str) -> Engine | None:
+    if name not in ("auto", "coloquinte", "shelves"):
+        raise UsageError(f"placement engine {name!r}; auto, coloquinte or shelves would do")
     if name == "shelves":
         return None
     try:
@@ -57,8 +59,6 @@ def _engine(name: str) -> Engine | None:
         if name == "coloquinte":
             raise UsageError("placement: coloquinte is not installed; pip install coloquinte") from None
         return None
-    if name not in ("auto", "coloquinte"):
-        raise UsageError(f"placement engine {name!r}; auto, coloquinte or shelves would do")
     return run
 
 

@@ -21,7 +21,7 @@ from gscompile.mapping import MapOptions, map_network, tile_weights
 from gscompile.netlist import Netlist
 from gscompile.netlist_file import read_netlist
 from gscompile.network import Network
-from gscompile.nextpnr import ChannelWidth, channel_width
+from gscompile.nextpnr import ChannelWidth, channel_width, check_router
 from gscompile.place import PlaceOptions, net_boxes, place
 from gscompile.report import ratio
 from gscompile.simulate import Chip
@@ -112,12 +112,14 @@ def place_folder(
     shapes are open; `origins` names the layer of the original that a layer comes from, for its colour.
     """
     out, options = Path(out), options or PlaceOptions()
+    if options.route_seconds:
+        check_router()
     netlist = read_netlist(out / "netlist.json")
     after = placed(Network.load(out / "model.onnx"), netlist, target, options, sample)
     before = None
     if original is not None:
         network = Network.load(original)
-        mapped = map_network(network, MapOptions(netlist.crossbar, netlist.tiling), netlist.name)
+        mapped = map_network(network, MapOptions(netlist.crossbar, netlist.tiling, netlist.packed), netlist.name)
         before = placed(network, mapped, target, options, sample)
     report = PlaceReport(target.name, after, before, ())
     return replace(report, files=write_placed(report, Path(folder or out / "place"), origins or {}))

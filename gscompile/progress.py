@@ -54,7 +54,8 @@ class TerminalProgress(Progress):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._bars.stop()
+        if self._console.is_terminal:
+            self._bars.stop()  # elsewhere it would print an empty line
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -33,7 +33,8 @@ def _options(owner: str, cls: type, text: str) -> dict[str, Any]:
         key, equals, value = (part.strip() for part in item.partition("="))
         key = key.replace("-", "_")
         if key not in known or not equals:
-            raise UsageError(f"{owner}: option {item!r}{_nearest(key, known)}; write one of {', '.join(sorted(known))} as option=value")
+            names = ", ".join(sorted(known))
+            raise UsageError(f"{owner}: option {item!r}{_nearest(key, known)}; write one of {names} as option=value")
         options[key] = _convert(f"{owner}: option {key!r}", types[key], value)
     return options
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gscompile.errors import VerificationError
+from gscompile.errors import OutputError, VerificationError
 from gscompile.netlist_file import read_netlist
 from gscompile.report import CompileReport
 from gscompile.target import DEFAULT_TARGET, Target, load_target
@@ -12,7 +12,12 @@ from gscompile.verify import read_report
 
 
 def target_of(out: Path, name: str | None = None) -> Target:
-    """The target of that name, else the one compiled for; its arrays are of the size the netlist was cut to."""
+    """The target of that name, else the one compiled for; its arrays are of the size the netlist was cut to.
+
+    Raises OutputError where there is no such folder, VerificationError for one that is not whole.
+    """
+    if not out.is_dir():
+        raise OutputError(f"{out}: no such folder")
     report = _report(out)
     compiled = report.options.get("target") if report else None
     return load_target(name or str(compiled or DEFAULT_TARGET)).with_crossbar(read_netlist(out / "netlist.json").crossbar)

@@ -7,7 +7,7 @@ held a weight. The HTML view is `report_html.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from io import StringIO
 from typing import Any
 
@@ -26,17 +26,23 @@ from gscompile.transform import Change
 
 @dataclass(frozen=True)
 class Figures:
-    """Tiles, built cells and wires of some matrices, and the cells they would take dense."""
+    """Tiles, built cells and wires of some matrices, the cells they would take dense, and the arrays that hold them.
+
+    There are fewer arrays than tiles where small tiles share one.
+    """
 
     tiles: int = 0
     cells: int = 0
     wires: int = 0
     dense_cells: int = 0
+    arrays: int = 0
 
     @classmethod
     def of(cls, matrices: Iterable[Matrix]) -> Figures:
         """Count what is built: `Figures.of(netlist.matrices)` is the whole netlist."""
-        return sum((cls(len(m.tiles), m.cells, m.wires, m.inputs * m.outputs) for m in matrices), cls())
+        matrices = list(matrices)
+        total = sum((cls(len(m.tiles), m.cells, m.wires, m.inputs * m.outputs) for m in matrices), cls())
+        return replace(total, arrays=len({tile.array for m in matrices for tile in m.tiles}))
 
     def __add__(self, other: Figures) -> Figures:
         return Figures(
@@ -44,6 +50,7 @@ class Figures:
             self.cells + other.cells,
             self.wires + other.wires,
             self.dense_cells + other.dense_cells,
+            self.arrays + other.arrays,
         )
 
 
@@ -362,7 +369,7 @@ def area(um2: float) -> str:
     >>> area(123456.0), area(61.25)
     ('0.123 mm2', '61.2 um2')
     """
-    return f"{um2 / 1e6:.3g} mm2" if um2 >= 1000 else f"{um2:.3g} um2"
+    return f"{digits(um2 / 1e6)} mm2" if um2 >= 1000 else f"{digits(um2)} um2"
 
 
 def length(um: float) -> str:
@@ -371,7 +378,16 @@ def length(um: float) -> str:
     >>> length(442000.0), length(87.51)
     ('442 mm', '87.5 um')
     """
-    return f"{um / 1000:,.3g} mm" if um >= 1000 else f"{um:.3g} um"
+    return f"{digits(um / 1000)} mm" if um >= 1000 else f"{digits(um)} um"
+
+
+def digits(number: float) -> str:
+    """Three significant digits, and all those before the point.
+
+    >>> digits(1012.4), digits(0.09034)
+    ('1,012', '0.0903')
+    """
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
 def printable(words: str) -> str:
@@ -449,6 +465,8 @@ def _lines(report: CompileReport) -> Iterator[str]:
         yield f"largest output difference: {percent(report.drift)} of the output's range"
     if report.chip is not None:
         yield from _chip_lines(report.chip)
+    if report.after.arrays < report.after.tiles:
+        yield f"packed: {_number(report.after.tiles)} tiles on {_number(report.after.arrays)} arrays"
     if report.untouched:
         yield f"not compressed: {_number(len(report.untouched))} constants; report.json says which and why"
     yield from (f"note: {printable(message)}" for message in report.messages)

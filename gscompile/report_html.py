@@ -23,6 +23,7 @@ from gscompile.report import (
     MatrixFigures,
     area,
     arrow,
+    digits,
     length,
     percent,
     printable,
@@ -97,19 +98,20 @@ def _size(report: CompileReport) -> str:
 def _headline(report: CompileReport) -> str:
     before, after = report.before, report.after
     routing = "" if report.routing_area is None else f"<br>routing area {percent(report.routing_area)}"
+    tiles, chip = _pair(f"{before.tiles:,}", f"{after.tiles:,}"), _chip_area(report)
     figures = (
-        _chip_area(report),
+        chip,
         _figure(
             "Crossbar area",
             _big(percent(ratio(after.cells, before.cells))),
-            _of(after.cells, before.cells, "cells"),
+            _of(after.cells, before.cells, "cells") + (f"<br>{_tiles_of(report)}" if chip else ""),
         ),
         _figure(
             "Wires",
             _big(percent(ratio(after.wires, before.wires))),
             _of(after.wires, before.wires, "wires") + routing,
         ),
-        _figure("Tiles", _pair(f"{before.tiles:,}", f"{after.tiles:,}"), f"of at most {_size(report)} cells"),
+        "" if chip else _figure("Tiles", tiles, f"of at most {_size(report)} cells"),
         _quality(report),
     )
     return f'<div class="figures">{"".join(figures)}</div>'
@@ -121,7 +123,11 @@ def _chip_area(report: CompileReport) -> str:
     if chip is None or not chip.periphery:
         return ""
     before, after = chip.before.chip_um2, chip.after.chip_um2
-    return _figure("Chip area", _big(percent(ratio(after, before))), f"{area(after)} of {area(before)}")
+    return _figure("Chip area", _big(percent(ratio(after, before))), f"{_area(after)} of {_area(before)}")
+
+
+def _tiles_of(report: CompileReport) -> str:
+    return f"in {report.after.tiles:,} of {report.before.tiles:,} tiles of at most {_size(report)}"
 
 
 def _figure(label: str, big: str, more: str) -> str:
@@ -299,19 +305,23 @@ def _chip(report: CompileReport, floorplans: str) -> str:
 def _chip_figures(chip: Chip) -> Iterator[tuple[str, float, float, Callable[[float], str]]]:
     """Name, before, after and unit of every figure; what is 0 on both sides is left out."""
     old, new = chip.before, chip.after
-    yield "chip area", old.chip_um2, new.chip_um2, area
-    yield "arrays", old.array_um2, new.array_um2, area
-    yield "converters", old.periphery_um2, new.periphery_um2, area
-    yield "digital blocks", old.block_um2, new.block_um2, area
-    yield "wires between arrays", old.interconnect_um2, new.interconnect_um2, area
-    yield "read energy", old.energy_pj, new.energy_pj, lambda pj: f"{pj / 1000:,.3g} nJ"
-    yield "latency", old.latency_ns, new.latency_ns, lambda ns: f"{ns / 1000:,.3g} us"
-    yield "die", old.die_um2 or 0, new.die_um2 or 0, area
+    yield "chip area", old.chip_um2, new.chip_um2, _area
+    yield "arrays", old.array_um2, new.array_um2, _area
+    yield "converters", old.periphery_um2, new.periphery_um2, _area
+    yield "digital blocks", old.block_um2, new.block_um2, _area
+    yield "wires between arrays", old.interconnect_um2, new.interconnect_um2, _area
+    yield "read energy", old.energy_pj, new.energy_pj, lambda pj: f"{digits(pj / 1000)} nJ"
+    yield "latency", old.latency_ns, new.latency_ns, lambda ns: f"{digits(ns / 1000)} µs"
+    yield "die", old.die_um2 or 0, new.die_um2 or 0, _area
     yield "die in use", old.utilisation or 0, new.utilisation or 0, percent
     yield "wire length", old.wire_um or 0, new.wire_um or 0, length
     yield "the paper's estimate, wires squared", 1.0, chip.wires_squared, percent
     yield "longest net", old.longest_um or 0, new.longest_um or 0, length
     yield "fullest channel", old.crowding or 0, new.crowding or 0, percent
+
+
+def _area(um2: float) -> str:
+    return area(um2).replace("um2", "µm²").replace("mm2", "mm²")
 
 
 def _chip_row(name: str, before: float, after: float, unit: Callable[[float], str]) -> str:

@@ -122,7 +122,7 @@ def _by_label(layer: Layer, data: Tensor, side: str) -> Tensor:
 def _by_part(layer: Layer, data: Tensor) -> Tensor:
     """[*batch, rows, n] -> [parts, samples, n], where the weight's own batch axes are broadcast against the data's."""
     batch, parts = layer.layout.shape[:-2], layer.layout.parts
-    lead = torch.broadcast_shapes(data.shape[:-2], batch)
+    lead = np.broadcast_shapes(data.shape[:-2], batch)
     rows = data.expand(*lead, *data.shape[-2:]).reshape(-1, *data.shape[-2:])
     part = torch.arange(parts).reshape(batch).expand(lead).reshape(-1)
     return torch.stack([rows[part == number].flatten(0, 1) for number in range(parts)])
@@ -137,7 +137,7 @@ def output_vectors(layer: Layer, data: Tensor) -> Tensor:
         kernel = outputs // layer.layout.shape[1]
         return _by_channel(data, parts).repeat_interleave(kernel, dim=2)
     if layer.op in _RECURRENT:  # the gates' gradients are not seen from outside
-        return torch.eye(outputs)[None] * outputs**0.5
+        return torch.eye(outputs)[None] * float(outputs**0.5)
     if layer.op == "Einsum":
         return _by_label(layer, data, "outputs")
     if layer.uses[0].index == 0:

@@ -122,10 +122,16 @@ def _open_axes(specs: Sequence[InputSpec], given: Shapes) -> dict[str, tuple[int
     found: dict[str, tuple[int, ...]] = {}
     for spec, axis, dim in every:
         if dim not in bound and spec.name not in given and not _terms(dim, symbols):
-            is_batch = "batch" in dim.lower() if named else axis == 0
+            is_batch = "batch" in dim.lower() if named else axis == _batch_axis(spec)
             sizes = _MAP_SIZES if len(_axes(spec)) >= 4 and spec.dtype.kind != "i" else _SEQUENCE_SIZES
             found[dim] = () if is_batch or found.get(dim) == () else sizes
     return found
+
+
+def _batch_axis(spec: InputSpec) -> int:
+    """The first axis; the second of a recurrent state [layers, batch, hidden]."""
+    shape = spec.shape or ()
+    return 1 if len(shape) == 3 and [isinstance(size, int) for size in shape] == [True, False, True] else 0
 
 
 def _bound(specs: Sequence[InputSpec], given: Shapes) -> Sizes:

@@ -6,22 +6,25 @@ The only place, with `execute/`, `objective.py` and `statistics.py`, that knows 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from gscompile.augment import augmentation
+from gscompile.conduct import Conduct
 from gscompile.constants import constant_array
 from gscompile.data import Batch, Dataset, batch_size_for, input_specs
 from gscompile.errors import DataError, UsageError, one_line
 from gscompile.execute import Executor
 from gscompile.groups import Family
+from gscompile.journal import Arrays, digest
 from gscompile.network import Network, replace_held
 from gscompile.objective import Objective
 from gscompile.progress import Progress
@@ -30,12 +33,13 @@ from gscompile.trainable import expose_weights, trainable_values
 
 Masks = Mapping[str, NDArray[np.bool_]]
 CACHE_BYTES = 512 << 20
+ADAM = ("step", "exp_avg", "exp_avg_sq")  # what the optimiser remembers of a parameter
 SHORTEST = 150  # steps of a stretch of one epoch: small data is gone through several times
 
 
 @dataclass(frozen=True)
 class TuneOptions:
-    """How to train. `epochs` bounds each stretch of training that a pass asks for as 1.0."""
+    """How to train. `epochs` is the length of what a pass asks for as 1.0."""
 
     lr: float = 1e-3
     batch_size: int = 128
@@ -70,6 +74,26 @@ def _device(name: str) -> torch.device:
     return device
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """What one stretch of training is to do. `lr` scales the learning rate."""
+
+    steps: int
+    seed: int
+    shrink: Shrink | None = None
+    anneal: bool = False
+    lr: float = 1.0
+
+
+@dataclass(frozen=True)
+class SharedStretch:
+    """A stretch that several processes train together: the network as ONNX, and where to go on from."""
+
+    model: bytes
+    stretch: Stretch
+    state: Arrays | None
+
+
 class Tuner:
     """Trains networks that have the teacher's inputs and outputs.
 
@@ -77,13 +101,20 @@ class Tuner:
     """
 
     def __init__(
-        self, teacher: Network, train: Dataset, val: Dataset, options: TuneOptions, progress: Progress | None = None
+        self,
+        teacher: Network,
+        train: Dataset,
+        val: Dataset,
+        options: TuneOptions,
+        progress: Progress | None = None,
+        conduct: Conduct | None = None,
     ) -> None:
         self.options, self.train, self.val = options, train, val
-        self.progress = progress or Progress()
+        self.progress, self.conduct = progress or Progress(), conduct or Conduct()
+        self.world = self.conduct.world
         if options.threads:
             torch.set_num_threads(options.threads)
-        self.device = _device(options.device)
+        self.device = _device(self.world.device(options.device))
         self.size = batch_size_for(input_specs(teacher.model), options.batch_size)
         self._teacher = self.executor(teacher)
         probe = next(iter(self.batches(val, None)), None)
@@ -138,7 +169,7 @@ class Tuner:
             if number == batches:
                 return
             executor.zero_grad()
-            self.objective.probe(self._run(executor, batch), generator).backward()
+            torch.autograd.backward(self.objective.probe(self._run(executor, batch), generator))
             yield {
                 name: layers[name].layout.matrices((w.grad * w.detach()).numpy(force=True))
                 for name, w in executor.weights.items()
@@ -155,18 +186,47 @@ class Tuner:
     def tune(
         self, network: Network, epochs: float, shrink: Shrink | None = None, anneal: bool = False, lr: float = 1.0
     ) -> Network:
-        """Train for `epochs` passes over the training part; returns a network of its own.
+        """Train for `epochs` times the option of that name; returns a network of its own.
 
         Weights of layers that are zero stay zero. `lr` scales the learning rate; `anneal` lets it fall to zero along
         a cosine. A loss that is not finite ends the stretch with the last good weights.
         """
         network = network.copy()
         expose_weights(network)
-        run = _Run(self, network, shrink, max(1, round(epochs * max(self.steps_per_epoch, SHORTEST))), anneal, lr)
         self._runs += 1
-        run.train(seed=self.options.seed + 1000 * self._runs)
+        steps = max(1, round(epochs * self.options.epochs * max(self.steps_per_epoch, SHORTEST)))
+        stretch = Stretch(steps, self.options.seed + 1000 * self._runs, shrink, anneal, lr)
+        run = _Run(self, network, stretch)
+        self._carry_out(run, f"{self._runs:04}-{run.digest()}")
         run.write_back()
         return network
+
+    def _carry_out(self, run: _Run, name: str) -> None:
+        """Train together with the other processes, from where an earlier run of the same command was."""
+        state = self.conduct.journal.load(name)
+        if state is not None:
+            run.restore(state)
+        if run.over:
+            return
+        if self.world.size > 1:
+            self.world.share(SharedStretch(run.network.to_proto().SerializeToString(), run.stretch, state))
+        run.train(lambda: self._keep(run, name))
+        if not run.cut_short:
+            self.conduct.journal.save(name, run.result())
+
+    def _keep(self, run: _Run, name: str) -> None:
+        if self.conduct.journal.due:
+            self.conduct.journal.save(name, run.state())
+
+    def follow(self) -> Any:
+        """Train what the first process says, until it says something else; returns that."""
+        while isinstance(job := self.world.share(), SharedStretch):
+            network = Network.from_proto(onnx.ModelProto.FromString(job.model))
+            run = _Run(self, network, job.stretch)
+            if job.state is not None:
+                run.restore(job.state)
+            run.train()
+        return job
 
     @property
     def steps_per_epoch(self) -> int:
@@ -175,12 +235,17 @@ class Tuner:
     def _unit(self, data: Dataset) -> int:
         return 1 if data.ready_made else self.size
 
-    def batches(self, data: Dataset, seed: int | None) -> Iterator[tuple[NDArray[np.int64], Batch]]:
-        """Rows and samples; a rest that is smaller than a batch is left out where the batch is fixed, or when mixed."""
+    def batches(
+        self, data: Dataset, seed: int | None, skip: int = 0
+    ) -> Iterator[tuple[NDArray[np.int64], Batch]]:
+        """Rows and samples, from batch `skip` on.
+
+        A rest that is smaller than a batch is left out where the batch is fixed, or when mixed.
+        """
         order = np.arange(len(data)) if seed is None else np.random.default_rng(seed).permutation(len(data))
         unit = self._unit(data)
         whole = (seed is not None and len(order) >= unit) or (data.fixed_batch is not None and not data.ready_made)
-        for start in range(0, len(order) - unit + 1 if whole else len(order), unit):
+        for start in range(skip * unit, len(order) - unit + 1 if whole else len(order), unit):
             rows = order[start : start + unit]
             yield rows, data.batch(rows)
 
@@ -220,6 +285,17 @@ class Tuner:
         outputs: dict[str, Any] = executor(self.feeds(batch))
         return outputs
 
+    def own_part(self, rows: NDArray[np.int64], batch: Batch, feeds: dict[str, Tensor]) -> Part:
+        """This process's part of a batch of the training data; all of it where a batch cannot be cut."""
+        world, data = self.world, self.train
+        if world.size == 1 or data.ready_made or data.fixed_batch is not None:
+            return Part(rows, batch, feeds, 1 / world.size)
+        part, whole = world.part(len(rows)), data.constants
+        inputs = {name: array if name in whole else array[part] for name, array in batch.inputs.items()}
+        labels = None if batch.labels is None else batch.labels[part]
+        cut = {name: tensor if name in whole else tensor[part] for name, tensor in feeds.items()}
+        return Part(rows[part], Batch(inputs, labels), cut, len(rows[part]) / len(rows))
+
     def feeds(self, batch: Batch) -> dict[str, Tensor]:
         """A batch's inputs as tensors on the device, images with their channels last."""
         return {name: _channels_last(torch.from_numpy(array).to(self.device)) for name, array in batch.inputs.items()}
@@ -233,21 +309,38 @@ class Tuner:
         return executor
 
 
+@dataclass(frozen=True)
+class Part:
+    """What one process trains on in one step: rows and samples, the inputs as varied, and its share of the batch."""
+
+    rows: NDArray[np.int64]
+    batch: Batch
+    feeds: dict[str, Tensor]
+    share: float
+
+
 class _Run:
     """One stretch of training: parameters, what is held at zero, what shrinks, and the learning rate."""
 
-    def __init__(
-        self, tuner: Tuner, network: Network, shrink: Shrink | None, steps: int, anneal: bool, lr: float
-    ) -> None:
-        self.tuner, self.network, self.steps, self.anneal = tuner, network, steps, anneal
+    def __init__(self, tuner: Tuner, network: Network, stretch: Stretch) -> None:
+        self.tuner, self.network, self.stretch = tuner, network, stretch
         self.values = trainable_values(network)
         self.executor = tuner.executor(network, self.values)
         self.layers = {layer.name: layer for layer in network.layers}
         self.parameters = [p for p in self.executor.weights.values() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=lr * tuner.options.lr)
-        self.held = [(p, p != 0) for key, p in self.executor.weights.items() if key in self.layers and bool((p == 0).any())]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=stretch.lr * tuner.options.lr)
+        weights = [p for key, p in self.executor.weights.items() if key in self.layers]
+        self.held = [(p, p != 0) for p in weights if bool((p == 0).any())]
+        shrink = stretch.shrink
         self.shrinking = list(self._shrinking(shrink)) if shrink else []
-        self.shrink_steps = max(1, int(steps * (shrink.share if shrink else 0)))
+        self.shrink_steps = max(1, int(stretch.steps * (shrink.share if shrink else 0)))
+        self.generator = torch.Generator().manual_seed(stretch.seed)
+        self.done, self.epoch, self.epoch_began = 0, 0, 0  # steps, epochs, and the first step of this epoch
+        self.over, self.cut_short = False, False
+        self.good = self._weights()
+
+    def _weights(self) -> list[Tensor]:
+        return [p.detach().clone() for p in self.parameters]
 
     def _shrinking(self, shrink: Shrink) -> Iterator[tuple[Tensor, Tensor]]:
         """Parameters with what of them shrinks, 1 where it does."""
@@ -256,48 +349,58 @@ class _Run:
             tensor = self.layers[key].layout.tensor(mask) if key in self.layers else mask.reshape(parameter.shape)
             yield parameter, torch.from_numpy(np.ascontiguousarray(tensor)).to(parameter)
 
-    def train(self, seed: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-        done, epoch = 0, 0
-        good = [p.detach().clone() for p in self.parameters]
-        while done < self.steps:
-            for rows, batch in self.tuner.batches(self.tuner.train, seed + epoch):
-                if done == self.steps or not self._step(done, rows, batch):
-                    break
-                done += 1
-                self.tuner.progress.steps(done, self.steps)
-            else:
-                epoch += 1
-                good = [p.detach().clone() for p in self.parameters]
-                continue
-            break
+    def train(self, after_step: Callable[[], None] = lambda: None) -> None:
+        """Go on from where the stretch is, to its end; the time may be over before."""
+        while self.done < self.stretch.steps and self._ends_epoch(after_step):
+            self.epoch, self.epoch_began, self.good = self.epoch + 1, self.done, self._weights()
         if not all(bool(p.isfinite().all()) for p in self.parameters):
             with torch.no_grad():
-                for p, last in zip(self.parameters, good, strict=True):
+                for p, last in zip(self.parameters, self.good, strict=True):
                     p.copy_(last)
         self._finish()
 
-    def _step(self, number: int, rows: NDArray[np.int64], batch: Batch) -> bool:
-        """One optimiser step; False when the loss is not finite."""
-        if self.anneal:
+    def _ends_epoch(self, after_step: Callable[[], None]) -> bool:
+        """Train through what is left of an epoch; False when the stretch ends within."""
+        skip = self.done - self.epoch_began
+        for rows, batch in self.tuner.batches(self.tuner.train, self.stretch.seed + self.epoch, skip):
+            if self.done == self.stretch.steps or not self._step(rows, batch):
+                return False
+            self.done += 1
+            self.tuner.progress.steps(self.done, self.stretch.steps)
+            after_step()
+        return True
+
+    def _step(self, rows: NDArray[np.int64], batch: Batch) -> bool:
+        """One optimiser step; False when the loss is not finite, or the time is over."""
+        if self.stretch.anneal:
             for group in self.optimizer.param_groups:
-                group["lr"] = self._rate(number)
-        outputs = self.executor(self.tuner.augment(self.tuner.feeds(batch), self.generator))
-        target = self.tuner._target(self.tuner.train, rows, batch)
-        labels = None if batch.labels is None else torch.from_numpy(batch.labels.astype(np.int64))
-        loss = self.tuner.objective.loss(outputs, target, labels)
-        if not bool(loss.isfinite()):
-            return False
+                group["lr"] = self._rate(self.done)
         self.optimizer.zero_grad()
-        loss.backward()
+        feeds = self.tuner.augment(self.tuner.feeds(batch), self.generator)
+        part = self.tuner.own_part(rows, batch, feeds)
+        loss, over = self._backward(part), self.tuner.conduct.out_of_time()
+        loss, self.cut_short = self.tuner.world.average(loss, self.parameters, part.share, over)
+        if self.cut_short or not bool(loss.isfinite()):
+            return False
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
-        self._project(number)
+        self._project(self.done)
         return True
+
+    def _backward(self, part: Part) -> Tensor:
+        """The loss on a part of a batch; gradients are left in the parameters."""
+        if not len(part.rows):
+            return torch.zeros((), device=self.tuner.device)
+        outputs = self.executor(part.feeds)
+        target = self.tuner._target(self.tuner.train, part.rows, part.batch)
+        labels = None if part.batch.labels is None else torch.from_numpy(part.batch.labels.astype(np.int64))
+        loss = self.tuner.objective.loss(outputs, target, None if labels is None else labels.to(self.tuner.device))
+        torch.autograd.backward(loss)
+        return loss
 
     def _rate(self, number: int) -> float:
         base = self.optimizer.defaults["lr"]
-        return float(base * 0.5 * (1 + math.cos(math.pi * number / self.steps)))
+        return float(base * 0.5 * (1 + math.cos(math.pi * number / self.stretch.steps)))
 
     @torch.no_grad()
     def _project(self, number: int) -> None:
@@ -314,6 +417,56 @@ class _Run:
             parameter.mul_(1 - mask)
         for parameter, alive in self.held:
             parameter.mul_(alive)
+
+    # -- what a journal keeps ---------------------------------------------------------------------------------
+
+    def digest(self) -> str:
+        """All that the stretch depends on, but for the data and the options."""
+        stretch, weights = self.stretch, self.executor.weights
+        masks = [mask.numpy(force=True) for _, mask in self.shrinking]
+        what = (stretch.steps, stretch.seed, stretch.anneal, stretch.lr, self.shrink_steps, *weights)
+        return digest(*what, *(p.numpy(force=True) for p in weights.values()), *masks)
+
+    def result(self) -> Arrays:
+        """The weights at the end."""
+        return {"over": np.array(True), **self._numbered("weight", self.parameters)}
+
+    def state(self) -> Arrays:
+        """Everything that the rest of the stretch depends on."""
+        moments = [self.optimizer.state[p] for p in self.parameters]
+        return {
+            "over": np.array(False),
+            "place": np.array([self.done, self.epoch, self.epoch_began]),
+            "random": self.generator.get_state().numpy(),
+            **self._numbered("weight", self.parameters),
+            **self._numbered("good", self.good),
+            **{f"{kind}{i}": v.numpy(force=True) for i, m in enumerate(moments) for kind, v in m.items()},
+        }
+
+    @staticmethod
+    def _numbered(kind: str, tensors: Sequence[Tensor]) -> Arrays:
+        return {f"{kind}{i}": tensor.numpy(force=True) for i, tensor in enumerate(tensors)}
+
+    @torch.no_grad()
+    def restore(self, state: Arrays) -> None:
+        """Be where `state`, or `result`, was taken."""
+        self.over = bool(state["over"])
+        for i, p in enumerate(self.parameters):
+            p.copy_(torch.from_numpy(state[f"weight{i}"]))
+        if not self.over:
+            self.done, self.epoch, self.epoch_began = state["place"].tolist()
+            self.generator.set_state(torch.from_numpy(state["random"]))
+            for i, p in enumerate(self.parameters):
+                self.good[i].copy_(torch.from_numpy(state[f"good{i}"]))
+                self._restore_moments(p, {kind: state[f"{kind}{i}"] for kind in ADAM if f"{kind}{i}" in state})
+
+    def _restore_moments(self, parameter: Tensor, moments: Arrays) -> None:
+        """In the layout of the parameter, so that sums come out the same to the last bit."""
+        held = {kind: torch.from_numpy(array) for kind, array in moments.items()}
+        self.optimizer.state[parameter] = {
+            kind: tensor if kind == "step" else torch.zeros_like(parameter).copy_(tensor)
+            for kind, tensor in held.items()
+        }
 
     def write_back(self) -> None:
         """Put what was learned into the network, by name."""

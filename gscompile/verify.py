@@ -66,7 +66,9 @@ def _check_runs(path: Path, batches: Sequence[Batch]) -> str:
     if gap is None:
         return "onnxruntime: loads, optimisation off and on"
     if not gap <= SAME:
-        raise VerificationError(f"{path.name}: onnxruntime with and without optimisation differ by {gap:.1e} of the range")
+        raise VerificationError(
+            f"{path.name}: onnxruntime with and without optimisation differ by {gap:.1e} of the range"
+        )
     return f"onnxruntime: optimisation off and on differ by {gap:.1e} of the output range"
 
 
@@ -84,7 +86,9 @@ def _check_netlist(folder: Path) -> str:
         if layer is None or matrix.part >= layer.layout.parts:
             raise VerificationError(f"matrix {matrix.name!r}: model.onnx has no layer {matrix.layer!r}")
         if not np.array_equal(rebuild(matrix, weights), layer.matrices[matrix.part]):
-            raise VerificationError(f"matrix {matrix.name!r}: netlist and tiles do not rebuild the weight in model.onnx")
+            raise VerificationError(
+                f"matrix {matrix.name!r}: netlist and tiles do not rebuild the weight in model.onnx"
+            )
     mapped = {matrix.layer for matrix in netlist.matrices}
     missing = next((name for name in layers if name not in mapped), None)
     if missing is not None:

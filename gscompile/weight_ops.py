@@ -180,7 +180,7 @@ class Gemm:
 class MatMul:
     """MatMul with one constant side, and with constant leading batch dimensions."""
 
-    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:  # noqa: ARG002
+    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
         if len(shapes) != 1:
             return {}
         (index, shape), *_ = shapes.items()

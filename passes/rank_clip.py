@@ -142,7 +142,7 @@ class LinearMap:
 
     @property
     def cells(self) -> int:
-        parts, inputs, outputs = self.product.shape
+        parts, inputs, outputs = (int(size) for size in self.product.shape)
         return parts * (inputs * outputs if self.v is None else self.rank * (inputs + outputs))
 
 
@@ -169,7 +169,7 @@ def cells(network: Network) -> int:
 
 def pays(linear: LinearMap, rank: int) -> bool:
     """Whether two factors of that rank take fewer cells than what is there now."""
-    parts, inputs, outputs = linear.product.shape
+    parts, inputs, outputs = (int(size) for size in linear.product.shape)
     return 0 < rank * (inputs + outputs) * parts < linear.cells
 
 

@@ -19,6 +19,7 @@ from gscompile.netlist import Matrix, Netlist
 from gscompile.netlist_file import read_netlist
 from gscompile.network import Network
 from gscompile.pictures import Frame, matrix_picture
+from gscompile.report import Figures
 
 SCALE = 2.1  # CSS pixels a cell
 GAP, BETWEEN = 7.0, 38.0  # pixels between two factors, between two layers
@@ -48,9 +49,8 @@ class Panel:
 
     @property
     def figures(self) -> str:
-        tiles, matrices = self.netlist.tiles, self.netlist.matrices
-        cells, wires = (sum(getattr(m, what) for m in matrices) for what in ("cells", "wires"))
-        return f"{cells:,} cells, {sum(1 for _ in tiles):,} tiles, {wires:,} wires"
+        figures = Figures.of(self.netlist.matrices)
+        return f"{figures.cells:,} cells, {figures.tiles:,} tiles, {figures.wires:,} wires"
 
     @property
     def width(self) -> float:
@@ -69,8 +69,12 @@ class Panel:
                 x += SCALE * matrix.outputs + GAP
             deepest = max(m.inputs for m in matrices)
             left = x - GAP - span(matrices)
-            yield f'<text x="{left:.1f}" y="{TOP + SCALE * deepest + 20:.1f}">{escape(name)}</text>'
+            yield f'<text x="{left:.1f}" y="{TOP + SCALE * deepest + 20:.1f}">{escape(caption(name, matrices))}</text>'
             x += BETWEEN - GAP
+
+
+def caption(name: str, matrices: list[Matrix]) -> str:
+    return name if len(matrices) == 1 else f"{name} = U V, rank {matrices[0].outputs}"
 
 
 def span(matrices: list[Matrix]) -> float:
@@ -102,7 +106,7 @@ def compiled(folder: Path) -> Panel:
 
 
 def legend(x: float, y: float) -> Iterator[str]:
-    entries = (("live", "live cells"), ("dead", "deleted row and column groups"), ("gone", "tile not built"))
+    entries = (("live", "live cells"), ("dead", "deleted row and column groups"), ("gone", "no tile built"))
     for kind, words in entries:
         yield f'<rect class="{kind}" x="{x}" y="{y - 11}" width="12" height="12" rx="2"/>'
         yield f'<text x="{x + 20}" y="{y}">{words}</text>'
@@ -111,15 +115,15 @@ def legend(x: float, y: float) -> Iterator[str]:
 
 def picture(left: Panel, right: Panel) -> str:
     middle = MARGIN + left.width + 1.2 * BETWEEN
-    width = middle + 1.2 * BETWEEN + max(right.width, 250) + MARGIN
-    deepest = TOP + max(left.height, right.height)
+    width = middle + 1.2 * BETWEEN + max(right.width, 300) + MARGIN
+    deepest = TOP + max(left.height, right.height) + 30
     height = deepest + BOTTOM
     body = [
         f'<rect class="paper" width="{width:.0f}" height="{height:.0f}" rx="10"/>',
-        f'<path class="rule" d="M{middle:.1f} 22V{height - 22:.1f}"/>',
+        f'<path class="rule" d="M{middle:.1f} 22V{deepest:.1f}"/>',
         *left.draw(MARGIN),
         *right.draw(middle + 1.2 * BETWEEN),
-        *legend(middle + 1.2 * BETWEEN, deepest + 20),
+        *legend(MARGIN, deepest + 24),
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '

@@ -18,7 +18,7 @@ errors progress score einsum
 crossbar constants inputs npz weight_ops value_ranges factoring
 netlist loading network data_checks sources paper augment
 pairs weights synthetic data netlist_file fold trainable units target
-blocks mapping evaluate options execute
+packing blocks mapping evaluate options execute
 groups inspection transform objective
 passes report tune statistics
 pictures report_html verify judge summary registry
@@ -27,7 +27,7 @@ driver write output
 api
 cli
 """.strip().splitlines()
-TORCH = {"execute", "tune", "objective", "statistics", "augment"}
+TORCH = {"execute", "tune", "objective", "statistics", "augment", "process_group"}
 # The simulator, floor plan and cost model stand beside the pipeline: they read netlists and targets.
 PLACED = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
 
@@ -35,7 +35,9 @@ PLACED = {name: number for number, line in enumerate(LAYERS) for name in line.sp
 def sources() -> dict[str, Path]:
     """Modules by name below gscompile, links followed."""
     found = {}
-    for path in sorted((ROOT / "gscompile").glob("*.py")) + [p for d in ("execute", "passes", "targets") for p in sorted((ROOT / "gscompile" / d).glob("*.py"))]:
+    for path in sorted((ROOT / "gscompile").glob("*.py")) + [
+        p for d in ("execute", "passes", "targets") for p in sorted((ROOT / "gscompile" / d).glob("*.py"))
+    ]:
         relative = path.relative_to(ROOT / "gscompile").with_suffix("")
         found[".".join(relative.parts)] = path
     return found
@@ -51,7 +53,11 @@ def imports(path: Path, deep: bool = False) -> Iterator[str]:
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from ([f"{node.module}.{a.name}" for a in node.names] if node.module == "gscompile" else [node.module])
+            yield from (
+                [f"{node.module}.{a.name}" for a in node.names]
+                if node.module == "gscompile"
+                else [node.module]
+            )
         elif deep or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             pending += ast.iter_child_nodes(node)
 
@@ -92,19 +98,32 @@ def test_passes_and_targets_know_neither_each_other_nor_the_pipeline(name: str) 
     folder = name.split(".")[0]
     known = ours(MODULES[name], deep=True)
     shared_by_formats = {"targets.names", "targets.modules"}
-    assert not {m for m in known if m.startswith(("passes", "targets"))} - shared_by_formats - ({"targets"} if folder == "targets" else set())
+    assert (
+        not {m for m in known if m.startswith(("passes", "targets"))}
+        - shared_by_formats
+        - ({"targets"} if folder == "targets" else set())
+    )
     assert not known & {"driver", "cli", "api", "tune", "judge", "statistics", "objective", "registry"}
 
 
 def test_the_command_line_and_the_package_load_nothing_heavy() -> None:
     for name in ("cli", "__init__", "errors", "options"):
-        assert not {m.split(".")[0] for m in imports(MODULES[name])} & {"torch", "onnx", "onnxruntime", "onnx_ir", "scipy", "rich"}
+        assert not {m.split(".")[0] for m in imports(MODULES[name])} & {
+            "torch",
+            "onnx",
+            "onnxruntime",
+            "onnx_ir",
+            "scipy",
+            "rich",
+        }
 
 
 def test_the_package_list_is_the_folders() -> None:
     config = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
     folders = {"gscompile"} | {
-        f"gscompile.{path.name}" for path in (ROOT / "gscompile").iterdir() if (path / "__init__.py").is_file()
+        f"gscompile.{path.name}"
+        for path in (ROOT / "gscompile").iterdir()
+        if (path / "__init__.py").is_file()
     }
     assert set(config["packages"]) == folders
     for package, folder in config["package-dir"].items():

@@ -8,7 +8,7 @@ from gscompile.blocks import Wiring, wire_up
 from gscompile.crossbar import Crossbar
 from gscompile.mapping import MapOptions, map_network
 from gscompile.netlist import check
-from small_networks import network
+from tests.small_networks import network
 
 NETS = {
     "a product": "g (float[n,4] x) => (float[n,3] y) <float[4,3] w> { y = MatMul (x, w) }",
@@ -58,11 +58,20 @@ def test_every_port_is_connected(case: str) -> None:
     buses = {bus.name for bus in wiring.buses}
     assert {port.bus for port in wiring.ports} <= buses
     assert [p.name for p in wiring.ports] == [v.name for v in (*net.inputs, *net.outputs)]
-    driven = {bus for block in wiring.blocks for bus in block.outputs} | {p.bus for p in wiring.ports if p.direction == "input"}
+    driven = {bus for block in wiring.blocks for bus in block.outputs} | {
+        p.bus for p in wiring.ports if p.direction == "input"
+    }
     assert all(port.bus in driven for port in wiring.ports if port.direction == "output")
 
 
-@pytest.mark.parametrize("case", [case for case in NETS if case not in ("a recurrent layer", "a matrix used twice", "a weight in a branch")])
+@pytest.mark.parametrize(
+    "case",
+    [
+        case
+        for case in NETS
+        if case not in ("a recurrent layer", "a matrix used twice", "a weight in a branch")
+    ],
+)
 def test_feed_forward_blocks_never_wait_in_a_circle(case: str) -> None:
     waiting = depends(wire_up(network(NETS[case])))
     while waiting:

@@ -11,7 +11,7 @@ import pytest
 from gscompile.channels import find_spaces
 from gscompile.network import Network
 from gscompile.units import drop_dead_units
-from small_networks import assert_same_outputs, model
+from tests.small_networks import assert_same_outputs, model
 
 FIRST = "<float[6,2,3,3] a, float[6] b, float[4,6,1,1] c"  # six channels from a convolution, read by another
 MAPS = "g (float[n,2,6,6] x) => (float[n,4,p,q] y) " + FIRST

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from gscompile.cli import main
 from gscompile.network import Network
-from small_networks import model
+from tests.small_networks import model
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 MLP = """mlp (float[n,20] x) => (float[n,4] y) <float[20,30] a, float[30] b, float[30,4] c>
@@ -113,7 +113,9 @@ def test_no_weights_compile_to_the_network_itself(here: Path) -> None:
 
 def test_force_replaces_an_earlier_output_and_only_that(here: Path) -> None:
     assert run("mlp.onnx", "-q").exit_code == 0
-    assert_refused(run("mlp.onnx", "-q"), "mlp.gscompile: exists; choose another with -o, or replace it with --force")
+    assert_refused(
+        run("mlp.onnx", "-q"), "mlp.gscompile: exists; choose another with -o, or replace it with --force"
+    )
     assert run("mlp.onnx", "-q", "--force").exit_code == 0
     assert_refused(run("mlp.onnx", "-q", "--force", "-o", here), "--force replaces nothing else")
     assert_refused(run("mlp.onnx", "-q", "--force", "-o", "mlp.onnx"), "--force replaces nothing else")
@@ -122,10 +124,16 @@ def test_force_replaces_an_earlier_output_and_only_that(here: Path) -> None:
 
 def test_the_module_is_a_command_and_help_is_quick(here: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "gscompile", "--help"], cwd=here, capture_output=True, text=True, check=True
+        [sys.executable, "-X", "importtime", "-m", "gscompile", "--help"],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "Compile ONNX networks" in done.stdout
-    assert not any(f"| {heavy}\n" in done.stderr.replace("  ", "") for heavy in ("torch", "onnx", "onnxruntime"))
+    assert not any(
+        f"| {heavy}\n" in done.stderr.replace("  ", "") for heavy in ("torch", "onnx", "onnxruntime")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +146,9 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_with_data_the_accuracy_stays_in_the_budget_and_equal_seeds_give_equal_files(digits: Path, here: Path) -> None:
+def test_with_data_the_accuracy_stays_in_the_budget_and_equal_seeds_give_equal_files(
+    digits: Path, here: Path
+) -> None:
     common = [SAMPLES / "digits.onnx", "--data", digits / "train.npz", "--eval", digits / "val.npz", "--max-drop", 5,
               "--crossbar", "16x16", *SHORT]  # fmt: skip
     first = run(*common, "-o", "first", "--json", "-q")
@@ -154,7 +164,9 @@ def test_with_data_the_accuracy_stays_in_the_budget_and_equal_seeds_give_equal_f
 
 
 def test_without_eval_a_part_is_held_out_and_said_so(digits: Path, here: Path) -> None:
-    result = run(SAMPLES / "digits.onnx", "--data", digits / "train.npz", "--pass", "drop-dead-units", "--threads", 1)
+    result = run(
+        SAMPLES / "digits.onnx", "--data", digits / "train.npz", "--pass", "drop-dead-units", "--threads", 1
+    )
     assert result.exit_code == 0, result.stderr
     assert "may have been trained" in " ".join(result.stdout.split())
     assert names(here / "digits.gscompile") == FILES
@@ -186,7 +198,10 @@ OPTIONS: dict[str, tuple[list[str], str]] = {
     "config": (["--config", "none.toml"], "none.toml: cannot be read"),
     "input shape": (["--input-shape", "x=0"], "write NAME=SIZE,SIZE"),
     "no such input": (["--input-shape", "z=1,20"], "no such input, the inputs are 'x'"),
-    "shape that contradicts": (["--input-shape", "x=1,21"], "[1, 21] given, the network takes float32 [n, 20]"),
+    "shape that contradicts": (
+        ["--input-shape", "x=1,21"],
+        "[1, 21] given, the network takes float32 [n, 20]",
+    ),
     "no parent": (["-o", "none/out"], "no such folder to write out in"),
     "a file as parent": (["-o", "mlp.onnx/out"], "mlp.onnx: no such folder to write out in"),
 }
@@ -219,7 +234,8 @@ def test_what_was_touched_does_not_verify(here: Path) -> None:
 def broken(change: Callable[[onnx.ModelProto], object], text: str = MLP, **options: Any) -> bytes:
     proto = model(text, **options)
     change(proto)
-    return proto.SerializeToString()
+    content: bytes = proto.SerializeToString()
+    return content
 
 
 def external(location: str, *, keep: bool = False, **more: str) -> Callable[[onnx.ModelProto], object]:
@@ -242,6 +258,10 @@ def set_field(target: Callable[[onnx.ModelProto], Any], value: Any) -> Callable[
     return change
 
 
+def nothing(proto: onnx.ModelProto) -> None:
+    del proto
+
+
 def declare_10_gb(proto: onnx.ModelProto) -> None:
     proto.graph.initializer[0].dims[:] = [50_000, 50_000]
 
@@ -249,7 +269,9 @@ def declare_10_gb(proto: onnx.ModelProto) -> None:
 def sparse_10_gb(proto: onnx.ModelProto) -> None:
     tensor = proto.graph.initializer[0]
     values = onnx.helper.make_tensor("a", 1, [1], [1.0])
-    sparse = onnx.helper.make_sparse_tensor(values, onnx.helper.make_tensor("i", 7, [1], [5]), [50_000, 50_000])
+    sparse = onnx.helper.make_sparse_tensor(
+        values, onnx.helper.make_tensor("i", 7, [1], [5]), [50_000, 50_000]
+    )
     proto.graph.initializer.remove(tensor)
     proto.graph.sparse_initializer.append(sparse)
 
@@ -270,17 +292,17 @@ MODELS: dict[str, tuple[bytes, str]] = {
     "value twice": (broken(set_field(lambda p: p.graph.node[1].output, "h")), "'h' has been used as output names multiple times"),
     "weight twice": (broken(lambda p: p.graph.initializer.append(p.graph.initializer[0])), "not unique"),
     "node names twice": (broken(same_names), "two nodes are named 'twin'"),
-    "sizes that do not fit": (broken(lambda p: None, MLP.replace("[30,4] c", "[31,4] c")), "onnxruntime cannot run the network"),
+    "sizes that do not fit": (broken(nothing, MLP.replace("[30,4] c", "[31,4] c")), "onnxruntime cannot run the network"),
     "no outputs": (broken(lambda p: p.graph.ClearField("output")), "it has no outputs"),
     "no type": (broken(lambda p: setattr(p.graph.initializer[0], "data_type", 999)), "999 is not a valid DataType"),
     "old opset": (broken(lambda p: setattr(p.opset_import[0], "version", 6)), "opset 6; 7 to"),
     "opset of the future": (broken(lambda p: setattr(p.opset_import[0], "version", 999)), "opset 999; 7 to"),
-    "NaN": (broken(lambda p: None, a=NAN), "weight 'a' of Gemm 'n0': 20 of 600 values are NaN or infinite"),
+    "NaN": (broken(nothing, a=NAN), "weight 'a' of Gemm 'n0': 20 of 600 values are NaN or infinite"),
     "10 GB declared": (broken(declare_10_gb), "raw_data size (2400 bytes) is too small"),
     "10 GB declared outside": (broken(external("mlp.onnx", keep=True)), "10000000000 bytes at 0 of mlp.onnx declared, the file has"),
     "10 GB sparse": (broken(sparse_10_gb), "sparse tensor 'a' of [50000, 50000] takes 10000000000 bytes"),
     "an input of 12 GB": (
-        broken(lambda p: None, "g (float[100000,30000] x) => (float[a,b] y) { y = Relu (x) }"),
+        broken(nothing, "g (float[100000,30000] x) => (float[a,b] y) { y = Relu (x) }"),
         "input 'x' takes float32 [100000, 30000]: too large to try out",
     ),
     "external file missing": (broken(external("gone.bin")), "gone.bin"),
@@ -301,7 +323,8 @@ def test_a_broken_model_is_one_line_and_stays_as_it_is(case: str, here: Path) ->
     assert (here / "m.onnx").read_bytes() == content
 
 
-def test_a_missing_model_and_a_folder_are_named(here: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_a_missing_model_and_a_folder_are_named() -> None:
     assert_refused(run("none.onnx"), "none.onnx: no such file")
     assert_refused(run("."), ".: a folder, not an ONNX file")
 
@@ -346,7 +369,7 @@ DATA: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", DATA)
 def test_data_that_does_not_fit_is_one_line(case: str, here: Path) -> None:
     arrays, message = DATA[case]
-    np.savez("d.npz", **arrays)
+    np.savez(here / "d.npz", **arrays)
     assert_refused(run("mlp.onnx", "-q", "--threads", 1, "--data", "d.npz"), message)
     assert names(here) == ["d.npz", "mlp.onnx"]
 
@@ -354,7 +377,9 @@ def test_data_that_does_not_fit_is_one_line(case: str, here: Path) -> None:
 def test_labels_must_be_in_both_parts_of_the_data(here: Path) -> None:
     np.savez(here / "with.npz", x=X, labels=Y)
     np.savez(here / "without.npz", x=X)
-    assert_refused(run("mlp.onnx", "-q", "--data", "with.npz", "--eval", "without.npz"), "give both or neither")
+    assert_refused(
+        run("mlp.onnx", "-q", "--data", "with.npz", "--eval", "without.npz"), "give both or neither"
+    )
 
 
 def test_a_device_that_is_none_is_named(here: Path) -> None:
@@ -383,12 +408,19 @@ def test_files_that_may_not_grow_are_one_line_too(limit: int, here: Path) -> Non
         f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
         "from gscompile.cli import main; main(['mlp.onnx', '-q'])"
     )
-    done = subprocess.run([sys.executable, "-B", "-c", code], cwd=here, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (2, "gscompile: mlp.gscompile: cannot be written: File too large\n")
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code], cwd=here, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "gscompile: mlp.gscompile: cannot be written: File too large\n",
+    )
     assert names(here) == ["mlp.onnx"]
 
 
-def test_a_failing_verification_is_exit_4_and_leaves_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_verification_is_exit_4_and_leaves_nothing(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from gscompile import write
 
     monkeypatch.setattr(write, "tile_weights", lambda *_: iter(()))
@@ -396,18 +428,25 @@ def test_a_failing_verification_is_exit_4_and_leaves_nothing(here: Path, monkeyp
     assert names(here) == ["mlp.onnx"]
 
 
-def test_strict_is_exit_3_when_nothing_smaller_fits(here: Path) -> None:
-    assert_refused(run("mlp.onnx", "-q", "--strict", "--max-error", "0"), "nothing smaller fits an output error of 0", 3)
+@pytest.mark.usefixtures("here")
+def test_strict_is_exit_3_when_nothing_smaller_fits() -> None:
+    assert_refused(
+        run("mlp.onnx", "-q", "--strict", "--max-error", "0"), "nothing smaller fits an output error of 0", 3
+    )
     lenient = run("mlp.onnx", "--max-error", "0")
     assert lenient.exit_code == 0
     assert "the original network is mapped" in " ".join(lenient.stdout.split())
 
 
-def test_a_mistake_of_ours_is_one_line_with_a_way_to_see_more(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_of_ours_is_one_line_with_a_way_to_see_more(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise KeyError("lost")
 
     monkeypatch.setattr("gscompile.driver.map_network", fail)
     monkeypatch.delenv("GSCOMPILE_DEBUG", raising=False)
-    assert_refused(run("mlp.onnx", "-q"), "internal error: KeyError: 'lost' (GSCOMPILE_DEBUG=1 shows where)", 1)
+    assert_refused(
+        run("mlp.onnx", "-q"), "internal error: KeyError: 'lost' (GSCOMPILE_DEBUG=1 shows where)", 1
+    )
     assert names(here) == ["mlp.onnx"]

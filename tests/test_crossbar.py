@@ -65,8 +65,12 @@ def test_tiles_cover_every_cell_exactly_once(n: int, m: int, rows: int, cols: in
     assert (seen == 1).all()
 
 
-@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 20), st.integers(1, 20), tilings, st.integers(0, 9))
-def test_counts_equal_plain_arithmetic(n: int, m: int, rows: int, cols: int, tiling: Tiling, seed: int) -> None:
+@given(
+    st.integers(1, 60), st.integers(1, 60), st.integers(1, 20), st.integers(1, 20), tilings, st.integers(0, 9)
+)
+def test_counts_equal_plain_arithmetic(
+    n: int, m: int, rows: int, cols: int, tiling: Tiling, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     weights = rng.standard_normal((n, m)) * (rng.random((n, m)) > 0.8)
     grid = TileGrid(n, m, Crossbar(rows, cols), tiling)
@@ -87,7 +91,9 @@ def test_the_largest_divisor_divides_and_no_larger_one_does(number: int, limit: 
     assert all(number % d for d in range(found + 1, min(number, limit) + 1))
 
 
-@pytest.mark.parametrize("text", ["64", "0x64", "64x0", "64x-1", "x", "", "64x64x64", "6.4x64", "64 x 64", "٣x٣", "1e3x4"])
+@pytest.mark.parametrize(
+    "text", ["64", "0x64", "64x0", "64x-1", "x", "", "64x64x64", "6.4x64", "64 x 64", "٣x٣", "1e3x4"]
+)
 def test_a_size_that_is_none_is_refused_with_the_size(text: str) -> None:
     with pytest.raises(UsageError, match="crossbar size"):
         Crossbar.parse(text)

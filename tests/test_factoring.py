@@ -26,7 +26,9 @@ def test_balancing_keeps_the_product_and_evens_the_sides(n: int, r: int, m: int,
     u, v = rng.standard_normal((n, r)) * 100, rng.standard_normal((r, m)) / 100
     a, b = balanced(u, v)
     np.testing.assert_allclose(a @ b, u @ v, atol=1e-9)
-    np.testing.assert_allclose(np.linalg.svd(a)[1][: min(n, m, r)], np.linalg.svd(b)[1][: min(n, m, r)], atol=1e-7)
+    np.testing.assert_allclose(
+        np.linalg.svd(a)[1][: min(n, m, r)], np.linalg.svd(b)[1][: min(n, m, r)], atol=1e-7
+    )
 
 
 @given(small, small, seeds)
@@ -72,7 +74,9 @@ def test_the_papers_rule_counts_squared_singular_values() -> None:
 
 
 choices = st.lists(
-    st.lists(st.tuples(st.integers(0, 20), st.integers(1, 20)), min_size=1, max_size=4), min_size=1, max_size=4
+    st.lists(st.tuples(st.integers(0, 20), st.integers(1, 20)), min_size=1, max_size=4),
+    min_size=1,
+    max_size=4,
 )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from gscompile.fold import fold
 from gscompile.network import Network
-from small_networks import assert_same_outputs, model
+from tests.small_networks import assert_same_outputs, model
 
 FOLDS = {
     "batch norm": (
@@ -53,12 +53,12 @@ FOLDS = {
         ["Transpose", "MatMul"],
     ),
 }
-POSITIVE = {"v": np.array([0.5, 1, 2, 4])}
+POSITIVE = np.array([0.5, 1, 2, 4])
 
 
 def folded(text: str) -> tuple[list[str], Network]:
     """Ops that are left, and the network; its outputs are what they were."""
-    proto = model(text, **({"v": POSITIVE["v"][: 4 if "float[4] v" in text else 3]} if "] v>" in text else {}))
+    proto = model(text, v=POSITIVE[: 4 if "float[4] v" in text else 3])
     net = Network.from_proto(proto)
     fold(net)
     assert_same_outputs(proto, net)
@@ -114,5 +114,5 @@ def test_a_constant_that_would_fill_memory_is_not_computed() -> None:
 
 
 def test_folding_says_what_it_did_in_one_line_each() -> None:
-    net = Network.from_proto(model(FOLDS["batch norm"][0], v=POSITIVE["v"][:3]))
+    net = Network.from_proto(model(FOLDS["batch norm"][0], v=POSITIVE[:3]))
     assert fold(net) == ["BatchNormalization n1: into n0"]

@@ -9,7 +9,7 @@ import pytest
 from gscompile.einsum import parse_product
 from gscompile.network import Network
 from gscompile.pairs import factor_pairs
-from small_networks import assert_same_outputs, model, network
+from tests.small_networks import assert_same_outputs, model, network
 
 MS = ', "com.microsoft" : 1'
 FACTORED = {
@@ -137,6 +137,6 @@ def test_both_branches_of_an_if_share_one_layer_and_are_factored_alike() -> None
     net.factor(layer.name, layer.matrices, np.eye(4, dtype=np.float32)[None])
     for condition in (True, False):
         feeds = {"x": np.ones((2, 5), np.float32), "c": np.array(condition)}
-        from small_networks import outputs
+        from tests.small_networks import outputs
 
         np.testing.assert_allclose(outputs(net.to_proto(), feeds)["y"], outputs(before, feeds)["y"], rtol=1e-5)

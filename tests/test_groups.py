@@ -8,7 +8,7 @@ import pytest
 from gscompile.crossbar import Crossbar
 from gscompile.groups import Member, Price, deleted, families, savings
 from gscompile.mapping import MapOptions
-from small_networks import network
+from tests.small_networks import network
 
 M = np.array([[1.0, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12]])
 TILES = MapOptions(Crossbar(2, 2))

@@ -16,7 +16,7 @@ from gscompile.crossbar import Crossbar, Tiling
 from gscompile.errors import VerificationError
 from gscompile.mapping import MapOptions, cut, footprint, map_network, tile_weights
 from gscompile.netlist import Matrix, Netlist, check, from_ranges, rebuild, to_ranges
-from small_networks import network
+from tests.small_networks import network
 
 LENET = """lenet (float[n,1,28,28] x) => (float[n,10] y)
     <float[20,1,5,5] a, float[20] b, float[50,20,5,5] c, float[50] d, float[800,500] e, float[500] f, float[500,10] g, float[10] h>
@@ -32,9 +32,17 @@ def holed(n: int, m: int, seed: int) -> NDArray[Any]:
     return np.asarray(rng.standard_normal((n, m)) * keep, np.float32)
 
 
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 12), st.integers(1, 12),
-       st.sampled_from(["full", "equal"]), st.integers(0, 999))
-def test_a_matrix_is_rebuilt_bit_for_bit_from_its_tiles(n: int, m: int, rows: int, cols: int, tiling: Tiling, seed: int) -> None:
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.sampled_from(["full", "equal"]),
+    st.integers(0, 999),
+)
+def test_a_matrix_is_rebuilt_bit_for_bit_from_its_tiles(
+    n: int, m: int, rows: int, cols: int, tiling: Tiling, seed: int
+) -> None:
     dense = holed(n, m, seed)
     tiles = tuple(cut("w", dense, MapOptions(Crossbar(rows, cols), tiling)))
     matrix = Matrix("w", "w", 0, n, m, "in", "out", tiles)
@@ -80,7 +88,9 @@ def test_rows_and_columns_without_weights_are_left_out_before_cutting() -> None:
 
 
 def test_a_matrix_of_zeros_has_no_tiles() -> None:
-    net = network("g (float[n,3] x) => (float[n,2] y) <float[3,2] w> { y = MatMul (x, w) }", w=np.zeros((3, 2)))
+    net = network(
+        "g (float[n,3] x) => (float[n,2] y) <float[3,2] w> { y = MatMul (x, w) }", w=np.zeros((3, 2))
+    )
     netlist = map_network(net, MapOptions(Crossbar(64, 64)))
     check(netlist)
     assert list(tile_weights(net, netlist)) == []
@@ -92,19 +102,31 @@ def broken(**changes: Any) -> Netlist:
     netlist = mapped("g (float[n,6] x) => (float[n,4] y) <float[6,4] w> { y = MatMul (x, w) }", "3x4")
     (matrix,) = netlist.matrices
     first, *rest = matrix.tiles
-    tile = {k: np.array(v) if isinstance(v, list) else v for k, v in changes.items() if k in ("inputs", "outputs", "name")}
+    tile: dict[str, Any] = {
+        k: np.array(v) if isinstance(v, list) else v
+        for k, v in changes.items()
+        if k in ("inputs", "outputs", "name")
+    }
     whole = {k: v for k, v in changes.items() if k in ("input_bus", "output_bus")}
     top = {k: v for k, v in changes.items() if k in ("crossbar", "blocks", "ports", "buses")}
-    return replace(netlist, **{"matrices": (replace(matrix, tiles=(replace(first, **tile), *rest), **whole),)} | top)
+    return replace(
+        netlist, **{"matrices": (replace(matrix, tiles=(replace(first, **tile), *rest), **whole),)} | top
+    )
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a doubled cell": ({"inputs": [1, 2, 3]}, "tile 'n0/1_0': a cell that another tile of 'n0' holds too"),
-    "a pin outside": ({"outputs": [1, 2, 3, 4]}, "tile 'n0/0_0': column pins are not distinct indices below 4"),
+    "a pin outside": (
+        {"outputs": [1, 2, 3, 4]},
+        "tile 'n0/0_0': column pins are not distinct indices below 4",
+    ),
     "a negative pin": ({"inputs": [-1, 0]}, "tile 'n0/0_0': row pins"),
     "a pin twice": ({"inputs": [0, 0, 1]}, "tile 'n0/0_0': row pins are not distinct"),
     "no pins": ({"inputs": []}, "tile 'n0/0_0': 0 row pins; a crossbar has 1 to 3"),
-    "a tile that is too wide": ({"crossbar": Crossbar(3, 3)}, "tile 'n0/0_0': 4 column pins; a crossbar has 1 to 3"),
+    "a tile that is too wide": (
+        {"crossbar": Crossbar(3, 3)},
+        "tile 'n0/0_0': 4 column pins; a crossbar has 1 to 3",
+    ),
     "two tiles of a name": ({"name": "n0/1_0"}, "tile 'n0/1_0': there are two of that name"),
     "an unknown bus": ({"input_bus": "nowhere"}, "matrix 'n0': 6 inputs on bus 'nowhere' of None"),
     "a bus of another width": ({"output_bus": "n0.in"}, "matrix 'n0': 4 outputs on bus 'n0.in' of 6"),

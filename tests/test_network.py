@@ -12,7 +12,7 @@ import pytest
 
 from gscompile.errors import ModelError
 from gscompile.network import Network
-from small_networks import assert_same_outputs, feeds_for, model, network, outputs
+from tests.small_networks import assert_same_outputs, feeds_for, model, network, outputs
 
 MLP = """mlp (float[n,6] x) => (float[n,3] y) <float[6,5] a, float[5] b, float[5,3] c>
     { h = Gemm (x, a, b)  r = Relu (h)  y = MatMul (r, c) }"""
@@ -25,7 +25,12 @@ def saved(net: Network, folder: Path) -> onnx.ModelProto:
 
 def test_what_is_read_is_written_back_to_the_letter(tmp_path: Path) -> None:
     proto = model(MLP)
-    proto.producer_name, proto.producer_version, proto.model_version, proto.domain = "maker", "1.2", 7, "my.domain"
+    proto.producer_name, proto.producer_version, proto.model_version, proto.domain = (
+        "maker",
+        "1.2",
+        7,
+        "my.domain",
+    )
     proto.doc_string = "a model"
     proto.graph.doc_string, proto.graph.node[0].doc_string = "a graph", "a node"
     proto.graph.input[0].doc_string, proto.graph.initializer[0].doc_string = "an input", "a weight"
@@ -73,7 +78,9 @@ def test_untouched_tensors_stay_bit_for_bit(tmp_path: Path) -> None:
 def test_initializers_that_are_inputs_too_stay_so(tmp_path: Path) -> None:
     proto = model(MLP, opset=8, ir_version=3)
     for tensor in proto.graph.initializer:
-        proto.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+        proto.graph.input.append(
+            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        )
     net = Network.from_proto(proto)
     assert [v.name for v in net.inputs] == ["x"]
     assert saved(net, tmp_path) == proto
@@ -85,7 +92,9 @@ def test_initializers_that_are_inputs_too_stay_so(tmp_path: Path) -> None:
 
 
 def test_a_weight_in_a_constant_node_is_found_and_replaced_there() -> None:
-    net = network("g (float[n,2] x) => (float[n,2] y) { w = Constant <value = float[2,2] {1, 2, 3, 4}> ()  y = MatMul (x, w) }")
+    net = network(
+        "g (float[n,2] x) => (float[n,2] y) { w = Constant <value = float[2,2] {1, 2, 3, 4}> ()  y = MatMul (x, w) }"
+    )
     (layer,) = net.layers
     assert layer.matrix.tolist() == [[1, 2], [3, 4]]
     net.set_matrices(layer.name, np.array([[[5, 6], [7, 8]]]))
@@ -95,7 +104,9 @@ def test_a_weight_in_a_constant_node_is_found_and_replaced_there() -> None:
     assert outputs(again, {"x": np.eye(2, dtype=np.float32)})["y"].tolist() == [[5, 6], [7, 8]]
 
 
-SHARED = "g (float[n,4] x) => (float[n,4] y) <float[4,4] w> { h = MatMul (x, w)  r = Relu (h)  y = MatMul (r, w) }"
+SHARED = (
+    "g (float[n,4] x) => (float[n,4] y) <float[4,4] w> { h = MatMul (x, w)  r = Relu (h)  y = MatMul (r, w) }"
+)
 TIED = "g (float[n,4] x) => (float[n,4] y) <float[4,4] w> { v = Identity (w)  h = MatMul (x, w)  y = MatMul (h, v) }"
 
 
@@ -184,7 +195,9 @@ def test_external_data_is_read_where_it_is_and_written_into_the_file(tmp_path: P
     (tmp_path / "out").mkdir()
     again = saved(Network.load(tmp_path / "m.onnx"), tmp_path / "out")
     plain = model(MLP)
-    assert {t.name: t.raw_data for t in again.graph.initializer} == {t.name: t.raw_data for t in plain.graph.initializer}
+    assert {t.name: t.raw_data for t in again.graph.initializer} == {
+        t.name: t.raw_data for t in plain.graph.initializer
+    }
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["saved.onnx"]
 
 
@@ -202,7 +215,9 @@ def test_a_sparse_initializer_is_a_weight(flat: bool) -> None:
 
 
 def test_a_new_weight_takes_no_name_that_is_taken() -> None:
-    net = network("g (float[n,4] x) => (float[n,4] w_u) <float[4,4] w> { w_v = MatMul (x, w)  w_u = Relu (w_v) }")
+    net = network(
+        "g (float[n,4] x) => (float[n,4] w_u) <float[4,4] w> { w_v = MatMul (x, w)  w_u = Relu (w_v) }"
+    )
     net.factor("n0", np.ones((1, 4, 2)), np.ones((1, 2, 4)))
     names = [t.name for t in net.to_proto().graph.initializer]
     assert len({*names, "w_u", "w_v", "x"}) == 5
@@ -212,5 +227,5 @@ def test_a_new_weight_takes_no_name_that_is_taken() -> None:
 def test_a_model_in_memory_is_checked_as_a_file_is() -> None:
     proto = model(MLP)
     proto.graph.node[0].input[0] = "nowhere"
-    with pytest.raises(ModelError, match="model 'mlp': invalid graph: .*'nowhere'"):
+    with pytest.raises(ModelError, match=r"model 'mlp': invalid graph: .*'nowhere'"):
         Network.from_proto(proto)

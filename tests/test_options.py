@@ -17,7 +17,10 @@ def config(folder: Path, text: str) -> dict[str, Any]:
 
 
 def test_a_file_may_hold_every_kind_of_option(tmp_path: Path) -> None:
-    found = config(tmp_path, 'crossbar = "32x32"\nmax-drop = 1\nmax_error = 0.1\nseed = 3\nstrict = true\nemit = ["dot"]\nthreads = 2\n')
+    found = config(
+        tmp_path,
+        'crossbar = "32x32"\nmax-drop = 1\nmax_error = 0.1\nseed = 3\nstrict = true\nemit = ["dot"]\nthreads = 2\n',
+    )
     options = Options(**found)
     assert (options.crossbar, options.max_drop, options.seed, options.strict) == ("32x32", 1, 3, True)
     assert (options.emit, options.threads, options.max_error) == (("dot",), 2, 0.1)
@@ -77,4 +80,9 @@ def test_a_value_that_makes_no_sense_is_refused(wrong: dict[str, Any], message: 
 
 def test_a_report_prints_options_as_plain_data() -> None:
     plain = Options(data={"x": 1}, eval=Path("a.npz"), emit=("dot",)).plain()
-    assert (plain["data"], plain["eval"], plain["emit"], plain["threads"]) == ("<dict>", "a.npz", ["dot"], None)
+    assert (plain["data"], plain["eval"], plain["emit"], plain["threads"]) == (
+        "<dict>",
+        "a.npz",
+        ["dot"],
+        None,
+    )

@@ -32,8 +32,12 @@ TABLE = {"sample": f"{__name__}:Sample", "other": "no.such.module:Thing"}
 
 def test_options_are_read_by_their_types() -> None:
     assert create("pass", TABLE, "sample") == Sample()
-    assert create("pass", TABLE, "sample:mode=good,share=2,steps=7,loud=yes,note=a=b") == Sample("good", 2.0, 7, True, "a=b")
-    assert create("pass", PASSES, "rank-clip:method=pca,epsilon=0.1,ranks=5/12/36") == RankClip("pca", epsilon=0.1, ranks="5/12/36")
+    assert create("pass", TABLE, "sample:mode=good,share=2,steps=7,loud=yes,note=a=b") == Sample(
+        "good", 2.0, 7, True, "a=b"
+    )
+    assert create("pass", PASSES, "rank-clip:method=pca,epsilon=0.1,ranks=5/12/36") == RankClip(
+        "pca", epsilon=0.1, ranks="5/12/36"
+    )
 
 
 def test_nothing_is_imported_before_it_is_asked_for() -> None:

@@ -86,8 +86,8 @@ def test_a_row_sums_the_factors_of_its_layer() -> None:
     before, after, origins = pair()
     fc1, fc2 = layer_rows(before, after, origins, {"fc1": "Gemm"})
     assert (fc1.name, fc1.op, fc1.rank_before, fc1.rank_after) == ("fc1", "Gemm", 100, 10)
-    assert fc1.before == Figures(tiles=4, cells=12_800, wires=2 * 128 + 2 * 100, dense_cells=12_800)
-    assert fc1.after == Figures(4, 96 * 10 + 1000, 96 + 2 * 10 + 2 * 10 + 100, 1280 + 1000)
+    assert fc1.before == Figures(tiles=4, cells=12_800, wires=2 * 128 + 2 * 100, dense_cells=12_800, arrays=4)
+    assert fc1.after == Figures(4, 96 * 10 + 1000, 96 + 2 * 10 + 2 * 10 + 100, 1280 + 1000, 4)
     assert fc1.area_ratio == 1960 / 12_800
     assert (fc2.area_ratio, fc2.routing_ratio, fc2.rank_after) == (1, 1, 4)
 

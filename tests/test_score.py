@@ -8,7 +8,7 @@ import pytest
 from gscompile.data import Batch
 from gscompile.evaluate import Runner, drift
 from gscompile.score import ACCURACY, AGREEMENT, Metric, choose_metric
-from small_networks import model
+from tests.small_networks import model
 
 LOGITS = {"y": np.array([[1.0, 2], [3, 0], [0, 1], [5, 4]])}  # classes 1 0 1 0
 OTHER = {"y": np.array([[2.0, 1], [3, 0], [0, 1], [5, 4]])}  # classes 0 0 1 0
@@ -75,7 +75,9 @@ def test_drift_is_relative_to_the_range_of_the_original() -> None:
     assert drift(runner(1.0), runner(2.0), [batch(0, 5)]) == pytest.approx(0.5)  # 5 of a range of 10
     assert drift(runner(1.0), runner(2.0), [batch(0, 5), batch(-5, 0)]) == pytest.approx(0.25)
     assert drift(runner(2.0), runner(2.0), [batch(0, 5)]) == 0
-    assert drift(runner(1.0), runner(2.0), [batch(5, 5)]) == pytest.approx(0.5)  # no range: of the value itself
+    assert drift(runner(1.0), runner(2.0), [batch(5, 5)]) == pytest.approx(
+        0.5
+    )  # no range: of the value itself
 
 
 def test_the_same_infinity_and_nan_are_no_drift_and_others_are_infinite() -> None:

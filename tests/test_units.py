@@ -10,7 +10,7 @@ import pytest
 
 from gscompile.network import Network
 from gscompile.units import dead_units, drop_dead_units, find_spaces
-from small_networks import assert_same_outputs, model
+from tests.small_networks import assert_same_outputs, model
 
 TWO = "g (float[n,4] x) => (float[n,2] y) <float[4,6] a, float[6] b, float[6,2] c> { h = Gemm (x, a, b)  r = Relu (h)  y = MatMul (r, c) }"
 CONVS = """g (float[n,2,8,8] x) => (float[n,5] y) <float[4,2,3,3] a, float[4] b, float[36,5] c>
@@ -132,8 +132,8 @@ ALONG = {
 
 @pytest.mark.parametrize("case", ALONG)
 def test_units_run_along_what_treats_channels_alike(case: str) -> None:
-    proto = model(ALONG[case], **({"v": np.array([0.5, 1, 2, 4])} if case == "batch norm" else {}))
-    consumer = [layer for layer in Network.from_proto(proto).layers][-1]
+    proto = model(ALONG[case], v=np.array([0.5, 1, 2, 4]))
+    consumer = Network.from_proto(proto).layers[-1]
     axis = {"Conv": 1, "Gemm": 1}.get(consumer.op, 0)
     unread = np.arange(2) if case == "reshape to rows" else 0  # channel 0 has two positions
     zeroed(proto, "c", (slice(None),) * axis + (unread,))
@@ -188,7 +188,9 @@ def test_a_convolution_read_along_its_positions_is_pinned() -> None:
     assert_same_outputs(proto, net)
 
 
-@pytest.mark.parametrize(("target", "joins"), [("0, -1", True), ("2, -1", True), ("1, -1", False), ("-1, 8", True)])
+@pytest.mark.parametrize(
+    ("target", "joins"), [("0, -1", True), ("2, -1", True), ("1, -1", False), ("-1, 8", True)]
+)
 def test_a_reshape_to_rows_is_followed_where_it_keeps_samples_apart(target: str, joins: bool) -> None:
     text = f"""g (float[2,2,4] x) => (float[m,2] y) <float[4,2,3] a, float[8,2] c>
         {{ h = Conv (x, a)  s = Constant <value = int64[2] {{{target}}}> ()  k = Reshape (h, s)  y = MatMul (k, c) }}"""

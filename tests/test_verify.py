@@ -16,7 +16,7 @@ import gscompile
 from gscompile.errors import VerificationError
 from gscompile.netlist_file import TileFile, write_tiles
 from gscompile.verify import sha256, verify_again, verify_folder
-from small_networks import model
+from tests.small_networks import model
 
 MLP = """mlp (float[n,6] x) => (float[n,3] y) <float[6,5] a, float[5] b, float[5,3] c>
     { h = Gemm (x, a, b)  r = Relu (h)  y = MatMul (r, c) }"""
@@ -81,6 +81,10 @@ def truncate_model(folder: Path) -> None:
     (folder / "model.onnx").write_bytes((folder / "model.onnx").read_bytes()[:100])
 
 
+def overwrite(path: Path) -> None:
+    path.write_text("x")
+
+
 EDITS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a tile's weight": (edit_tile, "matrix 'n0': netlist and tiles do not rebuild the weight in model.onnx"),
     "the netlist": (edit_netlist, "tile 'n0/0_"),
@@ -90,8 +94,8 @@ EDITS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a model cut short": (truncate_model, "model.onnx: "),
     "no tiles": (lambda folder: (folder / "tiles.npz").unlink(), "tiles.npz: missing"),
     "no netlist": (lambda folder: (folder / "netlist.json").unlink(), "netlist.json: missing"),
-    "tiles that are none": (lambda folder: (folder / "tiles.npz").write_text("x") and None, "tiles.npz: not an .npz file"),
-    "a netlist that is none": (lambda folder: (folder / "netlist.json").write_text("x") and None, "netlist.json: not JSON"),
+    "tiles that are none": (lambda folder: overwrite(folder / "tiles.npz"), "tiles.npz: not an .npz file"),
+    "a netlist that is none": (lambda folder: overwrite(folder / "netlist.json"), "netlist.json: not JSON"),
 }
 
 

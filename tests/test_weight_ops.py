@@ -7,7 +7,7 @@ import pytest
 
 from gscompile.network import Network
 from gscompile.weight_ops import MatrixLayout
-from small_networks import assert_same_outputs, feeds_for, model, network, outputs
+from tests.small_networks import assert_same_outputs, feeds_for, model, network, outputs
 
 CASES = {
     "conv 1-D": "g (float[n,3,9] x) => (float[n,4,a] y) <float[4,3,3] w, float[4] b> { y = Conv (x, w, b) }",
@@ -114,7 +114,9 @@ def test_both_directions_of_an_lstm_read_one_input_matrix() -> None:
 
 
 def test_quantised_weights_are_mapped_as_they_are() -> None:
-    (layer,) = network("g (int8[n,5] x) => (int32[n,4] y) <int8[5,4] w> { y = MatMulInteger (x, w) }", opset=10).layers
+    (layer,) = network(
+        "g (int8[n,5] x) => (int32[n,4] y) <int8[5,4] w> { y = MatMulInteger (x, w) }", opset=10
+    ).layers
     assert not layer.layout.compressible
     assert layer.matrix.shape == (5, 4)
 

@@ -1,0 +1,46 @@
+"""How a compile is carried out: together with which processes, what is kept for later, and until when."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gscompile.errors import UsageError
+from gscompile.journal import Journal, journal_of
+from gscompile.options import Options
+from gscompile.output import check_free
+from gscompile.parallel import World, joined, world_size
+from gscompile.progress import Progress
+
+
+@dataclass(frozen=True, eq=False)
+class Conduct:
+    """Alone, keeping nothing, without an end, unless told otherwise."""
+
+    world: World = field(default_factory=World)
+    journal: Journal = field(default_factory=Journal)
+    out_of_time: Callable[[], bool] = lambda: False
+
+
+@contextmanager
+def conducted(out: Path, options: Options, force: bool, resume: bool, progress: Progress) -> Iterator[Conduct]:
+    """What `options` ask for. Raises OutputError where `out` cannot be made, or another process is making it."""
+    if options.nproc > 1 and world_size() == 1:
+        raise UsageError("nproc: the command line starts processes; from Python, run the script by torchrun instead")
+    until = deadline(options.seconds)
+    with joined(options.device) as world:
+        if world.rank:
+            yield Conduct(world)
+            return
+        check_free(out, force)
+        with journal_of(out, resume, progress) as journal:
+            yield Conduct(world, journal, until)
+
+
+def deadline(seconds: float | None) -> Callable[[], bool]:
+    """Whether so many seconds are over, counted from now."""
+    end = None if seconds is None else time.monotonic() + seconds
+    return lambda: end is not None and time.monotonic() >= end

@@ -1,0 +1,133 @@
+"""The passes on networks whose answer is known beforehand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gscompile.data import input_specs, load_data
+from gscompile.errors import UsageError
+from gscompile.evaluate import Runner, drift
+from gscompile.mapping import Crossbar, MapOptions, footprint
+from gscompile.network import Network
+from gscompile.passes.delete_groups import DeleteGroups, cheapest
+from gscompile.passes.drop_dead_units import DropDeadUnits
+from gscompile.passes.rank_clip import RankClip, cells, linear_maps
+from gscompile.statistics import measure_moments
+from gscompile.transform import Context
+from gscompile.tune import TuneOptions, Tuner
+from tests.small_networks import network
+
+CHAIN = """
+chain (float[n, 20] x) => (float[n, 4] y) <float[20, 16] w, float[16, 4] v> {
+  h = MatMul(x, w)
+  r = Relu(h)
+  y = MatMul(r, v)
+}
+"""
+MAPPING = MapOptions(Crossbar(8, 8))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def rank_two() -> Network:
+    rng = np.random.default_rng(3)
+    return network(CHAIN, w=rng.standard_normal((20, 2)) @ rng.standard_normal((2, 16)))
+
+
+def with_data(net: Network, floor: float = 0.0, effort: float = 0.1) -> Context:
+    rng = np.random.default_rng(0)
+    data = load_data({"x": rng.standard_normal((256, 20)).astype(np.float32)}, input_specs(net.model))
+    tuner = Tuner(net, data, data, TuneOptions(batch_size=32))
+    return Context(
+        MAPPING, tuner=tuner, floor=floor, effort=effort, moments=lambda n: measure_moments(tuner, n, n.layers)
+    )
+
+
+def by_error(net: Network, max_error: float) -> Context:
+    original = Runner(net.to_proto().SerializeToString())
+    rng = np.random.default_rng(0)
+    batch = load_data({"x": rng.standard_normal((64, 20)).astype(np.float32)}, input_specs(net.model))
+    batches = [*batch.batches(64)]
+    return Context(
+        MAPPING, max_error, drift=lambda n: drift(Runner(n.to_proto().SerializeToString()), original, batches)
+    )
+
+
+def test_without_data_a_matrix_of_rank_two_becomes_two_thin_ones() -> None:
+    net = rank_two()
+    result = RankClip().run(net.copy(), by_error(net, 1e-4))
+    assert [layer.matrix.shape for layer in result.network.layers][:2] == [(20, 2), (2, 16)]
+    assert [(c.layer, c.before, c.after) for c in result.changes] == [("n0", "16", "2")]
+
+
+def test_a_factorisation_that_saves_nothing_is_not_made() -> None:
+    net = network(CHAIN)  # random: full rank
+    result = RankClip().run(net.copy(), by_error(net, 1e-6))
+    assert [layer.name for layer in result.network.layers] == ["n0", "n2"]
+
+
+def test_the_papers_rule_clips_every_layer_but_the_last() -> None:
+    net = rank_two()
+    result = RankClip(method="pca", epsilon=1e-6).run(net.copy(), Context(MAPPING))
+    assert [m.rank for m in linear_maps(result.network)] == [2, 4]
+
+
+def test_ranks_can_be_asked_for_as_the_paper_lists_them() -> None:
+    net = network(CHAIN)
+    result = RankClip(method="pca", ranks="5").run(net.copy(), Context(MAPPING))
+    assert linear_maps(result.network)[0].rank == 5
+    with pytest.raises(UsageError, match="2 ranks for 1 layers"):
+        RankClip(method="pca", ranks="5/12").run(net.copy(), Context(MAPPING))
+
+
+def test_with_data_clipping_finds_the_rank_too() -> None:
+    net = rank_two()
+    result = RankClip().run(net.copy(), with_data(net, floor=99.0))
+    assert linear_maps(result.network)[0].rank <= 2
+    assert cells(result.network) < cells(net)
+
+
+def test_a_pair_is_clipped_further_without_a_third_factor() -> None:
+    net = rank_two()
+    once = RankClip(method="pca", ranks="8").run(net.copy(), Context(MAPPING)).network
+    twice = RankClip(method="pca", ranks="2").run(once.copy(), Context(MAPPING)).network
+    assert [layer.matrix.shape for layer in twice.layers] == [(20, 2), (2, 16), (16, 4)]
+
+
+def test_groups_go_until_the_budget_is_met() -> None:
+    net = network(CHAIN)
+    context = with_data(net, floor=60.0, effort=0.3)
+    result = DeleteGroups(recover=1.0, slack=10.0, descents=1).run(net.copy(), context)
+    assert context.tuner is not None
+    assert context.tuner.score(result.network) >= 60.0
+    assert footprint(result.network, MAPPING).wires < footprint(net, MAPPING).wires
+
+
+def test_without_data_deletion_leaves_the_network_alone() -> None:
+    net = network(CHAIN)
+    result = DeleteGroups().run(net.copy(), Context(MAPPING))
+    assert result.changes == ()
+
+
+def test_a_neuron_without_inputs_disappears_from_both_neighbours() -> None:
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((20, 16))
+    w[:, 3] = 0
+    result = DropDeadUnits().run(network(CHAIN, w=w), Context(MAPPING))
+    assert [layer.matrix.shape for layer in result.network.layers] == [(20, 15), (15, 4)]
+
+
+def test_the_cheapest_groups_are_those_with_least_harm_for_their_worth() -> None:
+    from gscompile.groups import Family, Member
+
+    index = np.arange(4)
+    family = Family("row group", (Member("w", 0, index, np.zeros(1, np.int64)),))
+    harm = {family: np.array([4.0, 1.0, 3.0, 0.5])}
+    worth = {family: np.array([0.4, 0.1, 0.2, 0.0])}  # the last one saves nothing: never chosen
+    assert cheapest(harm, worth, 0.35)[family].tolist() == [False, True, False, False]
+    assert cheapest(harm, worth, 0.7)[family].tolist() == [True, True, True, False]

@@ -1,0 +1,111 @@
+"""The README keeps its word: its commands and examples run, its links lead somewhere, its tables are complete."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gscompile.options import Options, read_config
+from gscompile.passes import PASSES
+from gscompile.registry import create
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+SHORT = shlex.split("--effort quick --epochs 0.01 --time-budget 5s --quiet")  # nothing is claimed of the result
+
+
+def blocks(language: str) -> list[str]:
+    return [text for kind, text in BLOCKS if kind == language]
+
+
+COMMANDS = [line for text in blocks("bash") for line in text.splitlines()]
+SET_UP = [line for line in COMMANDS if line.startswith("bash .ci/install")]
+
+
+def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "gscompile", *words], cwd=folder, capture_output=True, text=True, timeout=550, check=False
+    )
+    assert done.returncode == 0, f"gscompile {shlex.join(words)}: {done.stderr[-1000:]}"
+    return done
+
+
+def gscompile(line: str, folder: Path) -> None:
+    """Run a line of the README, trained for a moment only."""
+    program, *words = shlex.split(line)
+    assert Path(program).name == "gscompile", f"{line}: starts another program"
+    trains = "--data" in words and words[0].endswith(".onnx")
+    run([*words, *SHORT] if trains else words, folder)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the samples, where the README's main command has run."""
+    folder = tmp_path_factory.mktemp("readme")
+    shutil.copytree(ROOT / "samples", folder / "samples", ignore=shutil.ignore_patterns("lenet*", "convnet*"))
+    gscompile(SET_UP[0].partition(" && ")[2], folder)
+    return folder
+
+
+def test_two_commands_set_everything_up() -> None:
+    assert len(SET_UP) == 2
+    for line in SET_UP:
+        install, _, job = line.partition(" && ")
+        script = install.split()[1]
+        subprocess.run(["bash", "-n", str(ROOT / script)], check=True)
+        assert job.startswith(".venv/bin/")
+
+
+def test_the_main_command_writes_the_files_of_the_table(desk: Path) -> None:
+    listed = re.findall(r"`([\w.]+\.(?:onnx|json|npz|html))`(?=[^|]*\|)", README.partition("file in the output folder")[2])
+    written = {path.name for path in (desk / "digits.gscompile").iterdir()}
+    assert {"model.onnx", "netlist.json", "tiles.npz", "report.json", "report.html"} <= set(listed)
+    assert {"model.onnx", "netlist.json", "tiles.npz", "report.json", "report.html"} == written
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line not in SET_UP])
+def test_every_other_command_runs(line: str, desk: Path) -> None:
+    gscompile(line, desk)
+
+
+def test_the_configuration_file_is_understood(desk: Path) -> None:
+    (text,) = blocks("toml")
+    name = text.splitlines()[0].removeprefix("# ")
+    (desk / name).write_text(text, "utf-8")
+    assert Options(**read_config(desk / name)).max_drop == 0.5
+    run(["samples/digits.onnx", "--config", name, *SHORT, "-o", "configured.gscompile"], desk)
+    report = json.loads((desk / "configured.gscompile/report.json").read_text("utf-8"))
+    assert report["options"]["crossbar"] == "16x16"
+
+
+def test_the_python_example_runs(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk)
+    (text,) = blocks("python")
+    exec(compile(text, "README.md", "exec"), {})
+    assert (desk / "smaller.onnx").is_file()
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_every_option_of_a_pass_is_in_the_table_with_its_default(name: str) -> None:
+    start = README.index(f"| `{name}` |")
+    rows = README[start : README.index("\n\n", start)]
+    default: Any = create("pass", PASSES, name)
+    for field in dataclasses.fields(default):
+        value = getattr(default, field.name)
+        shown = "" if value is None else str(value).lower()
+        assert f"`{field.name}={shown}" in rows
+
+
+def test_links_lead_to_files() -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).exists(), target

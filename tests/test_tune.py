@@ -1,0 +1,129 @@
+"""Fine-tuning: what is held, what shrinks, what is measured; networks of a dozen weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gscompile.data import Dataset, input_specs, load_data
+from gscompile.groups import families
+from gscompile.mapping import Crossbar, MapOptions
+from gscompile.network import Network
+from gscompile.score import ACCURACY
+from gscompile.statistics import measure_moments
+from gscompile.tune import Shrink, TuneOptions, Tuner
+from tests.small_networks import network
+
+TWO_LAYERS = """
+two (float[n, 4] x) => (float[n, 3] y) <float[4, 6] w, float[6] b, float[6, 3] v> {
+  h = Gemm(x, w, b)
+  r = Relu(h)
+  y = MatMul(r, v)
+}
+"""
+ONE_LAYER = """
+one (float[n, 4] x) => (float[n, 3] y) <float[4, 3] w> {
+  y = MatMul(x, w)
+}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def samples(net: Network, count: int = 256, labels: bool = False) -> Dataset:
+    rng = np.random.default_rng(0)
+    data = {"x": rng.standard_normal((count, 4)).astype(np.float32)}
+    if labels:
+        data["labels"] = (data["x"].sum(1) > 0).astype(np.int64) + (data["x"][:, 0] > 1)
+    return load_data(data, input_specs(net.model))
+
+
+def tuner(net: Network, labels: bool = False, **options: object) -> Tuner:
+    data = samples(net, labels=labels)
+    return Tuner(net, data, data, TuneOptions(batch_size=32, **options))  # type: ignore[arg-type]
+
+
+def test_the_original_agrees_with_itself() -> None:
+    net = network(TWO_LAYERS)
+    assert tuner(net).score(net) == 100.0
+
+
+def test_labels_make_the_metric_accuracy_and_training_raises_it() -> None:
+    net = network(TWO_LAYERS)
+    judge = tuner(net, labels=True, lr=1e-2)
+    assert judge.metric.name == ACCURACY
+    assert judge.score(judge.tune(net, 2.0)) > judge.score(net)
+
+
+def test_the_given_network_is_not_touched() -> None:
+    net = network(TWO_LAYERS)
+    before = net.to_proto().SerializeToString()
+    tuner(net, labels=True).tune(net, 0.1)
+    assert net.to_proto().SerializeToString() == before
+
+
+def test_weights_that_are_zero_stay_zero() -> None:
+    net = network(TWO_LAYERS, w=np.diag([1.0, 2.0, 3.0, 4.0, 0, 0])[:4])
+    tuned = tuner(net, labels=True).tune(net, 0.2)
+    old, new = net.layers[0].matrix, tuned.layers[0].matrix
+    assert (new[old == 0] == 0).all()
+    assert (new[old != 0] != old[old != 0]).any()
+
+
+def test_what_shrinks_is_exactly_zero_at_the_end_and_the_rest_is_not() -> None:
+    net = network(TWO_LAYERS)
+    mask = np.zeros((1, 4, 6), bool)
+    mask[0, 2] = True
+    tuned = tuner(net, labels=True).tune(net, 0.2, Shrink({net.layers[0].name: mask}))
+    assert (tuned.layers[0].matrix[2] == 0).all()
+    assert (tuned.layers[0].matrix[[0, 1, 3]] != 0).all()
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    net = network(TWO_LAYERS)
+    first, second = (tuner(net, labels=True).tune(net, 0.2) for _ in range(2))
+    assert first.to_proto().SerializeToString() == second.to_proto().SerializeToString()
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_good_weights() -> None:
+    net = network(TWO_LAYERS)
+    tuned = tuner(net, labels=True, lr=1e30).tune(net, 0.2)
+    assert all(np.isfinite(layer.matrices).all() for layer in tuned.layers)
+
+
+def test_a_row_that_reads_nothing_but_zeros_harms_nobody() -> None:
+    net = network(ONE_LAYER)
+    data = {"x": np.random.default_rng(0).standard_normal((256, 4)).astype(np.float32)}
+    data["x"][:, 1] = 0
+    dataset = load_data(data, input_specs(net.model))
+    judge = Tuner(net, dataset, dataset, TuneOptions(batch_size=32))
+    rows, *_ = families(net, MapOptions(Crossbar(64, 64)))
+    harm = judge.saliency(net, (rows,))[rows]
+    assert harm[1] == 0
+    assert (harm[[0, 2, 3]] > 0).all()
+
+
+def test_input_moments_of_white_noise_are_the_identity() -> None:
+    net = network(ONE_LAYER)
+    judge = tuner(net)
+    (moments,) = measure_moments(judge, net, net.layers, batches=8).values()
+    assert moments.inputs.shape == (1, 4, 4)
+    assert np.allclose(moments.inputs[0], np.eye(4), atol=0.35)
+    assert moments.outputs.shape == (1, 3, 3)
+
+
+def test_a_convolutions_moments_are_those_of_its_patches() -> None:
+    net = network(
+        "conv (float[n, 2, 5, 5] x) => (float[n, 3, 3, 3] y) <float[3, 2, 3, 3] w> { y = Conv(x, w) }"
+    )
+    images = np.ones((64, 2, 5, 5), np.float32)
+    images[:, 1] = 2
+    data = load_data({"x": images}, input_specs(net.model))
+    judge = Tuner(net, data, data, TuneOptions(batch_size=32))
+    (moments,) = measure_moments(judge, net, net.layers, batches=1).values()
+    expected = np.repeat([1.0, 2.0], 9)  # channel by channel, as the weight is
+    assert np.allclose(moments.inputs[0], np.outer(expected, expected))
