@@ -150,6 +150,7 @@ class _Walk:
             "Reshape": self._reshape,
             "Resize": self._resize,
             "Shape": self._shape,
+            "Slice": self._slice,
             "Squeeze": self._squeeze,
             "Transpose": self._transpose,
             "Unsqueeze": self._unsqueeze,
@@ -452,6 +453,18 @@ class _Walk:
         kept = bool(node.attributes.get_int("keepdims", 1))
         return self._put(node.outputs[0], channels if kept else _without(channels, gone))
 
+    def _slice(self, node: ir.Node) -> None:
+        """Of other axes, whatever is left of them."""
+        channels = self._channels(node.inputs[0])
+        if channels is None:
+            return None
+        named = len(node.inputs) > 3 or "axes" in node.attributes
+        starts = [] if named else self._numbers(node, 1, "starts") or []
+        cut = self._front_axes(node, channels, 3) if named else set(range(len(starts)))
+        if not cut or channels.place is None or channels.place in cut:
+            return self._unknown(node)
+        return self._put(node.outputs[0], channels)
+
     def _squeeze(self, node: ir.Node) -> None:
         channels = self._channels(node.inputs[0])
         if channels is None:
@@ -461,9 +474,9 @@ class _Walk:
             return self._unknown(node)
         return self._put(node.outputs[0], _without(channels, gone))
 
-    def _front_axes(self, node: ir.Node, channels: _Channels) -> set[int]:
+    def _front_axes(self, node: ir.Node, channels: _Channels, index: int = 1) -> set[int]:
         """The axes that a node names, from the front; empty when they are not known."""
-        axes, count = self._numbers(node, 1, "axes"), channels.count
+        axes, count = self._numbers(node, index, "axes"), channels.count
         return set() if axes is None or count is None else {axis % count for axis in axes}
 
     def _unsqueeze(self, node: ir.Node) -> None:

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gscompile.adam import Adam
 from gscompile.augment import augmentation
 from gscompile.conduct import Conduct
 from gscompile.constants import constant_array
@@ -33,7 +34,6 @@ from gscompile.trainable import expose_weights, trainable_values
 
 Masks = Mapping[str, NDArray[np.bool_]]
 CACHE_BYTES = 512 << 20
-ADAM = ("step", "exp_avg", "exp_avg_sq")  # what the optimiser remembers of a parameter
 SHORTEST = 150  # steps of a stretch of one epoch: small data is gone through several times
 
 
@@ -328,7 +328,7 @@ class _Run:
         self.executor = tuner.executor(network, self.values)
         self.layers = {layer.name: layer for layer in network.layers}
         self.parameters = [p for p in self.executor.weights.values() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=stretch.lr * tuner.options.lr)
+        self.optimizer = Adam(self.parameters, stretch.lr * tuner.options.lr)
         weights = [p for key, p in self.executor.weights.items() if key in self.layers]
         self.held = [(p, p != 0) for p in weights if bool((p == 0).any())]
         shrink = stretch.shrink
@@ -373,8 +373,7 @@ class _Run:
     def _step(self, rows: NDArray[np.int64], batch: Batch) -> bool:
         """One optimiser step; False when the loss is not finite, or the time is over."""
         if self.stretch.anneal:
-            for group in self.optimizer.param_groups:
-                group["lr"] = self._rate(self.done)
+            self.optimizer.rate = self._rate(self.done)
         self.optimizer.zero_grad()
         feeds = self.tuner.augment(self.tuner.feeds(batch), self.generator)
         part = self.tuner.own_part(rows, batch, feeds)
@@ -399,7 +398,7 @@ class _Run:
         return loss
 
     def _rate(self, number: int) -> float:
-        base = self.optimizer.defaults["lr"]
+        base = self.stretch.lr * self.tuner.options.lr
         return float(base * 0.5 * (1 + math.cos(math.pi * number / self.stretch.steps)))
 
     @torch.no_grad()
@@ -433,40 +432,39 @@ class _Run:
 
     def state(self) -> Arrays:
         """Everything that the rest of the stretch depends on."""
-        moments = [self.optimizer.state[p] for p in self.parameters]
         return {
             "over": np.array(False),
             "place": np.array([self.done, self.epoch, self.epoch_began]),
             "random": self.generator.get_state().numpy(),
             **self._numbered("weight", self.parameters),
             **self._numbered("good", self.good),
-            **{f"{kind}{i}": v.numpy(force=True) for i, m in enumerate(moments) for kind, v in m.items()},
+            **self._numbered("step", self.optimizer.steps),
+            **self._numbered("mean", self.optimizer.means),
+            **self._numbered("square", self.optimizer.squares),
         }
 
     @staticmethod
     def _numbered(kind: str, tensors: Sequence[Tensor]) -> Arrays:
         return {f"{kind}{i}": tensor.numpy(force=True) for i, tensor in enumerate(tensors)}
 
-    @torch.no_grad()
     def restore(self, state: Arrays) -> None:
         """Be where `state`, or `result`, was taken."""
         self.over = bool(state["over"])
-        for i, p in enumerate(self.parameters):
-            p.copy_(torch.from_numpy(state[f"weight{i}"]))
+        self._take(state, "weight", self.parameters)
         if not self.over:
             self.done, self.epoch, self.epoch_began = state["place"].tolist()
             self.generator.set_state(torch.from_numpy(state["random"]))
-            for i, p in enumerate(self.parameters):
-                self.good[i].copy_(torch.from_numpy(state[f"good{i}"]))
-                self._restore_moments(p, {kind: state[f"{kind}{i}"] for kind in ADAM if f"{kind}{i}" in state})
+            self._take(state, "good", self.good)
+            self._take(state, "step", self.optimizer.steps)
+            self._take(state, "mean", self.optimizer.means)
+            self._take(state, "square", self.optimizer.squares)
 
-    def _restore_moments(self, parameter: Tensor, moments: Arrays) -> None:
-        """In the layout of the parameter, so that sums come out the same to the last bit."""
-        held = {kind: torch.from_numpy(array) for kind, array in moments.items()}
-        self.optimizer.state[parameter] = {
-            kind: tensor if kind == "step" else torch.zeros_like(parameter).copy_(tensor)
-            for kind, tensor in held.items()
-        }
+    @staticmethod
+    @torch.no_grad()
+    def _take(state: Arrays, kind: str, tensors: Sequence[Tensor]) -> None:
+        """In place, so that the layout stays and sums come out the same to the last bit."""
+        for i, tensor in enumerate(tensors):
+            tensor.copy_(torch.from_numpy(state[f"{kind}{i}"]))
 
     def write_back(self) -> None:
         """Put what was learned into the network, by name."""

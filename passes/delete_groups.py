@@ -119,17 +119,17 @@ class DeleteGroups:
 
 
 def cheapest(harm: dict[Family, NDArray[np.float64]], worth: dict[Family, NDArray[np.float64]], share: float) -> Chosen:
-    """The groups with the least harm for their worth, until their worth adds up to `share`."""
+    """The groups with the least harm for their worth, until their worth adds up to `share`; one at the least."""
     order = list(harm)
-    sizes = [family.size for family in order]
     all_harm, all_worth = np.concatenate([harm[f] for f in order]), np.concatenate([worth[f] for f in order])
     ratio = np.where(all_worth > 0, all_harm / np.maximum(all_worth, 1e-30), np.inf)
     ranking = np.argsort(ratio, kind="stable")
-    running = np.cumsum(all_worth[ranking])
-    picked = ranking[(running <= share) & np.isfinite(ratio[ranking])]
+    count = max(1, int(np.searchsorted(np.cumsum(all_worth[ranking]), share * (1 + 1e-9), side="right")))
+    picked = ranking[:count]
     chosen = np.zeros(len(ratio), bool)
-    chosen[picked] = True
-    return dict(zip(order, np.split(chosen, np.cumsum(sizes)[:-1]), strict=True))
+    chosen[picked[np.isfinite(ratio[picked])]] = True
+    edges = np.cumsum([family.size for family in order])[:-1]
+    return dict(zip(order, np.split(chosen, edges), strict=True))
 
 
 def vector_masks(network: Network, chosen: Chosen) -> dict[str, NDArray[np.bool_]]:

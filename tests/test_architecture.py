@@ -20,14 +20,14 @@ netlist loading network data_checks sources paper augment
 pairs weights synthetic data netlist_file fold trainable units target
 packing blocks mapping evaluate options execute
 groups inspection transform objective
-passes report tune statistics
+passes report untouched tune statistics
 pictures report_html verify judge summary registry
 targets
 driver write output
 api
 cli
 """.strip().splitlines()
-TORCH = {"execute", "tune", "objective", "statistics", "augment", "process_group"}
+TORCH = {"execute", "tune", "objective", "statistics", "augment", "process_group", "adam"}
 # The simulator, floor plan and cost model stand beside the pipeline: they read netlists and targets.
 PLACED = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
 

@@ -35,6 +35,9 @@ CASES = {
           t = Squeeze (k, s)  y = MatMul (t, c) }""",
     "unsqueeze": "g (float[n,3] x) => (float[n,4,1,1] y) <float[3,6] a, float[6] b, float[4,6,1,1] c" + """>
         { h = Gemm (x, a, b)  s = Constant <value = int64[2] {2, 3}> ()  t = Unsqueeze (h, s)  y = Conv (t, c) }""",
+    "slice of positions": MAPS + """> { h = Conv (x, a, b)  s = Constant <value = int64[1] {1}> ()
+        e = Constant <value = int64[1] {3}> ()  i = Constant <value = int64[1] {-2}> ()
+        k = Slice (h, s, e, i)  y = Conv (k, c) }""",
     "resize": MAPS + """> { h = Conv (x, a, b)  s = Constant <value = float[4] {1.0,1.0,2.0,2.0}> ()
         k = Resize <mode = "linear"> (h, , s)  y = Conv (k, c) }""",
     "resize to sizes": "g (float[2,2,6,6] x) => (float[2,4,p,q] y) " + FIRST + """>

@@ -16,6 +16,7 @@ import onnx
 import pytest
 from click.testing import CliRunner, Result
 
+import gscompile.targets
 from gscompile.cli import main
 from gscompile.netlist_file import TileFile, read_netlist, write_tiles
 from gscompile.nets import Nets
@@ -86,9 +87,9 @@ def test_chip_area_is_the_headline_where_the_target_has_converters(compiled: Pat
 def test_the_cost_table_adds_up_to_the_report(compiled: Path) -> None:
     chip = read_report(compiled).chip
     rows = [*csv.DictReader((compiled / "cost.csv").read_text().splitlines())]
-    for side, figures in (("before", chip and chip.before), ("after", chip and chip.after)):
+    assert chip is not None
+    for side, figures in (("before", chip.before), ("after", chip.after)):
         *layers, total = (row for row in rows if row["network"] == side)
-        assert figures is not None
         assert float(total["chip_um2"]) == pytest.approx(figures.chip_um2, rel=1e-5)
         assert sum(float(row["chip_um2"]) for row in layers) == pytest.approx(figures.chip_um2, rel=1e-5)
 
@@ -120,7 +121,8 @@ def test_what_is_wrong_is_said_before_any_work(tmp_path: Path) -> None:
     assert "write one of tiles" in refused(2, missing, "--emit", "dot:tile=1")
     assert "did you mean 'rram_45nm'" in refused(2, missing, "--target", "rram_45")
     assert "write ROWSxCOLS" in refused(2, missing, "--crossbar", "64")
-    (tmp_path / "t.toml").write_text('name = "t"\n[crossbar]\nrows = 0\ncols = 4\n')
+    shipped = Path(gscompile.targets.__file__).with_name("rram_45nm.toml").read_text("utf-8")
+    (tmp_path / "t.toml").write_text(shipped.replace("rows = 64", "rows = 0"), "utf-8")
     assert "crossbar.rows = 0 is impossible; from 1" in refused(2, missing, "--target", tmp_path / "t.toml")
 
 

@@ -16,8 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from numpy.testing import assert_array_equal
 
+from gscompile.cli import main
 from gscompile.conduct import Conduct, deadline
 from gscompile.data import Dataset, load_data
 from gscompile.errors import BudgetError, OutputError, UsageError
@@ -252,7 +254,7 @@ def kept(folder: Path) -> dict[str, int]:
 
 def wait_for_news(folder: Path, run: subprocess.Popen[str], count: int) -> None:
     """Until the journal was written to `count` times, or the run is over."""
-    before, end = kept(folder), time.monotonic() + 120
+    before, end = kept(folder), time.monotonic() + 300
     while count and run.poll() is None and time.monotonic() < end:
         now = kept(folder)
         count -= now != before
@@ -260,42 +262,44 @@ def wait_for_news(folder: Path, run: subprocess.Popen[str], count: int) -> None:
         time.sleep(0.001)
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The digest of the model of a run that nobody interrupts."""
-    folder = tmp_path_factory.mktemp("whole")
-    run = start(folder)
-    assert run.wait(300) == 0, run.communicate()[1]
-    run.communicate()
-    return model_digest(folder)
-
-
 def model_digest(folder: Path) -> str:
     return hashlib.sha256((folder / "digits.gscompile" / "model.onnx").read_bytes()).hexdigest()
 
 
-def test_a_run_that_is_stopped_again_and_again_ends_like_one_that_is_not(uninterrupted: str, tmp_path: Path) -> None:
+def finished(folder: Path) -> str:
+    """What a run says that nobody interrupts."""
+    run = start(folder)
+    _, said = run.communicate(timeout=600)
+    assert run.returncode == 0, said
+    return said
+
+
+def test_a_run_that_is_stopped_again_and_again_ends_like_one_that_is_not(tmp_path: Path) -> None:
     moments = random.Random(5)
     for how, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)):
         run = start(tmp_path)
-        wait_for_news(tmp_path, run, moments.randrange(1, 25))
+        wait_for_news(tmp_path, run, moments.randrange(1, 15))
         run.send_signal(how)
-        _, said = run.communicate(timeout=120)
-        assert run.returncode == code
+        _, said = run.communicate(timeout=300)
+        assert run.returncode == code, said
         assert [path.name for path in tmp_path.iterdir()] == [".digits.gscompile.resume"]
         if how != signal.SIGKILL:
             assert said.splitlines()[-1] == "gscompile: stopped; the same command goes on from where it was"
-    run = start(tmp_path)
-    wait_for_news(tmp_path, run, 1)
-    second = start(tmp_path)
-    _, refused = second.communicate(timeout=120)
-    assert second.returncode == 2
-    assert f"process {run.pid} is compiling into it" in refused.splitlines()[-1]
-    _, said = run.communicate(timeout=300)
-    assert run.returncode == 0, said
-    assert "going on with .digits.gscompile.resume" in said
-    assert model_digest(tmp_path) == uninterrupted
+    assert "going on with .digits.gscompile.resume" in finished(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["digits.gscompile"]
+    (tmp_path / "whole").mkdir()
+    finished(tmp_path / "whole")
+    assert model_digest(tmp_path) == model_digest(tmp_path / "whole")
+
+
+def test_a_second_compile_into_the_same_folder_is_refused_in_one_line(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with journal_of(out):
+        result = CliRunner().invoke(main, [str(SAMPLES / "digits.onnx"), "-o", str(out)])
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        f"gscompile: {out}: process {os.getpid()} is compiling into it; choose another with -o, or wait"
+    ]
 
 
 # -- the time budget --------------------------------------------------------------------------------------------
@@ -314,7 +318,9 @@ def test_any_other_time_is_refused(text: str) -> None:
 
 
 def test_a_run_out_of_time_ends_with_the_best_so_far(tmp_path: Path) -> None:
-    run = start(tmp_path, "--time-budget", "0.1s")
-    _, said = run.communicate(timeout=300)
-    assert run.returncode == 0, said
-    assert [path.name for path in tmp_path.iterdir()] == ["digits.gscompile"]
+    data = ["--data", str(SAMPLES / "digits_train.npz"), "--eval", str(SAMPLES / "digits_val.npz")]
+    out = tmp_path / "digits.gscompile"
+    more = [*COMMAND, "--time-budget", "0.1s", "-o", str(out)]
+    result = CliRunner().invoke(main, [str(SAMPLES / "digits.onnx"), *data, *more])
+    assert result.exit_code == 0, result.stderr
+    assert list(tmp_path.iterdir()) == [out]

@@ -7,6 +7,7 @@ import sys
 import zlib
 from itertools import pairwise
 from pathlib import Path
+from time import process_time
 from xml.etree import ElementTree
 
 import numpy as np
@@ -175,3 +176,16 @@ def test_a_png_has_the_colour_of_the_layer(tmp_path: Path) -> None:
     first = plan.component("array", next(netlist.tiles).name)
     x, y = first.x + first.width // 2, plan.height - first.y - first.height // 2
     assert tuple(image[int(y * scale), int(x * scale)]) == colours(plan)["m0"]
+
+
+@pytest.mark.slow
+def test_a_thousand_tiles_are_placed_in_two_minutes() -> None:
+    pytest.importorskip("coloquinte", reason="coloquinte is not installed (PyPI package coloquinte)")
+    netlist, target = dense(1280, 1280, 1280, 640), load_target("rram_45nm")
+    assert netlist.arrays == 2 * 20 * 20 + 20 * 10
+    began = process_time()  # of this process: other work on the machine does not count
+    plan = place(netlist, target)
+    congestion(netlist, plan, target)
+    assert process_time() - began < 120
+    assert not overlaps(plan)
+    assert wire_length(netlist, plan) < wire_length(netlist, place(netlist, target, SHELVES))

@@ -10,14 +10,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from gscompile.conductance import to_pair
+from gscompile.crossbar import Crossbar
+from gscompile.mapping import MapOptions, map_network, tile_weights
 from gscompile.netlist import rebuild
 from gscompile.nets import Nets
+from gscompile.network import Network
 from gscompile.nodal import transfer
-from gscompile.target import Design
+from gscompile.target import Design, load_target
 from gscompile.targets.names import Names
 from gscompile.targets.spice import Spice
+from gscompile.tile_product import Effects
 
 Tool = Callable[..., str]
+Cells = NDArray[np.float64]
+DIGITS = Path(__file__).parents[2] / "samples" / "digits.onnx"
 
 
 def solved(text: str) -> dict[str, float]:
@@ -81,14 +88,37 @@ def test_resistive_lines_agree_with_ngspice(tmp_path: Path, tool: Tool) -> None:
     """A 6x5 tile with 100 ohm segments: the nodal solution equals ngspice to 1e-6."""
     rng = np.random.default_rng(1)
     cells, volts = rng.uniform(1 / 1.7e6, 1e-5, (6, 5)), rng.uniform(0, 0.5, 6)
-    (tmp_path / "tile.sp").write_text(deck(cells, volts, 100.0))
-    currents = {k: float(x) for k, x in re.findall(r"i\((vs\d)\) = (\S+)", tool("ngspice", "-b", "tile.sp"))}
     wanted = volts @ transfer(cells, 100.0)
-    assert [currents[f"vs{c}"] for c in range(5)] == pytest.approx(wanted, rel=1e-6)
+    assert sensed(cells, volts, 100.0, tmp_path, tool) == pytest.approx(wanted, rel=1e-6)
     assert abs(wanted / (volts @ cells) - 1).max() > 1e-3  # the lines matter here
 
 
-def deck(cells: NDArray[np.float64], volts: NDArray[np.float64], ohm: float) -> str:
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["rram_45nm", "macro_128"])
+def test_sampled_tiles_with_the_lines_of_a_target_agree_with_ngspice(target: str, tmp_path: Path, tool: Tool) -> None:
+    """Three tiles of the digits sample, both devices of a weight, with the target's line resistance: to 1e-6."""
+    hardware = load_target(target)
+    network, rng = Network.load(DIGITS), np.random.default_rng(2)
+    netlist = map_network(network, MapOptions(Crossbar(32, 32)))
+    arrays = {name: array for name, array in tile_weights(network, netlist) if array.size > 200}
+    for name in rng.choice(list(arrays), 3, replace=False):
+        weights = arrays[name]
+        pair = to_pair(weights, float(np.abs(weights).max()), hardware.device)
+        volts = rng.uniform(0, hardware.device.read_v, len(weights))
+        for cells in (pair.plus, pair.minus):
+            wanted = volts @ transfer(cells, Effects.of(hardware).segment_ohm)
+            assert sensed(cells, volts, Effects.of(hardware).segment_ohm, tmp_path, tool) == pytest.approx(wanted, rel=1e-6)
+            assert abs(wanted / (volts @ cells) - 1).max() > 1e-4  # the lines matter here
+
+
+def sensed(cells: Cells, volts: Cells, ohm: float, folder: Path, tool: Tool) -> list[float]:
+    """Currents out of the columns, from ngspice."""
+    (folder / "tile.sp").write_text(deck(cells, volts, ohm))
+    found = {k: float(x) for k, x in re.findall(r"i\((vs\d+)\) = (\S+)", tool("ngspice", "-b", "tile.sp"))}
+    return [found[f"vs{c}"] for c in range(cells.shape[1])]
+
+
+def deck(cells: Cells, volts: Cells, ohm: float) -> str:
     rows, cols = cells.shape
     lines = ["* a tile with resistive lines"]
     for r in range(rows):
