@@ -23,7 +23,12 @@ def crop(images: Tensor, generator: torch.Generator) -> Tensor:
     down, across = torch.randint(0, 2 * most + 1, (2, count, 1), generator=generator)
     at_rows = (down + torch.arange(rows))[:, None, :, None]
     at_cols = (across + torch.arange(columns))[:, None, None, :]
-    picked: Tensor = padded[torch.arange(count)[:, None, None, None], torch.arange(images.shape[1])[:, None, None], at_rows, at_cols]
+    picked: Tensor = padded[
+        torch.arange(count)[:, None, None, None],
+        torch.arange(images.shape[1])[:, None, None],
+        at_rows,
+        at_cols,
+    ]
     return picked
 
 
@@ -65,6 +70,8 @@ def _step(name: str) -> Augment:
     except (ImportError, AttributeError) as problem:
         raise UsageError(f"augment {name!r}: {problem}") from problem
     if found is None:
-        raise UsageError(f"augment {name!r}: unknown; {', '.join(_NAMED)} or package.module:function would do")
+        raise UsageError(
+            f"augment {name!r}: unknown; {', '.join(_NAMED)} or package.module:function would do"
+        )
     step: Augment = found
     return step

@@ -72,7 +72,9 @@ def _wants_traceback() -> bool:
     return bool(os.environ.get("GSCOMPILE_DEBUG"))
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="gscompile")
 def main() -> None:
     """Compile ONNX networks for crossbar hardware: `gscompile MODEL` shrinks, maps and verifies one."""
@@ -80,17 +82,25 @@ def main() -> None:
 
 @main.command("compile")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--crossbar", metavar="RxC", help="Largest crossbar: rows by columns. [default: the target's, 64x64]")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Output folder. [default: MODEL's name + .gscompile]")
+@click.option(
+    "--crossbar", metavar="RxC", help="Largest crossbar: rows by columns. [default: the target's, 64x64]"
+)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="Output folder. [default: MODEL's name + .gscompile]"
+)
 @click.option("--force", is_flag=True, help="Replace an output folder that is there already.")
 @click.option("--data", help="Training data: .npz, a folder of them, or package.module:function.")
 @click.option("--eval", "eval", help="Validation data, which all decisions look at.")
 @click.option("--test", help="Test data, measured once, on the written file.")
 @click.option("--max-drop", type=float, help="Points of accuracy that may be lost on --eval. [default: 0]")
-@click.option("--max-error", type=float, help="Without data: output error, relative to the range. [default: 0.01]")
+@click.option(
+    "--max-error", type=float, help="Without data: output error, relative to the range. [default: 0.01]"
+)
 @click.option("--tiling", help="full: whole crossbars and a remainder; equal: the paper's. [default: full]")
 @click.option("--pack", is_flag=True, default=None, help="Let small tiles of a layer share an array.")
-@click.option("--pass", "passes", multiple=True, metavar="NAME[:OPTION=VALUE,...]", help="Passes to run, in order.")
+@click.option(
+    "--pass", "passes", multiple=True, metavar="NAME[:OPTION=VALUE,...]", help="Passes to run, in order."
+)
 @click.option("--minimize", help="area (the target's own), cells, wires or tiles. [default: area]")
 @click.option("--effort", help="quick, standard or max: how much training the search may do.")
 @click.option("--epochs", type=float, help="Length of one stretch of training. [default: 1]")
@@ -99,17 +109,34 @@ def main() -> None:
 @click.option("--seed", type=int, help="[default: 0]")
 @click.option("--threads", type=int, help="Threads for training. [default: all cores]")
 @click.option("--device", help="Where torch trains. [default: cpu]")
-@click.option("--augment", multiple=True, metavar="NAME", help="Vary training images: crop, flip or module:function.")
-@click.option("--time-budget", metavar="TIME", help="90s, 30m or 2h: then the search ends with the best so far.")
+@click.option(
+    "--augment", multiple=True, metavar="NAME", help="Vary training images: crop, flip or module:function."
+)
+@click.option(
+    "--time-budget", metavar="TIME", help="90s, 30m or 2h: then the search ends with the best so far."
+)
 @click.option("--nproc", type=int, help="Processes that train together on this machine. [default: 1]")
-@click.option("--resume/--no-resume", default=True, help="Go on where the same command was interrupted. [default: on]")
-@click.option("--input-shape", multiple=True, metavar="NAME=D,D,...", help="Sizes of an input that the file leaves open.")
-@click.option("--emit", multiple=True, metavar="FORMAT,...", help="Netlist formats: verilog, yosys, spice, lefdef, dot.")
+@click.option(
+    "--resume/--no-resume", default=True, help="Go on where the same command was interrupted. [default: on]"
+)
+@click.option(
+    "--input-shape",
+    multiple=True,
+    metavar="NAME=D,D,...",
+    help="Sizes of an input that the file leaves open.",
+)
+@click.option(
+    "--emit", multiple=True, metavar="FORMAT,...", help="Netlist formats: verilog, yosys, spice, lefdef, dot."
+)
 @click.option("--target", metavar="NAME|FILE", help=TARGET_HELP)
-@click.option("--place/--no-place", default=None, help="Place the tiles. [default: where small, with --target]")
+@click.option(
+    "--place/--no-place", default=None, help="Place the tiles. [default: where small, with --target]"
+)
 @click.option("--strict", is_flag=True, default=None, help="Exit 3 when nothing smaller fits the budget.")
 @click.option("--fold/--no-fold", default=None, help="Fold batch norm and constants first. [default: on]")
-@click.option("--config", type=click.Path(path_type=Path), help="Options from a TOML file; the command line wins.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="Options from a TOML file; the command line wins."
+)
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no table.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
 def compile_command(
@@ -141,10 +168,14 @@ def _options(config: Path | None, given: Mapping[str, Any]) -> Options:
     from gscompile.options import Options, read_config
 
     settings = read_config(config) if config else {}
-    return Options(**settings | {key: value for key, value in given.items() if value is not None and value != ()})
+    return Options(
+        **settings | {key: value for key, value in given.items() if value is not None and value != ()}
+    )
 
 
-def _compile(model: Path, folder: Path, options: Options, force: bool, quiet: bool, resume: bool) -> CompileReport:
+def _compile(
+    model: Path, folder: Path, options: Options, force: bool, quiet: bool, resume: bool
+) -> CompileReport:
     from gscompile.driver import compile_model
     from gscompile.network import Network
 
@@ -196,7 +227,9 @@ def _progress(quiet: bool) -> Progress:
 
 @main.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Output folder. [default: MODEL's name + .frontier]")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="Output folder. [default: MODEL's name + .frontier]"
+)
 @click.option("--force", is_flag=True, help="Replace an output folder that is there already.")
 @click.option("--points", type=click.IntRange(3), default=8, show_default=True, help="Networks on the curve.")
 @click.option("--folders", is_flag=True, help="Compile every point into a folder of its own.")
@@ -213,7 +246,14 @@ def _progress(quiet: bool) -> Progress:
 @click.option("--config", type=click.Path(path_type=Path), help="Further options from a TOML file.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no table.")
 def frontier(
-    model: Path, out: Path | None, force: bool, points: int, folders: bool, config: Path | None, quiet: bool, **given: Any
+    model: Path,
+    out: Path | None,
+    force: bool,
+    points: int,
+    folders: bool,
+    config: Path | None,
+    quiet: bool,
+    **given: Any,
 ) -> None:
     """Write MODEL's curve of accuracy against cells, tiles and wires."""
     from gscompile.frontier import write_frontier
@@ -229,7 +269,9 @@ def frontier(
         )
     if not quiet:
         for point in found:
-            click.echo(f"{point.cells:>12,} cells {point.tiles:>7,} tiles {point.wires:>9,} wires {point.score:8.2f} %")
+            click.echo(
+                f"{point.cells:>12,} cells {point.tiles:>7,} tiles {point.wires:>9,} wires {point.score:8.2f} %"
+            )
         click.echo(f"written to {folder}")
 
 
@@ -251,7 +293,12 @@ def inspect(model: Path, crossbar: str, tiling: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--input-shape", multiple=True, metavar="NAME=D,D,...", help="Sizes of an input that the file leaves open.")
+@click.option(
+    "--input-shape",
+    multiple=True,
+    metavar="NAME=D,D,...",
+    help="Sizes of an input that the file leaves open.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 def verify(out: Path, input_shape: tuple[str, ...], as_json: bool) -> None:
     """Repeat the verification of an output folder."""
@@ -265,13 +312,22 @@ def verify(out: Path, input_shape: tuple[str, ...], as_json: bool) -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--data", required=True, help="Samples: .npz, a folder of them, or package.module:function.")
 @click.option("--target", metavar="NAME|FILE", help=COMPILED_FOR)
-@click.option("--samples", type=click.IntRange(1), default=1000, show_default=True, help="How many, from the start.")
+@click.option(
+    "--samples", type=click.IntRange(1), default=1000, show_default=True, help="How many, from the start."
+)
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Chips for each figure.")
 @click.option("--sweep", is_flag=True, help="Accuracy against each device effect, too.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no text.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 def simulate(
-    out: Path, data: str, target: str | None, samples: int, seeds: int, sweep: bool, quiet: bool, as_json: bool
+    out: Path,
+    data: str,
+    target: str | None,
+    samples: int,
+    seeds: int,
+    sweep: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Run an output folder's netlist tile by tile; exit 4 unless it computes what model.onnx does."""
     from gscompile.errors import VerificationError
@@ -288,19 +344,33 @@ def simulate(
         write_simulation(report, out / "simulate")
     _show(report.to_json() if as_json else None, simulation_text(report), out / "simulate", quiet)
     if not report.agrees:
-        raise VerificationError(f"{out}: tiles and model.onnx differ by {report.difference:.1e} of the output range")
+        raise VerificationError(
+            f"{out}: tiles and model.onnx differ by {report.difference:.1e} of the output range"
+        )
 
 
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--original", type=click.Path(path_type=Path), help="The network before compression, placed beside it.")
+@click.option(
+    "--original", type=click.Path(path_type=Path), help="The network before compression, placed beside it."
+)
 @click.option("--target", metavar="NAME|FILE", help=COMPILED_FOR)
-@click.option("--engine", default="auto", show_default=True, help="auto, coloquinte or shelves (netlist order).")
-@click.option("--route-seconds", type=click.IntRange(0), default=0, help="Find the channel width, so much CPU a try.")
+@click.option(
+    "--engine", default="auto", show_default=True, help="auto, coloquinte or shelves (netlist order)."
+)
+@click.option(
+    "--route-seconds", type=click.IntRange(0), default=0, help="Find the channel width, so much CPU a try."
+)
 @click.option("--quiet", "-q", is_flag=True, help="No text.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 def place(
-    out: Path, original: Path | None, target: str | None, engine: str, route_seconds: int, quiet: bool, as_json: bool
+    out: Path,
+    original: Path | None,
+    target: str | None,
+    engine: str,
+    route_seconds: int,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Place an output folder's netlist on a die: area, wires, congestion, cost and pictures."""
     from gscompile.hardware_text import place_text

@@ -50,7 +50,9 @@ def write_frontier(
         raise UsageError("frontier: needs --data: accuracy is what the curve is about")
     job = prepare(original, name, options, progress or Progress())
     with staged(out, force) as folder:
-        found = [_write_point(job, number, network, folder) for number, network in enumerate(_stops(job, points))]
+        found = [
+            _write_point(job, number, network, folder) for number, network in enumerate(_stops(job, points))
+        ]
         best = _not_dominated(found)
         _write_files(folder, name, best)
         if folders:
@@ -97,7 +99,9 @@ def _not_dominated(points: Sequence[Point]) -> list[Point]:
 
 def _write_files(folder: Path, name: str, points: Sequence[Point]) -> None:
     rows = [asdict(point) for point in points]
-    (folder / "frontier.json").write_text(json.dumps({"model": name, "points": rows}, indent=1) + "\n", "utf-8")
+    (folder / "frontier.json").write_text(
+        json.dumps({"model": name, "points": rows}, indent=1) + "\n", "utf-8"
+    )
     with (folder / "frontier.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [f.name for f in fields(Point)])
         writer.writeheader()
@@ -109,4 +113,6 @@ def _write_files(folder: Path, name: str, points: Sequence[Point]) -> None:
 def _compile_point(job: Job, folder: Path, point: Point) -> None:
     network = Network.load(folder / point.file)
     change = Change("all layers", "taken from the frontier", "", point.file)
-    finish(job, PassResult(network, (change,)), [], folder / f"{Path(point.file).stem}.gscompile", force=False)
+    finish(
+        job, PassResult(network, (change,)), [], folder / f"{Path(point.file).stem}.gscompile", force=False
+    )

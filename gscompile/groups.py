@@ -62,7 +62,9 @@ def _block_sum(matrix: Values, block: Indices) -> Values:
     if count == len(block):
         return matrix
     starts = np.flatnonzero(np.diff(block, prepend=-1))
-    return np.add.reduceat(matrix, starts, axis=0) if len(starts) == count else _scattered(matrix, block, count)
+    return (
+        np.add.reduceat(matrix, starts, axis=0) if len(starts) == count else _scattered(matrix, block, count)
+    )
 
 
 def _scattered(matrix: Values, block: Indices, count: int) -> Values:
@@ -90,7 +92,12 @@ class Family:
 
 def families(network: Network, mapping: MapOptions, units: bool = True) -> tuple[Family, ...]:
     """Every group of a network that may be deleted: the rows and columns of its tiles, and whole units."""
-    found = [family for layer in network.layers if layer.layout.compressible for family in _tile_families(layer, mapping)]
+    found = [
+        family
+        for layer in network.layers
+        if layer.layout.compressible
+        for family in _tile_families(layer, mapping)
+    ]
     if units:
         found += _unit_families(network)
     return tuple(found)

@@ -15,7 +15,9 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         return None
 
     @contextmanager
@@ -46,14 +48,21 @@ class TerminalProgress(Progress):
 
         self._began, self._shown = time.monotonic(), 0.0
         self._console = Console(stderr=True, highlight=False)
-        columns = (TextColumn("{task.description:16}"), BarColumn(24), TimeRemainingColumn(), TextColumn("{task.fields[now]}"))
+        columns = (
+            TextColumn("{task.description:16}"),
+            BarColumn(24),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[now]}"),
+        )
         self._bars = Bars(*columns, TimeElapsedColumn(), console=self._console, transient=True)
         self._task: Any = self._bars.add_task("reading", total=None, now="")
         if self._console.is_terminal:
             self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._console.is_terminal:
             self._bars.stop()  # elsewhere it would print an empty line
 
@@ -70,7 +79,10 @@ class TerminalProgress(Progress):
             self._bars.update(self._task, total=total, completed=done)
 
     def figures(self, **figures: float) -> None:
-        now = "  ".join(f"{name} {value:.2f} %" if name == "accuracy" else f"{name} {value:,.0f}" for name, value in figures.items())
+        now = "  ".join(
+            f"{name} {value:.2f} %" if name == "accuracy" else f"{name} {value:,.0f}"
+            for name, value in figures.items()
+        )
         self._bars.update(self._task, now=now)
         self._line(f"  {now}")
 

@@ -20,7 +20,9 @@ def target_of(out: Path, name: str | None = None) -> Target:
         raise OutputError(f"{out}: no such folder")
     report = _report(out)
     compiled = report.options.get("target") if report else None
-    return load_target(name or str(compiled or DEFAULT_TARGET)).with_crossbar(read_netlist(out / "netlist.json").crossbar)
+    return load_target(name or str(compiled or DEFAULT_TARGET)).with_crossbar(
+        read_netlist(out / "netlist.json").crossbar
+    )
 
 
 def origins_of(out: Path) -> dict[str, str]:

@@ -40,7 +40,9 @@ def white(layer: Layer) -> Moments:
     return Moments(*ones)
 
 
-def measure_moments(tuner: Tuner, network: Network, layers: Iterable[Layer], batches: int = 12) -> dict[str, Moments]:
+def measure_moments(
+    tuner: Tuner, network: Network, layers: Iterable[Layer], batches: int = 12
+) -> dict[str, Moments]:
     """The moments of each layer over `batches` batches of the training part, by layer name.
 
     A layer whose inputs cannot be read off (inside a subgraph, a recurrent state) is left out.
@@ -58,7 +60,11 @@ def measure_moments(tuner: Tuner, network: Network, layers: Iterable[Layer], bat
 
 
 def _add_batch(
-    sums: dict[str, list[Any]], wanted: Mapping[str, Layer], seen: Mapping[str, Any], tuner: Tuner, gen: torch.Generator
+    sums: dict[str, list[Any]],
+    wanted: Mapping[str, Layer],
+    seen: Mapping[str, Any],
+    tuner: Tuner,
+    gen: torch.Generator,
 ) -> None:
     outputs = [seen[str(layer.uses[0].node.outputs[0].name)] for layer in wanted.values()]
     gradients = torch.autograd.grad(tuner.objective.probe(seen, gen), outputs, allow_unused=True)
@@ -116,7 +122,9 @@ def _by_label(layer: Layer, data: Tensor, side: str) -> Tensor:
     assert product is not None
     term, last = (product.data, product.contracted) if side == "inputs" else (product.output, product.free)
     moved = data.permute(permutation(term, data.dim(), product.batch, last))
-    return moved.reshape(layer.layout.parts, -1, layer.layout.inputs if side == "inputs" else layer.layout.outputs)
+    return moved.reshape(
+        layer.layout.parts, -1, layer.layout.inputs if side == "inputs" else layer.layout.outputs
+    )
 
 
 def _by_part(layer: Layer, data: Tensor) -> Tensor:
@@ -179,5 +187,3 @@ def _pads(node: ir.Node, sizes: Iterable[int], reach: list[int], strides: list[i
         given = [*node.attributes.get_ints("pads", [0] * (2 * len(reach)))]
         pairs = list(zip(given[: len(reach)], given[len(reach) :], strict=True))
     return [p for pair in reversed(pairs) for p in pair]
-
-

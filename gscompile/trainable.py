@@ -28,7 +28,7 @@ _VECTORS = {
 
 
 def expose_weights(network: Network) -> None:
-    """Give every layer whose weight is derived (cast, transposed, dequantised) or read elsewhere too a tensor of its own."""
+    """A tensor of its own for every weight that is derived (cast, transposed, dequantised) or read elsewhere too."""
     for layer in network.layers:
         if layer.layout.compressible and not network.holds_alone(layer):
             tensor = constant_array(layer.value, network.opset)

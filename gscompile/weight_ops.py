@@ -80,7 +80,9 @@ class WeightOp(Protocol):
     def data_input(self, node: ir.Node, index: int) -> int:
         """Index of the input that is multiplied by the weight at `index`."""
 
-    def factor_shapes(self, node: ir.Node, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:
+    def factor_shapes(
+        self, node: ir.Node, layout: MatrixLayout, rank: int
+    ) -> tuple[MatrixLayout, MatrixLayout]:
         """Layouts of the two thin weights that replace one of `layout`."""
 
     def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
@@ -110,10 +112,12 @@ class Conv:
         group, (outputs, *rest) = node.attributes.get_int("group", 1), shapes[1]
         return {1: MatrixLayout(shapes[1], group, outputs // group, prod(rest), transposed=True)}
 
-    def data_input(self, node: ir.Node, index: int) -> int:  # noqa: ARG002
+    def data_input(self, node: ir.Node, index: int) -> int:
         return 0
 
-    def factor_shapes(self, node: ir.Node, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:  # noqa: ARG002
+    def factor_shapes(
+        self, node: ir.Node, layout: MatrixLayout, rank: int
+    ) -> tuple[MatrixLayout, MatrixLayout]:
         group, (outputs, channels, *kernel) = layout.parts, layout.shape
         u = MatrixLayout((group * rank, channels, *kernel), group, rank, layout.inputs, transposed=True)
         v = MatrixLayout((outputs, rank, *_ones(len(kernel))), group, outputs // group, rank, transposed=True)
@@ -136,10 +140,12 @@ class ConvTranspose:
         group, (inputs, *rest) = node.attributes.get_int("group", 1), shapes[1]
         return {1: MatrixLayout(shapes[1], group, inputs // group, prod(rest))}
 
-    def data_input(self, node: ir.Node, index: int) -> int:  # noqa: ARG002
+    def data_input(self, node: ir.Node, index: int) -> int:
         return 0
 
-    def factor_shapes(self, node: ir.Node, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:  # noqa: ARG002
+    def factor_shapes(
+        self, node: ir.Node, layout: MatrixLayout, rank: int
+    ) -> tuple[MatrixLayout, MatrixLayout]:
         group, (_, *rest) = layout.parts, layout.shape
         ones = _ones(len(rest) - 1)
         u = MatrixLayout((group * rank, layout.inputs, *ones), group, rank, layout.inputs, transposed=True)
@@ -161,10 +167,12 @@ class Gemm:
         transposed = bool(node.attributes.get_int("transB", 0))
         return {1: MatrixLayout(shapes[1], 1, *shapes[1], transposed=transposed)}
 
-    def data_input(self, node: ir.Node, index: int) -> int:  # noqa: ARG002
+    def data_input(self, node: ir.Node, index: int) -> int:
         return 0
 
-    def factor_shapes(self, node: ir.Node, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:
+    def factor_shapes(
+        self, node: ir.Node, layout: MatrixLayout, rank: int
+    ) -> tuple[MatrixLayout, MatrixLayout]:
         flip = bool(node.attributes.get_int("transA", 0))
         thin = (rank, layout.inputs) if flip else (layout.inputs, rank)
         u = MatrixLayout(thin, 1, *thin, transposed=flip)
@@ -188,12 +196,16 @@ class MatMul:
             return {}
         *batch, rows, cols = shape
         factorable = not batch or _has_rows(node.inputs[1 - index])
-        return {index: MatrixLayout(shape, prod(batch), rows, cols, transposed=index == 0, factorable=factorable)}
+        return {
+            index: MatrixLayout(shape, prod(batch), rows, cols, transposed=index == 0, factorable=factorable)
+        }
 
-    def data_input(self, node: ir.Node, index: int) -> int:  # noqa: ARG002
+    def data_input(self, node: ir.Node, index: int) -> int:
         return 1 - index
 
-    def factor_shapes(self, node: ir.Node, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:  # noqa: ARG002
+    def factor_shapes(
+        self, node: ir.Node, layout: MatrixLayout, rank: int
+    ) -> tuple[MatrixLayout, MatrixLayout]:
         batch, flip = layout.shape[:-2], layout.transposed
         u = (rank, layout.inputs) if flip else (layout.inputs, rank)
         v = (layout.outputs, rank) if flip else (rank, layout.outputs)
@@ -221,15 +233,21 @@ class FusedMatMul:
         swaps = any(node.attributes.get_int(name, 0) for name in ("transBatchA", "transBatchB"))
         turned = {index: bool(node.attributes.get_int(_TURNS[index], 0)) for index in found}
         return {
-            index: replace(layout, transposed=layout.transposed != turned[index], factorable=layout.factorable and not swaps)
+            index: replace(
+                layout,
+                transposed=layout.transposed != turned[index],
+                factorable=layout.factorable and not swaps,
+            )
             for index, layout in found.items()
             if not (swaps and len(layout.shape) > 2)
         }
 
-    def data_input(self, node: ir.Node, index: int) -> int:  # noqa: ARG002
+    def data_input(self, node: ir.Node, index: int) -> int:
         return 1 - index
 
-    def factor_shapes(self, node: ir.Node, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:
+    def factor_shapes(
+        self, node: ir.Node, layout: MatrixLayout, rank: int
+    ) -> tuple[MatrixLayout, MatrixLayout]:
         return MatMul().factor_shapes(node, layout, rank)
 
     def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
@@ -254,21 +272,31 @@ class Einsum:
         if product is None or len(product.weight) != len(shape):
             return {}
         size = dict(zip(product.weight, shape, strict=True))
-        parts, inputs, outputs = (prod(size[x] for x in part) for part in (product.batch, product.contracted, product.free))
+        parts, inputs, outputs = (
+            prod(size[x] for x in part) for part in (product.batch, product.contracted, product.free)
+        )
         rows, cols = (outputs, inputs) if product.transposed else (inputs, outputs)
         return {index: MatrixLayout(shape, parts, rows, cols, transposed=product.transposed)}
 
-    def data_input(self, node: ir.Node, index: int) -> int:  # noqa: ARG002
+    def data_input(self, node: ir.Node, index: int) -> int:
         return 1 - index
 
-    def factor_shapes(self, node: ir.Node, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:
+    def factor_shapes(
+        self, node: ir.Node, layout: MatrixLayout, rank: int
+    ) -> tuple[MatrixLayout, MatrixLayout]:
         product = self._product(node, layout)
         size = dict(zip(product.weight, layout.shape, strict=True))
-        batch, contracted, free = ([size[x] for x in part] for part in (product.batch, product.contracted, product.free))
+        batch, contracted, free = (
+            [size[x] for x in part] for part in (product.batch, product.contracted, product.free)
+        )
         turned, parts = layout.transposed, layout.parts
         u = (rank, *contracted) if turned else (*contracted, rank)
         v = (*free, rank) if turned else (rank, *free)
-        first, second = ((rank, layout.inputs), (layout.outputs, rank)) if turned else ((layout.inputs, rank), (rank, layout.outputs))
+        first, second = (
+            ((rank, layout.inputs), (layout.outputs, rank))
+            if turned
+            else ((layout.inputs, rank), (rank, layout.outputs))
+        )
         return (
             MatrixLayout((*batch, *u), parts, *first, transposed=turned),
             MatrixLayout((*batch, *v), parts, *second, transposed=turned),
@@ -277,7 +305,9 @@ class Einsum:
     def _product(self, node: ir.Node, layout: MatrixLayout) -> Product:
         equation = node.attributes.get_string("equation", "")
         found = [parse_product(equation, index) for index in (0, 1)]
-        return next(p for p in found if p and len(p.weight) == len(layout.shape) and p.transposed == layout.transposed)
+        return next(
+            p for p in found if p and len(p.weight) == len(layout.shape) and p.transposed == layout.transposed
+        )
 
     def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
         product = parse_product(node.attributes.get_string("equation", ""), index)
@@ -293,14 +323,16 @@ class Einsum:
 class Projection:
     """Attention of com.microsoft: the weight that makes queries, keys and values. U is a MatMul."""
 
-    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:  # noqa: ARG002
+    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
         shape = shapes.get(1, ())
         return {1: MatrixLayout(shape, 1, shape[0], shape[1])} if len(shape) == 2 else {}
 
-    def data_input(self, node: ir.Node, index: int) -> int:  # noqa: ARG002
+    def data_input(self, node: ir.Node, index: int) -> int:
         return 0
 
-    def factor_shapes(self, node: ir.Node, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:
+    def factor_shapes(
+        self, node: ir.Node, layout: MatrixLayout, rank: int
+    ) -> tuple[MatrixLayout, MatrixLayout]:
         return MatMul().factor_shapes(node, layout, rank)
 
     def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
@@ -310,7 +342,7 @@ class Projection:
 class Recurrent:
     """LSTM, GRU and RNN: W is factored by a MatMul on the sequence before it, R is mapped and group-pruned."""
 
-    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:  # noqa: ARG002
+    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
         found = {}
         if len(shapes.get(1, ())) == 3:
             directions, hidden, inputs = shapes[1]
@@ -320,10 +352,12 @@ class Recurrent:
             found[2] = MatrixLayout(shapes[2], directions, hidden, states, transposed=True, factorable=False)
         return found
 
-    def data_input(self, node: ir.Node, index: int) -> int:  # noqa: ARG002
+    def data_input(self, node: ir.Node, index: int) -> int:
         return 0
 
-    def factor_shapes(self, node: ir.Node, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:  # noqa: ARG002
+    def factor_shapes(
+        self, node: ir.Node, layout: MatrixLayout, rank: int
+    ) -> tuple[MatrixLayout, MatrixLayout]:
         directions, hidden, _ = layout.shape
         u = MatrixLayout((layout.inputs, rank), 1, layout.inputs, rank)
         return u, MatrixLayout((directions, hidden, rank), 1, directions * hidden, rank, transposed=True)
@@ -350,10 +384,12 @@ class Mapped:
             for layout in self.inner.layouts(node, {1: shapes[index]}).values()
         }
 
-    def data_input(self, node: ir.Node, index: int) -> int:  # noqa: ARG002
+    def data_input(self, node: ir.Node, index: int) -> int:
         return 0
 
-    def factor_shapes(self, node: ir.Node, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:
+    def factor_shapes(
+        self, node: ir.Node, layout: MatrixLayout, rank: int
+    ) -> tuple[MatrixLayout, MatrixLayout]:
         raise NotImplementedError(f"{node.op_type} is not factored")
 
     def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
@@ -393,6 +429,6 @@ def weight_op(node: ir.Node) -> WeightOp | None:
 
 
 def as_matrices(layout: MatrixLayout, tensor: NDArray[np.generic]) -> Matrices:
-    """The matrices of a weight in the precision that hardware is programmed with: float64 stays, the rest is float32."""
+    """The matrices of a weight as hardware is programmed with them: float64 stays, the rest is float32."""
     dtype = np.float64 if tensor.dtype == np.float64 else np.float32
     return np.asarray(layout.matrices(tensor), dtype=dtype)

@@ -25,7 +25,8 @@ class DeleteGroups:
     A round chooses the groups that cost the loss least for the cells and wires they save, until `step` of both is
     chosen; a stretch of training shrinks them to exactly zero by proximal group-lasso steps, then tunes the rest.
     Rounds go on below the budget by `slack` points, and the smallest network that a longer tuning of `recover`
-    epochs brings back is kept; from there it goes on, `descents` times in all. `units` lets whole channels, neurons and ranks go as well.
+    epochs brings back is kept; from there it goes on, `descents` times in all. `units` lets whole channels, neurons and
+    ranks go as well.
     """
 
     step: float = 0.25
@@ -107,7 +108,9 @@ class DeleteGroups:
         drop_dead_units(network)
         return network
 
-    def _choose(self, network: Network, context: Context, step: float) -> tuple[dict[str, NDArray[np.bool_]], dict[str, NDArray[np.bool_]]]:
+    def _choose(
+        self, network: Network, context: Context, step: float
+    ) -> tuple[dict[str, NDArray[np.bool_]], dict[str, NDArray[np.bool_]]]:
         """Masks of the weights and of the biases that are to go."""
         assert context.tuner is not None
         found = families(network, context.mapping, self.units)
@@ -118,7 +121,9 @@ class DeleteGroups:
         return deleted(network, chosen), vector_masks(network, chosen)
 
 
-def cheapest(harm: dict[Family, NDArray[np.float64]], worth: dict[Family, NDArray[np.float64]], share: float) -> Chosen:
+def cheapest(
+    harm: dict[Family, NDArray[np.float64]], worth: dict[Family, NDArray[np.float64]], share: float
+) -> Chosen:
     """The groups with the least harm for their worth, until their worth adds up to `share`; one at the least."""
     order = list(harm)
     all_harm, all_worth = np.concatenate([harm[f] for f in order]), np.concatenate([worth[f] for f in order])

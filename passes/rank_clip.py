@@ -50,7 +50,9 @@ class RankClip:
         else:
             network = self._by_drift(network, context)
         after = {m.origin: m.rank for m in linear_maps(network) if m.v is not None}
-        changes = [Change(o, "rank", str(before[o]), str(r)) for o, r in after.items() if r < before.get(o, 0)]
+        changes = [
+            Change(o, "rank", str(before[o]), str(r)) for o, r in after.items() if r < before.get(o, 0)
+        ]
         return PassResult(network, tuple(changes))
 
     # -- ours -------------------------------------------------------------------------------------------------
@@ -110,7 +112,9 @@ class RankClip:
         except ValueError:
             raise UsageError(f"rank-clip: ranks {self.ranks!r}; write whole numbers, as in 5/12/36") from None
         if len(wanted) != len(maps):
-            raise UsageError(f"rank-clip: {len(wanted)} ranks for {len(maps)} layers ({', '.join(m.origin for m in maps)})")
+            raise UsageError(
+                f"rank-clip: {len(wanted)} ranks for {len(maps)} layers ({', '.join(m.origin for m in maps)})"
+            )
         return {
             m.origin: max(rank, round(min(m.product.shape[1:]) ** (1 - progress) * rank**progress))
             for m, rank in zip(maps, wanted, strict=True)
@@ -150,7 +154,9 @@ def linear_maps(network: Network) -> list[LinearMap]:
     """Every weighted layer in graph order, the two factors of one taken together."""
     pairs = factor_pairs(network)
     seconds = {u: network.layer(v) for v, u in pairs.items()}
-    return [_linear_map(layer, seconds.get(layer.name)) for layer in network.layers if layer.name not in pairs]
+    return [
+        _linear_map(layer, seconds.get(layer.name)) for layer in network.layers if layer.name not in pairs
+    ]
 
 
 def _linear_map(layer: Layer, v: Layer | None) -> LinearMap:
@@ -195,7 +201,9 @@ def _spectra(network: Network, maps: Sequence[LinearMap], context: Context) -> I
             scale = float(np.linalg.norm(m.product)) or 1.0
             yield [spectrum(w / scale).scaled(scale) for w in m.product]
         else:
-            yield [spectrum(w, a, g) for w, a, g in zip(m.product, seen_in.inputs, seen_out.outputs, strict=True)]
+            yield [
+                spectrum(w, a, g) for w, a, g in zip(m.product, seen_in.inputs, seen_out.outputs, strict=True)
+            ]
 
 
 def _choice(linear: LinearMap, parts: Sequence[Spectrum]) -> Choice:

@@ -4,8 +4,9 @@
 
 Input `image` float32 [batch, 3, 32, 32], pixel 0-255 minus the mean image of the 50,000 training images;
 45,000 images train, 5,000 choose the weights.
-Measured: test 81.43 % (8,143 of 10,000) through onnxruntime on the written file, held out 82.86 %; seed 0, torch 2.13.0,
-20 epochs and 10 more after a warm restart, 78 s an epoch on one core (the paper's baseline: 82.01 %).
+Measured: test 81.43 % (8,143 of 10,000) through onnxruntime on the written file, held out 82.86 %;
+seed 0, torch 2.13.0, 20 epochs and 10 more after a warm restart, 78 s an epoch on one core
+(the paper's baseline: 82.01 %).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """SPICE: tiles as differential pairs of resistors, solved by ngspice.
 
-Volts stand for numbers: a matrix's subcircuit takes x on its input nets and gives x @ W on its output nets.
-Each bit line has a plus and a minus half, held at 0 V by a sense source; a pair of current-controlled
+Volts stand for numbers: a matrix takes x on its input nets and gives x @ W on its output nets. Nets have their
+names in every matrix, so files that are included together are joined; only tiles are subcircuits, since ngspice
+takes no more than 1,005 nodes in a call, and so one of many lines is called in parts. Each bit line has a plus and a minus half, held at 0 V by a sense source; a pair of current-controlled
 sources gives output = weight_per_siemens x (I_plus - I_minus).
 """
 
@@ -9,22 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from gscompile.conductance import to_pair, weight_per_siemens
+from gscompile.conductance import Pair, to_pair, weight_per_siemens
 from gscompile.netlist import Matrix, Tile
 from gscompile.target import Design
 from gscompile.targets.modules import Hierarchy, Instance, Module
 
 _WIDTH = 100  # ngspice takes any length; people do not
+_ROWS, _COLS = 400, 300  # of one subcircuit: with both bit lines of a column 1,000 nodes
 
 
 @dataclass(frozen=True)
 class Spice:
-    """`<network>.sp`, a file of subcircuits for each matrix, and a deck that reads each matrix once.
+    """`<network>.sp`, a file for each matrix, and a deck that reads each matrix once.
 
     The deck (`<matrix>_read.sp`) puts `input_v` on every input of its matrix and prints every output.
     """
@@ -68,10 +71,27 @@ def _largest(design: Design, tile: Tile) -> float:
 
 
 def _tile(hierarchy: Hierarchy, design: Design, tile: Tile, largest: float) -> Iterator[str]:
+    weights = design.weights[tile.name]
+    for suffix, rows, cols in _blocks(*weights.shape):
+        pair = to_pair(weights[rows, cols], largest, design.target.device)
+        yield from _block(f"{hierarchy.names.tile(tile.name)}{suffix}", pair)
+
+
+def _blocks(rows: int, cols: int) -> Iterator[tuple[str, slice, slice]]:
+    """The parts a tile is called in: the end of the name, rows and columns.
+
+    >>> list(_blocks(64, 64)), [suffix for suffix, _, _ in _blocks(512, 64)]
+    ([('', slice(0, 400, None), slice(0, 300, None))], ['__0', '__1'])
+    """
+    parts = [*product(range(0, rows, _ROWS), range(0, cols, _COLS))]
+    for number, (down, across) in enumerate(parts):
+        suffix = f"__{number}" if len(parts) > 1 else ""
+        yield suffix, slice(down, down + _ROWS), slice(across, across + _COLS)
+
+
+def _block(name: str, pair: Pair) -> Iterator[str]:
     """Rows r0.., bit lines p0.. and n0..; one resistor a device."""
-    pair = to_pair(design.weights[tile.name], largest, design.target.device)
     rows, cols = pair.plus.shape
-    name = hierarchy.names.tile(tile.name)
     pins = [f"r{r}" for r in range(rows)] + [f"{s}{c}" for s in "pn" for c in range(cols)]
     yield _wrapped([f".subckt {name}", *pins])
     for side, conductance in (("p", pair.plus), ("n", pair.minus)):
@@ -82,20 +102,18 @@ def _tile(hierarchy: Hierarchy, design: Design, tile: Tile, largest: float) -> I
 
 
 def _matrix(hierarchy: Hierarchy, matrix: Matrix, ohms: float) -> Iterator[str]:
-    module = hierarchy.matrix_module(matrix)
-    yield _wrapped([f".subckt {module.name}", *(port.name for port in module.ports)])
     for tile in matrix.tiles:
-        yield _wrapped(_tile_call(hierarchy.tile_instance(tile)))
-    for port in module.ports:
+        yield from map(_wrapped, _tile_calls(hierarchy.tile_instance(tile)))
+    for port in hierarchy.matrix_module(matrix).ports:
         if port.direction == "inout":
             yield _sense(port.name, ohms)
-    yield f".ends {module.name}\n"
 
 
-def _tile_call(instance: Instance) -> list[str]:
+def _tile_calls(instance: Instance) -> Iterator[list[str]]:
     rows, cols = instance.connections["row"], instance.connections["col"]
-    halves = [f"{net}.{side}" for side in "pn" for net in cols]
-    return [f"X{instance.name}", *rows, *halves, instance.name]
+    for suffix, down, across in _blocks(len(rows), len(cols)):
+        halves = [f"{net}.{side}" for side in "pn" for net in cols[across]]
+        yield [f"X{instance.name}{suffix}", *rows[down], *halves, f"{instance.name}{suffix}"]
 
 
 def _sense(net: str, ohms: float) -> str:
@@ -105,15 +123,8 @@ def _sense(net: str, ohms: float) -> str:
 
 
 def _top(hierarchy: Hierarchy) -> Iterator[str]:
-    """The analog part of the chip: the nets between digital blocks and matrices are its pins."""
-    between = list(hierarchy.inner_nets())
-    yield _wrapped([f".subckt {hierarchy.names.top}", *between])
+    """The analog part of the chip: digital blocks drive and read its nets by their names."""
     yield from (f"V_{net} {net} 0 0\n" for net in hierarchy.tied_nets())
-    for matrix in hierarchy.matrices:
-        module = hierarchy.matrix_module(matrix)
-        nets = [port.name for port in module.ports]
-        yield _wrapped([f"X{module.name}", *nets, module.name])
-    yield f".ends {hierarchy.names.top}\n"
 
 
 def _deck_lines(module: Module, volts: float) -> Iterator[str]:
@@ -121,7 +132,6 @@ def _deck_lines(module: Module, volts: float) -> Iterator[str]:
     inputs = [port.name for port in module.ports if port.direction == "input"]
     outputs = [port.name for port in module.ports if port.direction == "inout"]
     yield from (f"V_{net} {net} 0 {volts!r}\n" for net in inputs)
-    yield _wrapped(["Xread", *inputs, *outputs, module.name])
     yield ".control\nset numdgt=15\nop\n"
     yield from (f"print v({net})\n" for net in outputs)
     yield "quit\n.endc\n.end\n"

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from gscompile.crossbar import Crossbar
 from gscompile.data import input_specs, load_data
 from gscompile.errors import UsageError
 from gscompile.evaluate import Runner, drift
 from gscompile.groups import Family, Member
-from gscompile.mapping import Crossbar, MapOptions, footprint
+from gscompile.mapping import MapOptions, footprint
 from gscompile.network import Network
 from gscompile.passes.delete_groups import DeleteGroups, cheapest
 from gscompile.passes.drop_dead_units import DropDeadUnits
@@ -45,7 +46,11 @@ def with_data(net: Network, floor: float = 0.0, effort: float = 0.1) -> Context:
     data = load_data({"x": rng.standard_normal((256, 20)).astype(np.float32)}, input_specs(net.model))
     tuner = Tuner(net, data, data, TuneOptions(batch_size=32))
     return Context(
-        MAPPING, tuner=tuner, floor=floor, effort=effort, moments=lambda n: measure_moments(tuner, n, n.layers)
+        MAPPING,
+        tuner=tuner,
+        floor=floor,
+        effort=effort,
+        moments=lambda n: measure_moments(tuner, n, n.layers),
     )
 
 

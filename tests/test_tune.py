@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from gscompile.crossbar import Crossbar
 from gscompile.data import Dataset, input_specs, load_data
 from gscompile.groups import families
-from gscompile.mapping import Crossbar, MapOptions
+from gscompile.mapping import MapOptions
 from gscompile.network import Network
 from gscompile.score import ACCURACY
 from gscompile.statistics import measure_moments

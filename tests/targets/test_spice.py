@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.numpy_helper
+import onnx.parser
 import pytest
 from numpy.typing import NDArray
 
@@ -49,12 +52,9 @@ def test_the_whole_analog_part_is_one_circuit(tmp_path: Path, tool: Tool) -> Non
     Spice().emit(design, tmp_path)
     names, netlist = Names(design.netlist), design.netlist
     u, v = netlist.matrices
-    inner = [
-        names.net(bus.name, i) for bus in netlist.buses if bus.kind == "analog" for i in range(bus.width)
-    ]
     sources = [f"V{i} {names.net(u.input_bus, i)} 0 {0.1 * (i + 1)}\n" for i in range(6)]
     prints = [f"print v({names.net(v.output_bus, j)})\n" for j in range(5)]
-    deck = ["* all\n.include factored.sp\n", *sources, f"Xall {' '.join(inner)} factored\n"]
+    deck = ["* all\n.include factored.sp\n", *sources]
     deck += [".control\nset numdgt=15\nop\n", *prints, "quit\n.endc\n.end\n"]
     (tmp_path / "all.sp").write_text("".join(deck))
     volts = solved(tool("ngspice", "-b", "all.sp"))
@@ -63,12 +63,24 @@ def test_the_whole_analog_part_is_one_circuit(tmp_path: Path, tool: Tool) -> Non
     assert [volts[names.net(v.output_bus, j).lower()] for j in range(5)] == pytest.approx(product, rel=1e-6)
 
 
-def factored() -> Design:
-    import gscompile.mapping as mapping
-    from gscompile.crossbar import Crossbar
-    from gscompile.network import Network
+@pytest.mark.parametrize("crossbar", [64, 700])
+def test_a_matrix_of_more_lines_than_a_call_may_have(crossbar: int, tmp_path: Path, tool: Tool) -> None:
+    """ngspice takes 1,005 nodes in a call of a subcircuit; a matrix of 1,300 inputs and 400 outputs is solved."""
+    text = """<ir_version: 8, opset_import: ["" : 17]> wide (float[n,1300] x) => (float[n,400] y)
+    { y = MatMul (x, w) }"""
+    model = onnx.parser.parse_model(text)
+    weights = np.random.default_rng(0).standard_normal((1300, 400)).astype(np.float32)
+    weights[:, 12:] *= np.random.default_rng(1).random((1300, 388)) < 0.01  # a quick solution
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    network = Network.from_proto(model)
+    netlist = map_network(network, MapOptions(Crossbar(crossbar, crossbar)), "wide")
+    Spice().emit(Design(netlist, dict(tile_weights(network, netlist))), tmp_path)
+    volts = solved(tool("ngspice", "-b", f"{Names(netlist).matrix(netlist.matrices[0].name)}_read.sp"))
+    wanted = 0.1 * weights.sum(axis=0, dtype=np.float64)
+    assert [volts[f"y_out__{j}"] for j in range(400)] == pytest.approx(wanted, rel=1e-6, abs=1e-6)
 
-    onnx = pytest.importorskip("onnx")
+
+def factored() -> Design:
     rng = np.random.default_rng(0)
     weights = [
         onnx.numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), name)
@@ -80,8 +92,8 @@ def factored() -> Design:
     model = onnx.parser.parse_model(text)
     model.graph.initializer.extend(weights)
     network = Network.from_proto(model)
-    netlist = mapping.map_network(network, mapping.MapOptions(Crossbar(4, 4)), "factored")
-    return Design(netlist, dict(mapping.tile_weights(network, netlist)))
+    netlist = map_network(network, MapOptions(Crossbar(4, 4)), "factored")
+    return Design(netlist, dict(tile_weights(network, netlist)))
 
 
 def test_resistive_lines_agree_with_ngspice(tmp_path: Path, tool: Tool) -> None:
