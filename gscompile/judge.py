@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 from gscompile.conduct import Conduct
-from gscompile.data import Batch, Dataset, batch_size_for, check_labels, input_specs, load_data
+from gscompile.data import Batch, Dataset, InputSpec, batch_size_for, check_labels, input_specs, load_data
 from gscompile.errors import DataError, ModelError
 from gscompile.evaluate import Runner, drift, score
 from gscompile.inputs import has_tensor_inputs
@@ -137,62 +137,74 @@ class DataJudge:
         return Accuracy(self.tuner.metric.name, before, after, split, len(data))
 
 
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """The data by what it is for: tuning, deciding, and measuring once; `split` says what decides."""
+
+    train: Dataset
+    val: Dataset
+    test: Dataset | None
+    split: str
+    messages: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[Dataset, ...]:
+        return tuple(data for data in (self.train, self.val, self.test) if data is not None)
+
+
+def _splits(options: Options, specs: tuple[InputSpec, ...]) -> Splits:
+    train = load_data(options.data, specs)
+    test = load_data(options.test, specs) if options.test is not None else None
+    if options.eval is None:
+        train, val = train.split(HELD_OUT, options.seed)
+        said = "no --eval: a part of --data decides, on which the original network may have been trained"
+        return Splits(train, val, test, "a part held out of the data", (said,))
+    val = load_data(options.eval, specs)
+    if train.has_labels != val.has_labels:
+        raise DataError("labels: in one of --data and --eval but not in the other; give both or neither")
+    return Splits(train, val, test, "the eval data", ())
+
+
 def _by_data(
     original: Network, folded: Network, options: Options, progress: Progress, conduct: Conduct
 ) -> DataJudge:
     from gscompile.tune import TuneOptions, Tuner
 
     specs = input_specs(original.model)
-    train = load_data(options.data, specs)
-    val, split, messages = (
-        load_data(options.eval, specs) if options.eval is not None else None,
-        "the eval data",
-        [],
-    )
-    if val is None:
-        train, val = train.split(HELD_OUT, options.seed)
-        split = "a part held out of the data"
-        messages.append(
-            "no --eval: a part of --data decides, on which the original network may have been trained"
-        )
-    if train.has_labels != val.has_labels:
-        raise DataError("labels: in one of --data and --eval but not in the other; give both or neither")
-    test = load_data(options.test, specs) if options.test is not None else None
-    _try_out(original, next(val.batches(batch_size_for(specs, options.batch_size)), None))
-    progress.say(f"{len(train):,} samples to tune on, {len(val):,} to decide on")
-    settings = TuneOptions(
-        options.lr,
-        options.batch_size,
-        options.epochs,
-        options.seed,
-        options.threads,
-        options.device,
-        options.augment,
-    )
-    tuner = Tuner(folded, train, val, settings, progress, conduct)
-    conduct.journal.claim(key_of(original, options, train, val))
-    for data in (train, val, test):
-        if data is not None and tuner.metric.name == ACCURACY:
-            check_labels(data, tuner.classes)
-    if val.has_labels and tuner.metric.name != ACCURACY:
-        if tuner.metric.classes and not val.ready_made:
-            raise DataError(
-                "labels: no output tells their classes; give a whole number for each sample, or no labels"
-            )
-        messages.append("the labels are not used: no output tells their classes")
-    batch = batch_size_for(specs, options.batch_size)
+    splits, batch = _splits(options, specs), batch_size_for(specs, options.batch_size)
+    _try_out(original, next(splits.val.batches(batch), None))
+    progress.say(f"{len(splits.train):,} samples to tune on, {len(splits.val):,} to decide on")
+    shared = ("lr", "batch_size", "epochs", "seed", "threads", "device", "augment")
+    settings = TuneOptions(**{name: getattr(options, name) for name in shared})
+    tuner = Tuner(folded, splits.train, splits.val, settings, progress, conduct)
+    conduct.journal.claim(key_of(original, options, splits.train, splits.val))
+    messages = (*splits.messages, *_check_labels(splits, tuner))
+    base = tuner.score(folded)
     return DataJudge(
         original,
         tuner,
-        val,
-        split,
-        test,
-        tuner.score(folded),
+        splits.val,
+        splits.split,
+        splits.test,
+        base,
         options.max_drop,
         batch,
-        tuple(messages),
+        messages,
         progress,
     )
+
+
+def _check_labels(splits: Splits, tuner: Tuner) -> tuple[str, ...]:
+    """Raise DataError for labels that are no classes of the network; say where labels are not used."""
+    if tuner.metric.name == ACCURACY:
+        for data in splits.all:
+            check_labels(data, tuner.classes)
+        return ()
+    if splits.val.has_labels and tuner.metric.classes and not splits.val.ready_made:
+        raise DataError(
+            "labels: no output tells their classes; give a whole number for each sample, or no labels"
+        )
+    return ("the labels are not used: no output tells their classes",) if splits.val.has_labels else ()
 
 
 def _try_out(original: Network, batch: Batch | None) -> None:

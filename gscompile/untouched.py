@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from gscompile.constants import behind_identity, held_tensor, is_float, nodes_of
+from gscompile.constants import behind_identity, held_tensor, nodes_of
 from gscompile.network import Layer, Network
 from gscompile.report import Untouched
 

@@ -61,14 +61,16 @@ class RankClip:
         """Smaller by `step` each round, tuned for an epoch; ends at the first round that does not come back."""
         assert context.tuner is not None
         step = self.step
-        while step > 0.2:
+        while step > 0.2 and not context.out_of_time():
             candidate = clip_to(network, (1 - step) * cells(network), context)
             if cells(candidate) >= cells(network):
                 break
             candidate = context.tuner.tune(candidate, context.effort)
             if context.tuner.score(candidate) < context.floor:
                 candidate = context.tuner.tune(candidate, context.effort, anneal=True)
-            if context.tuner.score(candidate) >= context.floor:
+            score = context.tuner.score(candidate)
+            context.progress.figures(accuracy=score, cells=cells(candidate))
+            if score >= context.floor:
                 network = candidate
             else:
                 step /= 2
