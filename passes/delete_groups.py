@@ -34,7 +34,7 @@ class DeleteGroups:
     recover: float = 6.0
     slack: float = 1.0
     units: bool = True
-    descents: int = 2
+    descents: int = 1
 
     @property
     def name(self) -> str:
@@ -75,7 +75,13 @@ class DeleteGroups:
                 return
             yield network, score
             before = now
-            step = min(0.5, step * 1.2) if score >= context.floor else max(0.1, step / 1.5)
+            step = self._next_step(step, score - context.floor)
+
+    def _next_step(self, step: float, margin: float) -> float:
+        """Larger while the score holds, smaller once half the slack is used up."""
+        if margin >= 0:
+            return min(0.5, step * 1.2)
+        return step if margin >= -self.slack / 2 else max(0.1, step / 1.5)
 
     def _furthest(self, way: Sequence[Network], context: Context) -> Network:
         """The last network on the way that recovers, by bisection; the first one fits as it is.

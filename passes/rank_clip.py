@@ -211,7 +211,7 @@ def _spectra(network: Network, maps: Sequence[LinearMap], context: Context) -> I
 def _choice(linear: LinearMap, parts: Sequence[Spectrum]) -> Choice:
     """Option 0 keeps what is there; option r is rank r, as far as that pays."""
     loss = np.sum([s.loss for s in parts], axis=0)
-    ranks = [r for r in range(1, linear.rank) if pays(linear, r)]
+    ranks = [r for r in range(1, min(linear.rank, len(loss))) if pays(linear, r)]
     per_rank = linear.product.shape[0] * (linear.product.shape[1] + linear.product.shape[2])
     kept = float(loss[linear.rank]) if linear.v is not None and linear.rank < len(loss) else 0.0
     return Choice((kept, *(float(loss[r]) for r in ranks)), (linear.cells, *(r * per_rank for r in ranks)))

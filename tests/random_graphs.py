@@ -26,7 +26,7 @@ class Drawn:
     weights: dict[str, np.ndarray] = field(default_factory=dict)
     count: int = 0
 
-    def pick(self, fits: Callable[[Shape], bool] = lambda shape: True) -> str | None:
+    def pick(self, fits: Callable[[Shape], bool] = bool) -> str | None:
         """A value that fits, recent ones likelier."""
         names = [name for name, shape in self.values.items() if fits(shape)]
         return self.draw(st.sampled_from(names[-4:])) if names else None

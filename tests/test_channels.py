@@ -16,42 +16,59 @@ from tests.small_networks import assert_same_outputs, model
 FIRST = "<float[6,2,3,3] a, float[6] b, float[4,6,1,1] c"  # six channels from a convolution, read by another
 MAPS = "g (float[n,2,6,6] x) => (float[n,4,p,q] y) " + FIRST
 CASES = {
-    "pad": MAPS + """> { h = Conv (x, a, b)  s = Constant <value = int64[8] {0,0,1,1,0,0,1,2}> ()
+    "pad": MAPS
+    + """> { h = Conv (x, a, b)  s = Constant <value = int64[8] {0,0,1,1,0,0,1,2}> ()
         k = Pad (h, s)  y = Conv (k, c) }""",
-    "reflect pad of two axes": MAPS + """> { h = Conv (x, a, b)  s = Constant <value = int64[2] {1,1}> ()
+    "reflect pad of two axes": MAPS
+    + """> { h = Conv (x, a, b)  s = Constant <value = int64[2] {1,1}> ()
         z = Constant <value = float {5.0}> ()  i = Constant <value = int64[1] {-1}> ()
         k = Pad <mode = "reflect"> (h, s, z, i)  y = Conv (k, c) }""",
-    "relu 6": MAPS + """> { h = Conv (x, a, b)  s = Constant <value = float {0.0}> ()  t = Constant <value = float {6.0}> ()
+    "relu 6": MAPS
+    + """> { h = Conv (x, a, b)  s = Constant <value = float {0.0}> ()  t = Constant <value = float {6.0}> ()
         k = Clip (h, s, t)  y = Conv (k, c) }""",
-    "depthwise": MAPS + """, float[6,1,3,3] d, float[6] e> { h = Conv (x, a, b)  r = Relu (h)
+    "depthwise": MAPS
+    + """, float[6,1,3,3] d, float[6] e> { h = Conv (x, a, b)  r = Relu (h)
         k = Conv <group = 6, pads = [1,1,1,1]> (r, d, e)  s = Relu (k)  y = Conv (s, c) }""",
-    "depthwise beside a residual": MAPS + """, float[6,1,3,3] d> { h = Conv (x, a, b)
+    "depthwise beside a residual": MAPS
+    + """, float[6,1,3,3] d> { h = Conv (x, a, b)
         k = Conv <group = 6, pads = [1,1,1,1]> (h, d)  s = Add (k, h)  y = Conv (s, c) }""",
     "mean over positions": MAPS + """> { h = Conv (x, a, b)  k = GlobalAveragePool (h)  y = Conv (k, c) }""",
-    "mean as a reduction": "g (float[n,2,6,6] x) => (float[n,4] y) <float[6,2,3,3] a, float[6] b, float[6,4] c" + """>
+    "mean as a reduction": "g (float[n,2,6,6] x) => (float[n,4] y) <float[6,2,3,3] a, float[6] b, float[6,4] c"
+    + """>
         { h = Conv (x, a, b)  k = ReduceMean <axes = [2,3], keepdims = 0> (h)  y = MatMul (k, c) }""",
-    "reduction, then squeeze": "g (float[n,2,6,6] x) => (float[n,4] y) <float[6,2,3,3] a, float[6] b, float[6,4] c" + """>
+    "reduction, then squeeze": "g (float[n,2,6,6] x) => (float[n,4] y) <float[6,2,3,3] a, float[6] b, float[6,4] c"
+    + """>
         { h = Conv (x, a, b)  k = GlobalAveragePool (h)  s = Constant <value = int64[2] {2, -1}> ()
           t = Squeeze (k, s)  y = MatMul (t, c) }""",
-    "unsqueeze": "g (float[n,3] x) => (float[n,4,1,1] y) <float[3,6] a, float[6] b, float[4,6,1,1] c" + """>
+    "unsqueeze": "g (float[n,3] x) => (float[n,4,1,1] y) <float[3,6] a, float[6] b, float[4,6,1,1] c"
+    + """>
         { h = Gemm (x, a, b)  s = Constant <value = int64[2] {2, 3}> ()  t = Unsqueeze (h, s)  y = Conv (t, c) }""",
-    "slice of positions": MAPS + """> { h = Conv (x, a, b)  s = Constant <value = int64[1] {1}> ()
+    "slice of positions": MAPS
+    + """> { h = Conv (x, a, b)  s = Constant <value = int64[1] {1}> ()
         e = Constant <value = int64[1] {3}> ()  i = Constant <value = int64[1] {-2}> ()
         k = Slice (h, s, e, i)  y = Conv (k, c) }""",
-    "resize": MAPS + """> { h = Conv (x, a, b)  s = Constant <value = float[4] {1.0,1.0,2.0,2.0}> ()
+    "resize": MAPS
+    + """> { h = Conv (x, a, b)  s = Constant <value = float[4] {1.0,1.0,2.0,2.0}> ()
         k = Resize <mode = "linear"> (h, , s)  y = Conv (k, c) }""",
-    "resize to sizes": "g (float[2,2,6,6] x) => (float[2,4,p,q] y) " + FIRST + """>
+    "resize to sizes": "g (float[2,2,6,6] x) => (float[2,4,p,q] y) "
+    + FIRST
+    + """>
         { h = Conv (x, a, b)  s = Constant <value = int64[4] {2,6,8,8}> ()  k = Resize (h, , , s)  y = Conv (k, c) }""",
     "hard swish": MAPS + "> { h = Conv (x, a, b)  k = HardSwish (h)  y = Conv (k, c) }",
-    "hard swish, spelled out": MAPS + """> { h = Conv (x, a, b)  g = HardSigmoid (h)  k = Mul (h, g)  y = Conv (k, c) }""",
-    "squeeze and excitation": MAPS + """, float[3,6,1,1] d, float[6,3,1,1] e, float[6] f>
+    "hard swish, spelled out": MAPS
+    + """> { h = Conv (x, a, b)  g = HardSigmoid (h)  k = Mul (h, g)  y = Conv (k, c) }""",
+    "squeeze and excitation": MAPS
+    + """, float[3,6,1,1] d, float[6,3,1,1] e, float[6] f>
         { h = Conv (x, a, b)  m = GlobalAveragePool (h)  o = Conv (m, d)  r = Relu (o)  u = Conv (r, e, f)
           g = Sigmoid (u)  k = Mul (g, h)  y = Conv (k, c) }""",
-    "a gate of positions": MAPS + """, float[1,2,3,3] d> { h = Conv (x, a, b)  g = Conv (x, d)  k = Mul (h, g)  y = Conv (k, c) }""",
-    "sequence of channels": "g (float[n,2,6,6] x) => (float[n,16,4] y) <float[6,2,3,3] a, float[6] b, float[6,4] c" + """>
+    "a gate of positions": MAPS
+    + """, float[1,2,3,3] d> { h = Conv (x, a, b)  g = Conv (x, d)  k = Mul (h, g)  y = Conv (k, c) }""",
+    "sequence of channels": "g (float[n,2,6,6] x) => (float[n,16,4] y) <float[6,2,3,3] a, float[6] b, float[6,4] c"
+    + """>
         { h = Conv (x, a, b)  s = Constant <value = int64[3] {0, 6, -1}> ()  k = Reshape (h, s)
           t = Transpose <perm = [0,2,1]> (k)  y = MatMul (t, c) }""",
-    "tokens in a row": "g (float[n,5,3] x) => (float[m,4] y) <float[3,6] a, float[6] b, float[6,4] c" + """>
+    "tokens in a row": "g (float[n,5,3] x) => (float[m,4] y) <float[3,6] a, float[6] b, float[6,4] c"
+    + """>
         { h = MatMul (x, a)  i = Add (h, b)  s = Constant <value = int64[2] {-1, 6}> ()  k = Reshape (i, s)  y = MatMul (k, c) }""",
     "a recurrent reader": """g (float[5,n,3] x) => (float[5,1,n,2] y)
         <float[3,6] a, float[6] b, float[1,8,6] c, float[1,8,2] r>
@@ -59,7 +76,8 @@ CASES = {
     "einsum": """g (float[n,5,3] x) => (float[n,5,2,4] y) <float[3,6] a, float[6] b, float[6,2,4] c>
         { h = Einsum <equation = "nsd,de->nse"> (x, a)  k = Add (h, b)  t = Relu (k)
           y = Einsum <equation = "nse,ehk->nshk"> (t, c) }""",
-    "the batch's size is read": MAPS + """> { h = Conv (x, a, b)  s = Shape (h)  o = Constant <value = int64[1] {2}> ()
+    "the batch's size is read": MAPS
+    + """> { h = Conv (x, a, b)  s = Shape (h)  o = Constant <value = int64[1] {2}> ()
         z = Gather (s, o)  f = Cast <to = 1> (z)  k = Mul (h, f)  y = Conv (k, c) }""",
 }
 
@@ -103,7 +121,12 @@ def test_a_filter_bank_is_cut_with_its_channels() -> None:
     net = Network.from_proto(proto)
     drop_dead_units(net)
     shapes = {t.name: tuple(t.dims) for t in net.to_proto().graph.initializer}
-    assert (shapes["a"], shapes["d"], shapes["e"], shapes["c"]) == ((5, 2, 3, 3), (5, 1, 3, 3), (5,), (4, 5, 1, 1))
+    assert (shapes["a"], shapes["d"], shapes["e"], shapes["c"]) == (
+        (5, 2, 3, 3),
+        (5, 1, 3, 3),
+        (5,),
+        (4, 5, 1, 1),
+    )
 
 
 NEVER_ZERO = {
@@ -118,7 +141,9 @@ NEVER_ZERO = {
 
 @pytest.mark.parametrize("case", NEVER_ZERO)
 def test_a_silent_unit_stays_where_zero_does_not(case: str) -> None:
-    proto = model("g (float[n,2,6,6] x) => (float[n,4,p,q] y) <float[6,2,3,3] a, float[4,6,1,1] c> " + NEVER_ZERO[case])
+    proto = model(
+        "g (float[n,2,6,6] x) => (float[n,4,p,q] y) <float[6,2,3,3] a, float[4,6,1,1] c> " + NEVER_ZERO[case]
+    )
     array = onnx.numpy_helper.to_array(proto.graph.initializer[0]).copy()
     array[2] = 0
     proto.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(array, "a"))
@@ -139,5 +164,7 @@ PINNED = {
 
 @pytest.mark.parametrize("case", PINNED)
 def test_what_reads_across_channels_pins_them(case: str) -> None:
-    text = "g (float[n,2,6,6] x) => (float[n,4,p,q] y) <float[6,2,3,3] a, float[6,3,1,1] d, float[4,6,1,1] c> "
+    text = (
+        "g (float[n,2,6,6] x) => (float[n,4,p,q] y) <float[6,2,3,3] a, float[6,3,1,1] d, float[4,6,1,1] c> "
+    )
     assert find_spaces(Network.from_proto(model(text + PINNED[case])))[0].pinned is not None

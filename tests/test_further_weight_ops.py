@@ -59,25 +59,58 @@ def test_a_product_on_the_other_axis_is_no_pair() -> None:
 
 @pytest.mark.parametrize(
     "equation",
-    ["ab,cd->abcd", "abc,bd->ad", "ab,bb->a", "ab,...b->a", "ab,bc,cd->ad", "ab->ba", "bsd,hdk->bsk", "bsd,dbe->bse"],
+    [
+        "ab,cd->abcd",
+        "abc,bd->ad",
+        "ab,bb->a",
+        "ab,...b->a",
+        "ab,bc,cd->ad",
+        "ab->ba",
+        "bsd,hdk->bsk",
+        "bsd,dbe->bse",
+    ],
 )
 def test_what_is_no_product_of_matrices_is_left_alone(equation: str) -> None:
     assert parse_product(equation, 1) is None
 
 
 MAPPED = {
-    "DeformConv": ("""g (float[1,4,5,5] x, float[1,18,5,5] o) => (float[1,6,5,5] y) <float[6,4,3,3] w>
-        { y = DeformConv <pads = [1,1,1,1]> (x, w, o) }""", (1, 36, 6), True),
-    "QLinearConv": ("""g (uint8[1,4,5,5] x) => (uint8[1,6,3,3] y)
+    "DeformConv": (
+        """g (float[1,4,5,5] x, float[1,18,5,5] o) => (float[1,6,5,5] y) <float[6,4,3,3] w>
+        { y = DeformConv <pads = [1,1,1,1]> (x, w, o) }""",
+        (1, 36, 6),
+        True,
+    ),
+    "QLinearConv": (
+        """g (uint8[1,4,5,5] x) => (uint8[1,6,3,3] y)
         <float s, uint8 z, int8[6,4,3,3] w, float ws, int8 wz>
-        { y = QLinearConv (x, s, z, w, ws, wz, s, z) }""", (1, 36, 6), False),
-    "QLinearMatMul": ("""g (uint8[n,5] x) => (uint8[n,4] y) <float s, uint8 z, int8[5,4] w, int8 wz>
-        { y = QLinearMatMul (x, s, z, w, s, wz, s, z) }""", (1, 5, 4), False),
-    "ConvInteger": ("g (uint8[1,4,5,5] x) => (int32[1,6,3,3] y) <uint8[6,4,3,3] w> { y = ConvInteger (x, w) }", (1, 36, 6), False),
-    "QGemm": ("""g (uint8[n,5] x) => (uint8[n,4] y) <float s, uint8 z, uint8[5,4] w>
-        { y = com.microsoft.QGemm (x, s, z, w, s, z, , s, z) }""", (1, 5, 4), False),
-    "DynamicQuantizeMatMul": ("""g (float[n,5] x) => (float[n,4] y) <int8[5,4] w, float s>
-        { y = com.microsoft.DynamicQuantizeMatMul (x, w, s) }""", (1, 5, 4), False),
+        { y = QLinearConv (x, s, z, w, ws, wz, s, z) }""",
+        (1, 36, 6),
+        False,
+    ),
+    "QLinearMatMul": (
+        """g (uint8[n,5] x) => (uint8[n,4] y) <float s, uint8 z, int8[5,4] w, int8 wz>
+        { y = QLinearMatMul (x, s, z, w, s, wz, s, z) }""",
+        (1, 5, 4),
+        False,
+    ),
+    "ConvInteger": (
+        "g (uint8[1,4,5,5] x) => (int32[1,6,3,3] y) <uint8[6,4,3,3] w> { y = ConvInteger (x, w) }",
+        (1, 36, 6),
+        False,
+    ),
+    "QGemm": (
+        """g (uint8[n,5] x) => (uint8[n,4] y) <float s, uint8 z, uint8[5,4] w>
+        { y = com.microsoft.QGemm (x, s, z, w, s, z, , s, z) }""",
+        (1, 5, 4),
+        False,
+    ),
+    "DynamicQuantizeMatMul": (
+        """g (float[n,5] x) => (float[n,4] y) <int8[5,4] w, float s>
+        { y = com.microsoft.DynamicQuantizeMatMul (x, w, s) }""",
+        (1, 5, 4),
+        False,
+    ),
 }
 
 
@@ -108,17 +141,22 @@ def test_a_quantised_lstm_has_both_its_weights() -> None:
     held = [
         onnx.numpy_helper.from_array(np.ones(shape, dtype), name)
         for name, shape, dtype in [
-            ("W", (1, 5, 12), np.int8), ("R", (1, 3, 12), np.int8), ("W_scale", (1,), np.float32),
-            ("W_zp", (1,), np.int8), ("R_scale", (1,), np.float32), ("R_zp", (1,), np.int8),
+            ("W", (1, 5, 12), np.int8),
+            ("R", (1, 3, 12), np.int8),
+            ("W_scale", (1,), np.float32),
+            ("W_zp", (1,), np.int8),
+            ("R_scale", (1,), np.float32),
+            ("R_zp", (1,), np.int8),
         ]
     ]
     info = onnx.helper.make_tensor_value_info
-    graph = onnx.helper.make_graph(
-        [node], "g", [info("x", 1, [6, 2, 5])], [info("y", 1, [6, 1, 2, 3])], held
-    )
+    graph = onnx.helper.make_graph([node], "g", [info("x", 1, [6, 2, 5])], [info("y", 1, [6, 1, 2, 3])], held)
     imports = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("com.microsoft", 1)]
     net = Network.from_proto(onnx.helper.make_model(graph, opset_imports=imports))
-    assert {layer.name: layer.matrices.shape for layer in net.layers} == {"n.W": (1, 5, 12), "n.R": (1, 3, 12)}
+    assert {layer.name: layer.matrices.shape for layer in net.layers} == {
+        "n.W": (1, 5, 12),
+        "n.R": (1, 3, 12),
+    }
 
 
 WEIGHTS_INSIDE = """g (float[2,5] x, bool c) => (float[2,4] y) <float[5,4] w> {
@@ -139,4 +177,6 @@ def test_both_branches_of_an_if_share_one_layer_and_are_factored_alike() -> None
         feeds = {"x": np.ones((2, 5), np.float32), "c": np.array(condition)}
         from tests.small_networks import outputs
 
-        np.testing.assert_allclose(outputs(net.to_proto(), feeds)["y"], outputs(before, feeds)["y"], rtol=1e-5)
+        np.testing.assert_allclose(
+            outputs(net.to_proto(), feeds)["y"], outputs(before, feeds)["y"], rtol=1e-5
+        )

@@ -19,7 +19,9 @@ from gscompile.packing import pack
 from gscompile.report import Figures
 from tests.small_networks import network
 
-DEPTHWISE = "g (float[n,16,8,8] x) => (float[n,16,p,q] y) <float[16,1,3,3] w> { y = Conv <group = 16> (x, w) }"
+DEPTHWISE = (
+    "g (float[n,16,8,8] x) => (float[n,16,p,q] y) <float[16,1,3,3] w> { y = Conv <group = 16> (x, w) }"
+)
 
 
 def packed(crossbar: str = "64x64") -> tuple[Netlist, dict[str, np.ndarray]]:
@@ -57,7 +59,12 @@ def test_what_is_packed_is_checked_written_and_rebuilt(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("corner", "words"),
-    [((5, 10), "two tiles on one row"), ((30, 0), "two tiles on one column"), ((60, 9), "rows 60:69 of 64"), ((10, 64), "64:65 of 64")],
+    [
+        ((5, 10), "two tiles on one row"),
+        ((30, 0), "two tiles on one column"),
+        ((60, 9), "rows 60:69 of 64"),
+        ((10, 64), "64:65 of 64"),
+    ],
 )
 def test_tiles_that_clash_are_refused(corner: tuple[int, int], words: str) -> None:
     netlist, _ = packed()
@@ -78,5 +85,7 @@ def test_packing_keeps_tiles_apart_and_wastes_less_than_half(sizes: list[tuple[i
     for held in arrays.values():
         assert sum(len(t.inputs) for t in held) <= 8
         assert sum(len(t.outputs) for t in held) <= 8
-    half_empty = [h for h in arrays.values() if max(sum(len(t.inputs) for t in h), sum(len(t.outputs) for t in h)) <= 4]
+    half_empty = [
+        h for h in arrays.values() if max(sum(len(t.inputs) for t in h), sum(len(t.outputs) for t in h)) <= 4
+    ]
     assert len(half_empty) <= 1  # two such arrays would have been one

@@ -23,7 +23,10 @@ WHY = {
         "g (float[n,300] x) => (float[n,300] y) <float[300] s> { y = LayerNormalization (x, s) }",
         "normalisation",
     ),
-    "kept": ("g (float[n,30] x) => (float[n,30] y) <float[30,30] w> { y = MatMul (x, w) }", "nothing smaller"),
+    "kept": (
+        "g (float[n,30] x) => (float[n,30] y) <float[30,30] w> { y = MatMul (x, w) }",
+        "nothing smaller",
+    ),
     "behind a cast": (
         "g (float[n,30] x) => (float[n,30] y) <float16[30,30] w> { v = Cast <to = 1> (w)  y = MatMul (x, v) }",
         "nothing smaller fitted the budget (behind Cast)",
@@ -41,7 +44,9 @@ WHY = {
         "not one matrix",
     ),
     "a Constant node": (
-        "g (int64[n] x) => (float[n] y) { w = Constant <value = float[256] {" + ",".join(["1.0"] * 256) + "}> ()"
+        "g (int64[n] x) => (float[n] y) { w = Constant <value = float[256] {"
+        + ",".join(["1.0"] * 256)
+        + "}> ()"
         "  y = Gather (w, x) }",
         "embedding lookup",
     ),
@@ -72,7 +77,9 @@ def test_every_large_constant_has_a_row_and_a_reason(case: str) -> None:
 
 
 def test_what_was_compressed_or_is_small_has_no_row() -> None:
-    before = network("g (float[n,30] x) => (float[n,30] y) <float[30,30] w, float[30] b> { y = Gemm (x, w, b) }")
+    before = network(
+        "g (float[n,30] x) => (float[n,30] y) <float[30,30] w, float[30] b> { y = Gemm (x, w, b) }"
+    )
     after = before.copy()
     after.factor("n0", np.ones((1, 30, 2)), np.ones((1, 2, 30)))
     assert [*untouched(before, after)] == []
@@ -86,9 +93,12 @@ def test_a_weight_behind_a_cast_that_was_compressed_has_no_row() -> None:
 
 
 def test_a_batch_norm_that_was_folded_says_so() -> None:
-    before = network("""g (float[n,1,5] x) => (float[n,300,5] y)
+    before = network(
+        """g (float[n,1,5] x) => (float[n,300,5] y)
         <float[300,1,1] a, float[300] s, float[300] t, float[300] m, float[300] v>
-        { h = Conv (x, a)  y = BatchNormalization (h, s, t, m, v) }""", v=np.ones(300))
+        { h = Conv (x, a)  y = BatchNormalization (h, s, t, m, v) }""",
+        v=np.ones(300),
+    )
     after = before.copy()
     assert fold(after)
     assert {row.why for row in untouched(before, after)} == {"folded into the layer before n1"}
