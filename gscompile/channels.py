@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from gscompile.constants import behind_identity, graphs_in, held_tensor, nodes_of
 from gscompile.einsum import Product, parse_product
-from gscompile.network import Layer, Network, readers_behind_identity
+from gscompile.network import Layer, Network, Use, readers_behind_identity
 
 Units = NDArray[np.int64]  # the unit of every row, or of every column, of a matrix
 Source = str | ir.Value  # a producing layer, by name, or a vector
@@ -135,6 +135,10 @@ class _Walk:
         self.at: dict[ir.Value, _Channels] = {}
         self.spaces: list[Space] = []
         self.merged: dict[int, Space] = {}
+        self.made: dict[
+            str, Space
+        ] = {}  # by the layer that makes them: nodes that share a weight make the same
+        self.read: dict[str, Space | None] = {}  # by the layer that reads them; None where they are not known
         self.weighted: dict[ir.Node, list[Layer]] = {}
         for layer in network.layers:
             for use in layer.uses:
@@ -555,46 +559,83 @@ class _Walk:
                 self._pin(value, f"{node.op_type} adds it")
         if len(layers) > 1:  # of the weights of a recurrent node, W reads its input
             layers = [layer for layer in layers if weight_axis(layer, "inputs") is not None]
-        if len(layers) != 1 or len(layers[0].uses) > 1:
+        if len(layers) != 1 or not self._is_followed(layers[0]):
             return self._unknown(node)
         (layer,) = layers
         if layer.op in _CONVS and layer.layout.parts > 1:
-            return self._depthwise(node, layer)
+            return self._depthwise(node, layer) if len(layer.uses) == 1 else self._unknown(node)
         self._consume(node, layer)
         return self._produce(node, layer)
 
+    def _is_followed(self, layer: Layer) -> bool:
+        """Whether the walk sees all nodes that multiply by a weight, and they are alike."""
+        here = all(use.node.graph is self.network.graph for use in layer.uses)
+        alike = {
+            (use.node.op_type, use.index, _axis_in(use, layer), _axis_out(use, layer)) for use in layer.uses
+        }
+        return here and len(alike) == 1
+
     def _produce(self, node: ir.Node, layer: Layer) -> None:
-        axis, place, count = weight_axis(layer, "outputs"), _axis_out(layer), self._count(layer)
+        use = next(use for use in layer.uses if use.node is node)
+        axis, place = weight_axis(layer, "outputs"), _axis_out(use, layer)
+        count = self._count(use, layer)
         if axis is None or place is None or (place < -1 and (count or 1) < -place):
             return  # of a vector, multiplied from the left, there would be one axis less
+        space = self._space_made(layer, axis)
+        zero = self._add_bias(node, space, (frozenset([layer.name]),))
+        self._put(node.outputs[0], _Channels(space, place, count, zero if _keeps_zero(node) else ()))
+
+    def _space_made(self, layer: Layer, axis: int) -> Space:
+        if layer.name in self.made:
+            return self._real(self.made[layer.name])
         space = Space(layer.layout.shape[axis])
         per_unit = layer.layout.outputs // space.size
         space.producers.append(Side(layer.name, np.arange(layer.layout.outputs) // per_unit))
         self.spaces.append(space)
-        zero = self._add_bias(node, space, (frozenset([layer.name]),))
-        self._put(node.outputs[0], _Channels(space, place, count, zero if _keeps_zero(node) else ()))
+        self.made[layer.name] = space
+        return space
 
     def _consume(self, node: ir.Node, layer: Layer) -> None:
-        data = layer.uses[0].data
-        channels = self._channels(data)
-        if channels is None:
-            return
-        axis, rows, size = weight_axis(layer, "inputs"), layer.layout.inputs, channels.space.size
-        fits = (
-            axis is not None
-            and channels.axis == _axis_in(layer)
-            and channels.count in (self._count(layer), None)
+        use = next(use for use in layer.uses if use.node is node)
+        channels, first = self._channels(use.data), layer.name not in self.read
+        unit_of = None if channels is None else self._units_read(use, layer, channels)
+        known = self.read.setdefault(
+            layer.name, None if unit_of is None or channels is None else channels.space
         )
-        kernel = rows // layer.layout.shape[axis] if axis is not None else 1
-        spread = rows // (size * kernel) if channels.spread is None else channels.spread
-        if not fits or size * kernel * spread != rows:
-            self._pin(data, f"{node.op_type} reads another axis")
-            return
-        channels.space.consumers.append(Side(layer.name, np.arange(rows) // (kernel * spread), channels.zero))
+        if unit_of is None or channels is None or known is None:
+            self._pin(use.data, f"{node.op_type} reads another axis")
+            if known is not None:
+                self._real(known).pinned = f"{node.op_type} reads something else by the same weight"
+        elif first:
+            channels.space.consumers.append(Side(layer.name, unit_of, channels.zero))
+        else:
+            self._consume_again(layer, channels, self._real(known), unit_of)
 
-    def _count(self, layer: Layer) -> int | None:
+    def _consume_again(self, layer: Layer, channels: _Channels, known: Space, unit_of: Units) -> None:
+        """Another node reads by the same weight: both spaces are one."""
+        if known.size != channels.space.size:
+            known.pinned = channels.space.pinned = "a shared weight reads different channels"
+            return
+        space = self._unite(known, channels.space)
+        place, side = next((n, s) for n, s in enumerate(space.consumers) if s.layer == layer.name)
+        if np.array_equal(side.unit_of, unit_of):
+            space.consumers[place] = replace(side, zero=_both_zero(side.zero, channels.zero))
+        else:
+            space.pinned = "a shared weight reads different channels"
+
+    def _units_read(self, use: Use, layer: Layer, channels: _Channels) -> Units | None:
+        """The unit of every row of a layer's matrix, in what it is fed with; None where that is another axis."""
+        axis, rows, size = weight_axis(layer, "inputs"), layer.layout.inputs, channels.space.size
+        counts = (self._count(use, layer), None)
+        if axis is None or channels.axis != _axis_in(use, layer) or channels.count not in counts:
+            return None
+        kernel = rows // layer.layout.shape[axis]
+        spread = rows // (size * kernel) if channels.spread is None else channels.spread
+        return np.arange(rows) // (kernel * spread) if size * kernel * spread == rows else None
+
+    def _count(self, use: Use, layer: Layer) -> int | None:
         """The number of axes of what a layer takes and, stacked matrices aside, gives."""
-        data = layer.uses[0].data
+        data = use.data
         if "Conv" in layer.op or "Gemm" in layer.op:
             return len(layer.layout.shape)
         channels = self._channels(data)
@@ -701,39 +742,37 @@ def weight_axis(layer: Layer, side: str) -> int | None:
     return 2 if is_input else None
 
 
-def _product(layer: Layer) -> Product | None:
-    use = layer.uses[0]
+def _product(use: Use) -> Product | None:
     return parse_product(use.node.attributes.get_string("equation", ""), use.index)
 
 
 def _einsum_axis(layer: Layer, side: str) -> int | None:
-    product = _product(layer)
+    product = _product(layer.uses[0])
     labels = "" if product is None else product.contracted if side == "inputs" else product.free
     return product.weight.index(labels) if product is not None and len(labels) == 1 else None
 
 
-def _axis_out(layer: Layer) -> int | None:
+def _axis_out(use: Use, layer: Layer) -> int | None:
     """The axis of a node's output that holds its units, from the end."""
     if layer.op == "Einsum":
-        product = _product(layer)
+        product = _product(use)
         return None if product is None else _place(product.output, product.free)
     if layer.op in _LINEAR:
-        return -2 if layer.uses[0].index == 0 else -1
+        return -2 if use.index == 0 else -1
     return 1 - len(layer.layout.shape)
 
 
-def _axis_in(layer: Layer) -> int | None:
+def _axis_in(use: Use, layer: Layer) -> int | None:
     """The axis of a node's data that it sums over, from the end."""
-    node, index = layer.uses[0].node, layer.uses[0].index
     if layer.op == "Einsum":
-        product = _product(layer)
+        product = _product(use)
         return None if product is None else _place(product.data, product.contracted)
     if "Conv" in layer.op:
         return 1 - len(layer.layout.shape)
-    if any(node.attributes.get_int(name, 0) for name in ("transBatchA", "transBatchB")):
+    if any(use.node.attributes.get_int(name, 0) for name in ("transBatchA", "transBatchB")):
         return None
-    turned = node.attributes.get_int("transA" if index == 1 else "transB", 0) if layer.op in _LINEAR else 0
-    return -1 if (index == 1) != bool(turned) else -2
+    turned = use.node.attributes.get_int("transA" if use.index == 1 else "transB", 0)
+    return -1 if (use.index == 1) != bool(turned) else -2
 
 
 def _place(term: str, label: str) -> int | None:

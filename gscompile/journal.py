@@ -71,7 +71,7 @@ class Journal:
             self.progress.say(f"{self.folder.name} is of another command or other data: starting over")
             self.clear()
         elif found:
-            self.progress.say(f"going on with {self.folder.name}: {len(found)} stretches of training are in it")
+            self.progress.say(f"going on with {self.folder.name}, stretches of training in it: {len(found)}")
         self._write("key", lambda path: path.write_text(key, "utf-8"))
 
     def load(self, name: str) -> Arrays | None:

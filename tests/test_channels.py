@@ -94,7 +94,7 @@ def kill(proto: onnx.ModelProto, seed: int) -> list[int]:
             axis = next(axis for axis, size in enumerate(array.shape) if size == 6)
             array[(slice(None),) * axis + (gone[2],)] = 0
         tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
-    return gone
+    return [int(unit) for unit in gone]
 
 
 OPSET = {"reflect pad of two axes": 18}
@@ -168,3 +168,25 @@ def test_what_reads_across_channels_pins_them(case: str) -> None:
         "g (float[n,2,6,6] x) => (float[n,4,p,q] y) <float[6,2,3,3] a, float[6,3,1,1] d, float[4,6,1,1] c> "
     )
     assert find_spaces(Network.from_proto(model(text + PINNED[case])))[0].pinned is not None
+
+
+SHARED = """g (float[n,3] x, float[n,3] z) => (float[n,4] y, float[n,4] v) <float[3,6] a, float[6] b, float[6] e, float[6,4] c>
+    { h = MatMul (x, a)  i = Add (h, b)  y = MatMul (i, c)  k = MatMul (z, a)  l = Add (k, e)  v = MatMul (l, c) }"""
+
+
+def test_nodes_that_share_weights_share_their_units() -> None:
+    proto = model(SHARED)
+    kill(proto, 0)  # the second bias keeps what the first lets go
+    net = Network.from_proto(proto)
+    space, *_ = find_spaces(net)
+    assert (space.size, space.pinned) == (6, None)
+    assert ("n0", 6, 5) in drop_dead_units(net)
+    assert_same_outputs(proto, net)
+
+
+def test_a_weight_that_reads_an_input_too_pins_the_units_it_reads() -> None:
+    text = """g (float[n,3] x, float[n,6] z) => (float[n,4] y, float[n,4] v) <float[3,6] a, float[6,4] c>
+        { h = MatMul (x, a)  y = MatMul (h, c)  v = MatMul (z, c) }"""
+    assert find_spaces(Network.from_proto(model(text)))[0].pinned is not None
+    turned = text.replace("y = MatMul (h, c)  v = MatMul (z, c)", "v = MatMul (z, c)  y = MatMul (h, c)")
+    assert find_spaces(Network.from_proto(model(turned)))[0].pinned is not None

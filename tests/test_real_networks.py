@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_a_network_compiles_without_data(name: str, shared: Path, tmp_path: Path
     path = shared / "models" / f"{name}.onnx"
     if not path.is_file():
         pytest.skip(f"{path} is not there")
-    some = {"passes": ("drop-dead-units",)} if name in LARGE else {}  # all passes take minutes there
+    some: dict[str, Any] = {"passes": ("drop-dead-units",)} if name in LARGE else {}  # all passes take minutes there
     result = gscompile.compile(path, out=tmp_path / "out", **some)
     before, report = result.report.before, result.report
     assert (len(report.layers), before.tiles, before.wires) == NETWORKS[name]
