@@ -35,7 +35,7 @@ class Drawn:
         """A weight of that shape: a shared one, or new, with dead rows or columns now and then."""
         same = [name for name, array in self.weights.items() if array.shape == shape]
         if same and self.draw(st.booleans()):
-            return self.draw(st.sampled_from(same))
+            return str(self.draw(st.sampled_from(same)))
         rng = np.random.default_rng(self.draw(st.integers(0, 99)))
         array = (rng.standard_normal(shape) / max(1.0, prod(shape[1:]) ** 0.5)).astype(np.float32)
         if shape and shape[0] > 1 and self.draw(st.booleans()):
