@@ -50,10 +50,9 @@ class DeleteGroups:
 
     def _search(self, start: Network, context: Context) -> Network:
         """The smallest network on the way down that comes back within the budget, and on from there once more."""
-        assert context.tuner is not None
         best = start
         for _ in range(self.descents):
-            way = [best, *(network for network, _ in self.walk(best, context))]
+            way = [(best, context.floor), *self.walk(best, context)]
             found = self._furthest(way, context)
             if found is best or context.out_of_time():
                 return found
@@ -75,23 +74,17 @@ class DeleteGroups:
                 return
             yield network, score
             before = now
-            step = self._next_step(step, score - context.floor)
+            step = min(0.5, step * 1.2) if score >= context.floor else max(0.1, step / 1.5)
 
-    def _next_step(self, step: float, margin: float) -> float:
-        """Larger while the score holds, smaller once half the slack is used up."""
-        if margin >= 0:
-            return min(0.5, step * 1.2)
-        return step if margin >= -self.slack / 2 else max(0.1, step / 1.5)
+    def _furthest(self, way: Sequence[tuple[Network, float]], context: Context) -> Network:
+        """The last network on the way that recovers, by bisection between the last that fits as it is and the end.
 
-    def _furthest(self, way: Sequence[Network], context: Context) -> Network:
-        """The last network on the way that recovers, by bisection; the first one fits as it is.
-
-        The first guess is two thirds of the way: what is lost late rarely comes back.
+        The first guess is a third of that way: what is lost late rarely comes back.
         """
-        best, low, high = way[0], 0, len(way)
-        middle = (2 * high) // 3
-        while low < high - 1:
-            tuned, score = self.recovered(way[middle], context)
+        low, high = max(i for i, (_, score) in enumerate(way) if score >= context.floor), len(way)
+        best, middle = way[low][0], low + max(1, (high - low) // 3)
+        while low < high - 1 and not context.out_of_time():
+            tuned, score = self.recovered(way[middle][0], context)
             if score >= context.floor:
                 best, low = tuned, middle
             else:
