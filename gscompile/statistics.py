@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from gscompile.einsum import parse_product, permutation
 from gscompile.network import Layer, Network
+from gscompile.trainable import exposed
 from gscompile.tune import Tuner
 
 MOST_ROWS = 8192  # sampled input vectors a batch: enough for a matrix of a few thousand inputs
@@ -47,7 +48,10 @@ def measure_moments(
 
     A layer whose inputs cannot be read off (inside a subgraph, a recurrent state) is left out.
     """
-    wanted = {layer.name: layer for layer in layers if _is_readable(network, layer)}
+    names, network = {layer.name for layer in layers}, exposed(network)
+    wanted = {layer.name: layer for layer in network.layers if layer.name in names and _is_readable(network, layer)}
+    if not wanted:
+        return {}
     executor = tuner.executor(network, {name: layer.value for name, layer in wanted.items()})
     capture = {v for layer in wanted.values() for v in (layer.uses[0].data, layer.uses[0].node.outputs[0])}
     sums: dict[str, list[Any]] = {}

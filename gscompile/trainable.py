@@ -36,6 +36,15 @@ def expose_weights(network: Network) -> None:
             network.set_tensor(layer, tensor)
 
 
+def exposed(network: Network) -> Network:
+    """The network, or a copy where the weight of a layer is derived or read elsewhere too."""
+    if all(network.holds_alone(layer) for layer in network.layers if layer.layout.compressible):
+        return network
+    network = network.copy()
+    expose_weights(network)
+    return network
+
+
 def trainable_values(network: Network) -> dict[str, ir.Value]:
     """What is trained, by key: a layer's weight by the layer's name, any other constant by its path in the file."""
     found = {layer.name: layer.value for layer in network.layers if layer.layout.compressible}

@@ -30,7 +30,7 @@ from gscompile.network import Network, replace_held
 from gscompile.objective import Objective
 from gscompile.progress import Progress
 from gscompile.score import Metric, choose_metric
-from gscompile.trainable import expose_weights, trainable_values
+from gscompile.trainable import expose_weights, exposed, trainable_values
 
 Masks = Mapping[str, NDArray[np.bool_]]
 CACHE_BYTES = 512 << 20
@@ -151,17 +151,23 @@ class Tuner:
         it is consumed, and the two are averaged.
         """
         total = {family: np.zeros(family.size) for family in families}
-        count = 0
+        count, seen = 0, set[str]()
         for gradients in self._probes(network, batches):
             count += 1
+            seen |= gradients.keys()
             for family in families:
                 for member in family.members:
-                    share = member.total(gradients[member.layer][member.part]).ravel()
-                    total[family] += np.square(share) / len(family.members)
+                    if member.layer in gradients:
+                        share = member.total(gradients[member.layer][member.part]).ravel()
+                        total[family] += np.square(share) / len(family.members)
+        for family in families:
+            if any(member.layer not in seen for member in family.members):
+                total[family][:] = np.inf  # in a branch that the data never took: nobody knows
         return {family: values / max(count, 1) for family, values in total.items()}
 
     def _probes(self, network: Network, batches: int) -> Iterator[dict[str, NDArray[Any]]]:
-        """Gradient times weight of random projections, as matrices by layer."""
+        """Gradient times weight of random projections, as matrices by layer; of layers that were run."""
+        network = exposed(network)
         generator = torch.Generator().manual_seed(self.options.seed)
         layers = {layer.name: layer for layer in network.layers if layer.layout.compressible}
         executor = self.executor(network, {name: layer.value for name, layer in layers.items()})
