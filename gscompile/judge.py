@@ -68,8 +68,11 @@ def make_judge(
     original: Network, folded: Network, options: Options, progress: Progress, conduct: Conduct | None = None
 ) -> Judge:
     """A judge by data where there is some, else by a synthetic batch."""
-    if not folded.layers or options.data is None:
+    if options.data is None:
         return _by_error(original, options)
+    if not any(layer.layout.compressible for layer in folded.layers):
+        said = ("no weight of this network can be compressed: it is mapped as it is, the data is not used",)
+        return replace(_by_error(original, options), messages=said)
     return _by_data(original, folded, options, progress, conduct or Conduct())
 
 
