@@ -21,7 +21,7 @@ from gscompile.registry import create
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-SHORT = shlex.split("--effort quick --epochs 0.01 --time-budget 5s --quiet")  # nothing is claimed of the result
+SHORT = shlex.split("--effort quick --epochs 0.01 --time-budget 5s --threads 1 --quiet")  # nothing is claimed of the result
 
 
 def blocks(language: str) -> list[str]:
