@@ -34,7 +34,7 @@ def crop(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each image, left to right, by the toss of a coin."""
-    coin = torch.rand(len(images), generator=generator) < 0.5
+    coin = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
     return torch.where(coin[:, None, None, None], images.flip(-1), images)
 
 

@@ -17,6 +17,7 @@ import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,9 @@ class Journal:
             return
         found, mine = self.names, (_read(self.folder / "key") == key)
         if found and not mine:
-            self.progress.say(f"{self.folder.name} is of another command or other data: starting over")
+            self.progress.say(
+                f"{self.folder.name} is of another command, other data or another gscompile: starting over"
+            )
             self.clear()
         elif found:
             self.progress.say(f"going on with {self.folder.name}, stretches of training in it: {len(found)}")
@@ -228,8 +231,14 @@ def key_of(network: Network, options: Options, *datasets: Dataset) -> str:
     """A digest of what all training of a command depends on."""
     said = {name: value for name, value in options.plain().items() if name not in _FREE}
     parts = (data_digest(data) for data in datasets)
-    return digest(__version__, sorted(said.items()), network.to_proto().SerializeToString(), *parts)
+    return digest(__version__, code_digest(), sorted(said.items()), network.to_proto().SerializeToString(), *parts)
 
+
+@cache
+def code_digest(folder: Path = Path(__file__).parent) -> str:
+    """A digest of gscompile's own sources: what other code has trained is not gone on with."""
+    sources = sorted(path for pattern in ("*.py", "*/*.py") for path in folder.glob(pattern))
+    return digest(*(part for path in sources for part in (path.name, path.read_bytes())))
 
 
 def digest(*parts: object) -> str:

@@ -69,10 +69,16 @@ class Objective:
         for name in self.logits:
             scores = (self.scores(name, outputs[name]) / TEMPERATURE).flatten(0, -2)
             chance = scores.detach().softmax(-1)
-            drawn = torch.multinomial(chance, 1, generator=generator).squeeze(1)
-            direction = functional.one_hot(drawn, chance.shape[1]) - chance
+            direction = functional.one_hot(drawn(chance, generator), chance.shape[1]) - chance
             terms.append((direction * scores).sum())
         for name, scale in self.values.items():
-            direction = torch.randn(outputs[name].shape, generator=generator)
+            direction = torch.randn(outputs[name].shape, generator=generator).to(outputs[name].device)
             terms.append((direction * outputs[name]).sum() / scale)
         return torch.stack(terms).sum()
+
+
+def drawn(chance: Tensor, generator: torch.Generator) -> Tensor:
+    """A class for every row of probabilities [n, classes]: [n]. Dice are thrown on the CPU, alike for any device."""
+    reached = chance.cumsum(-1)
+    dice = torch.rand(len(chance), 1, generator=generator).to(chance.device)
+    return (dice * reached[:, -1:] >= reached).sum(-1).clamp_max(chance.shape[1] - 1)

@@ -72,9 +72,9 @@ def _add_batch(
 ) -> None:
     outputs = [seen[str(layer.uses[0].node.outputs[0].name)] for layer in wanted.values()]
     gradients = torch.autograd.grad(tuner.objective.probe(seen, gen), outputs, allow_unused=True)
-    for (name, layer), gradient in zip(wanted.items(), gradients, strict=True):
+    for (name, layer), output, gradient in zip(wanted.items(), outputs, gradients, strict=True):
         inputs = input_vectors(layer, seen[str(layer.uses[0].data.name)].detach())
-        at_outputs = output_vectors(layer, torch.zeros_like(outputs[0]) if gradient is None else gradient)
+        at_outputs = output_vectors(layer, torch.zeros_like(output) if gradient is None else gradient)
         old = sums.setdefault(name, [(0.0, 0), (0.0, 0)])
         sums[name] = [
             (total + _second_moment(vectors), count + 1)

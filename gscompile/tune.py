@@ -210,6 +210,9 @@ class Tuner:
     def _carry_out(self, run: _Run, name: str) -> None:
         """Train together with the other processes, from where an earlier run of the same command was."""
         state = self.conduct.journal.load(name)
+        if state is not None and not run.fits(state):
+            self.progress.say(f"{name} in the journal does not fit this stretch of training: done anew")
+            state = None
         if state is not None:
             run.restore(state)
         if run.over:
@@ -453,6 +456,12 @@ class _Run:
     @staticmethod
     def _numbered(kind: str, tensors: Sequence[Tensor]) -> Arrays:
         return {f"{kind}{i}": tensor.numpy(force=True) for i, tensor in enumerate(tensors)}
+
+    def fits(self, state: Arrays) -> bool:
+        """Whether `restore` can take it: every array is there, in its shape and type."""
+        over = state.get("over", np.zeros(2))
+        wanted = self.result() if over.all() else self.state()
+        return {n: (a.shape, a.dtype) for n, a in wanted.items()} == {n: (a.shape, a.dtype) for n, a in state.items()}
 
     def restore(self, state: Arrays) -> None:
         """Be where `state`, or `result`, was taken."""

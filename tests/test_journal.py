@@ -24,7 +24,16 @@ from gscompile.conduct import Conduct, deadline
 from gscompile.data import Dataset, load_data
 from gscompile.errors import BudgetError, OutputError, UsageError
 from gscompile.inputs import input_specs
-from gscompile.journal import Arrays, Journal, data_digest, digest, is_begun, journal_of, resume_folder
+from gscompile.journal import (
+    Arrays,
+    Journal,
+    code_digest,
+    data_digest,
+    digest,
+    is_begun,
+    journal_of,
+    resume_folder,
+)
 from gscompile.network import Network
 from gscompile.options import Options, parse_duration
 from gscompile.progress import Progress
@@ -92,7 +101,7 @@ def test_another_command_starts_over_and_says_so(tmp_path: Path) -> None:
     with journal_of(tmp_path / "out", progress=said) as journal:
         journal.claim("another")
         assert journal.names == []
-    assert said.lines == [".out.resume is of another command or other data: starting over"]
+    assert said.lines == [".out.resume is of another command, other data or another gscompile: starting over"]
 
 
 def test_no_resume_starts_over(tmp_path: Path) -> None:
@@ -211,6 +220,36 @@ def test_a_finished_stretch_is_not_trained_again(tmp_path: Path) -> None:
     again = tuned(Conduct(journal=Journal(tmp_path)), StopAt(1))  # which no step reaches
     for name, array in first.items():
         assert_array_equal(array, again[name])
+
+
+@pytest.mark.parametrize(
+    "stale",
+    [
+        {},
+        {"over": np.array([True, False])},
+        {"over": np.array(True), "weight0": np.zeros((6, 8), np.float32)},
+        {"over": np.array(False), "place": np.array([3, 0, 0])},
+    ],
+)
+def test_a_file_that_does_not_fit_is_ignored_and_that_is_said(tmp_path: Path, stale: Arrays) -> None:
+    tuned(Conduct(journal=Journal(tmp_path)))
+    first = min(tmp_path.iterdir())
+    Journal(tmp_path).save(first.stem, stale)
+    said = Said()
+    for name, array in tuned(Conduct(journal=Journal(tmp_path)), said).items():
+        assert_array_equal(array, UNINTERRUPTED()[name])
+    assert said.lines == [f"{first.stem} in the journal does not fit this stretch of training: done anew"]
+
+
+def test_other_code_starts_over(tmp_path: Path) -> None:
+    (tmp_path / "execute").mkdir()
+    for name in ("tune.py", "execute/build.py"):
+        (tmp_path / name).write_text("step = 1\n")
+        first = code_digest(tmp_path)
+        code_digest.cache_clear()
+        (tmp_path / name).write_text("step = 2\n")
+        assert first != code_digest(tmp_path)
+    assert code_digest() == code_digest()
 
 
 def test_a_stretch_ends_when_the_time_is_over_and_is_not_kept(tmp_path: Path) -> None:
