@@ -139,8 +139,7 @@ def _weighted_parts(
                 after.reads.append(sides[name][1])
     fed = {use.data for layer, use in held if layer.name in direct}
     streams = [_tensor(v) for v in inputs if v not in fed]
-    states = any(is_state(layer) for layer, _ in held)
-    if states or len(held) > 1:  # gates and states: one block that drives and reads the matrices in turn
+    if _in_turn(node, held):
         yield _Part(_label(node), level, streams + after.reads, before.drives + _outputs(node))
         return
     before.reads, after.drives = streams, _outputs(node)
@@ -148,6 +147,13 @@ def _weighted_parts(
         yield before
     if after.reads:
         yield after
+
+
+def _in_turn(node: ir.Node, held: list[tuple[Layer, Use]]) -> bool:
+    """Whether one block drives and reads the matrices in turn: gates and states, what a loop carries round, what
+    a branch passes by."""
+    inside = any(use.node is not node for _, use in held)
+    return inside or len(held) > 1 or any(is_state(layer) for layer, _ in held)
 
 
 def _outputs(node: ir.Node) -> list[str]:

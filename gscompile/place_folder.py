@@ -19,12 +19,11 @@ from gscompile.floorplan_picture import colours, scale_of, write_png, write_svg
 from gscompile.inputs import batch_size_for, input_specs
 from gscompile.mapping import MapOptions, map_network, tile_weights
 from gscompile.netlist import Netlist
-from gscompile.netlist_file import read_netlist
 from gscompile.network import Network
 from gscompile.nextpnr import ChannelWidth, channel_width, check_router
 from gscompile.place import PlaceOptions, net_boxes, place
 from gscompile.report import ratio
-from gscompile.simulate import Chip
+from gscompile.simulate import Chip, Folder
 from gscompile.target import Target
 from gscompile.tile_product import Effects, on_tiles
 
@@ -114,8 +113,9 @@ def place_folder(
     out, options = Path(out), options or PlaceOptions()
     if options.route_seconds:
         check_router()
-    netlist = read_netlist(out / "netlist.json")
-    after = placed(Network.load(out / "model.onnx"), netlist, target, options, sample)
+    compiled = Folder.open(out)
+    netlist = compiled.netlist
+    after = placed(compiled.network, netlist, target, options, sample)
     before = None
     if original is not None:
         network = Network.load(original)

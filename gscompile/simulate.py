@@ -19,7 +19,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from gscompile.data import Batch, Dataset, load_data
-from gscompile.errors import UsageError, VerificationError
+from gscompile.errors import UsageError
 from gscompile.inputs import input_specs
 from gscompile.netlist import Netlist
 from gscompile.netlist_file import TileFile, check_tiles, read_netlist
@@ -29,6 +29,7 @@ from gscompile.target import DEFAULT_TARGET, Device, Target, load_target
 from gscompile.tile_ops import TILE_OPS, Product, TileOp
 from gscompile.tile_product import Effects, MatrixOnTiles, on_tiles
 from gscompile.tile_recurrent import GATES, recurrent, runs_on_tiles
+from gscompile.wiring_check import check_wiring
 
 TOLERANCE = 1e-5  # of the output range
 Inputs = Mapping[str, NDArray[Any]]
@@ -134,19 +135,12 @@ class Folder:
         netlist, weights = read_netlist(out / "netlist.json"), TileFile(out / "tiles.npz")
         check_tiles(netlist, weights)
         network = Network.load(out / "model.onnx")
-        _check_parts(network, netlist)
+        check_wiring(network, netlist)
         return cls(out / "model.onnx", network, netlist, weights)
 
     def chip(self, effects: Effects, seed: int = 0) -> Chip:
         """The network on tiles, its devices drawn with `seed`."""
         return Chip(self.network, on_tiles(self.netlist, self.weights, effects, seed))
-
-
-def _check_parts(network: Network, netlist: Netlist) -> None:
-    held = {matrix.name for matrix in netlist.matrices}
-    for name in (name for layer in network.layers for name in layer.part_names):
-        if name not in held:
-            raise VerificationError(f"matrix {name!r}: in model.onnx but not in netlist.json")
 
 
 # -- figures -----------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from gscompile.netlist import check, rebuild
 from gscompile.netlist_file import TileFile, check_tiles, read_netlist
 from gscompile.network import Network
 from gscompile.report import CompileReport
+from gscompile.wiring_check import check_wiring
 
 NOT_RUN = "onnxruntime: not run, it does not know all ops of the original"
 # Of the output range: onnxruntime with and without its optimisations. These may round half precision elsewhere,
@@ -97,7 +98,8 @@ def _check_netlist(folder: Path) -> str:
     weights = TileFile(folder / "tiles.npz")
     check_tiles(netlist, weights)
     try:
-        layers = {layer.name: layer for layer in Network.load(folder / "model.onnx").layers}
+        network = Network.load(folder / "model.onnx")
+        layers = {layer.name: layer for layer in network.layers}
     except ModelError as problem:
         raise VerificationError(str(problem)) from problem
     for matrix in netlist.matrices:
@@ -112,6 +114,7 @@ def _check_netlist(folder: Path) -> str:
     missing = next((name for name in layers if name not in mapped), None)
     if missing is not None:
         raise VerificationError(f"layer {missing!r} of model.onnx is not in the netlist")
+    check_wiring(network, netlist)
     return f"netlist and tiles rebuild all {len(netlist.matrices)} matrices bit for bit"
 
 

@@ -19,7 +19,7 @@ crossbar constants inputs npz weight_ops value_ranges factoring
 netlist loading network data_checks sources paper augment
 pairs weights synthetic data netlist_file fold trainable units target
 packing blocks mapping evaluate options execute
-groups inspection transform objective
+groups inspection transform objective wiring_check
 passes report untouched tune statistics
 pictures report_html verify judge summary registry
 targets

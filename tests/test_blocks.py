@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from gscompile.blocks import Wiring, wire_up
@@ -34,7 +36,16 @@ NETS = {
         h = Relu (x)
         y = If (q) <then_branch = t () => (float[n,2] p) { p = MatMul (h, a) },
                     else_branch = e () => (float[n,2] o) { o = MatMul (x, a) }> }""",
+    "a way past the weight": """g (bool q, float[n,3] x) => (float[n,3] y) <float[3,3] a> {
+        y = If (q) <then_branch = t () => (float[n,3] p) { p = MatMul (x, a) },
+                    else_branch = e () => (float[n,3] o) { o = Relu (x) }> }""",
+    "a loop": """g (int64 n, bool c, float[m,3] x) => (float[m,3] y) <float[3,3] w> {
+        y = Loop (n, c, x) <body = b (int64 i, bool d, float[m,3] h) => (bool e, float[m,3] k)
+            { e = Identity (d)  l = MatMul (h, w)  k = Tanh (l) }> }""",
 }
+
+
+IN_TURN = ("a recurrent layer", "a matrix used twice", "a weight in a branch", "a way past the weight", "a loop")
 
 
 def depends(wiring: Wiring) -> dict[str, set[str]]:
@@ -69,7 +80,7 @@ def test_every_port_is_connected(case: str) -> None:
     [
         case
         for case in NETS
-        if case not in ("a recurrent layer", "a matrix used twice", "a weight in a branch")
+        if case not in IN_TURN
     ],
 )
 def test_feed_forward_blocks_never_wait_in_a_circle(case: str) -> None:
@@ -78,6 +89,36 @@ def test_feed_forward_blocks_never_wait_in_a_circle(case: str) -> None:
         ready = {name for name, on in waiting.items() if not on & waiting.keys()}
         assert ready, f"a circle among {sorted(waiting)}"
         waiting = {name: on for name, on in waiting.items() if name not in ready}
+
+
+@pytest.mark.parametrize("case", [case for case in NETS if case not in ("an input nobody reads", "a constant output", "a computed constant output")])
+def test_everything_lies_on_a_way_from_an_input_to_an_output(case: str) -> None:
+    wiring = wire_up(network(NETS[case]))
+    parts = {f"block {b.name}": (b.inputs, b.outputs) for b in wiring.blocks}
+    parts |= {f"matrix {name}": ((before,), (after,)) for name, (before, after) in wiring.sides.items()}
+    ends = {side: {p.bus for p in wiring.ports if p.direction == side} for side in ("input", "output")}
+    assert reached(parts, ends["input"]) == set(parts)
+    assert reached({name: (outs, ins) for name, (ins, outs) in parts.items()}, ends["output"]) == set(parts)
+    joined = {bus for ins, outs in parts.values() for bus in (*ins, *outs)} | ends["input"]
+    assert {bus.name for bus in wiring.buses} == joined
+
+
+def reached(parts: dict[str, tuple[Sequence[str], Sequence[str]]], buses: set[str]) -> set[str]:
+    """The parts that one comes to from the buses."""
+    found, known = set[str](), set(buses)
+    while new := {name for name, (ins, _) in parts.items() if name not in found and known & {*ins}}:
+        found |= new
+        known |= {bus for name in new for bus in parts[name][1]}
+    return found
+
+
+@pytest.mark.parametrize("case", ["a way past the weight", "a loop"])
+def test_what_is_computed_in_turn_goes_round_through_one_block(case: str) -> None:
+    """A loop's result goes back to its matrix; what a branch leaves alone reaches the output without one."""
+    wiring = wire_up(network(NETS[case]))
+    (block,) = wiring.blocks
+    assert {"tensor:x"} | {out for _, out in wiring.sides.values()} <= {*block.inputs}
+    assert {*block.outputs} == {"tensor:y"} | {before for before, _ in wiring.sides.values()}
 
 
 def test_one_factor_feeds_the_next_directly() -> None:

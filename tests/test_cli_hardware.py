@@ -220,6 +220,46 @@ def twice_the_same_block(data: Data) -> None:
     data["blocks"][1]["name"] = data["blocks"][0]["name"]
 
 
+def array_outside(data: Data) -> None:
+    _tile(data).update(array="shared", corner=[1, 0])
+
+
+def swapped_buses(data: Data) -> None:
+    """Everything fits: fc1_u and fc2 have 128 inputs each, but they are fed by each other's block."""
+    a, b = (next(block for block in data["blocks"] if bus in block["outputs"]) for bus in ("fc1_u.in", "fc2.in"))
+    a["outputs"], b["outputs"] = b["outputs"], a["outputs"]
+
+
+def matrix_on_the_wrong_bus(data: Data) -> None:
+    a, b = (m for m in data["matrices"] if m["name"] in ("fc1_u", "fc2"))
+    a["output_bus"], b["output_bus"] = b["output_bus"], a["output_bus"]
+
+
+def renamed_net(data: Data) -> None:
+    data["buses"][0]["name"] += "x"
+
+
+def extra_net(data: Data) -> None:
+    data["buses"].append({"name": "more", "width": 1, "kind": "tensor"})
+
+
+def extra_wire(data: Data) -> None:
+    data["blocks"][0]["outputs"].append("more")
+    extra_net(data)
+
+
+def missing_block(data: Data) -> None:
+    data["blocks"].pop(0)
+
+
+def missing_port(data: Data) -> None:
+    data["ports"] = [port for port in data["ports"] if port["direction"] == "input"]
+
+
+def missing_matrix(data: Data) -> None:
+    data["matrices"] = [m for m in data["matrices"] if m["name"] != "fc2"]
+
+
 WRONG: dict[Callable[[Data], None], str] = {
     missing_pin: r"tile 'fc2/0_0': 15 row and 10 column pins, weights \(16, 10\)",
     doubled_driver: r"bus 'fc2\.out', read by .*: 2 drivers; there must be one",
@@ -228,6 +268,15 @@ WRONG: dict[Callable[[Data], None], str] = {
     smaller_crossbar: r"tile 'conv1/0_0': 9 row pins; a crossbar has 1 to 8",
     row_outside: r"tile 'fc2/0_0': cols '3:13' of 10 in the matrix",
     twice_the_same_block: r"block '.*': there are two of that name",
+    array_outside: r"array 'shared': rows 1:17 of 16",
+    swapped_buses: r"block 'conv2:output': outputs 'fc2\.in'; model\.onnx asks for 'fc1_u\.in'",
+    matrix_on_the_wrong_bus: r"matrix 'fc1_u': outputs on 'fc2\.out'; model\.onnx asks for 'fc1_u\.out'",
+    renamed_net: r"matrix 'conv1': 9 inputs on bus 'conv1\.in' of None",
+    extra_net: r"bus 'more': model\.onnx asks for none of that name",
+    extra_wire: r"bus 'more': model\.onnx asks for none of that name",
+    missing_block: r"bus 'conv1\.in', read by 'conv1': 0 drivers; there must be one",
+    missing_port: r"output port 'logits': missing from the netlist; model\.onnx asks for it",
+    missing_matrix: r"bus 'fc2\.out', read by 'fc2:output': 0 drivers; there must be one",
 }
 
 
@@ -239,10 +288,18 @@ def test_a_netlist_edited_to_be_wrong_is_refused_with_the_place(
     data = json.loads((out / "netlist.json").read_text("utf-8"))
     edit(data)
     (out / "netlist.json").write_text(json.dumps(data), "utf-8")
-    if command == "place" and edit is missing_pin:
-        pytest.skip("placing reads no weights")
     more = ["--data", SAMPLES / "digits_test.npz"] if command == "simulate" else []
     assert re.search(WRONG[edit], refused(4, command, out, *more))
+
+
+def test_the_tiles_of_two_matrices_exchanged_are_refused(out: Path) -> None:
+    """Both are of 128 x 10 in 8 tiles: only the weights tell."""
+    data = json.loads((out / "netlist.json").read_text("utf-8"))
+    a, b = (m for m in data["matrices"] if m["name"] in ("fc1_u", "fc2"))
+    a["tiles"], b["tiles"] = b["tiles"], a["tiles"]
+    (out / "netlist.json").write_text(json.dumps(data), "utf-8")
+    assert "matrix 'fc1_u': netlist and tiles do not rebuild the weight" in refused(4, "verify", out)
+    assert "tiles and model.onnx differ by" in refused(4, "simulate", out, "--data", SAMPLES / "digits_test.npz")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -254,6 +311,7 @@ def test_a_weight_that_is_no_number_is_refused_with_the_place(value: float, out:
     wanted = f"tile 'fc2/0_0': weight {value} at row 3, column 7"
     assert wanted in refused(4, "verify", out)
     assert wanted in refused(4, "simulate", out, "--data", SAMPLES / "digits_test.npz")
+    assert wanted in refused(4, "place", out)
 
 
 def test_an_emitted_file_that_changed_is_named(out: Path) -> None:

@@ -63,7 +63,71 @@ recurrent (float[5,n,3] x) => (float[5,1,n,2] y) <float[1,8,3] w, float[1,8,2] r
   y, last, cell = LSTM <hidden_size = 2> (x, w, r)
 }
 """
-NETWORKS = {"lenet": LENET, "factored": FACTORED, "residual": RESIDUAL, "grouped": GROUPED, "lstm": LSTM}
+SHARED = """
+<ir_version: 8, opset_import: ["" : 17]>
+shared (float[n,4] x) => (float[n,4] y) <float[4,4] w, float[4,4] v> {
+  h = MatMul (x, w)
+  r = Relu (h)
+  s = MatMul (r, w)
+  y = MatMul (s, v)
+}
+"""
+BRANCHED = """
+<ir_version: 8, opset_import: ["" : 17]>
+branched (bool q, float[n,3] x) => (float[n,2] y) <float[3,2] a, float[3,2] b> {
+  h = Relu (x)
+  y = If (q) <then_branch = t () => (float[n,2] p) { p = MatMul (h, a) },
+              else_branch = e () => (float[n,2] o) { m = MatMul (x, b)  o = Tanh (m) }>
+}
+"""
+TOWERS = """
+<ir_version: 8, opset_import: ["" : 17]>
+towers (float[n,1,6,6] image, float[n,5] facts) => (float[n,3] class, float[n,1] value)
+<float[4,1,3,3] k, float[64,8] a, float[5,8] b, float[8,3] c, float[8,1] d> {
+  i = Conv (image, k)
+  f = Flatten (i)
+  l = MatMul (f, a)
+  r = MatMul (facts, b)
+  s = Add (l, r)
+  t = Tanh (s)
+  class = MatMul (t, c)
+  value = MatMul (t, d)
+}
+"""
+GRU = """
+<ir_version: 8, opset_import: ["" : 17]>
+gated (float[5,n,3] x, float[2,n,2] start) => (float[5,n,2] y, float[2,n,2] last)
+<float[2,6,3] w, float[2,6,2] r, float[2,12] b, float[4,2] v, int64[3] shape> {
+  seq, last = GRU <hidden_size = 2, direction = "bidirectional"> (x, w, r, b, , start)
+  turned = Transpose <perm = [0,2,1,3]> (seq)
+  flat = Reshape (turned, shape)
+  y = MatMul (flat, v)
+}
+"""
+LOOPED = """
+<ir_version: 8, opset_import: ["" : 17]>
+looped (float[n,3] x) => (float[n,3] y) <float[3,3] w> {
+  count = Constant <value = int64 {4}> ()
+  go = Constant <value = bool {1}> ()
+  y = Loop (count, go, x) <body = b (int64 i, bool c, float[n,3] h) => (bool d, float[n,3] k) {
+    d = Identity (c)
+    m = MatMul (h, w)
+    k = Tanh (m)
+  }>
+}
+"""
+NETWORKS = {
+    "lenet": LENET,
+    "factored": FACTORED,
+    "residual": RESIDUAL,
+    "grouped": GROUPED,
+    "lstm": LSTM,
+    "shared": SHARED,
+    "branched": BRANCHED,
+    "towers": TOWERS,
+    "gru": GRU,
+    "looped": LOOPED,
+}
 
 
 def filled(text: str, seed: int = 0) -> onnx.ModelProto:
