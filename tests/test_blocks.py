@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -103,7 +103,7 @@ def test_everything_lies_on_a_way_from_an_input_to_an_output(case: str) -> None:
     assert {bus.name for bus in wiring.buses} == joined
 
 
-def reached(parts: dict[str, tuple[Sequence[str], Sequence[str]]], buses: set[str]) -> set[str]:
+def reached(parts: Mapping[str, tuple[Sequence[str], Sequence[str]]], buses: set[str]) -> set[str]:
     """The parts that one comes to from the buses."""
     found, known = set[str](), set(buses)
     while new := {name for name, (ins, _) in parts.items() if name not in found and known & {*ins}}:
