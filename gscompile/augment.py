@@ -1,9 +1,8 @@
-"""Variations of training samples, by name or by a user's function; labels and the teacher's answer stay the same."""
+"""Variations of training samples, by name or by a user's function; the labels and what the teacher is asked stay."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -11,8 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from gscompile.errors import UsageError
+from gscompile.user_function import UserFunction
 
-Augment = Callable[[Tensor, torch.Generator], Tensor]
+Inputs = dict[str, Tensor]
+Augment = Callable[[Inputs, torch.Generator], Inputs]
 
 
 def crop(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -38,40 +39,50 @@ def flip(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(coin[:, None, None, None], images.flip(-1), images)
 
 
-_NAMED: Mapping[str, Augment] = {"crop": crop, "flip": flip}
+_IMAGES: Mapping[str, Callable[[Tensor, torch.Generator], Tensor]] = {"crop": crop, "flip": flip}
 
 
-def augmentation(names: tuple[str, ...]) -> Callable[[dict[str, Tensor], torch.Generator], dict[str, Tensor]]:
-    """What to do to a batch's inputs, by name. Images are the floating inputs of four axes; other inputs stay.
+def augmentation(given: Iterable[Any]) -> Augment:
+    """What to do to a batch's inputs, one after the other.
 
-    A name is `crop`, `flip` or `package.module:function` of (images, generator). Raises UsageError for another.
+    Each is `crop` or `flip`, of every floating input of four axes, or a user's function of (inputs, generator) that
+    returns the inputs varied: tensors by the same names, of the same shapes and types. Raises UsageError for another.
     """
-    steps = [_step(name) for name in names]
+    steps = [_step(each) for each in given]
 
-    def apply(inputs: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        return {name: _apply(steps, tensor, generator) for name, tensor in inputs.items()}
+    def apply(inputs: Inputs, generator: torch.Generator) -> Inputs:
+        for step in steps:
+            inputs = step(inputs, generator)
+        return inputs
 
     return apply
 
 
-def _apply(steps: list[Augment], tensor: Tensor, generator: torch.Generator) -> Tensor:
-    if tensor.ndim == 4 and tensor.is_floating_point():
-        for step in steps:
-            tensor = step(tensor, generator)
-    return tensor
+def _step(given: Any) -> Augment:
+    if given in _IMAGES:
+        return _of_images(_IMAGES[given])
+    if isinstance(given, str) and ":" not in given:
+        known = ", ".join(_IMAGES)
+        raise UsageError(f"augment {given!r}: unknown; {known} or package.module:function would do")
+    return _users(UserFunction.of("augment", given))
 
 
-def _step(name: str) -> Augment:
-    if name in _NAMED:
-        return _NAMED[name]
-    module, colon, function = name.partition(":")
-    try:
-        found: Any = getattr(import_module(module), function) if colon else None
-    except (ImportError, AttributeError) as problem:
-        raise UsageError(f"augment {name!r}: {problem}") from problem
-    if found is None:
-        raise UsageError(
-            f"augment {name!r}: unknown; {', '.join(_NAMED)} or package.module:function would do"
-        )
-    step: Augment = found
-    return step
+def _of_images(step: Callable[[Tensor, torch.Generator], Tensor]) -> Augment:
+    def apply(inputs: Inputs, generator: torch.Generator) -> Inputs:
+        return {n: step(t, generator) if t.ndim == 4 and t.is_floating_point() else t for n, t in inputs.items()}
+
+    return apply
+
+
+def _users(function: UserFunction) -> Augment:
+    def apply(inputs: Inputs, generator: torch.Generator) -> Inputs:
+        varied = function(dict(inputs), generator)
+        if not isinstance(varied, Mapping) or _kinds(varied) != _kinds(inputs):
+            raise function.wrong("must return the inputs: tensors by the same names, of the same shapes and types")
+        return dict(varied)
+
+    return apply
+
+
+def _kinds(inputs: Mapping[str, Any]) -> dict[str, object]:
+    return {n: (t.shape, t.dtype, t.device) if isinstance(t, Tensor) else None for n, t in inputs.items()}

@@ -112,6 +112,8 @@ def main() -> None:
 @click.option(
     "--augment", multiple=True, metavar="NAME", help="Vary training images: crop, flip or module:function."
 )
+@click.option("--loss", metavar="FUNCTION", help="What training minimises instead, as module:function.")
+@click.option("--metric", metavar="FUNCTION", help="Percent of a batch, instead of accuracy: module:function.")
 @click.option(
     "--time-budget", metavar="TIME", help="90s, 30m or 2h: then the search ends with the best so far."
 )

@@ -230,8 +230,9 @@ _FREE = {"data", "eval", "test", "threads", "device", "nproc", "time_budget", "e
 def key_of(network: Network, options: Options, *datasets: Dataset) -> str:
     """A digest of what all training of a command depends on."""
     said = {name: value for name, value in options.plain().items() if name not in _FREE}
-    parts = (data_digest(data) for data in datasets)
-    return digest(__version__, code_digest(), sorted(said.items()), network.to_proto().SerializeToString(), *parts)
+    functions = [part for function in options.functions for part in function.identity()]
+    model, parts = network.to_proto().SerializeToString(), (data_digest(data) for data in datasets)
+    return digest(__version__, code_digest(), sorted(said.items()), model, *functions, "data", *parts)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from gscompile.conduct import Conduct
 from gscompile.data import Batch, Dataset, InputSpec, batch_size_for, check_labels, input_specs, load_data
-from gscompile.errors import DataError, ModelError
+from gscompile.errors import DataError, ModelError, UsageError
 from gscompile.evaluate import Runner, drift, score
 from gscompile.inputs import has_tensor_inputs
 from gscompile.journal import key_of
@@ -177,12 +178,14 @@ def _by_data(
     splits, batch = _splits(options, specs), batch_size_for(specs, options.batch_size)
     _try_out(original, next(splits.val.batches(batch), None))
     progress.say(f"{len(splits.train):,} samples to tune on, {len(splits.val):,} to decide on")
-    shared = ("lr", "batch_size", "epochs", "seed", "threads", "device", "augment")
+    shared = ("lr", "batch_size", "epochs", "seed", "threads", "device", "augment", "loss", "metric")
     settings = TuneOptions(**{name: getattr(options, name) for name in shared})
     tuner = Tuner(folded, splits.train, splits.val, settings, progress, conduct)
     conduct.journal.claim(key_of(original, options, splits.train, splits.val))
     messages = (*splits.messages, *_check_labels(splits, tuner))
     base = tuner.score(folded)
+    if not math.isfinite(base):
+        raise UsageError(f"metric {tuner.metric.name}: gives no finite number for the original network")
     return DataJudge(
         original,
         tuner,
@@ -199,10 +202,12 @@ def _by_data(
 
 def _check_labels(splits: Splits, tuner: Tuner) -> tuple[str, ...]:
     """Raise DataError for labels that are no classes of the network; say where labels are not used."""
-    if tuner.metric.name == ACCURACY:
+    if tuner.metric.name == ACCURACY or tuner.objective.labelled:
         for data in splits.all:
             check_labels(data, tuner.classes)
         return ()
+    if tuner.metric.function or tuner.objective.function:
+        return ()  # whose business the labels are
     if splits.val.has_labels and tuner.metric.classes and not splits.val.ready_made:
         raise DataError(
             "labels: no output tells their classes; give a whole number for each sample, or no labels"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gscompile.score import Metric, is_floating, is_probability
+from gscompile.score import ACCURACY, Metric, is_floating, is_probability
+from gscompile.user_function import UserFunction
 
 TEMPERATURE = 2.0
 TEACHER_WEIGHT = 0.7
@@ -22,24 +23,44 @@ class Objective:
 
     `logits` are outputs of classes, compared as distributions (KL at temperature 2, Hinton et al. 2015); those in
     `probabilities` are taken through a logarithm first. `values` maps every other output to the teacher's standard
-    deviation, which makes its squared error free of scale.
+    deviation, which makes its squared error free of scale. A user's `function` takes the place of all that, but for
+    `probe`, which measures how much each output moves.
     """
 
     logits: tuple[str, ...]
     probabilities: frozenset[str]
     values: Mapping[str, float]
     labelled: str | None
+    function: UserFunction | None = None
+
+    def by(self, given: Any, outputs: Mapping[str, Any], labels: Tensor | None) -> Objective:
+        """A user's loss instead, tried out on the teacher's `outputs` of a batch. Raises UsageError.
+
+        The function takes (outputs, the original's outputs, labels), outputs as tensors by name, and returns a
+        scalar tensor that depends on the outputs.
+        """
+        function = UserFunction.of("loss", given)
+        leaves = {name: _leaf(output) for name, output in outputs.items()}
+        said = function(leaves, dict(outputs), labels)
+        if not isinstance(said, Tensor) or said.ndim or not said.is_floating_point():
+            raise function.wrong(f"returned {_shown(said)}; a scalar tensor is needed, the mean over the batch")
+        if not said.requires_grad:
+            raise function.wrong("does not depend on the outputs in a way that torch can follow")
+        if not bool(said.isfinite()):
+            raise function.wrong("gives no finite number for the original's own outputs")
+        return replace(self, labelled=None, function=function)
 
     @classmethod
-    def of(cls, outputs: Mapping[str, Any], metric: Metric, has_labels: bool) -> Objective:
+    def of(cls, outputs: Mapping[str, Any], metric: Metric) -> Objective:
         """Chosen by the teacher's outputs (numpy) on one batch."""
         floats = [name for name, array in outputs.items() if is_floating(array)]
-        classes = metric.classes if metric.name == "accuracy" else tuple(n for n in floats if n in metric.classes)
+        labelled = metric.classes[0] if metric.name == ACCURACY else None
+        classes = metric.classes if labelled else tuple(n for n in floats if n in metric.classes)
         values = {n: float(outputs[n].std()) or 1.0 for n in floats if n not in classes and outputs[n].size}
-        if has_labels and classes:
+        if labelled:
             values = {}
         normalised = frozenset(n for n in classes if is_probability(outputs[n]))
-        return cls(classes, normalised, values, classes[0] if has_labels and classes else None)
+        return cls(classes, normalised, values, labelled)
 
     def scores(self, name: str, output: Tensor) -> Tensor:
         """Unnormalised log probabilities of an output of classes."""
@@ -47,6 +68,9 @@ class Objective:
 
     def loss(self, outputs: Mapping[str, Tensor], teacher: Mapping[str, Tensor], labels: Tensor | None) -> Tensor:
         """The mean over the batch; a scalar."""
+        if self.function is not None:
+            said: Tensor = self.function(dict(outputs), dict(teacher), labels)
+            return said
         terms = [self._distance(name, outputs[name], teacher[name]) for name in self.logits]
         terms += [functional.mse_loss(outputs[n], teacher[n]) / scale**2 for n, scale in self.values.items()]
         if self.labelled is None or labels is None:
@@ -75,6 +99,16 @@ class Objective:
             direction = torch.randn(outputs[name].shape, generator=generator).to(outputs[name].device)
             terms.append((direction * outputs[name]).sum() / scale)
         return torch.stack(terms).sum()
+
+
+def _leaf(output: Any) -> Any:
+    """A tensor that gradients arrive at; what is no floating tensor stays what it is."""
+    floating = isinstance(output, Tensor) and output.is_floating_point()
+    return output.detach().clone().requires_grad_() if floating else output
+
+
+def _shown(said: Any) -> str:
+    return f"a {said.dtype} tensor {[*said.shape]}" if isinstance(said, Tensor) else f"a {type(said).__name__}"
 
 
 def drawn(chance: Tensor, generator: torch.Generator) -> Tensor:

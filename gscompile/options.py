@@ -16,6 +16,7 @@ from gscompile.crossbar import Crossbar, Tiling
 from gscompile.emit import parse_formats
 from gscompile.errors import UsageError
 from gscompile.target import DEFAULT_TARGET, Format, Target, load_target
+from gscompile.user_function import UserFunction, called
 
 Effort = Literal["quick", "standard", "max"]
 Minimize = Literal["area", "cells", "wires", "tiles"]
@@ -30,6 +31,11 @@ class Options:
     `data`, `eval` and `test` are whatever `gscompile.data.load_data` takes. `epochs` is the length of a stretch of
     training; a search takes many. `passes` are `name:option=value,...`. Without `crossbar` arrays are of the
     target's size. `place` None places what is small when there is a `target`.
+
+    `loss`, `metric` and items of `augment` are functions, or `package.module:function`:
+    loss(outputs, targets, labels) is a scalar tensor, from tensors by output name, those of the network and of the
+    original; metric(outputs, targets, labels) is percent of one batch, from numpy arrays; augment(inputs, generator)
+    returns the inputs, tensors by name, varied. Labels are None where the data has none.
     """
 
     crossbar: str | None = None
@@ -51,7 +57,9 @@ class Options:
     nproc: int = 1
     threads: int | None = None
     device: str = "cpu"
-    augment: tuple[str, ...] = ()
+    augment: tuple[Any, ...] = ()
+    loss: Any = None
+    metric: Any = None
     strict: bool = False
     fold: bool = True
     input_shape: tuple[str, ...] = ()
@@ -78,6 +86,8 @@ class Options:
                 raise UsageError(f"{name} {value}: at least {low:g} would do")
         if self.data is None and (self.eval is not None or self.test is not None):
             raise UsageError("--eval and --test need --data: without training data nothing is tuned")
+        if self.data is None and (self.loss is not None or self.metric is not None or self.augment):
+            raise UsageError("--loss, --metric and --augment need --data: without it nothing is tuned")
 
     @cached_property
     def hardware(self) -> Target:
@@ -94,6 +104,12 @@ class Options:
     def seconds(self) -> float | None:
         """`time_budget`; None where there is none."""
         return None if self.time_budget is None else parse_duration(self.time_budget)
+
+    @property
+    def functions(self) -> tuple[UserFunction, ...]:
+        """The user's own functions among the options. Raises UsageError for one that cannot be had."""
+        given = [("loss", self.loss), ("metric", self.metric), *(("augment", each) for each in self.augment)]
+        return tuple(UserFunction.of(name, f) for name, f in given if callable(f) or ":" in str(f))
 
     def plain(self) -> dict[str, object]:
         """The options as a report prints them; data objects by their type."""
@@ -116,10 +132,12 @@ def parse_duration(given: str | float) -> float:
 
 def _plain(value: Any) -> object:
     if isinstance(value, tuple):
-        return [*value]
+        return [_plain(item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    return str(value) if isinstance(value, Path) else f"<{type(value).__name__}>"
+    if isinstance(value, Path):
+        return str(value)
+    return called(value) if callable(value) else f"<{type(value).__name__}>"
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -159,6 +177,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
     "bool | None": (bool,),
     "tuple[str, ...]": (list,),
+    "tuple[Any, ...]": (list,),
     "Any": (str,),
     "str | None": (str,),
     "str | float | None": (str, float, int),
@@ -177,5 +196,6 @@ def _described(wanted: str) -> str:
         "int": "a whole number",
         "bool": "true or false",
         "tuple[str, ...]": "a list of texts",
+        "tuple[Any, ...]": "a list of texts",
     }
     return names.get(wanted.removesuffix(" | None"), "a text")

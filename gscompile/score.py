@@ -1,4 +1,4 @@
-"""How good outputs are, in percent: accuracy on labels, or agreement with the original network.
+"""How good outputs are, in percent: accuracy on labels, or agreement with the original network, or as a user says.
 
 An output of *classes* is [n, classes], or anything whose last axis holds probabilities; it is judged by where its
 largest entry is. Any other floating output is judged by the share of the original's variance that it explains.
@@ -6,28 +6,41 @@ largest entry is. Any other floating output is judged by the share of the origin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gscompile.user_function import UserFunction
+
 Outputs = Mapping[str, Any]
+Judged = tuple[Outputs, Outputs, NDArray[Any] | None]  # outputs, the original's outputs, labels
 ACCURACY = "accuracy"
 AGREEMENT = "agreement with the original"
 
 
 @dataclass(frozen=True)
 class Metric:
-    """`name` says what is measured; `classes` and `values` are the outputs that it looks at."""
+    """`name` says what is measured; `classes` and `values` are the outputs that it looks at, unless `function` does."""
 
     name: str
     classes: tuple[str, ...]
     values: tuple[str, ...]
+    function: UserFunction | None = None
 
-    def score(self, batches: Iterable[tuple[Outputs, Outputs, NDArray[Any] | None]]) -> float:
+    def by(self, given: Any) -> Metric:
+        """The same outputs, judged by a user's function. Raises UsageError."""
+        function = UserFunction.of("metric", given)
+        return replace(self, name=function.name, function=function)
+
+    def score(self, batches: Iterable[Judged]) -> float:
         """Percent, from (outputs, the original's outputs, labels) batch by batch; 100 is as good as can be."""
+        return self._by_outputs(batches) if self.function is None else _by_function(self.function, batches)
+
+    def _by_outputs(self, batches: Iterable[Judged]) -> float:
         right, seen = dict.fromkeys(self.classes, 0.0), dict.fromkeys(self.classes, 0)
         error, variance = dict.fromkeys(self.values, 0.0), dict.fromkeys(self.values, 0.0)
         for outputs, reference, labels in batches:
@@ -43,6 +56,25 @@ class Metric:
         shares = [right[n] / max(seen[n], 1) for n in self.classes]
         shares += [max(0.0, 1 - error[n] / max(variance[n], 1e-30)) if error[n] else 1.0 for n in self.values]
         return 100.0 * min(shares, default=1.0)
+
+
+def _by_function(function: UserFunction, batches: Iterable[Judged]) -> float:
+    """The mean of what a function says of each batch, by its number of samples; NaN is as bad as can be."""
+    total, seen = 0.0, 0
+    for outputs, reference, labels in batches:
+        said = function(dict(outputs), dict(reference), labels)
+        if not isinstance(said, float | int | np.number | np.ndarray) or np.ndim(said):
+            raise function.wrong(f"returned a {type(said).__name__}; a number is needed: percent of one batch")
+        samples = _samples(outputs, labels)
+        total, seen = total + samples * float(said), seen + samples
+    share = total / max(seen, 1)
+    return -math.inf if math.isnan(share) else share
+
+
+def _samples(outputs: Outputs, labels: NDArray[Any] | None) -> int:
+    """How many samples a batch has: labels, or the rows of its first output."""
+    arrays = (labels, *outputs.values())
+    return next((len(a) for a in arrays if isinstance(a, np.ndarray) and a.ndim), 1)
 
 
 def choose_metric(outputs: Outputs, labels: NDArray[Any] | None) -> Metric:

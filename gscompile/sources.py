@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from numpy.typing import NDArray
 
 from gscompile.errors import DataError
 from gscompile.npz import Stored, held, open_npz
+from gscompile.user_function import imported, working_folder_importable
 
 LABELS = "labels"
 
@@ -52,7 +50,7 @@ def _named_parts(source: str) -> Iterator[Part]:
     elif path.exists():
         yield Part(source, open_npz(path))
     elif re.fullmatch(r"[\w.]+:\w+", source):
-        with _working_folder_importable():
+        with working_folder_importable():
             yield from parts_of(_function(source), source)
     else:
         raise DataError(f"data '{source}': no such file: give an .npz, a folder of them, or module:function")
@@ -66,20 +64,9 @@ def _folder_parts(folder: Path) -> Iterator[Part]:
         yield Part(str(path), open_npz(path))
 
 
-@contextmanager
-def _working_folder_importable() -> Iterator[None]:
-    """A module beside the user is found, as with `python -m`."""
-    sys.path.insert(0, os.getcwd())
-    try:
-        yield
-    finally:
-        sys.path.remove(os.getcwd())
-
-
 def _function(source: str) -> Callable[[], Any]:
-    module, name = source.split(":")
     try:
-        function = getattr(import_module(module), name)
+        function = imported(source)
     except Exception as error:
         raise _failed(source, "cannot be imported", error) from error
     if not callable(function):

@@ -47,7 +47,9 @@ class TuneOptions:
     seed: int = 0
     threads: int | None = None
     device: str = "cpu"
-    augment: tuple[str, ...] = ()
+    augment: tuple[Any, ...] = ()
+    loss: Any = None
+    metric: Any = None
 
 
 @dataclass(frozen=True)
@@ -120,10 +122,16 @@ class Tuner:
         probe = next(iter(self.batches(val, None)), None)
         if probe is None:
             raise DataError(f"{len(val)} samples: the network takes {self.size} at a time; give more data")
-        outputs = _arrays(self._run(self._teacher, probe[1]))
+        said, labels = self._run(self._teacher, probe[1]), probe[1].labels
+        outputs = _arrays(said)
         self.augment = augmentation(options.augment)
-        self.metric: Metric = choose_metric(outputs, probe[1].labels)
-        self.objective = Objective.of(outputs, self.metric, val.has_labels)
+        self.augment(self.feeds(probe[1]), torch.Generator())  # a function that does not work fails here
+        self.metric: Metric = choose_metric(outputs, labels)
+        self.objective = Objective.of(outputs, self.metric)
+        if options.metric is not None:
+            self.metric = self.metric.by(options.metric)
+        if options.loss is not None:
+            self.objective = self.objective.by(options.loss, said, self.labels(probe[1]))
         self._targets = {id(train): self._remember(train), id(val): self._remember(val)}
         self.classes = int(outputs[self.metric.classes[0]].shape[-1]) if self.metric.classes else 0
         self._runs = 0
@@ -278,7 +286,8 @@ class Tuner:
 
     def _wanted(self, outputs: Mapping[str, Any]) -> dict[str, Tensor]:
         names = {*self.objective.logits, *self.objective.values, *self.metric.classes, *self.metric.values}
-        return {name: outputs[name] for name in outputs if name in names}
+        every = self.objective.function is not None or self.metric.function is not None
+        return {n: o for n, o in outputs.items() if n in names or (every and isinstance(o, Tensor))}
 
     def _target(self, data: Dataset, rows: NDArray[np.int64], batch: Batch) -> dict[str, Tensor]:
         known = self._targets[id(data)]
@@ -308,6 +317,13 @@ class Tuner:
     def feeds(self, batch: Batch) -> dict[str, Tensor]:
         """A batch's inputs as tensors on the device."""
         return {name: torch.from_numpy(array).to(self.device) for name, array in batch.inputs.items()}
+
+    def labels(self, batch: Batch) -> Tensor | None:
+        """A batch's labels as a tensor on the device: whole numbers, else as they are."""
+        if batch.labels is None or batch.labels.dtype.kind not in "biuf":
+            return None
+        whole = batch.labels.dtype.kind != "f"
+        return torch.from_numpy(batch.labels.astype(np.int64) if whole else batch.labels).to(self.device)
 
     def executor(self, network: Network, trainable: Mapping[str, ir.Value] | None = None) -> Executor:
         """The network ready to run, images and filters with their channels last where that is faster."""
@@ -402,8 +418,7 @@ class _Run:
             return torch.zeros((), device=self.tuner.device)
         outputs = self.executor(part.feeds)
         target = self.tuner._target(self.tuner.train, part.rows, part.batch)
-        labels = None if part.batch.labels is None else torch.from_numpy(part.batch.labels.astype(np.int64))
-        loss = self.tuner.objective.loss(outputs, target, None if labels is None else labels.to(self.tuner.device))
+        loss = self.tuner.objective.loss(outputs, target, self.tuner.labels(part.batch))
         torch.autograd.backward(loss)
         return loss
 

@@ -1,0 +1,108 @@
+"""Functions of the user's own, given or named as `package.module:function`: found, and called; errors in one line."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from gscompile.errors import GscompileError, UsageError, one_line
+
+
+@dataclass(frozen=True)
+class UserFunction:
+    """`function`, given for the option `option`; calling it raises UsageError for whatever it raises."""
+
+    option: str
+    name: str
+    function: Callable[..., Any]
+
+    @classmethod
+    def of(cls, option: str, given: Any) -> UserFunction:
+        """From a name, which is imported, or from a callable. Raises UsageError for anything else."""
+        if callable(given):
+            return cls(option, called(given), given)
+        if not re.fullmatch(r"[\w.]+:\w+", str(given), re.ASCII):
+            raise UsageError(f"{option} {given!r}: write package.module:function")
+        try:
+            found = imported(given)
+        except Exception as problem:
+            raise UsageError(f"{option} {given}: cannot be imported ({_said(problem)})") from problem
+        if not callable(found):
+            raise UsageError(f"{option} {given}: is of type {type(found).__name__}; name a function")
+        return cls(option, given, found)
+
+    def __call__(self, *arguments: Any) -> Any:
+        try:
+            return self.function(*arguments)
+        except GscompileError:
+            raise
+        except Exception as problem:
+            raise self.wrong(f"raised an error ({_said(problem)})") from problem
+
+    def wrong(self, what: str) -> UsageError:
+        """The error that says what it did."""
+        return UsageError(f"{self.option} {self.name}: {what}")
+
+    def identity(self) -> tuple[object, ...]:
+        """What tells this function from another, and from itself once its file has changed."""
+        return self.option, self.name, repr(_inside(self.function)), _source(self.function)
+
+
+def imported(name: str) -> Any:
+    """What `package.module:name` names."""
+    module, _, function = name.partition(":")
+    with working_folder_importable():
+        return getattr(import_module(module), function)
+
+
+def called(function: Callable[..., Any]) -> str:
+    """How a report names a callable: `module:function`, or its class where it has no name.
+
+    >>> called(max), called(re.compile("a").match)
+    ('builtins:max', 'Pattern.match')
+    """
+    name = getattr(function, "__qualname__", None)
+    if name is None:
+        return f"<{type(function).__name__}>"
+    return f"{function.__module__}:{name}" if getattr(function, "__module__", None) else str(name)
+
+
+@contextmanager
+def working_folder_importable() -> Iterator[None]:
+    """A module beside the user is found, as with `python -m`."""
+    sys.path.insert(0, os.getcwd())
+    try:
+        yield
+    finally:
+        sys.path.remove(os.getcwd())
+
+
+def _inside(function: Callable[..., Any]) -> object:
+    """What distinguishes functions of one name and file: code, defaults and what they captured."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return function
+    plain = [value for value in code.co_consts if not inspect.iscode(value)]
+    captured = [cell.cell_contents for cell in function.__closure__ or ()]
+    defaults = function.__defaults__, function.__kwdefaults__
+    return code.co_firstlineno, code.co_code, plain, captured, defaults
+
+
+def _source(function: Callable[..., Any]) -> bytes:
+    """The file that a function is written in; empty where there is none."""
+    try:
+        return Path(inspect.getfile(function)).read_bytes()
+    except (TypeError, OSError):
+        return b""
+
+
+def _said(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {one_line(problem)}"
