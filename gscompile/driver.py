@@ -127,8 +127,7 @@ def finish(job: Job, result: PassResult, messages: list[str], out: Path, force: 
         checks = verify_folder(folder, judge.probes, judge.runs)
         before = map_network(job.original, job.context.mapping, job.name)
         chip = make_chip(Side(job.original, before), Side(written, netlist), options, folder, judge.sample)
-        with weights:
-            emit_design(Design(netlist, weights, options.hardware, chip.floorplan), options.formats, folder)
+        emit_design(Design(netlist, weights, options.hardware, chip.floorplan), options.formats, folder)
         story = Story(job.original, written, netlist, result.changes, job.folds, tuple(messages), checks, chip.figures)
         report = summarise(story, before, judge.measure(folder / "model.onnx"), options, folder, job.began)
         write_report(report, before, netlist, folder, chip.plans)

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from gscompile.errors import OutputError
-from gscompile.netlist_file import TileFile, read_netlist
+from gscompile.netlist_file import read_netlist
 from gscompile.place import PlaceOptions, place
 from gscompile.registry import create
 from gscompile.target import Design, Format, Target
 from gscompile.targets import FORMATS
+from gscompile.tile_file import TileFile
 
 
 def parse_formats(text: str) -> tuple[Format, ...]:
@@ -44,10 +45,9 @@ def emit_folder(
     Raises VerificationError for a folder that is not whole, OutputError where a file cannot be written.
     """
     out = Path(out)
-    netlist = read_netlist(out / "netlist.json")
+    netlist, weights = read_netlist(out / "netlist.json"), TileFile(out / "tiles.npz")
     try:
-        with TileFile(out / "tiles.npz") as weights:
-            return emit_design(Design(netlist, weights, target), formats, out, options)
+        return emit_design(Design(netlist, weights, target), formats, out, options)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror})") from error
 

@@ -115,4 +115,4 @@ def tile_weights(network: Network, netlist: Netlist) -> Iterator[tuple[str, NDAr
     for matrix in netlist.matrices:
         dense = layers[matrix.layer].matrices[matrix.part]
         for tile in matrix.tiles:
-            yield tile.name, np.ascontiguousarray(dense[np.ix_(tile.inputs, tile.outputs)])
+            yield tile.name, dense[tile.inputs[:, None], tile.outputs]

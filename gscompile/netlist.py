@@ -10,7 +10,7 @@ and a netlist of a million wires stays small.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from gscompile.crossbar import Crossbar, Tiling
 from gscompile.errors import VerificationError
+from gscompile.pins import Indices, all_from_ranges, all_to_ranges, hulls_apart, rising_below
 
 SCHEMA_VERSION = 1
-Indices = NDArray[np.int64]
 TileWeights = Mapping[str, NDArray[Any]]  # tile name -> live rows by live columns
 
 
@@ -191,7 +191,7 @@ def rebuild(matrix: Matrix, weights: TileWeights) -> NDArray[Any]:
             raise VerificationError(
                 f"tile {tile.name!r}: {len(tile.inputs)} row and {len(tile.outputs)} column pins, weights {array.shape}"
             )
-        dense[np.ix_(tile.inputs, tile.outputs)] = array
+        dense[tile.inputs[:, None], tile.outputs] = array
     return dense
 
 
@@ -229,14 +229,27 @@ def _check_matrix(crossbar: Crossbar, matrix: Matrix, widths: Mapping[str, int])
             raise VerificationError(
                 f"matrix {matrix.name!r}: {size} {side}s on bus {bus!r} of {widths.get(bus)}"
             )
-    for tile in matrix.tiles:
-        _check_tile(crossbar, matrix, tile)
-    if len(matrix.tiles) > 1:
+    if not _is_sound(crossbar, matrix):  # tile by tile, to name the one that is wrong
+        for tile in matrix.tiles:
+            _check_tile(crossbar, matrix, tile)
         _check_apart(matrix)
+
+
+def _is_sound(crossbar: Crossbar, matrix: Matrix) -> bool:
+    """Whether all tiles pass at one look: most do, and to look at each takes a hundred times as long."""
+    rows, cols = [t.inputs for t in matrix.tiles], [t.outputs for t in matrix.tiles]
+    return (
+        all(0 < len(r) <= crossbar.rows and 0 < len(c) <= crossbar.cols for r, c in zip(rows, cols, strict=True))
+        and rising_below(rows, matrix.inputs)
+        and rising_below(cols, matrix.outputs)
+        and (len(rows) < 2 or hulls_apart(rows, cols))
+    )
 
 
 def _check_apart(matrix: Matrix) -> None:
     """No cell is on two tiles. Only rows and columns with a pin are looked at: a file may claim any number."""
+    if len(matrix.tiles) < 2:
+        return
     rows = np.unique(np.concatenate([tile.inputs for tile in matrix.tiles]))
     cols = np.unique(np.concatenate([tile.outputs for tile in matrix.tiles]))
     covered = np.zeros((len(rows), len(cols)), bool)
@@ -254,7 +267,8 @@ def _check_arrays(netlist: Netlist) -> None:
     arrays: dict[str, list[Tile]] = defaultdict(list)
     for tile in netlist.tiles:
         arrays[tile.array].append(tile)
-    for name, tiles in arrays.items():
+    shared = {name: tiles for name, tiles in arrays.items() if len(tiles) > 1 or tiles[0].corner != (0, 0)}
+    for name, tiles in shared.items():
         for side, limit in enumerate((netlist.crossbar.rows, netlist.crossbar.cols)):
             spans = sorted(
                 (t.corner[side], t.corner[side] + (len(t.inputs), len(t.outputs))[side]) for t in tiles
@@ -298,27 +312,6 @@ def _check_drivers(netlist: Netlist) -> None:
             )
 
 
-def to_ranges(indices: Indices) -> str:
-    """Half-open ranges, in order.
-
-    >>> to_ranges(np.array([0, 1, 2, 7]))
-    '0:3,7:8'
-    """
-    if not len(indices):
-        return ""
-    breaks = np.flatnonzero(np.diff(indices) != 1) + 1
-    starts, stops = indices[np.r_[0, breaks]].tolist(), (indices[np.r_[breaks - 1, -1]] + 1).tolist()
-    return ",".join([f"{a}:{b}" for a, b in zip(starts, stops, strict=True)])
-
-
-def from_ranges(text: str) -> Indices:
-    """The inverse of `to_ranges`."""
-    if not text:
-        return np.zeros(0, np.int64)
-    pairs = [part.split(":") for part in text.split(",")]
-    return np.concatenate([np.arange(int(a), int(b)) for a, b in pairs])
-
-
 def _block_json(block: Block) -> dict[str, Any]:
     return {
         "name": block.name,
@@ -337,27 +330,30 @@ def _matrix_json(matrix: Matrix) -> dict[str, Any]:
         "outputs": matrix.outputs,
         "input_bus": matrix.input_bus,
         "output_bus": matrix.output_bus,
-        "tiles": [_tile_json(tile) for tile in matrix.tiles],
+        "tiles": _tiles_json(matrix.tiles),
     }
 
 
-def _tile_json(tile: Tile) -> dict[str, Any]:
-    data: dict[str, Any] = {
-        "name": tile.name,
-        "rows": to_ranges(tile.inputs),
-        "cols": to_ranges(tile.outputs),
-    }
+def _tiles_json(tiles: Sequence[Tile]) -> list[dict[str, Any]]:
+    """Every tile as `netlist.schema.json` describes it."""
+    rows, cols = all_to_ranges([t.inputs for t in tiles]), all_to_ranges([t.outputs for t in tiles])
+    return [_tile_json(*each) for each in zip(tiles, rows, cols, strict=True)]
+
+
+def _tile_json(tile: Tile, rows: str, cols: str) -> dict[str, Any]:
+    data: dict[str, Any] = {"name": tile.name, "rows": rows, "cols": cols}
     if tile.array != tile.name:
         data |= {"array": tile.array, "corner": [*tile.corner]}
     return data
 
 
 def _matrix_from(data: Mapping[str, Any]) -> Matrix:
-    tiles = tuple(_tile_from(data["name"], tile) for tile in data["tiles"])
+    rows = all_from_ranges([tile["rows"] for tile in data["tiles"]])
+    cols = all_from_ranges([tile["cols"] for tile in data["tiles"]])
+    tiles = tuple(_tile_from(data["name"], *each) for each in zip(data["tiles"], rows, cols, strict=True))
     return Matrix(**{**data, "tiles": tiles})
 
 
-def _tile_from(matrix: str, data: Mapping[str, Any]) -> Tile:
-    rows, cols = from_ranges(data["rows"]), from_ranges(data["cols"])
+def _tile_from(matrix: str, data: Mapping[str, Any], rows: Indices, cols: Indices) -> Tile:
     corner = data.get("corner", (0, 0))
     return Tile(data["name"], matrix, rows, cols, data.get("array", data["name"]), (corner[0], corner[1]))

@@ -1,9 +1,9 @@
-"""`netlist.json` and `tiles.npz`: written front to back, read back with every mistake named by its place."""
+"""`netlist.json`: written front to back, read back with every mistake named by its place."""
 
 from __future__ import annotations
 
 import json
-import zipfile
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
@@ -12,17 +12,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import jsonschema
-import numpy as np
-from numpy.typing import NDArray
 
 from gscompile.errors import VerificationError
 from gscompile.netlist import SCHEMA_VERSION, Netlist, check
+from gscompile.pins import range_ends
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time a zip file can hold: equal content gives equal bytes
-_BROKEN = (zipfile.BadZipFile, EOFError, ValueError, RuntimeError, NotImplementedError)
-
-
-# -- netlist.json ----------------------------------------------------------------
+MOST_WIRES = 1 << 27  # beyond, a short file would take more memory than a long one may
+_RANGES = re.compile("[0-9]{1,10}:[0-9]{1,10}(?:,[0-9]{1,10}:[0-9]{1,10})*")
 
 
 def write_netlist(netlist: Netlist, path: str | Path) -> None:
@@ -49,8 +45,7 @@ def _listed(items: list[Any]) -> str:
     return "[" + ",".join(f"\n  {_text(item)}" for item in items) + ("\n]" if items else "]")
 
 
-def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+_text = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def read_netlist(path: str | Path) -> Netlist:
@@ -60,8 +55,7 @@ def read_netlist(path: str | Path) -> Netlist:
     """
     data = _parse(Path(path))
     _check_schema(data)
-    for matrix in data["matrices"]:
-        _check_ranges(matrix)
+    _check_ranges(data["matrices"])
     netlist = Netlist.from_json(data)
     check(netlist)
     return netlist
@@ -118,8 +112,8 @@ def _check_schema(data: Any) -> None:
     version = data.get("schema") if isinstance(data, dict) else None
     if version is not None and version != SCHEMA_VERSION:
         raise VerificationError(f"netlist: schema version {version!r}; this gscompile reads {SCHEMA_VERSION}")
-    error = next(_validator().iter_errors(data), None)
-    if error is not None:
+    if next(_validator().iter_errors(_without_plain_tiles(data)), None) is not None:
+        error = next(_validator().iter_errors(data))
         raise VerificationError(f"netlist: {_place(data, error.absolute_path)}{_short(error.message)}")
 
 
@@ -137,104 +131,43 @@ def _short(message: str) -> str:
     return message if len(message) <= 160 else f"{message[:60]} ... {message[-90:]}"
 
 
-def _check_ranges(matrix: Mapping[str, Any]) -> None:
-    """Refuse ranges that leave the matrix before they are spelled out: they may name billions of pins."""
-    for tile in matrix["tiles"]:
+def _without_plain_tiles(data: Any) -> Any:
+    """The same data less the tiles that are seen to be right: a schema takes a hundred times as long to see it."""
+    if not isinstance(data, dict) or not isinstance(data.get("matrices"), list):
+        return data
+    return data | {"matrices": [_without_plain(matrix) for matrix in data["matrices"]]}
+
+
+def _without_plain(matrix: Any) -> Any:
+    if not isinstance(matrix, dict) or not isinstance(matrix.get("tiles"), list):
+        return matrix
+    return matrix | {"tiles": [tile for tile in matrix["tiles"] if not is_plain_tile(tile)]}
+
+
+def is_plain_tile(tile: Any) -> bool:
+    """Whether a tile is as the schema has it and on an array of its own."""
+    if not isinstance(tile, dict) or tile.keys() != {"name", "rows", "cols"}:
+        return False
+    name, rows, cols = tile["name"], tile["rows"], tile["cols"]
+    if not (isinstance(name, str) and isinstance(rows, str) and isinstance(cols, str)):
+        return False
+    return bool(name and _RANGES.fullmatch(rows) and _RANGES.fullmatch(cols))
+
+
+def _check_ranges(matrices: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse ranges that leave their matrix before they are spelled out: they may name billions of pins."""
+    total = 0
+    for matrix in matrices:
         for key, bound in (("rows", matrix["inputs"]), ("cols", matrix["outputs"])):
-            ends = [[int(end) for end in part.split(":")] for part in tile[key].split(",")]
-            if any(not a < b <= bound for a, b in ends) or sum(b - a for a, b in ends) > bound:
-                found = f"{key} {_short(tile[key])!r} of {bound} in the matrix"
-                raise VerificationError(f"tile {tile['name']!r}: {found}")
+            starts, stops = range_ends(tile[key] for tile in matrix["tiles"])
+            if not ((starts < stops) & (stops <= bound)).all():
+                raise VerificationError(_outside(matrix["tiles"], key, bound))
+            total += int((stops - starts).sum())
+    if total > MOST_WIRES:
+        raise VerificationError(f"netlist: {total:,} wires; this gscompile reads up to {MOST_WIRES:,}")
 
 
-# -- tiles.npz ----------------------------------------------------------------
-
-
-def write_tiles(tiles: Iterable[tuple[str, NDArray[Any]]], path: str | Path) -> None:
-    """Write tile weights by name as an uncompressed .npz; one array is in memory at a time.
-
-    Equal content gives equal bytes: no times, no permissions of the moment.
-    """
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for name, array in tiles:
-            member = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
-            with archive.open(member, "w", force_zip64=array.nbytes > 2**30) as file:
-                np.lib.format.write_array(
-                    file, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False
-                )
-
-
-class TileFile(Mapping[str, NDArray[Any]]):
-    """The arrays of a `tiles.npz` by tile name, each read when it is asked for; nothing is unpickled.
-
-    Raises VerificationError for a file that is none, and for an array that cannot be read.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
-        self._archive = _opened(self._path)
-        self._members = {info.filename.removesuffix(".npy"): info for info in self._archive.infolist()}
-        if len(self._members) < len(self._archive.infolist()):
-            raise VerificationError(f"{self._path}: holds two tiles of one name")
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        member = self._members[name]
-        try:
-            with self._archive.open(member) as file:
-                array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-        except _BROKEN as error:
-            raise VerificationError(f"{self._path}: tile {name!r} cannot be read ({error})") from error
-        return array
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._members)
-
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._members
-
-    def close(self) -> None:
-        self._archive.close()
-
-    def __enter__(self) -> TileFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def _opened(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except OSError as error:
-        raise VerificationError(f"{path}: cannot be read ({error.strerror})") from error
-    except _BROKEN as error:
-        raise VerificationError(f"{path}: not an .npz file ({error})") from error
-
-
-def check_tiles(netlist: Netlist, weights: Mapping[str, NDArray[Any]]) -> None:
-    """Raise VerificationError unless every tile has finite weights of its size and each pin a weight."""
-    names = {tile.name for tile in netlist.tiles}
-    for name in weights:
-        if name not in names:
-            raise VerificationError(f"tile {name!r}: has weights but is not in the netlist")
-    for tile in netlist.tiles:
-        if tile.name not in weights:
-            raise VerificationError(f"tile {tile.name!r}: has no weights")
-        _check_weights(tile.name, weights[tile.name], (len(tile.inputs), len(tile.outputs)))
-
-
-def _check_weights(name: str, array: NDArray[Any], pins: tuple[int, int]) -> None:
-    if array.shape != pins:
-        raise VerificationError(
-            f"tile {name!r}: {pins[0]} row and {pins[1]} column pins, weights {array.shape}"
-        )
-    if not np.isfinite(array).all():
-        row, col = np.argwhere(~np.isfinite(array))[0].tolist()
-        raise VerificationError(f"tile {name!r}: weight {array[row, col]} at row {row}, column {col}")
-    for axis, side in ((1, "row"), (0, "column")):
-        empty = np.flatnonzero(~(array != 0).any(axis=axis))
-        if len(empty):
-            raise VerificationError(f"tile {name!r}: {side} {int(empty[0])} has a pin but no weight")
+def _outside(tiles: Iterable[Mapping[str, Any]], key: str, bound: int) -> str:
+    ends = ((tile, *range_ends([tile[key]])) for tile in tiles)
+    tile = next(tile for tile, starts, stops in ends if not ((starts < stops) & (stops <= bound)).all())
+    return f"tile {tile['name']!r}: {key} {_short(tile[key])!r} of {bound} in the matrix"

@@ -10,7 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from gscompile.netlist import Block, Indices, Matrix, Netlist, Tile
+from gscompile.netlist import Block, Matrix, Netlist, Tile
+from gscompile.pins import Indices
 
 _NONE: Indices = np.zeros(0, np.int64)
 

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.crossbar import TileGrid
-from gscompile.netlist import Indices, Matrix, Netlist, Tile
+from gscompile.netlist import Matrix, Netlist, Tile
+from gscompile.pins import Indices
 
 Place = tuple[int, int]  # tile row, tile column
 

@@ -22,10 +22,11 @@ from gscompile.data import Batch, Dataset, load_data
 from gscompile.errors import UsageError
 from gscompile.inputs import input_specs
 from gscompile.netlist import Netlist
-from gscompile.netlist_file import TileFile, check_tiles, read_netlist
+from gscompile.netlist_file import read_netlist
 from gscompile.network import Layer, Network
 from gscompile.segments import NodeFunction, Pieces
 from gscompile.target import DEFAULT_TARGET, Device, Target, load_target
+from gscompile.tile_file import TileFile, check_tiles
 from gscompile.tile_ops import TILE_OPS, Product, TileOp
 from gscompile.tile_product import Effects, MatrixOnTiles, on_tiles
 from gscompile.tile_recurrent import GATES, recurrent, runs_on_tiles

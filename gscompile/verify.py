@@ -15,10 +15,11 @@ from gscompile.data import Batch
 from gscompile.errors import ModelError, OutputError, VerificationError, one_line
 from gscompile.evaluate import Runner, drift
 from gscompile.inputs import has_tensor_inputs
-from gscompile.netlist import check, rebuild
-from gscompile.netlist_file import TileFile, check_tiles, read_netlist
-from gscompile.network import Network
+from gscompile.netlist import Matrix, TileWeights, rebuild
+from gscompile.netlist_file import read_netlist
+from gscompile.network import Layer, Network
 from gscompile.report import CompileReport
+from gscompile.tile_file import TileFile, check_tiles
 from gscompile.wiring_check import check_wiring
 
 NOT_RUN = "onnxruntime: not run, it does not know all ops of the original"
@@ -94,28 +95,35 @@ _QUANTISED = re.compile("[Qq]uantize|Integer|QLinear|^Q[A-Z]|NBits")
 
 def _check_netlist(folder: Path) -> str:
     netlist = read_netlist(folder / "netlist.json")
-    check(netlist)
-    weights = TileFile(folder / "tiles.npz")
-    check_tiles(netlist, weights)
     try:
         network = Network.load(folder / "model.onnx")
         layers = {layer.name: layer for layer in network.layers}
     except ModelError as problem:
         raise VerificationError(str(problem)) from problem
+    weights = TileFile(folder / "tiles.npz")
+    check_tiles(netlist, weights)
     for matrix in netlist.matrices:
-        layer = layers.get(matrix.layer)
-        if layer is None or matrix.part >= layer.layout.parts:
-            raise VerificationError(f"matrix {matrix.name!r}: model.onnx has no layer {matrix.layer!r}")
-        if not np.array_equal(rebuild(matrix, weights), layer.matrices[matrix.part]):
-            raise VerificationError(
-                f"matrix {matrix.name!r}: netlist and tiles do not rebuild the weight in model.onnx"
-            )
+        _check_matrix(matrix, layers.get(matrix.layer), weights)
     mapped = {matrix.layer for matrix in netlist.matrices}
     missing = next((name for name in layers if name not in mapped), None)
     if missing is not None:
         raise VerificationError(f"layer {missing!r} of model.onnx is not in the netlist")
     check_wiring(network, netlist)
     return f"netlist and tiles rebuild all {len(netlist.matrices)} matrices bit for bit"
+
+
+def _check_matrix(matrix: Matrix, layer: Layer | None, weights: TileWeights) -> None:
+    if layer is None or matrix.part >= layer.layout.parts:
+        raise VerificationError(f"matrix {matrix.name!r}: model.onnx has no layer {matrix.layer!r}")
+    if (matrix.inputs, matrix.outputs) != (layer.layout.inputs, layer.layout.outputs):
+        wanted = f"{layer.layout.inputs} x {layer.layout.outputs}"
+        raise VerificationError(
+            f"matrix {matrix.name!r}: {matrix.inputs} x {matrix.outputs}, {wanted} in model.onnx"
+        )
+    if not np.array_equal(rebuild(matrix, weights), layer.matrices[matrix.part]):
+        raise VerificationError(
+            f"matrix {matrix.name!r}: netlist and tiles do not rebuild the weight in model.onnx"
+        )
 
 
 def read_report(folder: Path) -> CompileReport:

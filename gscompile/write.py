@@ -9,9 +9,10 @@ from pathlib import Path
 from gscompile.floorplan import Floorplan
 from gscompile.mapping import tile_weights
 from gscompile.netlist import Netlist
-from gscompile.netlist_file import TileFile, write_netlist, write_tiles
+from gscompile.netlist_file import write_netlist
 from gscompile.network import Network
 from gscompile.report import CompileReport
+from gscompile.tile_file import TileFile, write_tiles
 
 
 def write_model(network: Network, path: Path) -> None:

@@ -68,7 +68,7 @@ class Hierarchy:
             yield Module(self.names.block(block.name), ports, {"nodes": " ".join(block.nodes)})
 
     def _nets_of(self, buses: tuple[str, ...]) -> list[str]:
-        return [self.names.net(bus, i) for bus in buses for i in self.nets.live(bus).tolist()]
+        return [net for bus in buses for net in self.names.nets(bus, self.nets.live(bus))]
 
     # -- matrices ----------------------------------------
 
@@ -83,14 +83,13 @@ class Hierarchy:
         return Module(self.names.matrix(matrix.name), ports, {"matrix": matrix.name, "layer": matrix.layer})
 
     def _inputs(self, matrix: Matrix) -> list[str]:
-        return [self.names.net(matrix.input_bus, i) for i in self.nets.inputs(matrix).tolist()]
+        return self.names.nets(matrix.input_bus, self.nets.inputs(matrix))
 
     def _outputs(self, matrix: Matrix) -> list[str]:
-        return [self.names.net(matrix.output_bus, i) for i in self.nets.outputs(matrix).tolist()]
+        return self.names.nets(matrix.output_bus, self.nets.outputs(matrix))
 
     def tile_instance(self, tile: Tile) -> Instance:
-        rows = [self.names.row_net(tile, r) for r in range(len(tile.inputs))]
-        cols = [self.names.col_net(tile, c) for c in range(len(tile.outputs))]
+        rows, cols = self.names.row_nets(tile), self.names.col_nets(tile)
         module, name = _size(len(rows), len(cols)), self.names.tile(tile.name)
         return Instance(module, name, {"row": rows, "col": cols}, {"tile": tile.name, "array": tile.array})
 
@@ -125,7 +124,7 @@ class Hierarchy:
     def tied_nets(self) -> Iterator[str]:
         """Nets that nothing drives: rows whose input is always zero."""
         for bus in self.netlist.buses:
-            yield from (self.names.net(bus.name, i) for i in self.nets.tied(bus.name).tolist())
+            yield from self.names.nets(bus.name, self.nets.tied(bus.name))
 
     def through_ports(self) -> Iterator[tuple[str, str]]:
         """Ports beyond the first on a bus, with the net they share: an input that is an output too."""

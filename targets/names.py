@@ -16,6 +16,7 @@ from functools import cached_property
 from gscompile.errors import UsageError
 from gscompile.netlist import Netlist, Tile
 from gscompile.nets import Nets, Pin
+from gscompile.pins import Indices
 
 LONGEST = 60
 KEYWORDS = frozenset(
@@ -94,13 +95,18 @@ class Names:
         name = self._by_part["bus", bus]
         return name if bus in self._streams else f"{name}__{index}"
 
-    def row_net(self, tile: Tile, row: int) -> str:
-        """The net on live row `row` of a tile."""
-        return self.net(self._netlist.matrix(tile.matrix).input_bus, int(tile.inputs[row]))
+    def nets(self, bus: str, indices: Indices) -> list[str]:
+        """Names of nets of one bus."""
+        name = self._by_part["bus", bus]
+        return [name] * len(indices) if bus in self._streams else [f"{name}__{i}" for i in indices.tolist()]
 
-    def col_net(self, tile: Tile, col: int) -> str:
-        """The net on live column `col` of a tile."""
-        return self.net(self._netlist.matrix(tile.matrix).output_bus, int(tile.outputs[col]))
+    def row_nets(self, tile: Tile) -> list[str]:
+        """The nets on the live rows of a tile."""
+        return self.nets(self._netlist.matrix(tile.matrix).input_bus, tile.inputs)
+
+    def col_nets(self, tile: Tile) -> list[str]:
+        """The nets on the live columns of a tile."""
+        return self.nets(self._netlist.matrix(tile.matrix).output_bus, tile.outputs)
 
     def bus_of(self, net: str) -> tuple[str, int]:
         """The bus and index a net's name stands for. Raises UsageError for a name that is none."""

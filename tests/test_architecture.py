@@ -17,9 +17,9 @@ LAYERS = """
 errors progress einsum
 user_function
 score
-crossbar constants inputs npz weight_ops value_ranges factoring
+crossbar pins constants inputs npz weight_ops value_ranges factoring
 netlist loading network data_checks sources paper augment
-pairs weights synthetic data netlist_file fold trainable units target
+pairs weights synthetic data netlist_file tile_file fold trainable units target
 packing blocks mapping evaluate options execute
 groups inspection transform objective wiring_check
 passes report untouched tune statistics

@@ -18,10 +18,11 @@ from click.testing import CliRunner, Result
 
 import gscompile.targets
 from gscompile.cli import main
-from gscompile.netlist_file import TileFile, read_netlist, write_tiles
+from gscompile.netlist_file import read_netlist
 from gscompile.nets import Nets
 from gscompile.report_html import html
 from gscompile.targets.names import Names
+from gscompile.tile_file import TileFile, write_tiles
 from gscompile.verify import read_report, sha256
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -141,8 +142,8 @@ def test_the_netlist_computes_the_network(out: Path) -> None:
 
 
 def test_a_netlist_that_computes_something_else_exits_4(out: Path) -> None:
-    with TileFile(out / "tiles.npz") as tiles:
-        arrays = {name: 2 * tiles[name] for name in tiles}
+    tiles = TileFile(out / "tiles.npz")
+    arrays = {name: 2 * tiles[name] for name in tiles}
     write_tiles(iter(arrays.items()), out / "tiles.npz")
     line = refused(4, "simulate", out, "--data", SAMPLES / "digits_test.npz", "--samples", 100, "--seeds", 1)
     assert "tiles and model.onnx differ by" in line
@@ -304,8 +305,8 @@ def test_the_tiles_of_two_matrices_exchanged_are_refused(out: Path) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_weight_that_is_no_number_is_refused_with_the_place(value: float, out: Path) -> None:
-    with TileFile(out / "tiles.npz") as tiles:
-        arrays = {name: tiles[name].copy() for name in tiles}
+    tiles = TileFile(out / "tiles.npz")
+    arrays = {name: tiles[name].copy() for name in tiles}
     arrays["fc2/0_0"][3, 7] = value
     write_tiles(iter(arrays.items()), out / "tiles.npz")
     wanted = f"tile 'fc2/0_0': weight {value} at row 3, column 7"

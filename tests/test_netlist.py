@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from gscompile.crossbar import Crossbar, Tiling
 from gscompile.errors import VerificationError
 from gscompile.mapping import MapOptions, cut, footprint, map_network, tile_weights
-from gscompile.netlist import Matrix, Netlist, check, from_ranges, rebuild, to_ranges
+from gscompile.netlist import Matrix, Netlist, check, rebuild
+from gscompile.pins import from_ranges, hulls_apart, to_ranges
 from tests.small_networks import network
 
 LENET = """lenet (float[n,1,28,28] x) => (float[n,10] y)
@@ -153,3 +154,20 @@ def test_weights_that_do_not_fit_their_tile_are_refused() -> None:
     netlist = mapped("g (float[n,2] x) => (float[n,2] y) <float[2,2] w> { y = MatMul (x, w) }")
     with pytest.raises(VerificationError, match=r"tile 'n0/0_0': 2 row and 2 column pins, weights \(2, 3\)"):
         rebuild(netlist.matrices[0], {"n0/0_0": np.ones((2, 3))})
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 9)] * 4), min_size=2, max_size=5))
+def test_tiles_that_seem_apart_at_one_look_share_no_cell(corners: list[tuple[int, int, int, int]]) -> None:
+    rows = [np.arange(a, a + b + 1) for a, b, _, _ in corners]
+    cols = [np.arange(c, c + d + 1) for _, _, c, d in corners]
+    covered = np.zeros((20, 20), int)
+    for r, c in zip(rows, cols, strict=True):
+        covered[np.ix_(r, c)] += 1
+    if hulls_apart(rows, cols):
+        assert covered.max() == 1
+
+
+def test_a_grid_of_tiles_is_apart_at_one_look() -> None:
+    rows, cols = [np.array([0, 2]), np.array([1]), np.array([3])], [np.array([0]), np.array([1, 4]), np.array([0, 4])]
+    assert hulls_apart(rows, cols)
+    assert not hulls_apart([*rows, np.array([3])], [*cols, np.array([2])])

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gscompile.crossbar import Crossbar
 from gscompile.errors import VerificationError
 from gscompile.netlist import Block, Bus, Matrix, Netlist, Port, Tile
-from gscompile.netlist_file import TileFile, check_tiles, read_netlist, write_netlist, write_tiles
+from gscompile.netlist_file import is_plain_tile, netlist_schema, read_netlist, write_netlist
+from gscompile.tile_file import TileFile, check_tiles, write_tiles
 
 Json = dict[str, Any]
 
@@ -124,7 +130,8 @@ def test_equal_tiles_give_equal_bytes_and_numpy_reads_them(tmp_path: Path) -> No
     for name in ("a.npz", "b.npz"):
         write_tiles(iter(tiles().items()), tmp_path / name)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-    with TileFile(tmp_path / "a.npz") as read, np.load(tmp_path / "a.npz") as by_numpy:
+    read = TileFile(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as by_numpy:
         assert [*read] == [*by_numpy] == ["fc/0_0", "fc/1_0"]
         for name, array in tiles().items():
             np.testing.assert_array_equal(read[name], array)
@@ -147,11 +154,55 @@ def test_tiles_are_checked_against_the_pins() -> None:
 
 def test_pickles_and_broken_files_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "pickle.npz", a=np.array([{}], dtype=object))
-    with (
-        TileFile(tmp_path / "pickle.npz") as read,
-        pytest.raises(VerificationError, match="'a' cannot be read"),
-    ):
-        read["a"]
+    with pytest.raises(VerificationError, match="'a' cannot be read"):
+        TileFile(tmp_path / "pickle.npz")["a"]
     (tmp_path / "no.npz").write_bytes(b"PK no")
     with pytest.raises(VerificationError, match=r"not an \.npz file"):
         TileFile(tmp_path / "no.npz")
+
+
+def test_a_short_file_that_names_billions_of_pins_is_refused(tmp_path: Path) -> None:
+    data = small().to_json()
+    _set(data, "999999999x999999999", "crossbar")
+    for place in (("buses", 0, "width"), ("matrices", 0, "inputs")):
+        _set(data, 900_000_000, *place)
+    _set(data, "0:900000000", *_TILE, "rows")
+    (tmp_path / "n.json").write_text(json.dumps(data))
+    with pytest.raises(VerificationError, match=r"netlist: 900,000,00\d wires; this gscompile reads up to"):
+        read_netlist(tmp_path / "n.json")
+
+
+_WORDS = st.sampled_from(["", "t", "0:1", "0:1,3:4", "1:", "0:1,", " 0:1", "0:1\n", "12345678901:1", "٣:٤"])
+
+
+@given(st.dictionaries(st.sampled_from(["name", "rows", "cols", "array"]), st.one_of(_WORDS, st.integers())))
+def test_a_tile_that_is_seen_to_be_plain_is_one_by_the_schema(tile: Json) -> None:
+    if is_plain_tile(tile):
+        schema = netlist_schema()
+        jsonschema.validate(tile, {**schema["$defs"]["tile"], "$defs": schema["$defs"]})
+
+
+def test_plain_tiles_are_seen_to_be() -> None:
+    assert is_plain_tile({"name": "fc/0_0", "rows": "0:2,5:6", "cols": "0:1"})
+    assert not is_plain_tile({"name": "fc/0_0", "rows": "0:2,5", "cols": "0:1"})
+
+
+def test_compressed_tiles_are_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "t.npz", a=np.zeros(1000))
+    with pytest.raises(VerificationError, match=r"'a\.npy' is compressed or encrypted"):
+        TileFile(tmp_path / "t.npz")
+
+
+@given(st.integers(0, 5000), st.integers(1, 255))
+def test_a_byte_that_changed_is_noticed_or_changes_nothing(where: int, by: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.npz"
+        write_tiles(iter(tiles().items()), path)
+        data = bytearray(path.read_bytes())
+        data[where % len(data)] ^= by
+        path.write_bytes(data)
+        with suppress(VerificationError):
+            found = TileFile(path)
+            check_tiles(small(), found)
+            for name, wanted in tiles().items():
+                np.testing.assert_array_equal(found[name], wanted)

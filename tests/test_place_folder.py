@@ -17,13 +17,14 @@ from gscompile.crossbar import Crossbar
 from gscompile.data import load_data
 from gscompile.inputs import input_specs
 from gscompile.mapping import MapOptions, map_network, tile_weights
-from gscompile.netlist_file import write_netlist, write_tiles
+from gscompile.netlist_file import write_netlist
 from gscompile.network import Network
 from gscompile.place import PlaceOptions
 from gscompile.place_folder import place_folder, uses_per_inference
 from gscompile.simulate import SimulationOptions, simulate_folder
 from gscompile.simulation_files import write_simulation
 from gscompile.target import load_target
+from gscompile.tile_file import write_tiles
 
 CONV = """<ir_version: 8, opset_import: ["" : 17]> net (float[n,1,8,8] x) => (float[n,6] y)
 { c = Conv <kernel_shape=[3,3]> (x, w)

@@ -18,11 +18,12 @@ from gscompile.crossbar import Crossbar
 from gscompile.errors import VerificationError
 from gscompile.inputs import input_specs
 from gscompile.mapping import MapOptions, map_network, tile_weights
-from gscompile.netlist_file import write_netlist, write_tiles
+from gscompile.netlist_file import write_netlist
 from gscompile.network import Network
 from gscompile.nodal import _line_by_line, _sparse, transfer
 from gscompile.simulate import SimulationOptions, SimulationReport, data_for, simulate_folder
 from gscompile.target import Device, load_target
+from gscompile.tile_file import write_tiles
 from gscompile.tile_product import Effects, MatrixOnTiles, TileMatrix
 
 HEAD = '<ir_version: 8, opset_import: ["" : 17]>'

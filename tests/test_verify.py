@@ -14,7 +14,7 @@ import pytest
 
 import gscompile
 from gscompile.errors import VerificationError
-from gscompile.netlist_file import TileFile, write_tiles
+from gscompile.tile_file import TileFile, write_tiles
 from gscompile.verify import sha256, verify_again, verify_folder
 from tests.small_networks import model
 
@@ -41,8 +41,8 @@ def test_an_untouched_folder_verifies(folder: Path) -> None:
 
 
 def edit_tile(folder: Path) -> None:
-    with TileFile(folder / "tiles.npz") as tiles:
-        arrays = {name: tiles[name].copy() for name in tiles}
+    tiles = TileFile(folder / "tiles.npz")
+    arrays = {name: tiles[name].copy() for name in tiles}
     arrays["n0/0_0"][1, 2] = np.nextafter(arrays["n0/0_0"][1, 2], np.float32(9))  # one bit
     write_tiles(iter(arrays.items()), folder / "tiles.npz")
 
@@ -59,8 +59,8 @@ def drop_matrix(folder: Path) -> None:
     gone = data["matrices"].pop()
     data["blocks"].append({"name": "ghost", "nodes": [], "inputs": [], "outputs": [gone["output_bus"]]})
     (folder / "netlist.json").write_text(json.dumps(data))
-    with TileFile(folder / "tiles.npz") as tiles:
-        arrays = {name: tiles[name].copy() for name in tiles if not name.startswith("n2")}
+    tiles = TileFile(folder / "tiles.npz")
+    arrays = {name: tiles[name].copy() for name in tiles if not name.startswith("n2")}
     write_tiles(iter(arrays.items()), folder / "tiles.npz")
 
 

@@ -8,12 +8,13 @@ import pytest
 
 from gscompile.emit import emit_folder, parse_formats
 from gscompile.errors import OutputError, UsageError
-from gscompile.netlist_file import write_netlist, write_tiles
+from gscompile.netlist_file import write_netlist
 from gscompile.place import PlaceOptions
 from gscompile.target import Design, load_target
 from gscompile.targets import FORMATS
 from gscompile.targets.dot import Dot
 from gscompile.targets.spice import Spice
+from gscompile.tile_file import write_tiles
 
 
 @pytest.fixture

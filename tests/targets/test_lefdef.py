@@ -49,8 +49,8 @@ def expected(netlist: Netlist) -> dict[tuple[str, str], str]:
     found: dict[tuple[str, str], str] = {}
     for tile in netlist.tiles:
         instance = f"{names.matrix(tile.matrix)}/{names.tile(tile.name)}"
-        found |= {(instance, f"row[{r}]"): names.row_net(tile, r) for r in range(len(tile.inputs))}
-        found |= {(instance, f"col[{c}]"): names.col_net(tile, c) for c in range(len(tile.outputs))}
+        found |= {(instance, f"row[{r}]"): net for r, net in enumerate(names.row_nets(tile))}
+        found |= {(instance, f"col[{c}]"): net for c, net in enumerate(names.col_nets(tile))}
     return found
 
 

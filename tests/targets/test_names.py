@@ -41,12 +41,12 @@ def test_names_that_would_collide_are_numbered() -> None:
 def test_tile_and_row_lead_to_a_net_and_back(lenet: Design) -> None:
     names = Names(lenet.netlist)
     for tile in lenet.netlist.tiles:
-        net = names.row_net(tile, 0)
+        net = names.row_nets(tile)[0]
         bus, index = names.bus_of(net)
         assert (bus, index) == (lenet.netlist.matrix(tile.matrix).input_bus, int(tile.inputs[0]))
         assert any(p.tile is tile and p.side == "row" and p.index == 0 for p in names.pins(net))
         last = len(tile.outputs) - 1
-        pins = names.pins(names.col_net(tile, last))
+        pins = names.pins(names.col_nets(tile)[last])
         assert any(p.tile is tile and p.side == "col" and p.index == last for p in pins)
 
 

@@ -1,0 +1,114 @@
+"""Pins as index sets: many of them written as ranges and read back at once, and what makes a set of tiles sound.
+
+Work is done for all tiles of a matrix together: a tile has two index sets of a few dozen indices, too few for
+numpy to be worth its call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+_NONE: Indices = np.zeros(0, np.int64)
+
+
+def to_ranges(indices: Indices) -> str:
+    """Half-open ranges, in order.
+
+    >>> to_ranges(np.array([0, 1, 2, 7]))
+    '0:3,7:8'
+    """
+    return all_to_ranges([indices])[0]
+
+
+def all_to_ranges(sets: Sequence[Indices]) -> list[str]:
+    """The ranges of every set.
+
+    >>> all_to_ranges([np.array([0, 1, 2, 7]), np.array([8]), np.array([], int)])
+    ['0:3,7:8', '8:9', '']
+    """
+    flat, ends = _joined(sets)
+    first = np.flatnonzero(_breaks(flat, ends))
+    starts, stops = flat[first].tolist(), (flat[np.append(first[1:], len(flat))[: len(first)] - 1] + 1).tolist()
+    words = [f"{a}:{b}" for a, b in zip(starts, stops, strict=True)]
+    bounds = np.searchsorted(first, ends).tolist()
+    return [",".join(words[a:b]) for a, b in pairwise([0, *bounds])]
+
+
+def _joined(sets: Sequence[Indices]) -> tuple[Indices, Indices]:
+    """All sets one after the other, and where each ends."""
+    ends = np.cumsum([len(indices) for indices in sets], dtype=np.int64)
+    return np.concatenate([_NONE, *sets]), ends
+
+
+def _breaks(flat: Indices, ends: Indices) -> NDArray[np.bool_]:
+    """Where a range begins: after a gap, and with every set."""
+    begins = np.ones(len(flat), bool)
+    begins[1:] = flat[1:] != flat[:-1] + 1
+    begins[ends[ends < len(flat)]] = True
+    return begins
+
+
+def from_ranges(text: str) -> Indices:
+    """The inverse of `to_ranges`."""
+    return all_from_ranges([text])[0]
+
+
+def all_from_ranges(texts: Sequence[str]) -> list[Indices]:
+    """The inverse of `all_to_ranges`.
+
+    >>> [found.tolist() for found in all_from_ranges(["0:3,7:8", "", "8:9"])]
+    [[0, 1, 2, 7], [], [8]]
+    """
+    starts, stops = range_ends(texts)
+    sizes = stops - starts
+    reached = np.cumsum(sizes)
+    flat = np.repeat(starts - reached + sizes, sizes) + np.arange(reached[-1] if len(reached) else 0)
+    ranges = np.cumsum([text.count(":") for text in texts], dtype=np.int64)
+    ends = np.append(0, reached)[ranges].tolist()
+    return [flat[a:b] for a, b in pairwise([0, *ends])]
+
+
+def range_ends(texts: Iterable[str]) -> tuple[Indices, Indices]:
+    """First index and the one behind the last of all ranges in all texts."""
+    words = ",".join(text for text in texts if text).replace(":", ",")
+    numbers = np.array([int(word) for word in words.split(",")] if words else [], np.int64)
+    return numbers[0::2], numbers[1::2]
+
+
+def rising_below(sets: Sequence[Indices], bound: int) -> bool:
+    """Whether every set rises from index to index and stays in 0 to `bound`: distinct, in other words.
+
+    >>> rising_below([np.array([3, 4]), np.array([0])], 5), rising_below([np.array([4, 3])], 5)
+    (True, False)
+    """
+    flat, ends = _joined(sets)
+    if not len(flat):
+        return True
+    falls = np.flatnonzero(flat[1:] <= flat[:-1]) + 1
+    return bool(flat.min() >= 0 and flat.max() < bound and np.isin(falls, ends).all())
+
+
+def hulls_apart(rows: Sequence[Indices], cols: Sequence[Indices]) -> bool:
+    """Whether the rectangles around tiles are bands of rows that meet nowhere, and apart by columns in each band.
+
+    So it is with every matrix cut by a grid. Sets rise and are not empty. False says nothing: tiles may still be apart.
+    """
+    top, bottom = _ends(rows)
+    left, right = _ends(cols)
+    order = np.argsort(top, kind="stable")
+    reach = np.maximum.accumulate(bottom[order])
+    band = np.zeros(len(order), np.int64)
+    band[order[1:]] = np.cumsum(top[order[1:]] > reach[:-1])
+    order = np.lexsort((left, band))
+    same = band[order[1:]] == band[order[:-1]]
+    return bool((left[order[1:]] > right[order[:-1]])[same].all())
+
+
+def _ends(sets: Sequence[Indices]) -> tuple[Indices, Indices]:
+    flat, ends = _joined(sets)
+    return flat[np.append(0, ends[:-1])], flat[ends - 1]
