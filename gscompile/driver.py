@@ -142,5 +142,5 @@ def _within_budget(result: PassResult, job: Job) -> tuple[PassResult, list[str]]
     if judge.fits(result.network) and result.changes:
         return result, messages
     if job.options.strict:
-        raise BudgetError(f"nothing smaller fits {judge.budget}; raise it, give more data or a larger --effort")
-    return PassResult(job.folded), [*messages, f"nothing smaller fits {judge.budget}: the original network is mapped"]
+        raise BudgetError("; ".join(judge.refusal))
+    return PassResult(job.folded), [*messages, f"{judge.refusal.why}: the original network is mapped"]

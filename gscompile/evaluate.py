@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from gscompile.closeness import differences
 from gscompile.data import Batch, Dataset
 from gscompile.errors import one_line
 from gscompile.score import Metric, is_floating
@@ -61,20 +62,12 @@ def drift(runner: Runner, original: Runner, batches: Iterable[Batch]) -> float:
         for name, array in theirs.items():
             if is_floating(array) and array.size:
                 finite = array[np.isfinite(array)]
-                worst[name] = max(worst.get(name, 0.0), _gap(ours[name], array))
+                worst[name] = max(worst.get(name, 0.0), float(differences(ours[name], array).max(initial=0.0)))
                 low[name] = min(low.get(name, np.inf), float(finite.min(initial=np.inf)))
                 high[name] = max(high.get(name, -np.inf), float(finite.max(initial=-np.inf)))
     return max(
         (worst[name] / _range(low[name], high[name]) if worst[name] else 0.0 for name in worst), default=0.0
     )
-
-
-def _gap(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
-    """The largest difference; the same infinity, or NaN in both, is none. Infinite where only one of them is finite."""
-    same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
-    with np.errstate(invalid="ignore", over="ignore"):
-        gap = np.where(same, 0.0, np.abs(np.subtract(ours, theirs, dtype=np.float64)))
-    return float(np.max(np.nan_to_num(gap, nan=np.inf, posinf=np.inf), initial=0.0))
 
 
 def _range(low: float, high: float) -> float:

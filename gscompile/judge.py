@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.conduct import Conduct
@@ -20,7 +21,7 @@ from gscompile.network import Network
 from gscompile.options import Options
 from gscompile.progress import Progress
 from gscompile.report import Accuracy
-from gscompile.score import ACCURACY
+from gscompile.score import ACCURACY, AGREEMENT, ENOUGH, Metric
 from gscompile.synthetic import parse_input_shape, synthetic_batch
 from gscompile.transform import Context
 
@@ -29,15 +30,22 @@ if TYPE_CHECKING:
     from gscompile.tune import Tuner
 
 _NOBODY_KNOWS = "is not a registered function/op"  # onnxruntime's words
-HELD_OUT = 0.1  # of --data, where there is no --eval
+HELD_OUT, HELD_SAMPLES = 0.1, 200  # of --data, where there is no --eval: a tenth, or so many if that is up to half
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What onnxruntime says of a written model: scores with data, the output error without."""
+    """What onnxruntime says of a written model: scores with data, and the output error where labels do not decide."""
 
     accuracy: tuple[Accuracy, ...]
     drift: float | None
+
+
+class Refusal(NamedTuple):
+    """Why the network stays as it is, and what would help; both in words."""
+
+    why: str
+    remedy: str
 
 
 class Judge(Protocol):
@@ -53,7 +61,7 @@ class Judge(Protocol):
     def runs(self) -> bool: ...  # whether onnxruntime runs the original
 
     @property
-    def budget(self) -> str: ...
+    def refusal(self) -> Refusal: ...
 
     @property
     def sample(self) -> Mapping[str, NDArray[Any]] | None: ...  # one input of the network
@@ -105,8 +113,11 @@ class DataJudge:
         return next(self.val.batches(self.val.fixed_batch or 1)).inputs
 
     @property
-    def budget(self) -> str:
-        return f"a drop of {self.max_drop:g} points on {self.split}"
+    def refusal(self) -> Refusal:
+        metric = self.tuner.metric
+        closely = f" or an output error of {metric.tolerance:g}" if metric.looks_closely else ""
+        why = f"nothing smaller fits a drop of {self.max_drop:g} points on {self.split}{closely}"
+        return Refusal(why, "raise it, give more data or a larger --effort")
 
     @property
     def floor(self) -> float:
@@ -132,13 +143,26 @@ class DataJudge:
 
     def measure(self, path: Path) -> Measured:
         original, compiled = Runner(self.original.to_proto().SerializeToString()), Runner(path)
-        parts = [(self.val, self.split)] + ([(self.test, "the test data")] if self.test else [])
-        return Measured(tuple(self._accuracy(original, compiled, data, split) for data, split in parts), None)
+        rows = tuple(self._accuracy(original, compiled, *what) for what in self._to_measure())
+        if self.tuner.metric.name != AGREEMENT:
+            return Measured(rows, None)
+        return Measured(rows, drift(compiled, original, self.val.batches(self.batch_size)))
 
-    def _accuracy(self, original: Runner, compiled: Runner, data: Dataset, split: str) -> Accuracy:
-        before = score(original, original, data, self.tuner.metric, self.batch_size)
-        after = score(compiled, original, data, self.tuner.metric, self.batch_size)
-        return Accuracy(self.tuner.metric.name, before, after, split, len(data))
+    def _to_measure(self) -> Iterator[tuple[Metric, Dataset, str]]:
+        """What decided first; then what the labels say, and the test data."""
+        plain = self.tuner.plain_metric
+        yield self.tuner.metric, self.val, self.split
+        if plain.name != self.tuner.metric.name:
+            yield plain, self.val, self.split
+        if self.test is not None:
+            yield plain, self.test, "the test data"
+
+    def _accuracy(
+        self, original: Runner, compiled: Runner, metric: Metric, data: Dataset, split: str
+    ) -> Accuracy:
+        before = score(original, original, data, metric, self.batch_size)
+        after = score(compiled, original, data, metric, self.batch_size)
+        return Accuracy(metric.name, before, after, split, len(data))
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,13 +184,20 @@ def _splits(options: Options, specs: tuple[InputSpec, ...]) -> Splits:
     train = load_data(options.data, specs)
     test = load_data(options.test, specs) if options.test is not None else None
     if options.eval is None:
-        train, val = train.split(HELD_OUT, options.seed)
+        train, val = train.split(_held_out(train), options.seed)
         said = "no --eval: a part of --data decides, on which the original network may have been trained"
         return Splits(train, val, test, "a part held out of the data", (said,))
     val = load_data(options.eval, specs)
     if train.has_labels != val.has_labels:
         raise DataError("labels: in one of --data and --eval but not in the other; give both or neither")
     return Splits(train, val, test, "the eval data", ())
+
+
+def _held_out(data: Dataset) -> float:
+    """The share of the data that decides."""
+    shapes = (array.shape for array in data.batch(np.arange(1)).inputs.values())
+    each = max((shape[0] for shape in shapes if shape), default=1) if data.ready_made else 1
+    return max(HELD_OUT, min(0.5, HELD_SAMPLES / (max(each, 1) * len(data))))
 
 
 def _by_data(
@@ -178,11 +209,11 @@ def _by_data(
     splits, batch = _splits(options, specs), batch_size_for(specs, options.batch_size)
     _try_out(original, next(splits.val.batches(batch), None))
     progress.say(f"{len(splits.train):,} samples to tune on, {len(splits.val):,} to decide on")
-    shared = ("lr", "batch_size", "epochs", "seed", "threads", "device", "augment", "loss", "metric")
+    shared = ("lr", "batch_size", "epochs", "seed", "threads", "device", "augment", "loss", "metric", "max_error")
     settings = TuneOptions(**{name: getattr(options, name) for name in shared})
     tuner = Tuner(folded, splits.train, splits.val, settings, progress, conduct)
     conduct.journal.claim(key_of(original, options, splits.train, splits.val))
-    messages = (*splits.messages, *_check_labels(splits, tuner))
+    messages = (*splits.messages, *_check_labels(splits, tuner), *_few(splits, tuner))
     base = tuner.score(folded)
     if not math.isfinite(base):
         raise UsageError(f"metric {tuner.metric.name}: gives no finite number for the original network")
@@ -202,7 +233,7 @@ def _by_data(
 
 def _check_labels(splits: Splits, tuner: Tuner) -> tuple[str, ...]:
     """Raise DataError for labels that are no classes of the network; say where labels are not used."""
-    if tuner.metric.name == ACCURACY or tuner.objective.labelled:
+    if tuner.plain_metric.name == ACCURACY or tuner.objective.labelled:
         for data in splits.all:
             check_labels(data, tuner.classes)
         return ()
@@ -213,6 +244,18 @@ def _check_labels(splits: Splits, tuner: Tuner) -> tuple[str, ...]:
             "labels: no output tells their classes; give a whole number for each sample, or no labels"
         )
     return ("the labels are not used: no output tells their classes",) if splits.val.has_labels else ()
+
+
+def _few(splits: Splits, tuner: Tuner) -> tuple[str, ...]:
+    """What is asked beside agreement where the samples are too few, or too much alike, to tell."""
+    if not tuner.metric.looks_closely:
+        return ()
+    told, within = f"{len(splits.val):,} samples decide", f"{tuner.metric.tolerance:g} of what they vary by"
+    why = "too few" if len(splits.val) < ENOUGH else f"{tuner.telling:.0f} of them not of the commonest class, too few"
+    return (
+        f"{told}, {why} for classes alone: the outputs count as unchanged within {within} (--max-error); beyond "
+        "that their unexplained variance counts, in points",
+    )
 
 
 def _try_out(original: Network, batch: Batch | None) -> None:
@@ -250,8 +293,12 @@ class ErrorJudge:
         return self.batch.inputs if self.original else None
 
     @property
-    def budget(self) -> str:
-        return f"an output error of {self.max_error:g} of the range"
+    def refusal(self) -> Refusal:
+        if self.original is None:
+            why = "no output can be compared, so nothing may be lost"
+            return Refusal(why, "without --strict it is mapped as it is")
+        why = f"nothing smaller fits an output error of {self.max_error:g} of the range"
+        return Refusal(why, "raise it, or give data")
 
     def context(self, base: Context) -> Context:
         return replace(base, drift=self._drift)

@@ -159,9 +159,9 @@ class Chip:
 class CompileReport:
     """All there is to say about one compilation.
 
-    `accuracy` has the split that decided first, then the test split if there was one. `drift` is the largest
-    output difference relative to the range of the output. `routing_area` is the mean routing ratio of the
-    matrices that need several crossbars (None when there are none). `files` maps names to sha256 digests.
+    `accuracy` has what decided first, and the test split last if there was one. `drift` is the largest output
+    difference relative to the range of the output, where labels do not decide. `routing_area` is the mean routing
+    ratio of the matrices that need several crossbars (None when there are none). `files` maps names to sha256 digests.
     `chip` is there when a target was named or a placement was asked for.
     """
 

@@ -7,6 +7,7 @@ largest entry is. Any other floating output is judged by the share of the origin
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,22 +15,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gscompile.closeness import Closeness
 from gscompile.user_function import UserFunction
 
 Outputs = Mapping[str, Any]
 Judged = tuple[Outputs, Outputs, NDArray[Any] | None]  # outputs, the original's outputs, labels
 ACCURACY = "accuracy"
 AGREEMENT = "agreement with the original"
+# Samples that have to tell something before classes alone decide: with none of n gone wrong, less than 3 / n of all
+# samples do, 19 times out of 20.
+ENOUGH = 50
 
 
 @dataclass(frozen=True)
 class Metric:
-    """`name` says what is measured; `classes` and `values` are the outputs that it looks at, unless `function` does."""
+    """`name` says what is measured; `classes` and `values` are the outputs that it looks at, unless `function` does.
+
+    Values count as unchanged where none is off by more than `tolerance` of what the original's vary by.
+    """
 
     name: str
     classes: tuple[str, ...]
     values: tuple[str, ...]
+    tolerance: float = 0.0
     function: UserFunction | None = None
+
+    @property
+    def looks_closely(self) -> bool:
+        """Whether outputs of classes are compared as values, too."""
+        return not set(self.classes).isdisjoint(self.values)
+
+    def closely(self) -> Metric:
+        """The same for data that is too little for classes alone: agreement with the original in every value."""
+        return replace(self, name=AGREEMENT, values=tuple(dict.fromkeys((*self.classes, *self.values))))
 
     def by(self, given: Any) -> Metric:
         """The same outputs, judged by a user's function. Raises UsageError."""
@@ -42,7 +60,7 @@ class Metric:
 
     def _by_outputs(self, batches: Iterable[Judged]) -> float:
         right, seen = dict.fromkeys(self.classes, 0.0), dict.fromkeys(self.classes, 0)
-        error, variance = dict.fromkeys(self.values, 0.0), dict.fromkeys(self.values, 0.0)
+        near = {name: Closeness() for name in self.values}
         for outputs, reference, labels in batches:
             for name in self.classes:
                 said = np.asarray(outputs[name]).argmax(-1)
@@ -50,11 +68,9 @@ class Metric:
                 right[name] += float((said == wanted).sum())
                 seen[name] += said.size
             for name in self.values:
-                wanted = np.asarray(reference[name], np.float64)
-                error[name] += float(np.square(outputs[name] - wanted).sum())
-                variance[name] += float(np.square(wanted - wanted.mean()).sum())
+                near[name].add(np.asarray(outputs[name]), np.asarray(reference[name]))
         shares = [right[n] / max(seen[n], 1) for n in self.classes]
-        shares += [max(0.0, 1 - error[n] / max(variance[n], 1e-30)) if error[n] else 1.0 for n in self.values]
+        shares += [closeness.share(self.tolerance) for closeness in near.values()]
         return 100.0 * min(shares, default=1.0)
 
 
@@ -77,15 +93,37 @@ def _samples(outputs: Outputs, labels: NDArray[Any] | None) -> int:
     return next((len(a) for a in arrays if isinstance(a, np.ndarray) and a.ndim), 1)
 
 
-def choose_metric(outputs: Outputs, labels: NDArray[Any] | None) -> Metric:
+def telling(metric: Metric, batches: Iterable[tuple[Outputs, NDArray[Any] | None, float]]) -> float:
+    """How many samples tell whether classes are still right, from (the original's outputs, labels, most) by batch.
+
+    A network that always gives the commonest class is right about all samples of that class, so these do not count. Of
+    several outputs the one that tells least; no end of samples where no output tells classes. `most` bounds the samples
+    of a batch, whose outputs may have several rows for each.
+
+    >>> outputs = {"y": np.array([[1, 0], [1, 0], [1, 0], [0, 1]])}
+    >>> telling(Metric(AGREEMENT, ("y",), ()), [(outputs, None, 4)])
+    1.0
+    """
+    samples, counts = dict.fromkeys(metric.classes, 0.0), {name: Counter[int]() for name in metric.classes}
+    for outputs, labels, most in batches:
+        for name in metric.classes:
+            array = np.asarray(outputs[name])
+            right = array.argmax(-1) if metric.name != ACCURACY or labels is None else labels
+            samples[name] += min(len(array), most)
+            counts[name].update(right.ravel().tolist())
+    shares = ((name, max(c.values(), default=0) / max(c.total(), 1)) for name, c in counts.items())
+    return min((samples[name] * (1 - share) for name, share in shares), default=float("inf"))
+
+
+def choose_metric(outputs: Outputs, labels: NDArray[Any] | None, tolerance: float = 0.0) -> Metric:
     """What to measure, from the original's outputs on one batch: labels count where an output tells classes."""
     floats = [name for name, array in outputs.items() if is_floating(array)]
     classes = tuple(name for name in floats if tells_classes(np.asarray(outputs[name])))
     if labels is not None and labels.ndim == 1 and labels.dtype.kind in "iu":
         fitting = [name for name in classes if np.asarray(outputs[name]).shape[:-1] == labels.shape]
         if fitting:
-            return Metric(ACCURACY, (fitting[0],), ())
-    return Metric(AGREEMENT, classes, tuple(name for name in floats if name not in classes))
+            return Metric(ACCURACY, (fitting[0],), (), tolerance)
+    return Metric(AGREEMENT, classes, tuple(name for name in floats if name not in classes), tolerance)
 
 
 def is_floating(array: Any) -> bool:

@@ -56,11 +56,9 @@ def measure_moments(
     capture = {v for layer in wanted.values() for v in (layer.uses[0].data, layer.uses[0].node.outputs[0])}
     sums: dict[str, list[Any]] = {}
     generator = torch.Generator().manual_seed(tuner.options.seed)
-    for number, (_, batch) in enumerate(tuner.batches(tuner.train, tuner.options.seed)):
-        if number == batches:
-            break
+    for batch in tuner.some(batches):
         _add_batch(sums, wanted, executor(tuner.feeds(batch), capture), tuner, generator)
-    return {name: Moments(*(total / max(count, 1) for total, count in parts)) for name, parts in sums.items()}
+    return {name: Moments(*(mean(*part) for part in parts)) for name, parts in sums.items()}
 
 
 def _add_batch(
@@ -75,11 +73,28 @@ def _add_batch(
     for (name, layer), output, gradient in zip(wanted.items(), outputs, gradients, strict=True):
         inputs = input_vectors(layer, seen[str(layer.uses[0].data.name)].detach())
         at_outputs = output_vectors(layer, torch.zeros_like(output) if gradient is None else gradient)
-        old = sums.setdefault(name, [(0.0, 0), (0.0, 0)])
+        old = sums.setdefault(name, [(0.0, 0, 0), (0.0, 0, 0)])
         sums[name] = [
-            (total + _second_moment(vectors), count + 1)
-            for (total, count), vectors in zip(old, (inputs, at_outputs), strict=True)
+            (total + _second_moment(vectors), count + 1, seen + vectors.shape[1] * (count < tuner.steps_per_epoch))
+            for (total, count, seen), vectors in zip(old, (inputs, at_outputs), strict=True)
         ]
+
+
+def mean(total: NDArray[np.float64], count: int, vectors: int) -> NDArray[np.float64]:
+    """The mean of `count` second moments [parts, n, n], of so many vectors in all, each counted once.
+
+    Fewer than n vectors say nothing of some directions; those count as the average one, the more the fewer there are.
+
+    >>> mean(np.array([[[4.0, 0.0], [0.0, 0.0]]]), 1, 2)[0].tolist()
+    [[4.0, 0.0], [0.0, 0.0]]
+    >>> mean(np.array([[[4.0, 0.0], [0.0, 0.0]]]), 1, 1)[0].tolist()
+    [[5.0, 0.0], [0.0, 1.0]]
+    """
+    size = total.shape[-1]
+    found = total / max(count, 1)
+    unseen = max(0.0, 1 - vectors / max(size, 1))
+    average = np.trace(found, axis1=1, axis2=2)[:, None, None] / max(size, 1)
+    return np.asarray(found + unseen * average * np.eye(size), np.float64)
 
 
 def _second_moment(vectors: Tensor) -> NDArray[np.float64]:

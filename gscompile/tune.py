@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -29,17 +31,18 @@ from gscompile.journal import Arrays, digest
 from gscompile.network import Network, replace_held
 from gscompile.objective import Objective
 from gscompile.progress import Progress
-from gscompile.score import Metric, choose_metric
+from gscompile.score import ENOUGH, Metric, choose_metric, telling
 from gscompile.trainable import expose_weights, exposed, trainable_values
 
 Masks = Mapping[str, NDArray[np.bool_]]
 CACHE_BYTES = 512 << 20
 SHORTEST = 150  # steps of a stretch of one epoch: small data is gone through several times
+MOST_PASSES = 32  # over data so small that it would be learned by heart
 
 
 @dataclass(frozen=True)
 class TuneOptions:
-    """How to train. `epochs` is the length of what a pass asks for as 1.0."""
+    """How to train. `epochs` is the length of what a pass asks for as 1.0; `max_error` is what values may be off by."""
 
     lr: float = 1e-3
     batch_size: int = 128
@@ -50,6 +53,7 @@ class TuneOptions:
     augment: tuple[Any, ...] = ()
     loss: Any = None
     metric: Any = None
+    max_error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -126,13 +130,16 @@ class Tuner:
         outputs = _arrays(said)
         self.augment = augmentation(options.augment)
         self.augment(self.feeds(probe[1]), torch.Generator())  # a function that does not work fails here
-        self.metric: Metric = choose_metric(outputs, labels)
+        self.metric: Metric = choose_metric(outputs, labels, options.max_error)
         self.objective = Objective.of(outputs, self.metric)
         if options.metric is not None:
             self.metric = self.metric.by(options.metric)
         if options.loss is not None:
             self.objective = self.objective.by(options.loss, said, self.labels(probe[1]))
         self._targets = {id(train): self._remember(train), id(val): self._remember(val)}
+        self.plain_metric = self.metric
+        if self.metric.function is None and self.telling < ENOUGH:
+            self.metric = self.metric.closely()
         self.classes = int(outputs[self.metric.classes[0]].shape[-1]) if self.metric.classes else 0
         self._runs = 0
 
@@ -141,6 +148,15 @@ class Tuner:
     def score(self, network: Network) -> float:
         """Percent on the validation part, by the metric."""
         return self._score(self.executor(network))
+
+    @cached_property
+    def telling(self) -> float:
+        """How many samples of the validation part tell whether classes are right."""
+        seen = (
+            (_arrays(self._target(self.val, rows, b)), b.labels, math.inf if self.val.ready_made else len(rows))
+            for rows, b in self.batches(self.val, None)
+        )
+        return telling(self.plain_metric, seen)
 
     @torch.no_grad()
     def _score(self, executor: Executor) -> float:
@@ -179,9 +195,7 @@ class Tuner:
         generator = torch.Generator().manual_seed(self.options.seed)
         layers = {layer.name: layer for layer in network.layers if layer.layout.compressible}
         executor = self.executor(network, {name: layer.value for name, layer in layers.items()})
-        for number, (_, batch) in enumerate(self.batches(self.train, self.options.seed)):
-            if number == batches:
-                return
+        for batch in self.some(batches):
             executor.zero_grad()
             torch.autograd.backward(self.objective.probe(self._run(executor, batch), generator))
             yield {
@@ -208,7 +222,7 @@ class Tuner:
         network = network.copy()
         expose_weights(network)
         self._runs += 1
-        steps = max(1, round(epochs * self.options.epochs * max(self.steps_per_epoch, SHORTEST)))
+        steps = max(1, round(epochs * self.options.epochs * self._steps_per_stretch))
         stretch = Stretch(steps, self.options.seed + 1000 * self._runs, shrink, anneal, lr)
         run = _Run(self, network, stretch)
         self._carry_out(run, f"{self._runs:04}-{run.digest()}")
@@ -249,6 +263,12 @@ class Tuner:
     def steps_per_epoch(self) -> int:
         return max(1, math.ceil(len(self.train) / self._unit(self.train)))
 
+    @property
+    def _steps_per_stretch(self) -> int:
+        """Of one epoch, and of several where the data is small."""
+        most = self.steps_per_epoch * MOST_PASSES if self.metric.looks_closely else SHORTEST
+        return max(self.steps_per_epoch, min(SHORTEST, most))
+
     def _unit(self, data: Dataset) -> int:
         return 1 if data.ready_made else self.size
 
@@ -265,6 +285,12 @@ class Tuner:
         for start in range(skip * unit, len(order) - unit + 1 if whole else len(order), unit):
             rows = order[start : start + unit]
             yield rows, data.batch(rows)
+
+    def some(self, count: int) -> Iterator[Batch]:
+        """Up to `count` mixed batches of the training part; so many, again and again, where it is very small."""
+        rounds = count if self.metric.looks_closely else 1
+        seeds = range(self.options.seed, self.options.seed + rounds)
+        yield from islice((batch for seed in seeds for _, batch in self.batches(self.train, seed)), count)
 
     # -- the teacher ------------------------------------------------------------------------------------------
 

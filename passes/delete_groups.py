@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from gscompile.transform import Change, Context, PassResult
 from gscompile.units import drop_dead_units
 
 Chosen = dict[Family, NDArray[np.bool_]]
+Values = dict[Family, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ class DeleteGroups:
         for _ in range(self.descents):
             way = [(best, context.floor), *self.walk(best, context)]
             found = self._furthest(way, context)
-            if found is best or context.out_of_time():
+            if found is best and not context.out_of_time():
+                return self._untuned(best, context)
+            if context.out_of_time():
                 return found
             best = found
         return best
@@ -92,6 +95,19 @@ class DeleteGroups:
             middle = (low + high) // 2
         return best
 
+    def _untuned(self, network: Network, context: Context) -> Network:
+        """As much as goes without tuning, by bisection on the share; where tuning brings nothing back."""
+        assert context.tuner is not None
+        best, low, high, ranked = network, 0.0, 0.5, self._ranked(network, context)
+        for _ in range(6):
+            share = 0.5 * (low + high)
+            candidate = without(network, deleted(network, cheapest(*ranked, share)))
+            if context.tuner.score(candidate) >= context.floor:
+                best, low = candidate, share
+            else:
+                high = share
+        return best
+
     def recovered(self, network: Network, context: Context) -> tuple[Network, float]:
         """A network tuned for long with its learning rate let down, and its score."""
         assert context.tuner is not None
@@ -111,18 +127,28 @@ class DeleteGroups:
         self, network: Network, context: Context, step: float
     ) -> tuple[dict[str, NDArray[np.bool_]], dict[str, NDArray[np.bool_]]]:
         """Masks of the weights and of the biases that are to go."""
-        assert context.tuner is not None
-        found = families(network, context.mapping, self.units)
-        harm = context.tuner.saliency(network, found)
-        price = context.price(footprint(network, context.mapping))
-        worth = {family: savings(network, family, context.mapping, price) for family in found}
-        chosen = cheapest(harm, worth, step)
+        chosen = cheapest(*self._ranked(network, context), step)
         return deleted(network, chosen), vector_masks(network, chosen)
 
+    def _ranked(self, network: Network, context: Context) -> tuple[Values, Values]:
+        """The harm of all groups, and what they save."""
+        assert context.tuner is not None
+        found = families(network, context.mapping, self.units)
+        price = context.price(footprint(network, context.mapping))
+        worth = {family: savings(network, family, context.mapping, price) for family in found}
+        return context.tuner.saliency(network, found), worth
 
-def cheapest(
-    harm: dict[Family, NDArray[np.float64]], worth: dict[Family, NDArray[np.float64]], share: float
-) -> Chosen:
+
+def without(network: Network, gone: Mapping[str, NDArray[np.bool_]]) -> Network:
+    """A copy with those weights [parts, inputs, outputs] at zero, and the units that are dead then dropped."""
+    network = network.copy()
+    for name, mask in gone.items():
+        network.set_matrices(name, np.where(mask, 0, network.matrices(name)))
+    drop_dead_units(network)
+    return network
+
+
+def cheapest(harm: Values, worth: Values, share: float) -> Chosen:
     """The groups with the least harm for their worth, until their worth adds up to `share`; one at the least."""
     order = list(harm)
     all_harm, all_worth = np.concatenate([harm[f] for f in order]), np.concatenate([worth[f] for f in order])

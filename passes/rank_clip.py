@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,9 +58,12 @@ class RankClip:
     # -- ours -------------------------------------------------------------------------------------------------
 
     def _by_budget(self, network: Network, context: Context) -> Network:
-        """Smaller by `step` each round, tuned for an epoch; ends at the first round that does not come back."""
+        """Smaller by `step` each round, tuned for an epoch; ends at the first round that does not come back.
+
+        Where not even the first does, as far as it goes without tuning.
+        """
         assert context.tuner is not None
-        step = self.step
+        tuner, start, step = context.tuner, network, self.step
         while step > 0.2 and not context.out_of_time():
             candidate = clip_to(network, (1 - step) * cells(network), context)
             if cells(candidate) >= cells(network):
@@ -74,16 +77,23 @@ class RankClip:
                 network = candidate
             else:
                 step /= 2
-        return network
+        if network is not start or context.out_of_time():
+            return network
+        return self._fewest_cells(network, context, lambda candidate: tuner.score(candidate) >= context.floor)
 
     def _by_drift(self, network: Network, context: Context) -> Network:
-        """The fewest cells whose outputs stay within `max_error`, by bisection on the share of cells."""
-        assert context.drift is not None
+        """The fewest cells whose outputs stay within `max_error`."""
+        drift = context.drift
+        assert drift is not None
+        return self._fewest_cells(network, context, lambda candidate: drift(candidate) <= context.max_error)
+
+    def _fewest_cells(self, network: Network, context: Context, fits: Callable[[Network], bool]) -> Network:
+        """By bisection on the share of cells; the network itself where nothing smaller fits."""
         best, low, high = network, 0.0, 1.0
         for _ in range(7):
             share = 0.5 * (low + high)
             candidate = clip_to(network, share * cells(network), context)
-            if cells(candidate) < cells(network) and context.drift(candidate) <= context.max_error:
+            if cells(candidate) < cells(network) and fits(candidate):
                 best, high = candidate, share
             else:
                 low = share

@@ -7,7 +7,7 @@ import pytest
 
 from gscompile.data import Batch
 from gscompile.evaluate import Runner, drift
-from gscompile.score import ACCURACY, AGREEMENT, Metric, choose_metric
+from gscompile.score import ACCURACY, AGREEMENT, Metric, choose_metric, telling
 from tests.small_networks import model
 
 LOGITS = {"y": np.array([[1.0, 2], [3, 0], [0, 1], [5, 4]])}  # classes 1 0 1 0
@@ -38,6 +38,34 @@ def test_the_worst_output_counts() -> None:
     metric = Metric(AGREEMENT, ("y",), ("v",))
     v = np.zeros((4, 1, 1))
     assert metric.score([({**LOGITS, "v": v}, {**OTHER, "v": v}, None)]) == 75
+
+
+def test_the_commonest_class_tells_nothing() -> None:
+    metric = Metric(AGREEMENT, ("y",), ())
+    assert telling(metric, [(LOGITS, None, 4)]) == 2  # classes 1 0 1 0
+    assert telling(metric, [(LOGITS, None, 4), (OTHER, None, 4)]) == 3  # and 0 0 1 0
+    assert telling(metric, [({"y": np.eye(4)[[2, 2, 2, 2]]}, None, 4)]) == 0
+    assert telling(Metric(AGREEMENT, (), ("v",)), [({"v": np.zeros((4, 1))}, None, 4)]) == float("inf")
+
+
+def test_of_labels_the_commonest_tells_nothing() -> None:
+    assert telling(Metric(ACCURACY, ("y",), ()), [(LOGITS, np.array([7, 7, 7, 1]), 4)]) == 1
+
+
+def test_positions_of_one_sample_are_not_samples() -> None:
+    two = {"y": np.array([[[0, 1.0], [1, 0]], [[0, 1], [1, 0]]]).transpose(1, 0, 2)}  # two positions first, one sample
+    assert telling(Metric(AGREEMENT, ("y",), ()), [(two, None, 1)]) == 0.5
+
+
+def test_looking_closely_asks_for_the_values_of_classes_too() -> None:
+    near = {"y": np.array([[1.0, 2], [9, 0], [0, 1], [5, 4]])}  # the same classes, 6 off where entries differ by 5
+    plain = Metric(ACCURACY, ("y",), ())
+    assert not plain.looks_closely
+    assert Metric(AGREEMENT, ("y",), ()).score([(near, LOGITS, None)]) == 100
+    closely = plain.closely()
+    assert (closely.name, closely.looks_closely) == (AGREEMENT, True)
+    assert closely.score([(near, LOGITS, np.zeros(4))]) == 0  # squares about the mean: 14.75 + 8.75, the error: 36
+    assert closely.score([(LOGITS, LOGITS, np.zeros(4))]) == 100
 
 
 def test_labels_are_used_where_an_output_tells_classes() -> None:

@@ -188,7 +188,7 @@ def test_python_takes_the_functions_themselves(here: Path) -> None:
         ("--metric=mine:broken", "metric mine:broken: raised an error (KeyError: 'weight')"),
         ("--augment=mine:broken", "augment mine:broken: raised an error (KeyError: 'weight')"),
         ("--loss=mine:nothing", "loss mine:nothing: returned a NoneType; a scalar tensor is needed, the mean over the batch"),
-        ("--loss=mine:per_sample", "loss mine:per_sample: returned a torch.float32 tensor [20]; a scalar tensor is needed"),
+        ("--loss=mine:per_sample", "loss mine:per_sample: returned a torch.float32 tensor [100]; a scalar tensor is needed"),
         ("--loss=mine:constant", "loss mine:constant: does not depend on the outputs in a way that torch can follow"),
         ("--loss=mine:infinite", "loss mine:infinite: gives no finite number for the original's own outputs"),
         ("--metric=mine:nothing", "metric mine:nothing: returned a NoneType; a number is needed: percent of one batch"),

@@ -1,0 +1,73 @@
+"""What decides: how much of the data, and what is asked of a network when the data is little."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+import gscompile
+import gscompile.errors
+from gscompile.data import input_specs, load_data
+from gscompile.evaluate import Runner
+from gscompile.judge import _held_out
+from gscompile.network import Network
+from tests.small_networks import model
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+QUICK: dict[str, Any] = {"crossbar": "16x16", "epochs": 0.1, "effort": "quick", "threads": 1}
+
+
+def digits(count: int, part: str = "train", labels: bool = False) -> dict[str, Any]:
+    with np.load(SAMPLES / f"digits_{part}.npz") as file:
+        return {name: file[name][:count] for name in ("image", "labels") if labels or name == "image"}
+
+
+def test_half_of_little_data_decides_and_a_tenth_of_much() -> None:
+    network = Network.from_proto(model("g (float[n,2] x) => (float[n,2] y) { y = Relu (x) }"))
+    specs = input_specs(network.model)
+    for count, share in ((8, 0.5), (400, 0.5), (1000, 0.2), (5000, 0.1)):
+        assert _held_out(load_data({"x": np.zeros((count, 2), np.float32)}, specs)) == share
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_eight_samples_do_not_destroy_a_network(labels: bool, tmp_path: Path) -> None:
+    path, unseen = SAMPLES / "digits.onnx", digits(300, "test")
+    result = gscompile.compile(path, out=tmp_path / "out", data=digits(8, labels=labels), **QUICK)
+    (before,), (after,) = (
+        list(Runner(file, threads=1)(unseen).values()) for file in (path, tmp_path / "out" / "model.onnx")
+    )
+    assert np.abs(after - before).max() < 0.05 * np.ptp(before)
+    assert np.mean(after.argmax(1) == before.argmax(1)) > 0.98
+    first, report = result.report.accuracy[0], result.report
+    assert (first.metric, first.samples, first.after) == ("agreement with the original", 4, 100)
+    assert [row.metric for row in report.accuracy[1:]] == ["accuracy"] * labels
+    assert report.drift is not None
+    assert report.drift <= 0.01
+    assert any("4 samples decide, too few for classes alone" in message for message in report.messages)
+
+
+def test_many_samples_of_one_class_are_few(tmp_path: Path) -> None:
+    with np.load(SAMPLES / "digits_train.npz") as file:
+        zeros = file["image"][file["labels"] == 0][:110]
+    result = gscompile.compile(SAMPLES / "digits.onnx", out=tmp_path / "out", data={"image": zeros}, **QUICK)
+    assert any("55 samples decide, " in m and "too few" in m for m in result.report.messages)
+    assert result.report.drift is not None
+    assert result.report.drift <= 0.01
+
+
+def test_what_cannot_be_compared_is_not_said_to_fit_nothing(tmp_path: Path) -> None:
+    strange = """<ir_version: 8, opset_import: ["" : 17, "nobody" : 1]> g (float[n,4] x) => (float[n,4] z)
+        <float[4,4] w> { y = MatMul (x, w)  z = nobody.knows (y) }"""
+    proto = onnx.parser.parse_model(strange)
+    weight = np.arange(16, dtype=np.float32).reshape(4, 4) + 1
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    result = gscompile.compile(proto, out=tmp_path / "out")
+    said = " ".join(result.report.messages)
+    assert "no output can be compared, so nothing may be lost: the original network is mapped" in said
+    assert "nothing smaller fits" not in said
+    with pytest.raises(gscompile.errors.BudgetError, match="no output can be compared"):
+        gscompile.compile(proto, out=tmp_path / "strict", strict=True)
