@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,11 @@ import onnx.numpy_helper
 import onnx.parser
 import pytest
 
+import gscompile
 from gscompile.crossbar import Crossbar
 from gscompile.mapping import MapOptions, map_network, tile_weights
 from gscompile.netlist import Block, Bus, Matrix, Netlist, Port, Tile
+from gscompile.netlist_file import TileFile, read_netlist
 from gscompile.network import Network
 from gscompile.target import Design
 
@@ -155,14 +157,21 @@ def design_of(model: onnx.ModelProto, crossbar: str = "16x16") -> Design:
 SAMPLE = Path(__file__).parents[2] / "samples" / "lenet.onnx"
 
 
-@pytest.fixture(params=[*NETWORKS, "sample"])
-def design(request: pytest.FixtureRequest) -> Design:
-    """Each small network, and the trained LeNet among the samples: 121 tiles and 14,425 wires."""
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Design]:
+    """The trained LeNet as the compiler leaves it without data: 39 tiles of factors, read from the folder."""
+    out = tmp_path_factory.mktemp("compiled") / "lenet.gscompile"
+    gscompile.compile(SAMPLE, crossbar="64x64", max_error=0.3, out=out)
+    with TileFile(out / "tiles.npz") as weights:
+        yield Design(read_netlist(out / "netlist.json"), weights)
+
+
+@pytest.fixture(params=[*NETWORKS, "dense LeNet", "compiled LeNet"])
+def design(request: pytest.FixtureRequest, compiled: Design) -> Design:
+    """Each small network, and the trained LeNet before and after compilation: 121 tiles and 39."""
     if request.param in NETWORKS:
         return design_of(filled(NETWORKS[request.param]))
-    if not SAMPLE.exists():
-        pytest.skip("samples/lenet.onnx is not there")
-    return design_of(onnx.load(SAMPLE), "64x64")
+    return compiled if request.param == "compiled LeNet" else design_of(onnx.load(SAMPLE), "64x64")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gscompile.netlist import Netlist
+from gscompile.nets import Nets
 from gscompile.place import PlaceOptions, place
 from gscompile.target import Design, load_target
 from gscompile.targets.lefdef import LefDef
@@ -33,10 +34,10 @@ def read_def(lef: Path, placed: Path) -> Any:
 
 
 def connectivity(layout: Any) -> dict[tuple[str, str], str]:
-    """(component, pin) -> the net whose wire lies on the pin."""
+    """(component, pin) -> the net whose wire lies on the pin; ports are pins of no component."""
     top, wires, pins = layout.top_cell(), layout.find_layer(1, 0), layout.find_layer(1, 2)
     nets = {shape.bbox().center(): shape.property("net") for shape in top.shapes(wires).each()}
-    found = {}
+    found = {("", shape.property("pin")): shape.property("net") for shape in top.shapes(pins).each()}
     for instance in top.each_inst():
         for shape in instance.cell.shapes(pins).each():
             at = instance.trans * shape.bbox().center()
@@ -45,12 +46,16 @@ def connectivity(layout: Any) -> dict[tuple[str, str], str]:
 
 
 def expected(netlist: Netlist) -> dict[tuple[str, str], str]:
-    names = Names(netlist)
-    found: dict[tuple[str, str], str] = {}
+    """The same from the netlist: rows and columns of tiles, signals of blocks, ports."""
+    names, nets = Names(netlist), Nets(netlist)
+    found = {("", names.port(p.name, p.direction)): names.net(p.bus, 0) for p in netlist.ports}
     for tile in netlist.tiles:
         instance = f"{names.matrix(tile.matrix)}/{names.tile(tile.name)}"
         found |= {(instance, f"row[{r}]"): net for r, net in enumerate(names.row_nets(tile))}
         found |= {(instance, f"col[{c}]"): net for c, net in enumerate(names.col_nets(tile))}
+    for block in netlist.blocks:
+        signals = [names.net(b, i) for b in (*block.inputs, *block.outputs) for i in nets.live(b).tolist()]
+        found |= {(names.block(block.name), net): net for net in signals}
     return found
 
 
@@ -60,13 +65,7 @@ def test_klayout_finds_the_connectivity_of_the_netlist(design: Design, target: s
     hardware = load_target(target)
     plan = place(design.netlist, hardware, PlaceOptions(engine="shelves"))
     files = LefDef().emit(replace(design, target=hardware, floorplan=plan), tmp_path)
-    layout = read_def(*files)
-    read = connectivity(layout)
-    wanted = expected(design.netlist)
-    assert {key: net for key, net in read.items() if key in wanted} == wanted
-    blocks = {key: net for key, net in read.items() if key not in wanted}
-    assert all(pin == net for (_, pin), net in blocks.items())
-    assert {i for i, _ in blocks} == {Names(design.netlist).block(b.name) for b in design.netlist.blocks}
+    assert connectivity(read_def(*files)) == expected(design.netlist)
 
 
 def test_klayout_finds_components_where_they_were_placed(lenet: Design, tmp_path: Path) -> None:
