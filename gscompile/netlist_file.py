@@ -28,17 +28,27 @@ def write_netlist(netlist: Netlist, path: str | Path) -> None:
 
 
 def _lines(netlist: Netlist) -> Iterator[str]:
-    head = replace(netlist, matrices=()).to_json()
-    head.pop("matrices")
+    empty = replace(netlist, ports=(), buses=(), blocks=(), matrices=())
     yield "{\n"
-    for key, value in head.items():
-        yield f"{_text(key)}: {_listed(value) if isinstance(value, list) else _text(value)},\n"
-    yield '"matrices": ['
-    for number, matrix in enumerate(netlist.matrices):
-        (data,) = replace(netlist, matrices=(matrix,), buses=(), blocks=(), ports=()).to_json()["matrices"]
-        tiles = _listed(data.pop("tiles"))
-        yield f'{"," if number else ""}\n{_text(data)[:-1]}, "tiles": {tiles}}}'
-    yield "\n]\n}\n"
+    for key, value in empty.to_json().items():
+        items = getattr(netlist, key) if isinstance(value, list) else None
+        text = [_text(value)] if items is None else _list_lines(empty, key, items)
+        yield f"{_text(key)}: "
+        yield from text
+        yield "\n}\n" if key == "matrices" else ",\n"
+
+
+def _list_lines(empty: Netlist, key: str, items: Iterable[Any]) -> Iterator[str]:
+    """A list of the netlist, an item at a time; a matrix has its tiles on lines of their own."""
+    some = ""
+    yield "["
+    for item in items:
+        (data,) = replace(empty, **{key: (item,)}).to_json()[key]
+        tiles = _listed(data.pop("tiles")) if key == "matrices" else None
+        text = _text(data) if tiles is None else f'{_text(data)[:-1]}, "tiles": {tiles}}}'
+        yield f"{',' if some else ''}\n{'' if tiles else '  '}{text}"
+        some = "\n"
+    yield f"{some}]"
 
 
 def _listed(items: list[Any]) -> str:

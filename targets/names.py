@@ -68,7 +68,7 @@ class Names:
         while name.lower() in self._taken:
             number += 1
             name = f"{wanted}_{number}"
-        self._taken.add(name.lower())
+        self._taken.add(name if name.islower() else name.lower())  # one object where it can be
         return name
 
     @property
@@ -143,6 +143,7 @@ def _parts(netlist: Netlist) -> Iterator[tuple[str, str, str]]:
         yield "matrix", matrix.name, f"matrix_{legal(matrix.name)}"
     for tile in netlist.tiles:
         yield "tile", tile.name, f"tile_{legal(tile.name)}"
-        yield "array", tile.array, f"array_{legal(tile.array)}"
+        if tile.array != tile.name:  # shared; an array of its own needs no name but the tile's
+            yield "array", tile.array, f"array_{legal(tile.array)}"
     for block in netlist.blocks:
         yield "block", block.name, f"block_{legal(block.name)}"

@@ -20,7 +20,7 @@ import numpy as np
 from gscompile.conductance import Pair, to_pair, weight_per_siemens
 from gscompile.netlist import Matrix, Tile
 from gscompile.target import Design
-from gscompile.targets.modules import Hierarchy, Instance, Module
+from gscompile.targets.modules import Hierarchy, Instance
 
 _WIDTH = 100  # ngspice takes any length; people do not
 _ROWS, _COLS = 400, 300  # of one subcircuit: with both bit lines of a column 1,000 nodes
@@ -41,9 +41,9 @@ class Spice:
         hierarchy = Hierarchy(design.netlist)
         files = {hierarchy.names.top: _top_lines(hierarchy, design)}
         for matrix in hierarchy.matrices:
-            module = hierarchy.matrix_module(matrix)
-            files[module.name] = _library_lines(hierarchy, design, matrix)
-            files[f"{module.name}_read"] = _deck_lines(module, self.input_v)
+            name = hierarchy.names.matrix(matrix.name)
+            files[name] = _library_lines(hierarchy, design, matrix)
+            files[f"{name}_read"] = _deck_lines(hierarchy, matrix, self.input_v)
         return [_written(folder / f"{name}.sp", lines) for name, lines in files.items()]
 
 
@@ -128,7 +128,8 @@ def _top(hierarchy: Hierarchy) -> Iterator[str]:
     yield from (f"V_{net} {net} 0 0\n" for net in hierarchy.tied_nets())
 
 
-def _deck_lines(module: Module, volts: float) -> Iterator[str]:
+def _deck_lines(hierarchy: Hierarchy, matrix: Matrix, volts: float) -> Iterator[str]:
+    module = hierarchy.matrix_module(matrix)
     yield f"* {module.name}: {volts!r} V on every input\n.include {module.name}.sp\n"
     inputs = [port.name for port in module.ports if port.direction == "input"]
     outputs = [port.name for port in module.ports if port.direction == "inout"]

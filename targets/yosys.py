@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gscompile.netlist import Matrix
+from gscompile.netlist import Indices, Matrix
 from gscompile.target import Design
 from gscompile.targets.modules import Hierarchy, Instance, Module
 
@@ -47,16 +47,10 @@ _TRUE = f"{1:032b}"
 
 
 class _Bits:
-    """Bit numbers of nets inside one module."""
+    """Bit numbers of nets inside one module, counted as they come."""
 
     def __init__(self) -> None:
         self._number: dict[str, int | str] = {}
-
-    def tie(self, net: str) -> None:
-        self._number[net] = "0"
-
-    def alias(self, name: str, net: str) -> None:
-        self._number[name] = self[net]
 
     def __getitem__(self, net: str) -> int | str:
         return self._number.setdefault(net, len(self._number) + 2)
@@ -65,22 +59,41 @@ class _Bits:
         return iter(self._number.items())
 
 
+class _TopBits:
+    """Bit numbers of the nets of `top`, counted bus by bus: there is no table of all of them."""
+
+    def __init__(self, hierarchy: Hierarchy) -> None:
+        self._names, nets = hierarchy.names, hierarchy.nets
+        self._alias = dict(hierarchy.through_ports())
+        self._buses: dict[str, tuple[int, Indices, Indices]] = {}  # first number, nets, those that are tied
+        number = 2
+        for bus in hierarchy.netlist.buses:
+            live = nets.live(bus.name)
+            self._buses[bus.name] = number, live, nets.tied(bus.name)
+            number += len(live)
+
+    def __getitem__(self, net: str) -> int | str:
+        bus, index = self._names.bus_of(self._alias.get(net, net))
+        first, live, tied = self._buses[bus]
+        return "0" if len(tied) and index in tied else first + int(live.searchsorted(index))
+
+    def items(self) -> Iterator[tuple[str, int | str]]:
+        nets = (self._names.net(bus, i) for bus, (_, live, _) in self._buses.items() for i in live.tolist())
+        return ((net, self[net]) for net in chain(nets, self._alias))
+
+
 def _matrix(hierarchy: Hierarchy, matrix: Matrix) -> Iterator[str]:
     instances = (hierarchy.tile_instance(tile) for tile in matrix.tiles)
     return _module(hierarchy.matrix_module(matrix), {}, _Bits(), instances)
 
 
 def _top(hierarchy: Hierarchy) -> Iterator[str]:
-    bits = _Bits()
-    for net in hierarchy.tied_nets():
-        bits.tie(net)
-    for port, net in hierarchy.through_ports():
-        bits.alias(port, net)
+    bits = _TopBits(hierarchy)
     return _module(hierarchy.top_module(), {"top": _TRUE}, bits, hierarchy.top_instances())
 
 
 def _module(
-    module: Module, marks: dict[str, str], bits: _Bits, instances: Iterator[Instance]
+    module: Module, marks: dict[str, str], bits: _Bits | _TopBits, instances: Iterator[Instance]
 ) -> Iterator[str]:
     vectors = module.name.startswith("crossbar_")
     yield f'{_text(module.name)}: {{"attributes": {_text(marks | module.attributes)},\n "ports": {{'
@@ -96,7 +109,7 @@ def _module(
     yield "}}"
 
 
-def _cell(instance: Instance, bits: _Bits) -> dict[str, Any]:
+def _cell(instance: Instance, bits: _Bits | _TopBits) -> dict[str, Any]:
     return {
         "hide_name": 0,
         "type": instance.module,
@@ -106,7 +119,7 @@ def _cell(instance: Instance, bits: _Bits) -> dict[str, Any]:
     }
 
 
-def _netnames(bits: _Bits, vectors: bool) -> Iterator[str]:
+def _netnames(bits: _Bits | _TopBits, vectors: bool) -> Iterator[str]:
     if vectors:
         return
     for number, (net, bit) in enumerate(bits.items()):
