@@ -43,7 +43,8 @@ def _list_lines(empty: Netlist, key: str, items: Iterable[Any]) -> Iterator[str]
     some = ""
     yield "["
     for item in items:
-        (data,) = replace(empty, **{key: (item,)}).to_json()[key]
+        alone: dict[str, Any] = {key: (item,)}
+        (data,) = replace(empty, **alone).to_json()[key]
         tiles = _listed(data.pop("tiles")) if key == "matrices" else None
         text = _text(data) if tiles is None else f'{_text(data)[:-1]}, "tiles": {tiles}}}'
         yield f"{',' if some else ''}\n{'' if tiles else '  '}{text}"

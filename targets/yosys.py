@@ -10,7 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gscompile.netlist import Indices, Matrix
+from gscompile.netlist import Matrix
+from gscompile.pins import Indices
 from gscompile.target import Design
 from gscompile.targets.modules import Hierarchy, Instance, Module
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,10 @@ import gscompile
 from gscompile.crossbar import Crossbar
 from gscompile.mapping import MapOptions, map_network, tile_weights
 from gscompile.netlist import Block, Bus, Matrix, Netlist, Port, Tile
-from gscompile.netlist_file import TileFile, read_netlist
+from gscompile.netlist_file import read_netlist
 from gscompile.network import Network
 from gscompile.target import Design
+from gscompile.tile_file import TileFile
 
 LENET = """
 <ir_version: 8, opset_import: ["" : 17]>
@@ -158,12 +159,11 @@ SAMPLE = Path(__file__).parents[2] / "samples" / "lenet.onnx"
 
 
 @pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Design]:
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Design:
     """The trained LeNet as the compiler leaves it without data: 39 tiles of factors, read from the folder."""
     out = tmp_path_factory.mktemp("compiled") / "lenet.gscompile"
     gscompile.compile(SAMPLE, crossbar="64x64", max_error=0.3, out=out)
-    with TileFile(out / "tiles.npz") as weights:
-        yield Design(read_netlist(out / "netlist.json"), weights)
+    return Design(read_netlist(out / "netlist.json"), TileFile(out / "tiles.npz"))
 
 
 @pytest.fixture(params=[*NETWORKS, "dense LeNet", "compiled LeNet"])

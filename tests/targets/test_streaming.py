@@ -13,13 +13,14 @@ import pytest
 from numpy.typing import NDArray
 
 from gscompile.netlist import Netlist
-from gscompile.netlist_file import write_netlist, write_tiles
+from gscompile.netlist_file import write_netlist
 from gscompile.place import PlaceOptions, place
 from gscompile.target import Design
 from gscompile.targets.lefdef import LefDef
 from gscompile.targets.spice import Spice
 from gscompile.targets.verilog import Verilog
 from gscompile.targets.yosys import Yosys
+from gscompile.tile_file import write_tiles
 from tests.test_place import dense
 
 
