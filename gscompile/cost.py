@@ -125,7 +125,8 @@ def _digital(netlist: Netlist, target: Target, lengths: Mapping[str, float]) -> 
 
 
 def array_area_um2(rows: int, cols: int, target: Target) -> float:
-    """rows x cols x devices a weight x area_f2 x F^2 (Group Scissor, section 2: 4 F^2 a cell)."""
+    """rows x cols x devices a weight x area_f2 x F^2 (Group Scissor counts 4 F^2 a cell, DNN+NeuroSim 1.4 48 F^2 with a
+    transistor)."""
     cell = target.cell
     return rows * cols * cell.devices_per_weight * cell.area_f2 * (cell.feature_nm * 1e-3) ** 2
 
@@ -136,7 +137,7 @@ def interconnect_um2(length_um: float, target: Target) -> float:
 
 
 def pulses(target: Target) -> int:
-    """Reads of an array for one input vector: its bits over the bits of a DAC (ISAAC, section 4); 1 without
+    """Reads of an array for one input vector: its bits over the bits of a DAC (ISAAC feeds them bit by bit); 1 without
     DACs."""
     p = target.periphery
     return 1 if p is None else math.ceil(p.input_bits / p.dac_bits)

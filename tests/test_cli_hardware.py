@@ -383,14 +383,13 @@ def computes_the_network(model: Path, out: Path, *options: object) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["lenet", "convnet"])
-def test_a_compressed_sample_is_built_and_computes_the_network(name: str, tmp_path: Path) -> None:
-    model = SAMPLES / f"{name}.onnx"
-    if not model.exists():
-        pytest.skip(f"samples/{name}.onnx is not there")
-    computes_the_network(model, tmp_path / "out", "--max-error", "0.3")
+@pytest.mark.parametrize(("name", "share"), [("lenet", 0.09), ("convnet", 0.71)])
+def test_a_compressed_sample_is_built_and_computes_the_network(name: str, share: float, tmp_path: Path) -> None:
+    """Ranks clipped without data, to an output error of 0.3 of the range: LeNet to 8.4 % of its cells, ConvNet to
+    70.2 %, where the next smaller choice of ranks is at 0.31."""
+    computes_the_network(SAMPLES / f"{name}.onnx", tmp_path / "out", "--max-error", "0.3")
     report = read_report(tmp_path / "out")
-    assert report.after.cells < 0.75 * report.before.cells
+    assert report.after.cells < share * report.before.cells
 
 
 @pytest.mark.slow

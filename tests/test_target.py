@@ -33,7 +33,8 @@ def test_a_cell_of_4_f2_at_80_nm_is_a_square_of_160_nm() -> None:
 def test_every_number_has_a_source_beside_it(name: str) -> None:
     numbers = [line for line in text_of(name).splitlines() if re.match(r"\w+ = [\d.]", line)]
     assert len(numbers) > 10
-    assert all(re.search(r"# \w+", line) for line in numbers)
+    known = r"# (Group Scissor|DNN\+NeuroSim 1\.4|ISAAC\b|estimate: \w+(?: [^ ]+){2,})"
+    assert [line for line in numbers if not re.search(known, line)] == []
 
 
 def test_the_crossbar_size_can_be_replaced() -> None:
