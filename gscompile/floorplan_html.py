@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 
 from gscompile.floorplan import Floorplan
-from gscompile.floorplan_picture import colours, hexadecimal, scale_of
-from gscompile.report import length, printable
+from gscompile.floorplan_picture import GREY, Colour, colours, heat_legend, hexadecimal, scale_of
+from gscompile.report import length, micro, printable
 
 SHOWN = 40  # layers in the legend
 
@@ -19,24 +19,30 @@ def floorplans(folder: Path, plans: Mapping[str, Floorplan]) -> str:
     if not plans:
         return ""
     largest = max(round(plan.width * scale_of(plans.values())) for plan in plans.values())
-    pictures = "".join(
-        _picture(folder / f"{kind}_{name}.png", plan, f"{words}, {name}", largest)
-        for kind, words in (("floorplan", "floorplan"), ("congestion", "congestion, full channels red"))
-        for name, plan in plans.items()
-    )
-    return f'{_legend(plans)}<div class="plans">{pictures}</div>'
+    built = _legend(plans) + _pictures(folder, "floorplan", "arrays by layer", plans, largest)
+    channels = _pictures(folder, "congestion", "how full the channels are", plans, largest)
+    return built + _swatches(heat_legend().items()) + channels
+
+
+def _pictures(folder: Path, kind: str, words: str, plans: Mapping[str, Floorplan], largest: int) -> str:
+    files = ((folder / f"{kind}_{name}.png", plan, f"{words}, {name}") for name, plan in plans.items())
+    return f'<div class="plans">{"".join(_picture(*file, largest) for file in files)}</div>'
 
 
 def _picture(path: Path, plan: Floorplan, words: str, largest: int) -> str:
     data, width = b64encode(path.read_bytes()).decode("ascii"), int.from_bytes(path.read_bytes()[16:20], "big")
-    caption = f"{words}: {length(plan.width / 1000)} &times; {length(plan.height / 1000)}"
+    caption = f"{words}: {micro(length(plan.width / 1000))} &times; {micro(length(plan.height / 1000))}"
     image = f'<img alt="{words}" style="width:{100 * width / largest:.1f}%" src="data:image/png;base64,{data}">'
     return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
 def _legend(plans: Mapping[str, Floorplan]) -> str:
     legend = colours(*plans.values())
-    shown = [(hexadecimal(colour), escape(printable(layer))) for layer, colour in legend.items()][:SHOWN]
-    spans = "".join(f'<span style="--swatch:{colour}">{layer}</span>' for colour, layer in shown)
+    shown = {printable(layer): colour for layer, colour in [*legend.items()][:SHOWN]}
     more = f"<span>{len(legend) - SHOWN:,} more layers</span>" if len(legend) > SHOWN else ""
-    return f'<p class="legend">{spans}<span style="--swatch:#969696">digital blocks</span>{more}</p>'
+    return _swatches([*shown.items(), ("digital blocks", GREY)], more)
+
+
+def _swatches(entries: Iterable[tuple[str, Colour]], more: str = "") -> str:
+    spans = "".join(f'<span style="--swatch:{hexadecimal(c)}">{escape(word)}</span>' for word, c in entries)
+    return f'<p class="legend">{spans}{more}</p>'

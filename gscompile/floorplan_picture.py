@@ -1,6 +1,7 @@
-"""Floorplans as pictures, SVG and PNG: arrays coloured by layer, blocks grey, congestion as a map on top.
+"""Floorplans as pictures, SVG and PNG: arrays coloured by layer and blocks grey, or how full the channels are.
 
-All pictures of a set are drawn at one scale, so that before and after can be compared by eye.
+All pictures of a set are drawn at one scale, so that before and after can be compared by eye. The die is a veil of
+grey and what is outside it transparent: they stand on white paper and on a dark page.
 """
 
 from __future__ import annotations
@@ -19,9 +20,17 @@ from gscompile.congestion import Congestion
 from gscompile.floorplan import Component, Floorplan
 
 SIDE = 900  # pixels of the largest die
-_GREY = (150, 150, 150)
 Colour = tuple[int, int, int]
 Legend = Mapping[str, Colour]
+Image = NDArray[np.uint8]  # [height, width, 4]: red, green, blue, opacity
+# The first layers have colours that every kind of colour vision tells apart (Paul Tol's bright ones).
+_FIRST = ((68, 119, 170), (238, 102, 119), (34, 136, 51), (204, 187, 68), (102, 204, 238), (170, 51, 119))
+GREY: Colour = (160, 160, 160)
+_PALE: Colour = (200, 200, 200)  # everything built, under a map of the channels
+_DIE = (128, 128, 128, 30)  # red, green, blue, opacity of 255
+_HEAT = ((255, 247, 188), (254, 217, 118), (253, 141, 60), (227, 26, 28), (128, 0, 38))  # empty to full
+_HEAT_OPACITY = 0.85
+STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def scale_of(plans: Iterable[Floorplan]) -> float:
@@ -30,14 +39,29 @@ def scale_of(plans: Iterable[Floorplan]) -> float:
 
 
 def colours(*plans: Floorplan) -> Legend:
-    """A colour a layer, in order of appearance, as far from each other as the golden angle takes them."""
+    """A colour a layer, in order of appearance."""
     layers = dict.fromkeys(c.layer for plan in plans for c in plan.components if c.kind == "array")
     return {layer: _colour(number) for number, layer in enumerate(layers)}
 
 
 def _colour(number: int) -> Colour:
-    red, green, blue = colorsys.hls_to_rgb(number * 0.381966 % 1, 0.55, 0.65)
+    """Beyond the first ones, as far from each other as the golden angle takes them."""
+    if number < len(_FIRST):
+        return _FIRST[number]
+    red, green, blue = colorsys.hls_to_rgb(number * 0.381966 % 1, 0.55, 0.4)
     return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def heat(fullness: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Red, green, blue [..., 3] of channels by how full they are: pale when empty, dark red from 1 on."""
+    channels = [np.interp(fullness, STEPS, [colour[k] for colour in _HEAT]) for k in range(3)]
+    return np.stack(channels, axis=-1)
+
+
+def heat_legend() -> Legend:
+    """What the colours of the channels mean."""
+    found = heat(np.array(STEPS)).round().astype(int).tolist()
+    return {f"{100 * step:.0f} % of the tracks": (r, g, b) for step, (r, g, b) in zip(STEPS, found, strict=True)}
 
 
 # -- SVG ---------------------------------------------------------------------------------------------------
@@ -50,46 +74,60 @@ def write_svg(
     crowd: Congestion | None = None,
     legend: Legend | None = None,
 ) -> None:
-    """Draw a floorplan; with `crowd`, its squares are shaded red by how full they are. `legend` is the colour
-    of each layer, for a set of pictures the same."""
+    """Draw a floorplan, or with `crowd` how full its channels are. `legend` is the colour of each layer, for a set
+    of pictures the same."""
     with Path(path).open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(_svg(plan, scale, crowd, legend or colours(plan)))
 
 
 def _svg(plan: Floorplan, scale: float, crowd: Congestion | None, legend: Legend) -> Iterator[str]:
     width, height = plan.width * scale, plan.height * scale
-    tall = max(height, 16 * len(legend)) + 30
+    shown = legend if crowd is None else heat_legend()
+    tall = max(height, 20 * len(shown)) + 34
     yield f'<svg xmlns="http://www.w3.org/2000/svg" width="{width + 220:.0f}" height="{tall:.0f}">\n'
-    yield "<style>text{font:12px sans-serif}rect{stroke:#222;stroke-width:.3}</style>\n"
-    yield f'<rect width="{width:.2f}" height="{height:.2f}" fill="#f4f4f0"/>\n'
+    yield _STYLE
+    yield f'<rect width="{width:.2f}" height="{height:.2f}" class="die"/>\n'
     for component in plan.components:
-        yield _box(component, plan, scale, hexadecimal(_fill(component, legend)))
+        yield _box(component, plan, scale, hexadecimal(_fill(component, None if crowd else legend)))
     if crowd is not None:
         yield from _crowd(crowd, plan, scale)
-    for line, (layer, colour) in enumerate(legend.items()):
-        yield f'<rect x="{width + 10:.1f}" y="{16 * line}" width="12" height="12" fill="{hexadecimal(colour)}"/>'
-        yield f'<text x="{width + 28:.1f}" y="{16 * line + 11}">{escape(layer)}</text>\n'
-    size = f"{plan.width / 1000:.1f} x {plan.height / 1000:.1f} um"
-    yield f'<text y="{height + 18:.1f}">{size}</text>\n</svg>\n'
+    for line, (word, colour) in enumerate(shown.items()):
+        fill = hexadecimal(colour)
+        yield f'<rect x="{width + 16:.1f}" y="{20 * line}" width="12" height="12" rx="2" fill="{fill}"/>'
+        yield f'<text x="{width + 36:.1f}" y="{20 * line + 11}">{escape(word)}</text>\n'
+    size = f"{plan.width / 1000:.1f} x {plan.height / 1000:.1f} µm"
+    yield f'<text y="{height + 22:.1f}">{size}</text>\n</svg>\n'
+
+
+_STYLE = """<style>text{font:13px Inter,system-ui,Helvetica,Arial,sans-serif;fill:#62666d}
+.die{fill:#808080;fill-opacity:.12}
+@media(prefers-color-scheme:dark){text{fill:#9da1a8}}</style>
+"""
 
 
 def _box(c: Component, plan: Floorplan, scale: float, fill: str) -> str:
+    """A rectangle that leaves a seam to its neighbours."""
     x, y = c.x * scale, (plan.height - c.y - c.height) * scale
-    size = f'width="{c.width * scale:.2f}" height="{c.height * scale:.2f}"'
+    width, height = (max(side * scale - 0.7, 0.3) for side in (c.width, c.height))
+    size = f'width="{width:.2f}" height="{height:.2f}"'
     return f'<rect x="{x:.2f}" y="{y:.2f}" {size} fill="{fill}"><title>{escape(c.name)}</title></rect>\n'
 
 
 def _crowd(crowd: Congestion, plan: Floorplan, scale: float) -> Iterator[str]:
-    side = crowd.square_nm * scale
-    for (row, col), fullness in np.ndenumerate(crowd.map):
+    """The squares that a wire runs through."""
+    side, colour = crowd.square_nm * scale, heat(crowd.map)
+    for row, col in np.argwhere(crowd.map > 0).tolist():
         y = plan.height * scale - (row + 1) * side
-        opacity = min(fullness, 1) * 0.85
         place = f'x="{col * side:.2f}" y="{y:.2f}" width="{side:.2f}" height="{side:.2f}"'
-        yield f'<rect {place} fill="#c00" fill-opacity="{opacity:.3f}" stroke="none"/>\n'
+        r, g, b = colour[row, col].round().astype(int).tolist()
+        yield f'<rect {place} fill="{hexadecimal((r, g, b))}" fill-opacity="{_HEAT_OPACITY}"/>\n'
 
 
-def _fill(component: Component, legend: Legend) -> Colour:
-    return legend.get(component.layer, _GREY) if component.kind == "array" else _GREY
+def _fill(component: Component, legend: Legend | None) -> Colour:
+    """The colour of a component; without a legend all are pale."""
+    if legend is None:
+        return _PALE
+    return legend.get(component.layer, GREY) if component.kind == "array" else GREY
 
 
 def hexadecimal(colour: Colour) -> str:
@@ -109,35 +147,41 @@ def write_png(
 ) -> None:
     """The same picture in pixels, without words."""
     height, width = max(round(plan.height * scale), 1), max(round(plan.width * scale), 1)
-    image = np.full((height, width, 3), 244, np.uint8)
-    legend = legend or colours(plan)
+    image: Image = np.full((height, width, 4), _DIE, np.uint8)
+    legend = None if crowd else legend or colours(plan)
     for c in plan.components:
-        x0, x1 = round(c.x * scale), max(round((c.x + c.width) * scale), round(c.x * scale) + 1)
-        y0, y1 = round((plan.height - c.y - c.height) * scale), round((plan.height - c.y) * scale)
-        image[y0:y1, x0:x1] = (40, 40, 40)
-        inner = image[y0 + 1 : y1, x0 + 1 : x1]
-        inner[:] = _fill(c, legend)
+        x0, x1 = _pixels(c.x * scale, (c.x + c.width) * scale)
+        y0, y1 = _pixels((plan.height - c.y - c.height) * scale, (plan.height - c.y) * scale)
+        image[y0:y1, x0:x1] = (*_fill(c, legend), 255)
     if crowd is not None:
         image = _shaded(image, crowd, plan, scale)
     Path(path).write_bytes(_png(image))
 
 
-def _shaded(image: NDArray[np.uint8], crowd: Congestion, plan: Floorplan, scale: float) -> NDArray[np.uint8]:
+def _pixels(start: float, stop: float) -> tuple[int, int]:
+    """The pixels of a side, a seam left free where there is room."""
+    first, last = round(start), round(stop)
+    return first, max(last - 1, first + 1)
+
+
+def _shaded(image: Image, crowd: Congestion, plan: Floorplan, scale: float) -> Image:
+    """The map of the channels over what is built: over, as Porter and Duff (1984) have it."""
     side, fullness = crowd.square_nm * scale, crowd.map
     height, width = image.shape[:2]
-    rows = np.clip((plan.height * scale - np.arange(height) - 0.5) / side, 0, fullness.shape[0] - 1).astype(
-        int
-    )
+    rows = np.clip((plan.height * scale - np.arange(height) - 0.5) / side, 0, fullness.shape[0] - 1).astype(int)
     cols = np.clip((np.arange(width) + 0.5) / side, 0, fullness.shape[1] - 1).astype(int)
-    opacity = np.minimum(fullness[np.ix_(rows, cols)], 1)[..., None] * 0.85
-    return np.asarray(image * (1 - opacity) + np.array([204, 0, 0]) * opacity, np.uint8)
+    top = (_HEAT_OPACITY * (fullness > 0))[np.ix_(rows, cols)][..., None]
+    under = image[..., 3:] / 255 * (1 - top)
+    mixed = heat(fullness)[np.ix_(rows, cols)] * top + image[..., :3] * under
+    opacity = top + under
+    return np.concatenate([mixed / opacity, 255 * opacity], axis=2).round().astype(np.uint8)
 
 
-def _png(image: NDArray[np.uint8]) -> bytes:
-    """An 8-bit RGB PNG of `image` [height, width, 3] (PNG specification, section 11)."""
+def _png(image: Image) -> bytes:
+    """An 8-bit RGBA PNG of `image` [height, width, 4] (PNG specification, section 11)."""
     height, width = image.shape[:2]
     lines = np.concatenate([np.zeros((height, 1), np.uint8), image.reshape(height, -1)], axis=1)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
     chunks = (b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
 

@@ -381,6 +381,15 @@ def length(um: float) -> str:
     return f"{digits(um / 1000)} mm" if um >= 1000 else f"{digits(um)} um"
 
 
+def micro(text: str) -> str:
+    """Units as a page writes them.
+
+    >>> micro("61.2 um2"), micro("0.123 mm2"), micro("549 um")
+    ('61.2 µm²', '0.123 mm²', '549 µm')
+    """
+    return text.replace("um", "µm").replace("m2", "m²")
+
+
 def digits(number: float) -> str:
     """Three significant digits, and all those before the point.
 

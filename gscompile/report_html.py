@@ -25,6 +25,7 @@ from gscompile.report import (
     arrow,
     digits,
     length,
+    micro,
     percent,
     printable,
     ratio,
@@ -92,7 +93,7 @@ def _head(report: CompileReport) -> str:
 
 
 def _size(report: CompileReport) -> str:
-    return words(report.crossbar).replace("x", " &times; ")
+    return words(report.crossbar).replace("x", "&nbsp;&times;&nbsp;")
 
 
 def _headline(report: CompileReport) -> str:
@@ -314,14 +315,18 @@ def _chip_figures(chip: Chip) -> Iterator[tuple[str, float, float, Callable[[flo
     yield "latency", old.latency_ns, new.latency_ns, lambda ns: f"{digits(ns / 1000)} µs"
     yield "die", old.die_um2 or 0, new.die_um2 or 0, _area
     yield "die in use", old.utilisation or 0, new.utilisation or 0, percent
-    yield "wire length", old.wire_um or 0, new.wire_um or 0, length
+    yield "wire length", old.wire_um or 0, new.wire_um or 0, _length
     yield "the paper's estimate, wires squared", 1.0, chip.wires_squared, percent
-    yield "longest net", old.longest_um or 0, new.longest_um or 0, length
+    yield "longest net", old.longest_um or 0, new.longest_um or 0, _length
     yield "fullest channel", old.crowding or 0, new.crowding or 0, percent
 
 
 def _area(um2: float) -> str:
-    return area(um2).replace("um2", "µm²").replace("mm2", "mm²")
+    return micro(area(um2))
+
+
+def _length(um: float) -> str:
+    return micro(length(um))
 
 
 def _chip_row(name: str, before: float, after: float, unit: Callable[[float], str]) -> str:

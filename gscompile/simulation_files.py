@@ -11,7 +11,8 @@ from gscompile.simulate import Figure, SimulationReport
 
 
 def write_simulation(report: SimulationReport, folder: str | Path) -> tuple[Path, ...]:
-    """Write simulation.json, accuracy.csv and accuracy_PARAMETER.svg into `folder`; returns the files."""
+    """Write simulation.json, accuracy.csv, accuracy.svg of all sweeps and accuracy_PARAMETER.svg of each into `folder`;
+    returns the files."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     figures = folder / "simulation.json"
@@ -35,7 +36,8 @@ def _pictures(report: SimulationReport, folder: Path) -> list[Path]:
     for figure in report.figures:
         if figure.parameter != "target":
             swept.setdefault(figure.parameter, []).append(figure)
-    paths = [folder / f"accuracy_{parameter}.svg" for parameter in swept]
-    for path, (parameter, figures) in zip(paths, swept.items(), strict=True):
-        path.write_text(accuracy_svg(parameter, figures, report.ideal), encoding="utf-8")
-    return paths
+    pictures = {"accuracy.svg": swept} if swept else {}
+    pictures |= {f"accuracy_{parameter}.svg": {parameter: figures} for parameter, figures in swept.items()}
+    for name, effects in pictures.items():
+        (folder / name).write_text(accuracy_svg(effects, report.ideal), encoding="utf-8")
+    return [folder / name for name in pictures]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import sys
 import zlib
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from time import process_time
@@ -16,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gscompile.components import array_periphery_um2, components, row_height
-from gscompile.congestion import congestion
+from gscompile.congestion import Congestion, congestion
 from gscompile.crossbar import Crossbar
 from gscompile.errors import UsageError
 from gscompile.floorplan import Component, Floorplan, overlaps, shelves
-from gscompile.floorplan_picture import colours, scale_of, write_png, write_svg
+from gscompile.floorplan_picture import colours, heat, scale_of, write_png, write_svg
 from gscompile.netlist import Block, Bus, Matrix, Netlist, Port, Tile, check
 from gscompile.place import PlaceOptions, net_boxes, place, wire_length
 from gscompile.target import Target, load_target
@@ -172,10 +173,21 @@ def test_a_png_has_the_colour_of_the_layer(tmp_path: Path) -> None:
     data = (tmp_path / "a.png").read_bytes()
     width, height = struct.unpack(">II", data[16:24])
     pixels = zlib.decompress(data[41 : data.index(b"IEND") - 8])
-    image = np.frombuffer(pixels, np.uint8).reshape(height, 1 + 3 * width)[:, 1:].reshape(height, width, 3)
+    image = np.frombuffer(pixels, np.uint8).reshape(height, 1 + 4 * width)[:, 1:].reshape(height, width, 4)
     first = plan.component("array", next(netlist.tiles).name)
     x, y = first.x + first.width // 2, plan.height - first.y - first.height // 2
-    assert tuple(image[int(y * scale), int(x * scale)]) == colours(plan)["m0"]
+    assert tuple(image[int(y * scale), int(x * scale)]) == (*colours(plan)["m0"], 255)
+
+
+def test_a_full_channel_is_dark_red_and_an_empty_one_shows_the_array(tmp_path: Path) -> None:
+    assert heat(np.array([0.0, 1.0, 7.0])).tolist() == [[255, 247, 188], [128, 0, 38], [128, 0, 38]]
+    plan = Floorplan(20, 10, 10, (part("a", 10),))
+    crowd = Congestion("rudy", 10, np.array([[0.0]]), np.zeros((0, 2)), tracks=4.0)
+    for taken, wanted in ((0.0, (200, 200, 200, 255)), (4.0, (139, 30, 62, 255))):  # 0.85 of the map over a fifth of the array
+        write_png(plan, tmp_path / "a.png", 1.0, replace(crowd, across=np.array([[taken]])))
+        data = (tmp_path / "a.png").read_bytes()
+        row = np.frombuffer(zlib.decompress(data[41 : data.index(b"IEND") - 8]), np.uint8)[:81]
+        assert tuple(row[1 + 4 * 2 : 1 + 4 * 3]) == wanted
 
 
 @pytest.mark.slow

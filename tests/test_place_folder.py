@@ -84,7 +84,7 @@ def test_a_simulation_leaves_figures_and_a_picture_for_each_effect(out: Path) ->
     report = simulate_folder(out, data, SimulationOptions(batch=10, seeds=1))
     assert report.agrees
     files = write_simulation(report, out / "simulate")
-    assert {path.name for path in files} >= {"simulation.json", "accuracy.csv", "accuracy_adc_bits.svg"}
+    assert {path.name for path in files} >= {"simulation.json", "accuracy.csv", "accuracy.svg", "accuracy_adc_bits.svg"}
     rows = [*csv.DictReader((out / "simulate" / "accuracy.csv").read_text().splitlines())]
     assert len(rows) == len(report.figures) > 30
     for path in files[2:]:
