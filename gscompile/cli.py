@@ -105,7 +105,7 @@ def main() -> None:
 @click.option("--effort", help="quick, standard or max: how much training the search may do.")
 @click.option("--epochs", type=float, help="Length of one stretch of training. [default: 1]")
 @click.option("--batch-size", type=int, help="[default: 128, or what the network fixes]")
-@click.option("--lr", type=float, help="Learning rate. [default: 0.001]")
+@click.option("--lr", type=float, help="Learning rate. [default: found]")
 @click.option("--seed", type=int, help="[default: 0]")
 @click.option("--threads", type=int, help="Threads for training. [default: all cores]")
 @click.option("--device", help="Where torch trains. [default: cpu]")

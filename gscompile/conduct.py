@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,11 @@ class Conduct:
 
     world: World = field(default_factory=World)
     journal: Journal = field(default_factory=Journal)
-    out_of_time: Callable[[], bool] = lambda: False
+    time_left: Callable[[], float] = lambda: math.inf
+
+    def out_of_time(self) -> bool:
+        """Whether the run must end with the best so far."""
+        return self.time_left() <= 0
 
 
 @contextmanager
@@ -40,7 +45,7 @@ def conducted(out: Path, options: Options, force: bool, resume: bool, progress: 
             yield Conduct(world, journal, until)
 
 
-def deadline(seconds: float | None) -> Callable[[], bool]:
-    """Whether so many seconds are over, counted from now."""
-    end = None if seconds is None else time.monotonic() + seconds
-    return lambda: end is not None and time.monotonic() >= end
+def deadline(seconds: float | None) -> Callable[[], float]:
+    """Tells how many of these seconds are left, counted from now; without an end where there is none."""
+    end = math.inf if seconds is None else time.monotonic() + seconds
+    return lambda: end - time.monotonic()

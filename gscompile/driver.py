@@ -111,7 +111,7 @@ def prepare(
     mapping = MapOptions(options.hardware.size, options.tiling, options.pack)
     price = pricing(options.minimize, options.hardware if options.target else None)
     base = Context(mapping, options.max_error, effort=EFFORTS[options.effort], price=price)
-    base = replace(base, out_of_time=conduct.out_of_time)
+    base = replace(base, time_left=conduct.time_left)
     return Job(original, name, folded, tuple(folds), judge, judge.context(base), options, began)
 
 

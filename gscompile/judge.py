@@ -21,7 +21,7 @@ from gscompile.network import Network
 from gscompile.options import Options
 from gscompile.progress import Progress
 from gscompile.report import Accuracy
-from gscompile.score import ACCURACY, AGREEMENT, ENOUGH, Metric
+from gscompile.score import ACCURACY, AGREEMENT, ENOUGH, Metric, standard_error
 from gscompile.synthetic import parse_input_shape, synthetic_batch
 from gscompile.transform import Context
 
@@ -123,11 +123,17 @@ class DataJudge:
     def floor(self) -> float:
         return self.base - self.max_drop - 1e-9
 
+    @property
+    def blur(self) -> float:
+        """What chance makes of a share of the samples, in points; nothing where outputs are compared closely."""
+        return 0.0 if self.tuner.metric.looks_closely else standard_error(self.base, len(self.val))
+
     def context(self, base: Context) -> Context:
         return replace(
             base,
             tuner=self.tuner,
             floor=self.floor,
+            blur=self.blur,
             moments=self._moments,
             seed=self.tuner.options.seed,
             progress=self.progress,

@@ -51,7 +51,7 @@ class Options:
     effort: Effort = "standard"
     epochs: float = 1.0
     batch_size: int = 128
-    lr: float = 1e-3
+    lr: float | None = None
     seed: int = 0
     time_budget: str | float | None = None
     nproc: int = 1
@@ -76,7 +76,7 @@ class Options:
             ("max-drop", self.max_drop, 0.0),
             ("max-error", self.max_error, 0.0),
             ("epochs", self.epochs, 1e-6),
-            ("lr", self.lr, 1e-12),
+            ("lr", 1.0 if self.lr is None else self.lr, 1e-12),
             ("batch-size", self.batch_size, 1),
             ("threads", 1 if self.threads is None else self.threads, 1),
             ("seed", self.seed, 0),
@@ -174,6 +174,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "float": (float, int),
     "int": (int,),
     "int | None": (int,),
+    "float | None": (float, int),
     "bool": (bool,),
     "bool | None": (bool,),
     "tuple[str, ...]": (list,),

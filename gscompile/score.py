@@ -93,6 +93,16 @@ def _samples(outputs: Outputs, labels: NDArray[Any] | None) -> int:
     return next((len(a) for a in arrays if isinstance(a, np.ndarray) and a.ndim), 1)
 
 
+def standard_error(percent: float, count: int) -> float:
+    """Of a share of `count` samples, in points; a share of nearly all is taken as 99 %.
+
+    >>> round(standard_error(90.0, 900), 3)
+    1.0
+    """
+    share = min(max(percent / 100, 0.01), 0.99)
+    return 100.0 * math.sqrt(share * (1 - share) / count)
+
+
 def telling(metric: Metric, batches: Iterable[tuple[Outputs, NDArray[Any] | None, float]]) -> float:
     """How many samples tell whether classes are still right, from (the original's outputs, labels, most) by batch.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -46,6 +47,7 @@ class Context:
     `tuner` and `floor`, the lowest validation score within the budget in percent, are there with data;
     `moments` measures what the data does to each layer. Without data,
     `drift` tells the output error of a candidate, relative to the outputs' range, and `max_error` bounds it.
+    `blur` is the standard error of a score, in points: less than that is no difference.
     `effort` scales the epochs that may be spent; `price` tells what the search is paid for.
     """
 
@@ -57,9 +59,19 @@ class Context:
     floor: float = 0.0
     effort: float = 1.0
     price: Callable[[Footprint], Price] = field(default=balanced_price)
-    out_of_time: Callable[[], bool] = field(default=lambda: False)
+    time_left: Callable[[], float] = field(default=lambda: math.inf)
+    blur: float = 0.0
     seed: int = 0
     progress: Progress = field(default_factory=Progress)
+
+    @property
+    def bar(self) -> float:
+        """What a network's score must be after a short stretch of tuning, for a long one to bring it to `floor`."""
+        return self.floor - (self.tuner.toll if self.tuner else 0.0)
+
+    def out_of_time(self) -> bool:
+        """Whether the search must end with the best so far; `time_left` is in seconds."""
+        return self.time_left() <= 0
 
 
 class Pass(Protocol):

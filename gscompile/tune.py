@@ -6,6 +6,7 @@ The only place, with `execute/`, `objective.py` and `statistics.py`, that knows 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,20 +32,25 @@ from gscompile.journal import Arrays, digest
 from gscompile.network import Network, replace_held
 from gscompile.objective import Objective
 from gscompile.progress import Progress
-from gscompile.score import ENOUGH, Metric, choose_metric, telling
+from gscompile.score import ENOUGH, Metric, choose_metric, standard_error, telling
 from gscompile.trainable import expose_weights, exposed, trainable_values
 
 Masks = Mapping[str, NDArray[np.bool_]]
 CACHE_BYTES = 512 << 20
+TAIL = 0.3  # of a stretch: its weights are averaged there
+RATES = (1e-3, 3e-4, 1e-4)  # learning rates to choose from
 SHORTEST = 150  # steps of a stretch of one epoch: small data is gone through several times
 MOST_PASSES = 32  # over data so small that it would be learned by heart
 
 
 @dataclass(frozen=True)
 class TuneOptions:
-    """How to train. `epochs` is the length of what a pass asks for as 1.0; `max_error` is what values may be off by."""
+    """How to train. `epochs` is the length of what a pass asks for as 1.0; `max_error` is what values may be off by.
 
-    lr: float = 1e-3
+    Without `lr` one is found.
+    """
+
+    lr: float | None = None
     batch_size: int = 128
     epochs: float = 1.0
     seed: int = 0
@@ -82,13 +88,13 @@ def _device(name: str) -> torch.device:
 
 @dataclass(frozen=True)
 class Stretch:
-    """What one stretch of training is to do. `lr` scales the learning rate."""
+    """What one stretch of training is to do."""
 
     steps: int
     seed: int
+    anneal: bool
+    lr: float
     shrink: Shrink | None = None
-    anneal: bool = False
-    lr: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,7 @@ class Tuner:
             torch.set_num_threads(options.threads)
         self.device = _device(self.world.device(options.device))
         self.size = batch_size_for(input_specs(teacher.model), options.batch_size)
-        self._teacher = self.executor(teacher)
+        self.teacher, self._teacher = teacher, self.executor(teacher)
         probe = next(iter(self.batches(val, None)), None)
         if probe is None:
             raise DataError(f"{len(val)} samples: the network takes {self.size} at a time; give more data")
@@ -142,6 +148,8 @@ class Tuner:
             self.metric = self.metric.closely()
         self.classes = int(outputs[self.metric.classes[0]].shape[-1]) if self.metric.classes else 0
         self._runs = 0
+        self.toll = 0.0  # points that a short stretch costs the original itself: a long one, let down, brings them back
+        self.pace = 0.0  # seconds that an epoch took the last time
 
     # -- measuring --------------------------------------------------------------------------------------------
 
@@ -219,11 +227,32 @@ class Tuner:
         Weights of layers that are zero stay zero. `lr` scales the learning rate; `anneal` lets it fall to zero along
         a cosine. A loss that is not finite ends the stretch with the last good weights.
         """
+        return self._tuned(network, epochs, lr * self.rate, shrink, anneal)
+
+    @cached_property
+    def rate(self) -> float:
+        """The learning rate that was asked for, or the largest that does a trained network no harm.
+
+        Of `RATES`, the first at which half an epoch leaves the original's own score where it was, but for chance; where
+        outputs are compared closely, the smallest.
+        """
+        if self.options.lr is not None or self.metric.looks_closely:
+            return self.options.lr or RATES[-1]
+        before = self.score(self.teacher)
+        chance = standard_error(before, len(self.val))
+        for rate in RATES:
+            self.toll = max(0.0, before - self.score(self._tuned(self.teacher, 0.5, rate)))
+            if self.toll <= chance:
+                break
+        return rate
+
+    def _tuned(
+        self, network: Network, epochs: float, rate: float, shrink: Shrink | None = None, anneal: bool = False
+    ) -> Network:
         network = network.copy()
         expose_weights(network)
         self._runs += 1
-        steps = max(1, round(epochs * self.options.epochs * self._steps_per_stretch))
-        stretch = Stretch(steps, self.options.seed + 1000 * self._runs, shrink, anneal, lr)
+        stretch = Stretch(self._steps(epochs), self.options.seed + 1000 * self._runs, anneal, rate, shrink)
         run = _Run(self, network, stretch)
         self._carry_out(run, f"{self._runs:04}-{run.digest()}")
         run.write_back()
@@ -241,9 +270,12 @@ class Tuner:
             return
         if self.world.size > 1:
             self.world.share(SharedStretch(run.network.to_proto().SerializeToString(), run.stretch, state))
+        began, first = time.monotonic(), run.done
         run.train(lambda: self._keep(run, name))
+        self.pace = (time.monotonic() - began) / max(run.done - first, 1) * self._steps(1.0)
         if not run.cut_short:
             self.conduct.journal.save(name, run.result())
+
 
     def _keep(self, run: _Run, name: str) -> None:
         if self.conduct.journal.due:
@@ -258,6 +290,9 @@ class Tuner:
                 run.restore(job.state)
             run.train()
         return job
+
+    def _steps(self, epochs: float) -> int:
+        return max(1, round(epochs * self.options.epochs * self._steps_per_stretch))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -380,12 +415,14 @@ class _Run:
         self.executor = tuner.executor(network, self.values)
         self.layers = {layer.name: layer for layer in network.layers}
         self.parameters = [p for p in self.executor.weights.values() if p.requires_grad]
-        self.optimizer = Adam(self.parameters, stretch.lr * tuner.options.lr)
+        self.optimizer = Adam(self.parameters, stretch.lr)
         weights = [p for key, p in self.executor.weights.items() if key in self.layers]
         self.held = [(p, p != 0) for p in weights if bool((p == 0).any())]
         shrink = stretch.shrink
         self.shrinking = list(self._shrinking(shrink)) if shrink else []
         self.shrink_steps = max(1, int(stretch.steps * (shrink.share if shrink else 0)))
+        self.averaging = stretch.steps if stretch.anneal else max(int((1 - TAIL) * stretch.steps), self.shrink_steps)
+        self.average = [torch.zeros_like(p, requires_grad=False) for p in self.parameters]
         self.generator = torch.Generator().manual_seed(stretch.seed)
         self.done, self.epoch, self.epoch_began = 0, 0, 0  # steps, epochs, and the first step of this epoch
         self.over, self.cut_short = False, False
@@ -405,11 +442,16 @@ class _Run:
         """Go on from where the stretch is, to its end; the time may be over before."""
         while self.done < self.stretch.steps and self._ends_epoch(after_step):
             self.epoch, self.epoch_began, self.good = self.epoch + 1, self.done, self._weights()
+        if self.done > self.averaging:
+            self._become(self.average)
         if not all(bool(p.isfinite().all()) for p in self.parameters):
-            with torch.no_grad():
-                for p, last in zip(self.parameters, self.good, strict=True):
-                    p.copy_(last)
+            self._become(self.good)
         self._finish()
+
+    @torch.no_grad()
+    def _become(self, weights: Sequence[Tensor]) -> None:
+        for p, weight in zip(self.parameters, weights, strict=True):
+            p.copy_(weight)
 
     def _ends_epoch(self, after_step: Callable[[], None]) -> bool:
         """Train through what is left of an epoch; False when the stretch ends within."""
@@ -418,6 +460,7 @@ class _Run:
             if self.done == self.stretch.steps or not self._step(rows, batch):
                 return False
             self.done += 1
+            self._average()
             self.tuner.progress.steps(self.done, self.stretch.steps)
             after_step()
         return True
@@ -438,6 +481,14 @@ class _Run:
         self._project(self.done)
         return True
 
+    @torch.no_grad()
+    def _average(self) -> None:
+        """The running mean of the weights near the end (Izmailov et al. 2018): as good as a lower learning rate."""
+        count = self.done - self.averaging
+        if count > 0:
+            for mean, p in zip(self.average, self.parameters, strict=True):
+                mean.lerp_(p, 1 / count)
+
     def _backward(self, part: Part) -> Tensor:
         """The loss on a part of a batch; gradients are left in the parameters."""
         if not len(part.rows):
@@ -449,8 +500,7 @@ class _Run:
         return loss
 
     def _rate(self, number: int) -> float:
-        base = self.stretch.lr * self.tuner.options.lr
-        return float(base * 0.5 * (1 + math.cos(math.pi * number / self.stretch.steps)))
+        return float(self.stretch.lr * 0.5 * (1 + math.cos(math.pi * number / self.stretch.steps)))
 
     @torch.no_grad()
     def _project(self, number: int) -> None:
@@ -489,6 +539,7 @@ class _Run:
             "random": self.generator.get_state().numpy(),
             **self._numbered("weight", self.parameters),
             **self._numbered("good", self.good),
+            **self._numbered("average", self.average),
             **self._numbered("step", self.optimizer.steps),
             **self._numbered("mean", self.optimizer.means),
             **self._numbered("square", self.optimizer.squares),
@@ -512,6 +563,7 @@ class _Run:
             self.done, self.epoch, self.epoch_began = state["place"].tolist()
             self.generator.set_state(torch.from_numpy(state["random"]))
             self._take(state, "good", self.good)
+            self._take(state, "average", self.average)
             self._take(state, "step", self.optimizer.steps)
             self._take(state, "mean", self.optimizer.means)
             self._take(state, "square", self.optimizer.squares)

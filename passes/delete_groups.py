@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -51,25 +52,26 @@ class DeleteGroups:
 
     def _search(self, start: Network, context: Context) -> Network:
         """The smallest network on the way down that comes back within the budget, and on from there once more."""
+        assert context.tuner is not None
         best = start
         for _ in range(self.descents):
-            way = [(best, context.floor), *self.walk(best, context)]
+            way = [(best, context.tuner.score(best)), *self.walk(best, context)]
             found = self._furthest(way, context)
-            if found is best and not context.out_of_time():
-                return self._untuned(best, context)
-            if context.out_of_time():
-                return found
+            if found is best or context.out_of_time():
+                break
             best = found
-        return best
+        return self._untuned(start, context) if best is start and not context.out_of_time() else best
 
     def walk(self, network: Network, context: Context) -> Iterator[tuple[Network, float]]:
         """Round by round smaller networks with their scores, until one is `slack` below the budget.
 
+        What is left of the time is kept for two recoveries.
         Rounds take larger steps while the score holds, and smaller ones once it does not.
         """
         assert context.tuner is not None
-        step, score, before = self.step, context.floor, None
-        while score >= context.floor - self.slack and not context.out_of_time():
+        step, score, before = self.step, math.inf, None
+        slack = min(self.slack, 0.5 * (100 - context.floor))  # points weigh more where few are missing
+        while score >= context.bar - slack and context.time_left() > 2 * self._recovering(context):
             network = self._round(network, context, step)
             score, now = context.tuner.score(network), footprint(network, context.mapping)
             context.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
@@ -77,15 +79,15 @@ class DeleteGroups:
                 return
             yield network, score
             before = now
-            step = min(0.5, step * 1.2) if score >= context.floor else max(0.1, step / 1.5)
+            step = min(0.5, step * 1.2) if score >= context.bar else max(0.1, step / 1.5)
 
     def _furthest(self, way: Sequence[tuple[Network, float]], context: Context) -> Network:
         """The last network on the way that recovers, by bisection between the last that fits as it is and the end.
 
         The first guess is a third of that way: what is lost late rarely comes back.
         """
-        low, high = max(i for i, (_, score) in enumerate(way) if score >= context.floor), len(way)
-        best, middle = way[low][0], low + max(1, (high - low) // 3)
+        low, high = max((i for i, (_, score) in enumerate(way) if score >= context.floor), default=-1), len(way)
+        best, middle = way[max(low, 0)][0], low + max(1, (high - low) // 3)
         while low < high - 1 and not context.out_of_time():
             tuned, score = self.recovered(way[middle][0], context)
             if score >= context.floor:
@@ -109,12 +111,18 @@ class DeleteGroups:
         return best
 
     def recovered(self, network: Network, context: Context) -> tuple[Network, float]:
-        """A network tuned for long with its learning rate let down, and its score."""
+        """A network tuned for long with its learning rate let down, as far as there is time, and its score."""
         assert context.tuner is not None
-        tuned = context.tuner.tune(network, self.recover * context.effort, anneal=True)
+        share = min(1.0, 0.9 * max(context.time_left(), 0.0) / max(self._recovering(context), 1e-9))
+        tuned = context.tuner.tune(network, share * self.recover * context.effort, anneal=True)
         score, now = context.tuner.score(tuned), footprint(tuned, context.mapping)
         context.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
         return tuned, score
+
+    def _recovering(self, context: Context) -> float:
+        """Seconds that a recovery takes."""
+        assert context.tuner is not None
+        return self.recover * context.effort * context.tuner.pace
 
     def _round(self, network: Network, context: Context, step: float) -> Network:
         assert context.tuner is not None

@@ -24,13 +24,14 @@ class RankClip:
     """Clip ranks, then tune, again and again, as far as the accuracy budget allows.
 
     `output` (ours): components are dropped, over all layers at once, where the loss loses least for the cells saved;
-    each round saves `step` of the cells. `pca` (the paper's): every layer but the last keeps the smallest rank whose
-    relative weight error stays within `epsilon`, looked at anew every `every` steps until `stop` of `epochs` are over.
-    `ranks`, as in 5/12/36, are the paper's ranks to be reached by the end instead.
+    each round up to half of the cells, as far as the score falls by at most `reach` points before it is tuned.
+    `pca` (the paper's): every layer but the last keeps the smallest rank whose relative weight error stays within
+    `epsilon`, looked at anew every `every` steps until `stop` of `epochs` are over. `ranks`, as in 5/12/36, are the
+    paper's ranks to be reached by the end instead.
     """
 
     method: Literal["output", "pca"] = "output"
-    step: float = 0.5
+    reach: float = 3.0
     epsilon: float = 0.03
     every: int = 500
     epochs: float = 12.0
@@ -58,28 +59,52 @@ class RankClip:
     # -- ours -------------------------------------------------------------------------------------------------
 
     def _by_budget(self, network: Network, context: Context) -> Network:
-        """Smaller by `step` each round, tuned for an epoch; ends at the first round that does not come back.
+        """Each round clips until the score falls by `reach`, and tunes for an epoch what is left.
 
-        Where not even the first does, as far as it goes without tuning.
+        Where that does not bring the score back, but for what chance makes of it, a third as far is tried, and the
+        second failure ends it. Where nothing comes back, it goes as far as it can without tuning.
         """
         assert context.tuner is not None
-        tuner, start, step = context.tuner, network, self.step
-        while step > 0.2 and not context.out_of_time():
-            candidate = clip_to(network, (1 - step) * cells(network), context)
+        start, reach, score = network, self.reach, context.tuner.score
+        while reach > self.reach / 9 and not context.out_of_time():
+            candidate = self._within_reach(network, context, reach)
             if cells(candidate) >= cells(network):
                 break
-            candidate = context.tuner.tune(candidate, context.effort)
-            if context.tuner.score(candidate) < context.floor:
-                candidate = context.tuner.tune(candidate, context.effort, anneal=True)
-            score = context.tuner.score(candidate)
-            context.progress.figures(accuracy=score, cells=cells(candidate))
-            if score >= context.floor:
-                network = candidate
-            else:
-                step /= 2
+            candidate, returned = self._tuned(candidate, context)
+            network, reach = (candidate, reach) if returned else (network, reach / 3)
         if network is not start or context.out_of_time():
             return network
-        return self._fewest_cells(network, context, lambda candidate: tuner.score(candidate) >= context.floor)
+        return self._fewest_cells(network, context, lambda candidate: score(candidate) >= context.floor)
+
+    def _within_reach(self, network: Network, context: Context, reach: float) -> Network:
+        """Half of the cells, or as few as leave the untuned score at most `reach` below the budget.
+
+        More than half at a time does not come back as well: what is left has to take over what was clipped.
+        """
+        assert context.tuner is not None
+        clipper, low, high = Clipper.of(network, context), 0.5, 0.9
+        share, best = low, clipper.to(high * cells(network))
+        for _ in range(4):
+            candidate = clipper.to(share * cells(network))
+            if context.tuner.score(candidate) >= context.bar - reach:
+                best, high = candidate, share
+            else:
+                low = share
+            if low >= high:
+                break
+            share = 0.5 * (low + high)
+        return best
+
+    def _tuned(self, network: Network, context: Context) -> tuple[Network, bool]:
+        """Tuned for an epoch, and once more with the learning rate let down where that is not enough; whether it is."""
+        assert context.tuner is not None
+        tuned = context.tuner.tune(network, context.effort)
+        lowest = context.bar - 0.5 * context.blur
+        if (score := context.tuner.score(tuned)) < lowest:
+            tuned = context.tuner.tune(tuned, context.effort, anneal=True)
+            score = context.tuner.score(tuned)
+        context.progress.figures(accuracy=score, cells=cells(tuned))
+        return tuned, score >= lowest
 
     def _by_drift(self, network: Network, context: Context) -> Network:
         """The fewest cells whose outputs stay within `max_error`."""
@@ -89,10 +114,10 @@ class RankClip:
 
     def _fewest_cells(self, network: Network, context: Context, fits: Callable[[Network], bool]) -> Network:
         """By bisection on the share of cells; the network itself where nothing smaller fits."""
-        best, low, high = network, 0.0, 1.0
+        clipper, best, low, high = Clipper.of(network, context), network, 0.0, 1.0
         for _ in range(7):
             share = 0.5 * (low + high)
-            candidate = clip_to(network, share * cells(network), context)
+            candidate = clipper.to(share * cells(network))
             if cells(candidate) < cells(network) and fits(candidate):
                 best, high = candidate, share
             else:
@@ -191,17 +216,30 @@ def pays(linear: LinearMap, rank: int) -> bool:
     return 0 < rank * (inputs + outputs) * parts < linear.cells
 
 
-def clip_to(network: Network, budget: float, context: Context) -> Network:
-    """A copy clipped to at most `budget` cells, by one price for a cell over all layers."""
-    network = network.copy()
-    maps = [m for m in linear_maps(network) if m.factorable and pays(m, 1)]
-    fixed = cells(network) - sum(m.cells for m in maps)
-    spectra = list(_spectra(network, maps, context))
-    choices = [_choice(m, s) for m, s in zip(maps, spectra, strict=True)]
-    for linear, parts, option in zip(maps, spectra, choose(choices, budget - fixed), strict=True):
-        if option:
-            replace(network, linear, parts, option)
-    return network
+@dataclass(frozen=True, eq=False)
+class Clipper:
+    """A network with the spectra of its linear maps, from which it is clipped to any number of cells."""
+
+    network: Network
+    maps: Sequence[LinearMap]
+    spectra: Sequence[Sequence[Spectrum]]
+
+    @classmethod
+    def of(cls, network: Network, context: Context) -> Clipper:
+        """Decompose what can be factored, in the loss's metric where there is data."""
+        network = network.copy()
+        maps = [m for m in linear_maps(network) if m.factorable and pays(m, 1)]
+        return cls(network, maps, [*_spectra(network, maps, context)])
+
+    def to(self, budget: float) -> Network:
+        """A copy of at most `budget` cells, as far as ranks go, by one price for a cell over all layers."""
+        network = self.network.copy()
+        fixed = cells(network) - sum(m.cells for m in self.maps)
+        choices = [_choice(m, s) for m, s in zip(self.maps, self.spectra, strict=True)]
+        for linear, parts, option in zip(self.maps, self.spectra, choose(choices, budget - fixed), strict=True):
+            if option:
+                replace(network, linear, parts, option)
+        return network
 
 
 def _spectra(network: Network, maps: Sequence[LinearMap], context: Context) -> Iterator[list[Spectrum]]:

@@ -254,7 +254,7 @@ def test_other_code_starts_over(tmp_path: Path) -> None:
 
 def test_a_stretch_ends_when_the_time_is_over_and_is_not_kept(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    tuned(Conduct(journal=journal, out_of_time=deadline(1e-9)))
+    tuned(Conduct(journal=journal, time_left=deadline(1e-9)))
     assert journal.names == []
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
+from gscompile import tune
 from gscompile.crossbar import Crossbar
 from gscompile.data import Dataset, input_specs, load_data
 from gscompile.groups import families
 from gscompile.mapping import MapOptions
 from gscompile.network import Network
-from gscompile.score import ACCURACY
+from gscompile.score import ACCURACY, standard_error
 from gscompile.statistics import measure_moments
 from gscompile.tune import Shrink, TuneOptions, Tuner
 from tests.small_networks import network
@@ -128,3 +130,33 @@ def test_a_convolutions_moments_are_those_of_its_patches() -> None:
     (moments,) = measure_moments(judge, net, net.layers, batches=1).values()
     expected = np.repeat([1.0, 2.0], 9)  # channel by channel, as the weight is
     assert np.allclose(moments.inputs[0], np.outer(expected, expected))
+
+
+def test_without_a_learning_rate_the_largest_that_does_no_harm_is_taken() -> None:
+    net = network(TWO_LAYERS)
+    data = samples(net, labels=True)
+    trained = Tuner(net, data, data, TuneOptions(batch_size=32, lr=1e-2)).tune(net, 8.0, anneal=True)
+    free = Tuner(trained, data, data, TuneOptions(batch_size=32))
+    assert free.rate == 1e-3
+    assert 0 <= free.toll <= 2 * standard_error(free.score(trained), len(data))
+    assert Tuner(trained, data, data, TuneOptions(batch_size=32, lr=0.25)).rate == 0.25
+
+
+def test_weights_are_averaged_near_the_end_of_a_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = network(TWO_LAYERS)
+
+    def after(steps: int, averaged: int) -> NDArray[np.float64]:
+        monkeypatch.setattr(tune, "TAIL", averaged / steps)
+        return tuner(net, labels=True, lr=1e-2).tune(net, steps / tune.SHORTEST).layers[0].matrix.astype(float)
+
+    separately = [after(steps, 1) for steps in (8, 9, 10)]
+    assert np.allclose(after(10, 3), np.mean(separately, axis=0), atol=1e-6)
+
+
+def test_a_stretch_that_is_let_down_is_not_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = network(TWO_LAYERS)
+    ends = []
+    for tail in (0.1, 0.9):
+        monkeypatch.setattr(tune, "TAIL", tail)
+        ends.append(tuner(net, labels=True, lr=1e-2).tune(net, 0.5, anneal=True).layers[0].matrix)
+    assert np.array_equal(ends[0], ends[1])

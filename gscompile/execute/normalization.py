@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gscompile.execute.local_response import local_response
 from gscompile.execute.node import NodeInfo
 from gscompile.execute.table import op
 from gscompile.execute.values import TORCH_TYPES
@@ -94,11 +95,8 @@ def group_normalization_18(node: NodeInfo, x: Tensor, scale: Tensor, bias: Tenso
 def lrn(node: NodeInfo, x: Tensor) -> Tensor:
     """x [N, C, ...] / (bias + alpha / size * sum of squares over `size` neighbouring channels) ** beta."""
     size = node.get("size", 1)
-    before, after = (size - 1) // 2, size // 2
-    squares = (
-        functional.pad(x.square().movedim(1, -1), (before, after)).unfold(-1, size, 1).sum(-1).movedim(-1, 1)
-    )
-    return x / (node.get("bias", 1.0) + node.get("alpha", 1e-4) / size * squares) ** node.get("beta", 0.75)
+    scale = node.get("alpha", 1e-4) / size
+    return local_response(x, size, scale, node.get("beta", 0.75), node.get("bias", 1.0))
 
 
 @op("LpNormalization")
