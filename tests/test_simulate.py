@@ -17,14 +17,15 @@ from gscompile.conductance import programmed, read, to_pair
 from gscompile.crossbar import Crossbar
 from gscompile.errors import VerificationError
 from gscompile.inputs import input_specs
-from gscompile.mapping import MapOptions, map_network, tile_weights
+from gscompile.mapping import MapOptions, cut, map_network, tile_weights
+from gscompile.netlist import Matrix, Netlist
 from gscompile.netlist_file import write_netlist
 from gscompile.network import Network
 from gscompile.nodal import _line_by_line, _sparse, transfer
-from gscompile.simulate import SimulationOptions, SimulationReport, data_for, simulate_folder
+from gscompile.simulate import SWEEPS, SimulationOptions, SimulationReport, alone, data_for, simulate_folder
 from gscompile.target import Device, load_target
 from gscompile.tile_file import write_tiles
-from gscompile.tile_product import Effects, MatrixOnTiles, TileMatrix
+from gscompile.tile_product import Effects, MatrixOnTiles, TileMatrix, on_tiles
 
 HEAD = '<ir_version: 8, opset_import: ["" : 17]>'
 NETWORKS = {
@@ -169,6 +170,33 @@ def test_spread_and_noise_keep_the_mean_and_stuck_devices_are_counted() -> None:
     stuck = programmed(pair, replace(DEVICE, stuck_on_fraction=0.1, stuck_off_fraction=0.2), rng)
     assert (stuck.plus == 0.5).mean() == pytest.approx(0.2, abs=0.01)
     assert (stuck.minus == 1.0).mean() == pytest.approx(0.1, abs=0.01)
+
+
+NOTHING = {"levels": 0, "adc_bits": 0}  # what stands for continuous
+
+
+@pytest.mark.parametrize("parameter", SWEEPS)
+def test_an_effect_of_nothing_is_ideal_and_more_of_it_is_worse(parameter: str) -> None:
+    """A product of 60 x 20 on four tiles, eight chips: its error over the values of a sweep, from none on."""
+    rng = np.random.default_rng(0)
+    dense, x = rng.standard_normal((60, 20)), rng.standard_normal((50, 60))
+    tiles = tuple(cut("w", dense, MapOptions(Crossbar(32, 16))))
+    weights = {tile.name: dense[np.ix_(tile.inputs, tile.outputs)] for tile in tiles}
+    matrix = Matrix("w", "w", 0, 60, 20, "in", "out", tiles)
+    netlist = Netlist("w", Crossbar(32, 16), "full", (), (matrix,), (), ())
+    device = load_target().device
+
+    def error(value: float) -> float:
+        """Root mean square, relative to the product's."""
+        effects = alone(parameter, value, device)
+        products = [on_tiles(netlist, weights, effects, seed)["w"](x) - x @ dense for seed in range(8)]
+        return float(np.sqrt(np.mean(np.square(products)) / np.mean(np.square(x @ dense))))
+
+    assert error(NOTHING.get(parameter, 0)) < 1e-6
+    values = SWEEPS[parameter] if parameter not in NOTHING else SWEEPS[parameter][::-1]
+    errors = [error(value) for value in values]
+    assert errors == sorted(errors)
+    assert errors[-1] > 3 * errors[0] > 0
 
 
 def test_a_converter_of_three_bits_has_seven_levels() -> None:
