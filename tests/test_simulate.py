@@ -189,7 +189,8 @@ def test_an_effect_of_nothing_is_ideal_and_more_of_it_is_worse(parameter: str) -
     def error(value: float) -> float:
         """Root mean square, relative to the product's."""
         effects = alone(parameter, value, device)
-        products = [on_tiles(netlist, weights, effects, seed)["w"](x) - x @ dense for seed in range(8)]
+        chips = (on_tiles(netlist, weights, effects, seed)["w"] for seed in range(8))
+        products = [np.asarray(chip(x), np.float64) - x @ dense for chip in chips]
         return float(np.sqrt(np.mean(np.square(products)) / np.mean(np.square(x @ dense))))
 
     assert error(NOTHING.get(parameter, 0)) < 1e-6
