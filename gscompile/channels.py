@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from gscompile.constants import behind_identity, graphs_in, held_tensor, nodes_of
 from gscompile.einsum import Product, parse_product
 from gscompile.network import Layer, Network, Use, readers_behind_identity
+from gscompile.shapes import Sizes, known_shapes
 
 Units = NDArray[np.int64]  # the unit of every row, or of every column, of a matrix
 Source = str | ir.Value  # a producing layer, by name, or a vector
@@ -132,6 +133,7 @@ class _Walk:
 
     def __init__(self, network: Network) -> None:
         self.network = network
+        self.shapes = known_shapes(network.model)
         self.at: dict[ir.Value, _Channels] = {}
         self.spaces: list[Space] = []
         self.merged: dict[int, Space] = {}
@@ -189,14 +191,18 @@ class _Walk:
         found = self.at.get(value) if value is not None else None
         return None if found is None else replace(found, space=self._real(found.space))
 
+    def _sizes(self, value: ir.Value | None) -> Sizes | None:
+        return self.shapes.get(value.name) if value is not None and value.name is not None else None
+
     def _pin(self, value: ir.Value | None, why: str) -> None:
         channels = self._channels(value)
         if channels is not None and channels.space.pinned is None:
             channels.space.pinned = why
 
     def _put(self, value: ir.Value, channels: _Channels) -> None:
-        if channels.count is None and value.shape is not None:
-            channels = replace(channels, count=len(value.shape))
+        sizes = self._sizes(value)
+        if channels.count is None and sizes is not None:
+            channels = replace(channels, count=len(sizes))
         self.at[value] = channels
         channels.space.values.append(value)
 
@@ -327,7 +333,7 @@ class _Walk:
 
     def _with_other(self, node: ir.Node, channels: _Channels, other: ir.Value) -> None:
         """A computed value without these channels may stand beside them where it is the same for all of them."""
-        size = _size_at(other, channels)
+        size = _size_at(self._sizes(other), channels)
         if size != 1 or channels.spread != 1:
             return self._unknown(node)
         zero = channels.zero if node.op_type in _PRODUCTS else ()
@@ -527,7 +533,7 @@ class _Walk:
         if len(target) != 2 or not channels.is_second:
             return None
         flat = replace(channels, axis=-1, count=2, spread=None)
-        sizes = [] if node.inputs[0] is None or node.inputs[0].shape is None else [*node.inputs[0].shape]
+        sizes = self._sizes(node.inputs[0]) or ()
         if target == [0, -1] or (sizes and target == [sizes[0], -1]):
             return flat
         inner = [size for size in sizes[1:] if isinstance(size, int)]
@@ -635,11 +641,10 @@ class _Walk:
 
     def _count(self, use: Use, layer: Layer) -> int | None:
         """The number of axes of what a layer takes and, stacked matrices aside, gives."""
-        data = use.data
         if "Conv" in layer.op or "Gemm" in layer.op:
             return len(layer.layout.shape)
-        channels = self._channels(data)
-        return len(data.shape) if data.shape is not None else channels.count if channels is not None else None
+        sizes, channels = self._sizes(use.data), self._channels(use.data)
+        return len(sizes) if sizes is not None else channels.count if channels is not None else None
 
     def _add_bias(self, node: ir.Node, space: Space, zero: Zero) -> Zero:
         bias = (
@@ -706,12 +711,11 @@ def _vector_axis(shape: tuple[int, ...], channels: _Channels) -> int | None:
     return long[0] if long[0] - len(shape) == channels.axis else None
 
 
-def _size_at(value: ir.Value, channels: _Channels) -> int | None:
+def _size_at(sizes: Sizes | None, channels: _Channels) -> int | None:
     """The size of another value where it lines up with the channels; 1 where it does not reach so far."""
-    if value.shape is None or channels.count is None or len(value.shape) > channels.count:
+    if sizes is None or channels.count is None or len(sizes) > channels.count:
         return None
-    size = value.shape[channels.axis] if -channels.axis <= len(value.shape) else 1
-    return size if isinstance(size, int) else None
+    return sizes[channels.axis] if -channels.axis <= len(sizes) else 1
 
 
 def _runs_along_only(value: ir.Value, space: Space) -> bool:

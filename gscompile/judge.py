@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from gscompile.conduct import Conduct
 from gscompile.data import Batch, Dataset, InputSpec, batch_size_for, check_labels, input_specs, load_data
 from gscompile.errors import DataError, ModelError, UsageError
-from gscompile.evaluate import Runner, drift, score
+from gscompile.evaluate import Runner, drift
+from gscompile.exam import TEST, Exam, measured
 from gscompile.inputs import has_tensor_inputs
 from gscompile.journal import key_of
 from gscompile.network import Network
@@ -35,7 +36,7 @@ HELD_OUT, HELD_SAMPLES = 0.1, 200  # of --data, where there is no --eval: a tent
 
 @dataclass(frozen=True)
 class Measured:
-    """What onnxruntime says of a written model: scores with data, and the output error where labels do not decide."""
+    """What onnxruntime says of a written model: scores on data, and the output error where labels do not decide."""
 
     accuracy: tuple[Accuracy, ...]
     drift: float | None
@@ -149,7 +150,7 @@ class DataJudge:
 
     def measure(self, path: Path) -> Measured:
         original, compiled = Runner(self.original.to_proto().SerializeToString()), Runner(path)
-        rows = tuple(self._accuracy(original, compiled, *what) for what in self._to_measure())
+        rows = tuple(measured(original, compiled, *what, self.batch_size) for what in self._to_measure())
         if self.tuner.metric.name != AGREEMENT:
             return Measured(rows, None)
         return Measured(rows, drift(compiled, original, self.val.batches(self.batch_size)))
@@ -161,14 +162,7 @@ class DataJudge:
         if plain.name != self.tuner.metric.name:
             yield plain, self.val, self.split
         if self.test is not None:
-            yield plain, self.test, "the test data"
-
-    def _accuracy(
-        self, original: Runner, compiled: Runner, metric: Metric, data: Dataset, split: str
-    ) -> Accuracy:
-        before = score(original, original, data, metric, self.batch_size)
-        after = score(compiled, original, data, metric, self.batch_size)
-        return Accuracy(metric.name, before, after, split, len(data))
+            yield plain, self.test, TEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,6 +283,7 @@ class ErrorJudge:
     max_error: float
     messages: tuple[str, ...]
     runs: bool = True
+    exam: Exam | None = None
 
     @property
     def probes(self) -> tuple[Batch, ...]:
@@ -318,7 +313,11 @@ class ErrorJudge:
         return self.original is None or self._drift(network) <= max(self.max_error, 1e-5)
 
     def measure(self, path: Path) -> Measured:
-        return Measured((), drift(_plain(path), self.original, self.probes) if self.original else None)
+        if self.original is None:
+            return Measured((), None)
+        compiled = _plain(path)
+        rows = (self.exam.accuracy(self.original, compiled),) if self.exam else ()
+        return Measured(rows, drift(compiled, self.original, self.probes))
 
 
 def _plain(model: Path | bytes) -> Runner:
@@ -339,10 +338,12 @@ def _by_error(original: Network, options: Options) -> ErrorJudge:
             runs=False,
             messages=(f"compiled around an op that nobody knows, no output compared: {problem}",),
         )
+    exam = None if options.test is None else Exam.of(options.test, runner, original.model, options.batch_size)
     if not has_tensor_inputs(original.model):
         return replace(
             nothing, messages=("an input is no tensor: no data was made for it, no output compared",)
         )
     batch = Batch(synthetic_batch(original.model, shapes, seed=options.seed), None)
-    said = ("no data: ranks are clipped to an output error on a synthetic batch, and no accuracy is claimed",)
-    return ErrorJudge(runner, batch, options.max_error, said)
+    claim = "the test data is measured once, at the end" if exam else "no accuracy is claimed"
+    said = (f"no data: ranks are clipped to an output error on a synthetic batch, and {claim}",)
+    return ErrorJudge(runner, batch, options.max_error, said, exam=exam)

@@ -69,11 +69,9 @@ def _check(where: str, proto: onnx.ModelProto, model: onnx.ModelProto | str) -> 
         raise ModelError(f"{where}: invalid graph: {one_line(problem)}") from problem
     if not proto.graph.output:
         raise ModelError(f"{where}: invalid graph: it has no outputs")
-    twice = next(
-        (name for name, count in Counter(n.name for n in proto.graph.node).items() if name and count > 1),
-        None,
-    )
-    if twice is not None:  # onnxruntime refuses it as well
+    names = Counter(n.name for n in proto.graph.node if n.op_type != "Constant")  # what onnxruntime refuses as well
+    twice = next((name for name, count in names.items() if name and count > 1), None)
+    if twice is not None:
         raise ModelError(f"{where}: invalid graph: two nodes are named {twice!r}")
 
 

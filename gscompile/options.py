@@ -84,8 +84,8 @@ class Options:
         ):
             if not low <= value < float("inf"):
                 raise UsageError(f"{name} {value}: at least {low:g} would do")
-        if self.data is None and (self.eval is not None or self.test is not None):
-            raise UsageError("--eval and --test need --data: without training data nothing is tuned")
+        if self.data is None and self.eval is not None:
+            raise UsageError("--eval needs --data: without training data nothing is tuned")
         if self.data is None and (self.loss is not None or self.metric is not None or self.augment):
             raise UsageError("--loss, --metric and --augment need --data: without it nothing is tuned")
 

@@ -102,6 +102,8 @@ class DeleteGroups:
         assert context.tuner is not None
         best, low, high, ranked = network, 0.0, 0.5, self._ranked(network, context)
         for _ in range(6):
+            if context.out_of_time():
+                break
             share = 0.5 * (low + high)
             candidate = without(network, deleted(network, cheapest(*ranked, share)))
             if context.tuner.score(candidate) >= context.floor:

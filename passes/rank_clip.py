@@ -116,6 +116,8 @@ class RankClip:
         """By bisection on the share of cells; the network itself where nothing smaller fits."""
         clipper, best, low, high = Clipper.of(network, context), network, 0.0, 1.0
         for _ in range(7):
+            if context.out_of_time():
+                break
             share = 0.5 * (low + high)
             candidate = clipper.to(share * cells(network))
             if cells(candidate) < cells(network) and fits(candidate):

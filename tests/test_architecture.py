@@ -17,13 +17,13 @@ LAYERS = """
 errors progress closeness einsum
 user_function
 score
-crossbar pins constants inputs npz weight_ops value_ranges factoring
+crossbar pins constants inputs npz weight_ops value_ranges factoring shapes
 netlist loading network data_checks sources paper augment
 pairs weights synthetic data netlist_file tile_file fold trainable units target
 packing blocks mapping evaluate options execute
 groups inspection transform objective wiring_check
 passes report untouched tune statistics
-pictures report_html verify judge summary registry
+pictures report_html verify exam judge summary registry
 targets
 driver write output
 api

@@ -192,7 +192,7 @@ OPTIONS: dict[str, tuple[list[str], str]] = {
     "unknown option": (["--colour", "red"], "No such option '--colour'"),
     "no number": (["--seed", "x"], "'x' is not a valid integer"),
     "threads": (["--threads", "0"], "threads 0: at least 1 would do"),
-    "eval alone": (["--eval", "x.npz"], "--eval and --test need --data"),
+    "eval alone": (["--eval", "x.npz"], "--eval needs --data"),
     "no data": (["--data", "none.npz"], "data 'none.npz': no such file"),
     "no function": (["--data", "no_such_module:f"], "cannot be imported"),
     "config": (["--config", "none.toml"], "none.toml: cannot be read"),

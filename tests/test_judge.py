@@ -59,6 +59,17 @@ def test_many_samples_of_one_class_are_few(tmp_path: Path) -> None:
     assert result.report.drift <= 0.01
 
 
+def test_without_data_the_test_set_is_measured_at_the_end(tmp_path: Path) -> None:
+    test = SAMPLES / "digits_test.npz"
+    result = gscompile.compile(SAMPLES / "digits.onnx", "16x16", tmp_path / "out", test=test, passes=("drop-dead-units",))
+    (row,) = result.report.accuracy
+    assert (row.metric, row.split, row.samples) == ("accuracy", "the test data", 300)
+    assert row.before == row.after == pytest.approx(99.33, abs=0.01)
+    assert any("the test data is measured once" in message for message in result.report.messages)
+    with pytest.raises(gscompile.errors.DataError, match="no array for input 'image'"):
+        gscompile.compile(SAMPLES / "digits.onnx", out=tmp_path / "two", test={"picture": np.zeros((1, 1, 8, 8))})
+
+
 def test_what_cannot_be_compared_is_not_said_to_fit_nothing(tmp_path: Path) -> None:
     strange = """<ir_version: 8, opset_import: ["" : 17, "nobody" : 1]> g (float[n,4] x) => (float[n,4] z)
         <float[4,4] w> { y = MatMul (x, w)  z = nobody.knows (y) }"""

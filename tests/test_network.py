@@ -229,3 +229,11 @@ def test_a_model_in_memory_is_checked_as_a_file_is() -> None:
     proto.graph.node[0].input[0] = "nowhere"
     with pytest.raises(ModelError, match=r"model 'mlp': invalid graph: .*'nowhere'"):
         Network.from_proto(proto)
+
+
+def test_constants_may_share_a_name_as_onnxruntime_takes_them() -> None:
+    proto = model("""g (float[n,2] x) => (float[n,2] y) {
+        a = Constant <value = float {2.0}> ()  b = Constant <value = float {3.0}> ()  h = Mul (x, a)  y = Add (h, b) }""")
+    for node in proto.graph.node[:2]:
+        node.name = "anon"
+    assert_same_outputs(proto, Network.from_proto(proto))

@@ -70,7 +70,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"batch_size": 0}, "batch-size 0"),
         ({"threads": 0}, "threads 0: at least 1 would do"),
         ({"seed": -1}, "seed -1"),
-        ({"eval": "x.npz"}, "--eval and --test need --data"),
+        ({"eval": "x.npz"}, "--eval needs --data"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused(wrong: dict[str, Any], message: str) -> None:
