@@ -252,7 +252,7 @@ def _block(group: list[_Part], leaves: Callable[[str], bool]) -> Block:
 def _ports(network: Network) -> Iterator[Port]:
     for value in network.inputs:
         yield Port(value.name or "", "input", _tensor(value))
-    for value in network.outputs:
+    for value in dict.fromkeys(network.outputs):  # a value may be put out twice
         yield Port(value.name or "", "output", _tensor(value))
 
 

@@ -588,7 +588,7 @@ class _Walk:
         if axis is None or place is None or (place < -1 and (count or 1) < -place):
             return  # of a vector, multiplied from the left, there would be one axis less
         space = self._space_made(layer, axis)
-        zero = self._add_bias(node, space, (frozenset([layer.name]),))
+        zero = self._add_bias(node, space, (frozenset([layer.name]),), "Gemm" in layer.op and use.index == 0)
         self._put(node.outputs[0], _Channels(space, place, count, zero if _keeps_zero(node) else ()))
 
     def _space_made(self, layer: Layer, axis: int) -> Space:
@@ -646,7 +646,7 @@ class _Walk:
         sizes, channels = self._sizes(use.data), self._channels(use.data)
         return len(sizes) if sizes is not None else channels.count if channels is not None else None
 
-    def _add_bias(self, node: ir.Node, space: Space, zero: Zero) -> Zero:
+    def _add_bias(self, node: ir.Node, space: Space, zero: Zero, by_row: bool = False) -> Zero:
         bias = (
             node.inputs[2]
             if len(node.inputs) > 2 and node.op_type not in ("Einsum", "MatMul", "FusedMatMul")
@@ -656,10 +656,12 @@ class _Walk:
             return zero
         root = behind_identity(bias)
         held = held_tensor(root)
-        if held is None or tuple(held.shape) not in ((space.size,), (1, space.size)):
+        along: dict[tuple[int, ...], int] = {(space.size,): 0, (1, space.size): 1}
+        along = {(space.size, 1): 0} if by_row else along
+        if held is None or tuple(held.shape) not in along:
             space.pinned = "its bias is not a vector of its own"
         else:
-            space.vectors.append((root, len(held.shape) - 1))
+            space.vectors.append((root, along[tuple(held.shape.numpy())]))
             return _both_zero(zero, (frozenset([root]),))
         return zero
 

@@ -24,7 +24,6 @@ _NOT_PURE = {
 _REFERENCE_KNOWS = {"DequantizeLinear": 19}  # the oldest version it has; older ones compute the same
 LARGEST = 1 << 26  # elements: a derived constant beyond them is computed by onnxruntime only
 SIZES = 64  # elements: what holds the sizes of something is no longer
-_GRAPHS = {ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS}
 _FLOATS = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
 
 
@@ -68,12 +67,26 @@ def nodes_of(graph: ir.Graph) -> Iterator[ir.Node]:
             yield from nodes_of(inner)
 
 
+def placed_nodes(graph: ir.Graph, path: str = "") -> Iterator[tuple[str, ir.Node]]:
+    """The same, each behind the path of its subgraph: `choice/then_branch/` in a branch of the node `choice`."""
+    for node in graph:
+        yield path, node
+        label = node.name or (node.outputs[0].name if node.outputs else "") or node.op_type
+        for where, inner in _placed_graphs(node):
+            yield from placed_nodes(inner, f"{path}{label}/{where}/")
+
+
 def graphs_in(node: ir.Node) -> list[ir.Graph]:
     """The graphs that a node carries: branches, loop bodies."""
-    held: list[Any] = (
-        [a.value for a in node.attributes.values() if a.type in _GRAPHS] if node.attributes else []
-    )
-    return [graph for value in held for graph in ([value] if isinstance(value, ir.Graph) else value)]
+    return [graph for _, graph in _placed_graphs(node)] if node.attributes else []
+
+
+def _placed_graphs(node: ir.Node) -> Iterator[tuple[str, ir.Graph]]:
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield attribute.name, attribute.as_graph()
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            yield from ((f"{attribute.name}.{i}", graph) for i, graph in enumerate(attribute.as_graphs()))
 
 
 def behind_identity(value: ir.Value) -> ir.Value:
@@ -115,6 +128,17 @@ def constant_array(value: ir.Value, opset: int) -> NDArray[np.generic] | None:
         return evaluate(producer, opset)[value.index() or 0]
     except Exception:  # the reference raises anything; what it cannot run is left to onnxruntime
         return None
+
+
+def expected_size(node: ir.Node, opset: int) -> int:
+    """Elements of the largest output of a node whose inputs are constant, as far as its small inputs tell; or 0."""
+    feeds = {v.name or "": constant_array(v, opset) for v in node.inputs if v is not None}
+    if any(array is None for array in feeds.values()):
+        return 0
+    try:
+        return _expected_size(ir.to_proto(node), feeds, opset)
+    except Exception:  # shape inference raises anything: the node is wrong, and onnxruntime will say how
+        return 0
 
 
 def evaluate(node: ir.Node, opset: int) -> list[NDArray[np.generic]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnx
 
+from gscompile.bounds import check_constants
 from gscompile.chip import Side, make_chip
 from gscompile.conduct import Conduct, conducted
 from gscompile.emit import emit_design
@@ -105,6 +106,7 @@ def prepare(
     """Check and fold the network, and find out what it may lose."""
     began, conduct = time.perf_counter(), conduct or Conduct()
     check_weights(original)
+    check_constants(original.graph, original.constants, original.opset)
     folded = original.copy()
     folds = fold(folded) if options.fold else []
     judge = make_judge(original, folded, options, progress, conduct)

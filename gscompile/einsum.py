@@ -1,8 +1,8 @@
 """Einsum equations with one constant operand, read as a product with matrices.
 
 A label of the weight is a *batch* label (in the data and in the output as well), is *contracted* (in the data only)
-or *free* (in the output only). The product is one of matrices when each kind stands together in the weight, the
-batch labels first: `bsd,dhk->bshk` multiplies by [d, h * k], `bhsk,hdk->bhsd` by a [k, d] for each h.
+or *free* (in the output only). With its axes in the order batch, contracted, free the weight is a matrix [contracted,
+free] for each batch: `bsd,dhk->bshk` multiplies by [d, h * k], `bhsk,hdk->bhsd` by a [k, d] for each h.
 """
 
 from __future__ import annotations
@@ -15,20 +15,30 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(frozen=True)
 class Product:
-    """`data` x weight -> `output`, all as labels; `index` is the weight's place among the operands."""
+    """`data` x `weight` -> `output`, all as labels; `index` is the weight's place among the operands."""
 
     index: int
+    weight: str
     data: str
     output: str
     batch: str
     contracted: str
     free: str
-    transposed: bool
 
     @property
-    def weight(self) -> str:
-        """Labels of the weight."""
-        return self.batch + (self.free + self.contracted if self.transposed else self.contracted + self.free)
+    def transposed(self) -> bool:
+        """Whether the weight holds [batch, free, contracted] as it is."""
+        return self._usual != self.weight == self.batch + self.free + self.contracted
+
+    @property
+    def _usual(self) -> str:
+        return self.batch + self.contracted + self.free
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The axes of the weight as [batch, contracted, free]; none where it is a matrix as it is, either way round."""
+        usual = self.transposed or self._usual == self.weight
+        return () if usual else tuple(map(self.weight.index, self._usual))
 
     def split(self) -> tuple[str, str]:
         """Equations for a product with u first, then with v; the rank's label is new, and last between the two."""
@@ -100,8 +110,6 @@ def _product(index: int, weight: str, data: str, output: str) -> Product | None:
     free = "".join(x for x in weight if x not in data and x in output)
     if not contracted or any(x not in output for x in data if x not in contracted):
         return None  # an outer product, or a sum over the data alone
-    for transposed in (False, True):
-        found = Product(index, data, output, batch, contracted, free, transposed)
-        if found.weight == weight:
-            return found
-    return None
+    if len(batch + contracted + free) != len(weight):
+        return None  # a sum over the weight alone
+    return Product(index, weight, data, output, batch, contracted, free)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from math import prod
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 
+from gscompile.bounds import check_functions
 from gscompile.constants import is_float
 from gscompile.errors import ModelError, one_line
+from gscompile.faithful import remember, restore
+from gscompile.sparse import sparse_tensors, write_out_sparse
 
 ONE_FILE = 1 << 31  # a protobuf message holds less than 2 GiB
-LARGEST_SPARSE = 1 << 30  # bytes that a sparse tensor may take once it is written out
 OLDEST_OPSET = 7
+_FRAME = "gscompile:frame"
 
 
 def load_model(path: Path) -> ir.Model:
@@ -33,7 +37,7 @@ def model_in_memory(proto: onnx.ModelProto) -> ir.Model:
     if not proto.HasField("graph") or not proto.opset_import:
         raise ModelError(f"{where}: it has no graph or no opset")
     _check(where, proto, proto)
-    if any(graph.sparse_initializer for graph in _graphs(proto.graph)):  # the caller's model stays as it is
+    if any(True for _ in sparse_tensors(proto)):  # the caller's model stays as it is
         twin = onnx.ModelProto()
         twin.CopyFrom(proto)
         proto = twin
@@ -63,6 +67,7 @@ def _check(where: str, proto: onnx.ModelProto, model: onnx.ModelProto | str) -> 
             f"{where}: opset {opset}; {OLDEST_OPSET} to {onnx.defs.onnx_opset_version()} can be compiled "
             "(onnx.version_converter raises an older one)"
         )
+    check_functions(where, proto)
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, RuntimeError, ValueError) as problem:
@@ -76,8 +81,8 @@ def _check(where: str, proto: onnx.ModelProto, model: onnx.ModelProto | str) -> 
 
 
 def _parsed(where: str, proto: onnx.ModelProto, folder: Path) -> ir.Model:
-    for graph in _graphs(proto.graph):
-        _write_out_sparse(where, graph, folder)
+    frame = remember(proto)
+    frame = replace(frame, sparse=tuple(write_out_sparse(where, proto, folder)))
     try:
         model = ir.from_proto(proto)
     except Exception as problem:  # onnx-ir raises its own error around whatever it met
@@ -92,48 +97,28 @@ def _parsed(where: str, proto: onnx.ModelProto, folder: Path) -> ir.Model:
     for inner in model.graphs():
         for value in inner.initializers.values():
             if isinstance(value.const_value, ir.TensorProtoTensor) and is_float(value.const_value.dtype):
-                value.const_value = _held(value.const_value)  # protobuf would copy it at every look
+                value.const_value = _quick(value.const_value)
+    model.graph.meta[_FRAME] = frame
     return model
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _graphs(inner)
-
-
-def _write_out_sparse(where: str, graph: onnx.GraphProto, folder: Path) -> None:
-    """A sparse initializer becomes a dense one of its name, unless memory would not like it."""
-    for sparse in graph.sparse_initializer:
-        values = onnx.numpy_helper.to_array(sparse.values, str(folder))
-        size = prod(sparse.dims) * values.itemsize
-        if size > LARGEST_SPARSE:
-            raise ModelError(
-                f"{where}: sparse tensor {sparse.values.name!r} of {[*sparse.dims]} takes {size} bytes"
-            )
-        where_at = onnx.numpy_helper.to_array(sparse.indices, str(folder))
-        dense = np.zeros(tuple(sparse.dims), values.dtype)
-        if where_at.ndim == 1:
-            dense.reshape(-1)[where_at] = values
-        else:
-            dense[tuple(where_at.T)] = values
-        graph.initializer.append(onnx.numpy_helper.from_array(dense, sparse.values.name))
-    graph.ClearField("sparse_initializer")
 
 
 def tensors_of(model: ir.Model) -> Iterator[ir.TensorProtocol]:
     """Every tensor of a model: initializers, and what nodes hold in their attributes."""
     for graph in model.graphs():
         yield from (v.const_value for v in graph.initializers.values() if v.const_value is not None)
-    nodes = (*model.graph.all_nodes(), *(n for f in model.functions.values() for n in f.all_nodes()))
-    for node in nodes:
+    for node in every_node(model):
         for attribute in node.attributes.values():
             if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():
                 yield attribute.value
             elif attribute.type == ir.AttributeType.TENSORS and not attribute.is_ref():
                 yield from attribute.value
+
+
+def every_node(model: ir.Model) -> Iterator[ir.Node]:
+    """Every node of a model, those of its functions included."""
+    yield from model.graph.all_nodes()
+    for function in model.functions.values():
+        yield from function.all_nodes()
 
 
 def _check_external(where: str, tensor: ir.ExternalTensor, folder: Path) -> None:
@@ -150,6 +135,34 @@ def _check_external(where: str, tensor: ir.ExternalTensor, folder: Path) -> None
         )
 
 
+class _Spelled(ir.TensorProtoTensor):
+    """A tensor whose numbers are spelled out in the file, which are read once and written as they were."""
+
+    def __init__(self, proto: onnx.TensorProto) -> None:
+        super().__init__(proto)
+        self._array = super().numpy()
+
+    def numpy(self) -> NDArray[Any]:
+        return self._array
+
+
+def _quick(tensor: ir.TensorProtoTensor) -> ir.TensorProtocol:
+    """The same tensor, its array at hand: protobuf would copy it at every look."""
+    return _held(tensor) if tensor.raw.HasField("raw_data") else _Spelled(tensor.raw)
+
+
+def proto_of(model: ir.Model) -> onnx.ModelProto:
+    """The model as it will be written, with all its data in itself."""
+    return _proto(embedded(model))
+
+
+def _proto(model: ir.Model) -> onnx.ModelProto:
+    proto = ir.to_proto(model)
+    if (frame := model.graph.meta.get(_FRAME)) is not None:
+        restore(proto, frame)
+    return proto
+
+
 def embedded(model: ir.Model) -> ir.Model:
     """The model with all its data in itself: the same one, or a copy where some was beside the file."""
     if not any(isinstance(tensor, ir.ExternalTensor) for tensor in tensors_of(model)):
@@ -159,7 +172,7 @@ def embedded(model: ir.Model) -> ir.Model:
         for value in graph.initializers.values():
             if isinstance(value.const_value, ir.ExternalTensor):
                 value.const_value = _held(value.const_value)
-    for node in model.graph.all_nodes():
+    for node in every_node(model):
         for name, attribute in list(node.attributes.items()):
             if attribute.type == ir.AttributeType.TENSOR and isinstance(attribute.value, ir.ExternalTensor):
                 node.attributes[name] = ir.AttrTensor(name, _held(attribute.value))
@@ -176,9 +189,10 @@ def _held(tensor: ir.ExternalTensor | ir.TensorProtoTensor) -> ir.TensorProtocol
 
 def save_model(model: ir.Model, path: Path) -> None:
     """Write a model; its weights go to `<name>.data` beside it where one file cannot hold them."""
-    from gscompile.network import Network
-
     if sum(tensor.nbytes for tensor in tensors_of(model)) < ONE_FILE - (64 << 20):
-        onnx.save(Network(model).to_proto(), path)
+        onnx.save(proto_of(model), path)
     else:
-        ir.save(model, path, external_data=path.name + ".data")
+        outside = ir.external_data.unload_from_model(
+            model.clone(), path.parent, path.name + ".data", size_threshold_bytes=256
+        )
+        onnx.save(_proto(outside), path)

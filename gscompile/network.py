@@ -7,7 +7,7 @@ doc strings, metadata and quantisation annotations, and leaves weights where the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Container, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
@@ -26,10 +26,12 @@ from gscompile.constants import (
     held_tensor,
     is_float,
     nodes_of,
+    placed_nodes,
 )
 from gscompile.errors import ModelError
 from gscompile.weight_ops import Matrices, MatrixLayout, as_matrices, weight_op
 
+_LONGEST_NAME = 4000  # characters: the files of a netlist have names as well
 _RECURRENT = {"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"}
 
 
@@ -231,9 +233,7 @@ class Network:
         return self._renamed(layer, u_value, v_value)
 
     def _thin_weights(self, layer: Layer, u: Matrices, v: Matrices) -> tuple[ir.Value, ir.Value]:
-        node, op = layer.uses[0].node, weight_op(layer.uses[0].node)
-        assert op is not None
-        u_layout, v_layout = op.factor_shapes(node, layer.layout, u.shape[-1])
+        u_layout, v_layout = _thin_layouts(layer.uses[0], layer.layout, u.shape[-1])
         dtype = layer._array.dtype
         first = self.new_weight(
             f"{layer.value.name}_u", u_layout.tensor(np.asarray(u)).astype(dtype), layer.value.dtype
@@ -248,7 +248,7 @@ class Network:
         assert op is not None
         assert use.node.graph is not None
         first = op.split(use.node, use.index, u, v)
-        first.name = self.unique_name(f"{use.node.name or name}_u")
+        first.name = self.unique_name(f"{use.node.name or use.node.outputs[0].name or name}_u")
         first.outputs[0].name = self.unique_name(f"{first.name}_output")
         first.outputs[0].type = u.type
         use.node.graph.insert_before(use.node, first)
@@ -317,11 +317,9 @@ class Network:
 
     def to_proto(self) -> onnx.ModelProto:
         """The model as it will be written."""
-        from gscompile.loading import embedded
+        from gscompile.loading import proto_of
 
-        proto = ir.to_proto(embedded(self.model))
-        _drop_added_value_info(proto.graph)
-        return proto
+        return proto_of(self.model)
 
     def save(self, path: str | Path) -> None:
         """Write the model; weights beyond what one file may hold go to `<name>.data` beside it."""
@@ -375,23 +373,19 @@ def _remove_initializer(value: ir.Value) -> None:
     graph.initializers.pop(value.name, None)
 
 
-def _drop_added_value_info(graph: onnx.GraphProto) -> None:
-    """onnx-ir describes every initializer a second time; the original did not need it."""
-    held = {tensor.name for tensor in graph.initializer}
-    kept = [info for info in graph.value_info if info.name not in held]
-    del graph.value_info[:]
-    graph.value_info.extend(kept)
-
-
 def _find_layers(network: Network) -> dict[str, Layer]:
     """Every weight of a weighted op, with all the nodes that share it, in graph order."""
-    found: dict[tuple[ir.Value, MatrixLayout], list[Use]] = {}
-    for node in nodes_of(network.graph):
+    found: dict[tuple[ir.Value, MatrixLayout, object], list[Use]] = {}
+    paths = {node: path for path, node in placed_nodes(network.graph)}
+    for node in paths:
         for index, layout, root in _weights_of(node, network):
-            found.setdefault((root, layout), []).append(Use(node, index))
+            use = Use(node, index)
+            thin = _thin_layouts(use, layout, 1) if layout.factorable else None  # what is shared is factored alike
+            found.setdefault((root, layout, thin), []).append(use)
     layers: dict[str, Layer] = {}
-    for (root, layout), uses in found.items():
-        layer = _make_layer(network, root, layout, uses, layers)
+    for (root, layout, _), uses in found.items():
+        name = _layer_name(paths[uses[0].node], uses[0], root, layers)
+        layer = _make_layer(network, name, root, layout, uses)
         layers[layer.name] = layer
     return layers
 
@@ -424,20 +418,24 @@ def _constant_shape(value: ir.Value, network: Network) -> tuple[int, ...] | None
     return None if array is None else array.shape
 
 
-def _make_layer(
-    network: Network, root: ir.Value, layout: MatrixLayout, uses: list[Use], taken: Mapping[str, Layer]
-) -> Layer:
-    name = _layer_name(uses[0], root, taken)
+def _thin_layouts(use: Use, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:
+    op = weight_op(use.node)
+    assert op is not None
+    return op.factor_shapes(use.node, use.index, layout, rank)
+
+
+def _make_layer(network: Network, name: str, root: ir.Value, layout: MatrixLayout, uses: list[Use]) -> Layer:
     array = network.array(root)
     if array is None:
         raise ModelError(f"weight {root.name!r} of {name!r}: no constant data was found")
-    return Layer(
-        name, uses[0].node.op_type, layout, network._origins.get(name, name), root, tuple(uses), array
-    )
+    origin = network._origins.get(name, name)
+    return Layer(name, uses[0].node.op_type, layout, origin, root, tuple(uses), array)
 
 
-def _layer_name(use: Use, root: ir.Value, taken: Mapping[str, Layer]) -> str:
-    base = use.node.name or use.node.outputs[0].name or root.name or use.node.op_type
+def _layer_name(path: str, use: Use, root: ir.Value, taken: Container[str]) -> str:
+    """The node's name, behind the path of the subgraph it is in; of one beyond all measure the beginning."""
+    label = use.node.name or use.node.outputs[0].name or root.name or use.node.op_type
+    base = f"{path}{label}"[:_LONGEST_NAME]
     name = wanted = f"{base}.{'?WR'[use.index]}" if use.node.op_type in _RECURRENT else base
     number = 1
     while name in taken:

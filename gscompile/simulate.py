@@ -27,7 +27,7 @@ from gscompile.network import Layer, Network
 from gscompile.segments import NodeFunction, Pieces
 from gscompile.target import DEFAULT_TARGET, Device, Target, load_target
 from gscompile.tile_file import TileFile, check_tiles
-from gscompile.tile_ops import TILE_OPS, Product, TileOp
+from gscompile.tile_ops import LEFT_OPS, TILE_OPS, Product, TileOp
 from gscompile.tile_product import Effects, MatrixOnTiles, on_tiles
 from gscompile.tile_recurrent import GATES, recurrent, runs_on_tiles
 from gscompile.wiring_check import check_wiring
@@ -87,8 +87,8 @@ def _function(
         lengths = len(node.inputs) > 4 and node.inputs[4] is not None
         plain = runs_on_tiles(attributes, lengths)
         return partial(_recur, node.op_type, attributes, products[1], products[2]) if plain else None
-    op = TILE_OPS.get(node.op_type)
     (index, layer), *_ = layers.items()
+    op = (TILE_OPS if index else {**TILE_OPS, **LEFT_OPS}).get(node.op_type)
     return None if op is None else partial(_call, op, attributes, layer, products[index])
 
 

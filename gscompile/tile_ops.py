@@ -131,6 +131,14 @@ def gemm(inputs: Inputs, attributes: Attributes, layout: MatrixLayout, product: 
     return y if c is None else np.asarray(y + c * np.asarray(attributes.get("beta", 1.0), a.dtype))
 
 
+def gemm_left(inputs: Inputs, attributes: Attributes, layout: MatrixLayout, product: Product) -> Array:
+    """alpha W B + beta C, computed as the transposed product."""
+    _, b, c = _padded_list(inputs, 3)
+    turned = {**attributes, "transA": not attributes.get("transB", 0)}
+    y = gemm([b, None], turned, layout, product).T
+    return y if c is None else np.asarray(y + c * np.asarray(attributes.get("beta", 1.0), b.dtype))
+
+
 def matmul(inputs: Inputs, attributes: Attributes, layout: MatrixLayout, product: Product) -> Array:  # noqa: ARG001
     """x @ W, or W @ x computed as the transposed product; leading axes of both broadcast."""
     left = layout.transposed
@@ -165,6 +173,7 @@ TILE_OPS: dict[str, TileOp] = {
     "Gemm": gemm,
     "MatMul": matmul,
 }
+LEFT_OPS: dict[str, TileOp] = {"Gemm": gemm_left}  # with the weight as their first input
 
 
 # -- shared ------------------------------------------------------------------------------------------------

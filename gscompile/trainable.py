@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from gscompile.constants import behind_identity, constant_array, held_tensor, is_float
+from gscompile.constants import behind_identity, constant_array, held_tensor, is_float, placed_nodes
 from gscompile.network import Network
 
 # Inputs of an op that hold a trained vector (scale, bias, slope), beside the weights of its layers.
@@ -57,10 +57,10 @@ def trainable_values(network: Network) -> dict[str, ir.Value]:
 
 
 def _vectors(network: Network) -> Iterator[tuple[str, ir.Value]]:
-    for node in network.graph.all_nodes():
+    for path, node in placed_nodes(network.graph):
         for index in _VECTORS.get(node.op_type, ()):
             value = node.inputs[index] if index < len(node.inputs) else None
             root = behind_identity(value) if value is not None else None
             held = held_tensor(root) if root is not None else None
             if root is not None and held is not None and is_float(held.dtype) and held.size > 1:
-                yield f"{node.name or node.outputs[0].name}:{index}", root
+                yield f"{path}{node.name or node.outputs[0].name}:{index}", root

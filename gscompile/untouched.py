@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from gscompile.constants import behind_identity, held_tensor, nodes_of
+from gscompile.constants import behind_identity, held_tensor, nodes_of, placed_nodes
 from gscompile.network import Layer, Network
 from gscompile.report import Untouched
 
@@ -16,16 +16,16 @@ LARGE = 256  # elements: a constant that the report accounts for
 def untouched(original: Network, written: Network) -> Iterator[Untouched]:
     """Every node of the original with a constant of 256 elements or more that no layer of the result took over."""
     story = _Story(original, written)
-    for node in nodes_of(original.graph):
+    for path, node in placed_nodes(original.graph):
         for index, value in enumerate(node.inputs):
             held = held_tensor(behind_identity(value)) if value is not None else None
             if held is not None and held.size >= LARGE and (why := story.why(node, index)):
-                yield _row(node, held, why)
+                yield _row(path + _label(node), node, held, why)
     yield from _in_functions(original)
 
 
-def _row(node: ir.Node, held: ir.TensorProtocol, why: str) -> Untouched:
-    return Untouched(_label(node), node.op_type, str(held.name or node.outputs[0].name), int(held.size), why)
+def _row(name: str, node: ir.Node, held: ir.TensorProtocol, why: str) -> Untouched:
+    return Untouched(name, node.op_type, str(held.name or node.outputs[0].name), int(held.size), why)
 
 
 def _label(node: ir.Node) -> str:
@@ -39,7 +39,7 @@ def _in_functions(network: Network) -> Iterator[Untouched]:
                 held = held_tensor(behind_identity(value)) if value is not None else None
                 if held is not None and held.size >= LARGE:
                     where = f"{function.domain}:{function.name}"
-                    yield _row(node, held, f"inside the function {where}, which is not looked into")
+                    yield _row(_label(node), node, held, f"inside the function {where}, which is not looked into")
 
 
 class _Story:

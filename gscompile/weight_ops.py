@@ -8,11 +8,12 @@ one transposition. `MatrixLayout` says which, and does it alike for numpy arrays
 | Conv | [M, C/g, *k] | g | [C/g * k, M/g] |
 | ConvTranspose | [C, M/g, *k] | g | [C/g, M/g * k] |
 | Gemm, MatMul | [K, N] | 1 | [K, N] |
+| Gemm, constant on the left | [M, K] | 1 | [K, M] |
 | MatMul, batched | [*b, K, N] | b | [K, N] |
 | MatMul, constant on the left | [*b, M, K] | b | [K, M] |
 | LSTM, GRU, RNN | W [d, h, I] | 1 | [I, d * h], both directions read the same input |
 | | R [d, h, H] | d | [H, h] |
-| Einsum | [*batch, *contracted, *free] | batch | [contracted, free], or the two the other way round |
+| Einsum | batch, contracted and free axes in any order | batch | [contracted, free] |
 | Attention (com.microsoft) | [I, 3 * H] | 1 | [I, 3 * H] |
 | DeformConv | as Conv, not factored | | |
 
@@ -30,7 +31,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from gscompile.einsum import Product, parse_product
+from gscompile.einsum import parse_product
 
 Matrices = NDArray[Any]  # [parts, inputs, outputs]
 Shapes = Mapping[int, tuple[int, ...]]  # shapes of a node's constant inputs, by input index
@@ -40,8 +41,9 @@ Shapes = Mapping[int, tuple[int, ...]]  # shapes of a node's constant inputs, by
 class MatrixLayout:
     """How a tensor of `shape` is `parts` matrices: reshaped to [parts, rows, cols] and perhaps transposed.
 
-    `compressible` is False for what is mapped as it is (integers of a quantised network); `factorable` is
-    False where no linear op can be put before the node (a recurrent matrix).
+    `order`, where there is one, is that of the axes before they are reshaped. `compressible` is False for what is
+    mapped as it is (integers of a quantised network); `factorable` is False where no linear op can be put before
+    the node (a recurrent matrix).
     """
 
     shape: tuple[int, ...]
@@ -51,6 +53,7 @@ class MatrixLayout:
     transposed: bool = False
     compressible: bool = True
     factorable: bool = True
+    order: tuple[int, ...] = ()
 
     @property
     def inputs(self) -> int:
@@ -61,14 +64,23 @@ class MatrixLayout:
         return self.rows if self.transposed else self.cols
 
     def matrices(self, tensor: Any) -> Any:
-        """The matrices [parts, inputs, outputs] as a view of `tensor`, a numpy array or a torch tensor."""
-        stacked = tensor.reshape(self.parts, self.rows, self.cols)
+        """The matrices [parts, inputs, outputs] of `tensor`, a numpy array or a torch tensor."""
+        stacked = _reordered(tensor, self.order).reshape(self.parts, self.rows, self.cols)
         return stacked.swapaxes(1, 2) if self.transposed else stacked
 
     def tensor(self, matrices: Any) -> Any:
         """The inverse of `matrices`: a tensor of `shape`."""
         stacked = matrices.swapaxes(1, 2) if self.transposed else matrices
-        return stacked.reshape(self.shape)
+        if not self.order:
+            return stacked.reshape(self.shape)
+        back = tuple(self.order.index(axis) for axis in range(len(self.order)))
+        return _reordered(stacked.reshape([self.shape[axis] for axis in self.order]), back)
+
+
+def _reordered(tensor: Any, order: tuple[int, ...]) -> Any:
+    if not order:
+        return tensor
+    return tensor.permute(order) if hasattr(tensor, "permute") else tensor.transpose(order)
 
 
 class WeightOp(Protocol):
@@ -81,9 +93,9 @@ class WeightOp(Protocol):
         """Index of the input that is multiplied by the weight at `index`."""
 
     def factor_shapes(
-        self, node: ir.Node, layout: MatrixLayout, rank: int
+        self, node: ir.Node, index: int, layout: MatrixLayout, rank: int
     ) -> tuple[MatrixLayout, MatrixLayout]:
-        """Layouts of the two thin weights that replace one of `layout`."""
+        """Layouts of the two thin weights that replace the one of `layout` at input `index`."""
 
     def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
         """Make `node` multiply by `v` only, and return a new node, to be put before it, that multiplies by `u`."""
@@ -116,7 +128,7 @@ class Conv:
         return 0
 
     def factor_shapes(
-        self, node: ir.Node, layout: MatrixLayout, rank: int
+        self, node: ir.Node, index: int, layout: MatrixLayout, rank: int
     ) -> tuple[MatrixLayout, MatrixLayout]:
         group, (outputs, channels, *kernel) = layout.parts, layout.shape
         u = MatrixLayout((group * rank, channels, *kernel), group, rank, layout.inputs, transposed=True)
@@ -144,7 +156,7 @@ class ConvTranspose:
         return 0
 
     def factor_shapes(
-        self, node: ir.Node, layout: MatrixLayout, rank: int
+        self, node: ir.Node, index: int, layout: MatrixLayout, rank: int
     ) -> tuple[MatrixLayout, MatrixLayout]:
         group, (_, *rest) = layout.parts, layout.shape
         ones = _ones(len(rest) - 1)
@@ -158,31 +170,41 @@ class ConvTranspose:
         return _feed(node, 0, first, index, v)
 
 
+_TURNS = ("transA", "transB")
+
+
 class Gemm:
-    """Gemm with a constant B. U is a MatMul, from the left where A is transposed: (A' U)' = U' A."""
+    """Gemm with a constant side. U is a MatMul, from the left where the product sums over the data's columns."""
 
     def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
-        if 1 not in shapes or 0 in shapes or len(shapes[1]) != 2:
+        sides = [index for index in (0, 1) if index in shapes]
+        if len(sides) != 1 or len(shapes[sides[0]]) != 2:
             return {}
-        transposed = bool(node.attributes.get_int("transB", 0))
-        return {1: MatrixLayout(shapes[1], 1, *shapes[1], transposed=transposed)}
+        (index,) = sides
+        rows, cols = shapes[index]
+        transposed = bool(node.attributes.get_int(_TURNS[index], 0)) == (index == 1)  # W A is (A' W')'
+        return {index: MatrixLayout((rows, cols), 1, rows, cols, transposed=transposed)}
 
     def data_input(self, node: ir.Node, index: int) -> int:
-        return 0
+        return 1 - index
 
     def factor_shapes(
-        self, node: ir.Node, layout: MatrixLayout, rank: int
+        self, node: ir.Node, index: int, layout: MatrixLayout, rank: int
     ) -> tuple[MatrixLayout, MatrixLayout]:
-        flip = bool(node.attributes.get_int("transA", 0))
+        flip = self._sums_over_columns(node, index)
         thin = (rank, layout.inputs) if flip else (layout.inputs, rank)
         u = MatrixLayout(thin, 1, *thin, transposed=flip)
         shape = (layout.outputs, rank) if layout.transposed else (rank, layout.outputs)
         return u, MatrixLayout(shape, 1, *shape, transposed=layout.transposed)
 
     def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
-        data, flip = node.inputs[0], node.attributes.get_int("transA", 0)
-        first = ir.Node("", "MatMul", [u, data] if flip else [data, u])
-        return _feed(node, 0, first, index, v)
+        data = node.inputs[1 - index]
+        first = ir.Node("", "MatMul", [u, data] if self._sums_over_columns(node, index) else [data, u])
+        return _feed(node, 1 - index, first, index, v)
+
+    def _sums_over_columns(self, node: ir.Node, index: int) -> bool:
+        """Whether a vector that the matrix takes is a column of the data, and not a row."""
+        return bool(node.attributes.get_int(_TURNS[1 - index], 0)) == (index == 1)
 
 
 class MatMul:
@@ -204,7 +226,7 @@ class MatMul:
         return 1 - index
 
     def factor_shapes(
-        self, node: ir.Node, layout: MatrixLayout, rank: int
+        self, node: ir.Node, index: int, layout: MatrixLayout, rank: int
     ) -> tuple[MatrixLayout, MatrixLayout]:
         batch, flip = layout.shape[:-2], layout.transposed
         u = (rank, layout.inputs) if flip else (layout.inputs, rank)
@@ -246,9 +268,9 @@ class FusedMatMul:
         return 1 - index
 
     def factor_shapes(
-        self, node: ir.Node, layout: MatrixLayout, rank: int
+        self, node: ir.Node, index: int, layout: MatrixLayout, rank: int
     ) -> tuple[MatrixLayout, MatrixLayout]:
-        return MatMul().factor_shapes(node, layout, rank)
+        return MatMul().factor_shapes(node, index, layout, rank)
 
     def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
         data = node.inputs[1 - index]
@@ -256,9 +278,6 @@ class FusedMatMul:
         first = ir.Node("com.microsoft", "FusedMatMul", [u, data] if index == 0 else [data, u], moved)
         node.attributes.pop(_TURNS[1 - index], None)
         return _feed(node, 1 - index, first, index, v)
-
-
-_TURNS = ("transA", "transB")
 
 
 class Einsum:
@@ -276,15 +295,17 @@ class Einsum:
             prod(size[x] for x in part) for part in (product.batch, product.contracted, product.free)
         )
         rows, cols = (outputs, inputs) if product.transposed else (inputs, outputs)
-        return {index: MatrixLayout(shape, parts, rows, cols, transposed=product.transposed)}
+        layout = MatrixLayout(shape, parts, rows, cols, transposed=product.transposed, order=product.order)
+        return {index: layout}
 
     def data_input(self, node: ir.Node, index: int) -> int:
         return 1 - index
 
     def factor_shapes(
-        self, node: ir.Node, layout: MatrixLayout, rank: int
+        self, node: ir.Node, index: int, layout: MatrixLayout, rank: int
     ) -> tuple[MatrixLayout, MatrixLayout]:
-        product = self._product(node, layout)
+        product = parse_product(node.attributes.get_string("equation", ""), index)
+        assert product is not None
         size = dict(zip(product.weight, layout.shape, strict=True))
         batch, contracted, free = (
             [size[x] for x in part] for part in (product.batch, product.contracted, product.free)
@@ -300,13 +321,6 @@ class Einsum:
         return (
             MatrixLayout((*batch, *u), parts, *first, transposed=turned),
             MatrixLayout((*batch, *v), parts, *second, transposed=turned),
-        )
-
-    def _product(self, node: ir.Node, layout: MatrixLayout) -> Product:
-        equation = node.attributes.get_string("equation", "")
-        found = [parse_product(equation, index) for index in (0, 1)]
-        return next(
-            p for p in found if p and len(p.weight) == len(layout.shape) and p.transposed == layout.transposed
         )
 
     def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
@@ -331,9 +345,9 @@ class Projection:
         return 0
 
     def factor_shapes(
-        self, node: ir.Node, layout: MatrixLayout, rank: int
+        self, node: ir.Node, index: int, layout: MatrixLayout, rank: int
     ) -> tuple[MatrixLayout, MatrixLayout]:
-        return MatMul().factor_shapes(node, layout, rank)
+        return MatMul().factor_shapes(node, index, layout, rank)
 
     def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
         return _feed(node, 0, ir.Node("", "MatMul", [node.inputs[0], u]), index, v)
@@ -356,7 +370,7 @@ class Recurrent:
         return 0
 
     def factor_shapes(
-        self, node: ir.Node, layout: MatrixLayout, rank: int
+        self, node: ir.Node, index: int, layout: MatrixLayout, rank: int
     ) -> tuple[MatrixLayout, MatrixLayout]:
         directions, hidden, _ = layout.shape
         u = MatrixLayout((layout.inputs, rank), 1, layout.inputs, rank)
@@ -388,7 +402,7 @@ class Mapped:
         return 0
 
     def factor_shapes(
-        self, node: ir.Node, layout: MatrixLayout, rank: int
+        self, node: ir.Node, index: int, layout: MatrixLayout, rank: int
     ) -> tuple[MatrixLayout, MatrixLayout]:
         raise NotImplementedError(f"{node.op_type} is not factored")
 

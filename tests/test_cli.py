@@ -281,6 +281,29 @@ def same_names(proto: onnx.ModelProto) -> None:
         node.name = "twin"
 
 
+def ten_gb_of_nothing(proto: onnx.ModelProto) -> None:
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array([50_000, 50_000]), "sizes"))
+    proto.graph.node.insert(0, onnx.helper.make_node("ConstantOfShape", ["sizes"], ["zeros"], "none"))
+
+
+def many_sparse(proto: onnx.ModelProto) -> None:
+    for name in "pq":
+        values = onnx.helper.make_tensor(name, 1, [1], [1.0])
+        place = onnx.helper.make_tensor(f"{name}_at", 7, [1], [5])
+        proto.graph.sparse_initializer.append(onnx.helper.make_sparse_tensor(values, place, [12_000, 12_000]))
+
+
+def functions_of_functions(proto: onnx.ModelProto) -> None:
+    imports = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("my", 1)]
+    proto.opset_import.append(imports[1])
+    for depth in range(30):
+        op, domain = ("Relu", "") if depth == 29 else (f"F{depth + 1}", "my")
+        ways = zip(("a", "b"), ("b", "c"), strict=True)
+        body = [onnx.helper.make_node(op, [before], [after], domain=domain) for before, after in ways]
+        proto.functions.append(onnx.helper.make_function("my", f"F{depth}", ["a"], ["c"], body, imports))
+    proto.graph.node[1].op_type, proto.graph.node[1].domain = "F0", "my"
+
+
 NAN = np.where(np.arange(30) == 3, np.nan, np.ones((20, 30)))
 WHOLE = model(MLP).SerializeToString()
 MODELS: dict[str, tuple[bytes, str]] = {
@@ -301,6 +324,9 @@ MODELS: dict[str, tuple[bytes, str]] = {
     "10 GB declared": (broken(declare_10_gb), "raw_data size (2400 bytes) is too small"),
     "10 GB declared outside": (broken(external("mlp.onnx", keep=True)), "10000000000 bytes at 0 of mlp.onnx declared, the file has"),
     "10 GB sparse": (broken(sparse_10_gb), "sparse tensor 'a' of [50000, 50000] takes 10000000000 bytes"),
+    "10 GB of nothing": (broken(ten_gb_of_nothing), "ConstantOfShape 'none': makes a tensor of 2500000000 elements"),
+    "1 GB in two sparse tensors": (broken(many_sparse), "sparse tensor 'q' of [12000, 12000] takes 1152000000 bytes"),
+    "functions that are 2^30 nodes": (broken(functions_of_functions), "its functions are 1073741826 nodes"),
     "an input of 12 GB": (
         broken(nothing, "g (float[100000,30000] x) => (float[a,b] y) { y = Relu (x) }"),
         "input 'x' takes float32 [100000, 30000]: too large to try out",
@@ -331,6 +357,15 @@ def test_a_missing_model_and_a_folder_are_named() -> None:
 
 CUSTOM = """g (float[n,20] x) => (float[n,4] y) <float[20,30] a, float[30,4] c>
     { h = MatMul (x, a)  r = my.own.Wobble (h)  y = MatMul (r, c) }"""
+
+
+def test_an_output_may_be_there_twice_and_a_name_endless(here: Path) -> None:
+    proto = model(MLP)
+    proto.graph.output.append(proto.graph.output[0])
+    proto.graph.node[0].name = "n" * 100_000
+    onnx.save(proto, here / "m.onnx")
+    assert run("m.onnx", "-q").exit_code == 0
+    assert len(onnx.load(here / "m.gscompile" / "model.onnx").graph.output) == 2
 
 
 def test_an_op_that_nobody_knows_is_compiled_around_without_data(here: Path) -> None:

@@ -20,6 +20,12 @@ FACTORED = {
         { y = Einsum <equation = "bshk,hkd->bsd"> (x, w) }""",
     "einsum, a matrix a head": """g (float[n,2,3,4] x) => (float[n,2,3,5] y) <float[2,5,4] w>
         { y = Einsum <equation = "bhsk,hdk->bhsd"> (x, w) }""",
+    "einsum, batch in the middle of the weight": """g (float[n,2,4] x) => (float[n,2,5] y) <float[4,2,5] w>
+        { y = Einsum <equation = "bhd,dhk->bhk"> (x, w) }""",
+    "einsum, what is summed over apart": """g (float[n,2,4] x) => (float[n,5] y) <float[2,5,4] w>
+        { y = Einsum <equation = "bhd,hkd->bk"> (x, w) }""",
+    "einsum, a matrix a sample": """g (float[3,2,4] x) => (float[3,2,5] y) <float[4,3,5] w>
+        { y = Einsum <equation = "dbe,bsd->bse"> (w, x) }""",
     "einsum, weight first, dots": """g (float[n,3,5] x) => (float[n,3,4] y) <float[4,5] w>
         { y = Einsum <equation = "oi,...i->...o"> (w, x) }""",
     "einsum without an arrow": 'g (float[n,5] b) => (float[n,4] y) <float[5,4] w> { y = Einsum <equation = "ab,bc"> (b, w) }',
@@ -67,7 +73,6 @@ def test_a_product_on_the_other_axis_is_no_pair() -> None:
         "ab,bc,cd->ad",
         "ab->ba",
         "bsd,hdk->bsk",
-        "bsd,dbe->bse",
     ],
 )
 def test_what_is_no_product_of_matrices_is_left_alone(equation: str) -> None:

@@ -132,6 +132,16 @@ def test_a_weight_read_two_ways_is_two_layers_that_part_when_one_changes() -> No
     np.testing.assert_array_equal(net.matrices(second.name), second.matrices)
 
 
+def test_a_weight_on_either_side_is_two_layers_that_are_factored_each_in_its_way() -> None:
+    before = model("""g (float[4,4] x) => (float[4,4] y) <float[4,4] w>
+        { h = MatMul (w, x)  y = Gemm <transB = 1> (h, w) }""")
+    net = Network.from_proto(before)
+    assert [layer.name for layer in net.layers] == ["n0", "n1"]
+    for name in ("n0", "n1"):
+        net.factor(name, net.matrices(name).astype(np.float64), np.eye(4)[None])
+    assert_same_outputs(before, net)
+
+
 BEHIND = {
     "Cast": "g (float[n,4] x) => (float[n,3] y) <float16[4,3] w> { v = Cast <to = 1> (w)  y = MatMul (x, v) }",
     "Transpose": "g (float[n,4] x) => (float[n,3] y) <float[3,4] w> { v = Transpose (w)  y = MatMul (x, v) }",
@@ -187,6 +197,14 @@ def test_weights_in_branches_are_layers_and_are_factored_there() -> None:
     for choice in (True, False):
         fed = feeds | {"c": np.array(choice)}
         np.testing.assert_allclose(outputs(net.to_proto(), fed)["y"], outputs(before, fed)["y"], rtol=1e-5)
+
+
+def test_a_weight_in_a_subgraph_is_named_by_path_and_node() -> None:
+    proto = model(IF)
+    for attribute in proto.graph.node[0].attribute:
+        attribute.g.node[0].name = "product"
+    names = [layer.name for layer in Network.from_proto(proto).layers]
+    assert names == ["n0/then_branch/product", "n0/else_branch/product"]
 
 
 def test_external_data_is_read_where_it_is_and_written_into_the_file(tmp_path: Path) -> None:

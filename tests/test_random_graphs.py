@@ -19,8 +19,8 @@ FILES = ("model.onnx", "netlist.json", "tiles.npz")
 
 def feeds(proto: onnx.ModelProto, batch: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(batch)
-    found: dict[str, np.ndarray] = {"condition": np.array(batch % 2 == 0)}
-    for info in proto.graph.input[1:]:
+    found: dict[str, np.ndarray] = {"condition": np.array(batch % 2 == 0), "scalar": np.array(0.5, np.float32)}
+    for info in proto.graph.input[2:]:
         sizes = [dim.dim_value for dim in info.type.tensor_type.shape.dim][1:]
         found[info.name] = rng.standard_normal((batch, *sizes)).astype(np.float32)
     return found

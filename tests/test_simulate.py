@@ -52,6 +52,8 @@ NETWORKS = {
     "{ y = ConvTranspose <output_shape=[10,12], strides=[2,2]> (x, w) }",
     "gemm": "(float[n,7] x) => (float[n,5] y) <float[5,7] w, float[5] b> "
     "{ y = Gemm <transB=1, alpha=0.5, beta=2.0> (x, w, b) }",
+    "gemm left": "(float[n,7] x) => (float[5,n] y) <float[5,7] w, float[5,1] b> "
+    "{ y = Gemm <transB=1, alpha=0.5, beta=2.0> (w, x, b) }",
     "matmul": "(float[n,3,7] x) => (float[n,3,5] y) <float[7,5] w> { y = MatMul (x, w) }",
     "matmul left": "(float[n,7,2] x) => (float[n,5,2] y) <float[5,7] w> { y = MatMul (w, x) }",
     "matmul batched": "(float[n,3,2,7] x) => (float[n,3,2,5] y) <float[3,7,5] w> { y = MatMul (x, w) }",

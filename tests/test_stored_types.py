@@ -18,6 +18,8 @@ PLACES = {
     "half": "g (float16[n,24] x) => (float16[n,20] y) <float16[24,20] w> { y = MatMul (x, w) }",
     "half behind a cast": """g (float[n,24] x) => (float[n,20] y) <float16[24,20] w>
         { v = Cast <to = 1> (w)  y = MatMul (x, v) }""",
+    "bfloat16 behind a cast": """g (float[n,24] x) => (float[n,20] y) <bfloat16[24,20] w>
+        { v = Cast <to = 1> (w)  y = MatMul (x, v) }""",
     "turned": """g (float[n,20] x) => (float[n,24] y) <float[24,20] w>
         { v = Transpose (w)  y = MatMul (x, v) }""",
     "tied": """g (float[n,24] x) => (float[n,20] y, float[n,20] z) <float[24,20] w>
@@ -32,6 +34,15 @@ PLACES = {
         y = Loop (m, t, z) <body = b (int64 i, bool c, float[n,20] p) => (bool d, float[n,20] q)
             { d = Identity (c)  o = MatMul (x, w)  q = Add (p, o) }> }""",
 }
+
+
+def test_what_onnxruntime_does_not_compute_in_a_type_is_mapped_and_keeps_it(tmp_path: Path) -> None:
+    proto = model(PLACES["float"].replace("float", "bfloat16"), w=RANK_2)
+    result = gscompile.compile(proto, out=tmp_path / "out")
+    assert "an op that onnxruntime does not run" in result.report.messages[0]
+    assert result.report.drift is None
+    assert result.network.to_proto().graph.initializer == proto.graph.initializer
+    assert result.network.layers[0].matrix.tolist() == RANK_2.tolist()  # small whole numbers are exact
 
 
 @pytest.mark.parametrize("place", PLACES)

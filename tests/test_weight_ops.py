@@ -29,6 +29,12 @@ CASES = {
     "gemm alpha, beta": """g (float[n,5] x) => (float[n,4] y) <float[5,4] w, float[4] b>
         { y = Gemm <alpha = 0.5, beta = 2.0> (x, w, b) }""",
     "gemm transA": "g (float[5,3] x) => (float[3,4] y) <float[5,4] w> { y = Gemm <transA = 1> (x, w) }",
+    "gemm, constant on the left": """g (float[5,3] x) => (float[4,3] y) <float[4,5] w, float[4,1] b>
+        { y = Gemm <alpha = 0.5> (w, x, b) }""",
+    "gemm, constant on the left, both turned": """g (float[n,5] x) => (float[4,n] y) <float[5,4] w>
+        { y = Gemm <transA = 1, transB = 1> (w, x) }""",
+    "gemm, constant on the left turned": """g (float[5,3] x) => (float[4,3] y) <float[5,4] w>
+        { y = Gemm <transA = 1> (w, x) }""",
     "matmul": "g (float[n,5] x) => (float[n,4] y) <float[5,4] w> { y = MatMul (x, w) }",
     "matmul of a sequence": "g (float[n,7,5] x) => (float[n,7,4] y) <float[5,4] w> { y = MatMul (x, w) }",
     "matmul, constant on the left": "g (float[5,3] x) => (float[4,3] y) <float[4,5] w> { y = MatMul (w, x) }",

@@ -128,13 +128,27 @@ def _rows(x: Tensor, axis: int) -> tuple[Tensor, Sequence[int]]:
 def softmax_rows(node: NodeInfo, x: Tensor) -> Tensor:
     """Softmax over everything from `axis` on (until opset 12)."""
     rows, shape = _rows(x, node.get("axis", 1))
-    return torch.softmax(rows, -1).reshape(shape)
+    return _softmax(rows, -1).reshape(shape)
 
 
 @op("Softmax", since=13)
 def softmax(node: NodeInfo, x: Tensor) -> Tensor:
     """Softmax along `axis`."""
-    return torch.softmax(x, node.get("axis", -1))
+    return _softmax(x, node.get("axis", -1))
+
+
+def _softmax(x: Tensor, axis: int) -> Tensor:
+    """Softmax; where all is masked, by minus infinity, it is no number but its gradient is nothing.
+
+    ONNX's Attention puts zeros there afterwards, which alone does not keep NaN out of the gradient.
+    """
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return torch.softmax(x, axis)
+    x = x.view_as(x)  # the gradient of this reader alone
+    y = torch.softmax(x, axis)
+    nothing = y.detach()
+    x.register_hook(lambda gradient: gradient.masked_fill(nothing.isnan(), 0))  # type: ignore[no-untyped-call]
+    return y
 
 
 @op("LogSoftmax")

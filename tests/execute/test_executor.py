@@ -90,6 +90,19 @@ class TestGradients:
         assert weight.grad is not None
         assert weight.grad.tolist() == [1, 2]
 
+    def test_are_numbers_where_attention_is_masked_altogether(self) -> None:
+        text = """<ir_version: 11, opset_import: ["": 23]>
+        g (float[1,1,2,2] q, float[1,1,2,2] k, float[1,1,2,2] v) => (float[1,1,2,2] y) <bool[2,2] m = {1, 1, 0, 0}> {
+            y = Attention (q, k, v, m)
+        }"""
+        inputs = {name: torch.eye(2)[None, None].requires_grad_() for name in "qkv"}
+        y = Executor(ir.from_proto(onnx.parser.parse_model(text)))(inputs)["y"]
+        (y[..., 0] ** 2).sum().backward()
+        assert y[0, 0, 1].tolist() == [0, 0]  # the second query may look at nothing
+        assert all(tensor.grad is not None and tensor.grad.isfinite().all() for tensor in inputs.values())
+        assert inputs["q"].grad is not None
+        assert inputs["q"].grad[0, 0].abs().sum(1).tolist()[1] == 0 < inputs["q"].grad.abs().sum()
+
     def test_the_model_does_not_change_when_the_weight_does(self) -> None:
         model = model_of("g (float[1] x) => (float[1] y) <float[1] w = {3.}> { y = Mul(x, w) }")
         executor = Executor(model, {"w": initializer(model, "w")})
