@@ -66,7 +66,7 @@ class DeleteGroups:
         """Round by round smaller networks with their scores, until one is `slack` below the budget.
 
         What is left of the time is kept for two recoveries.
-        Rounds take larger steps while the score holds, and smaller ones once it does not.
+        Rounds take larger steps while the score holds, but for what chance makes of it, and smaller ones then.
         """
         assert context.tuner is not None
         step, score, before = self.step, math.inf, None
@@ -79,7 +79,7 @@ class DeleteGroups:
                 return
             yield network, score
             before = now
-            step = min(0.5, step * 1.2) if score >= context.bar else max(0.1, step / 1.5)
+            step = min(0.5, step * 1.2) if score >= context.bar - context.blur else max(0.1, step / 1.5)
 
     def _furthest(self, way: Sequence[tuple[Network, float]], context: Context) -> Network:
         """The last network on the way that recovers, by bisection between the last that fits as it is and the end.
@@ -89,7 +89,7 @@ class DeleteGroups:
         low, high = max((i for i, (_, score) in enumerate(way) if score >= context.floor), default=-1), len(way)
         best, middle = way[max(low, 0)][0], low + max(1, (high - low) // 3)
         while low < high - 1 and not context.out_of_time():
-            tuned, score = self.recovered(way[middle][0], context)
+            tuned, score = self.recovered(way[middle][0], context, way[middle][1])
             if score >= context.floor:
                 best, low = tuned, middle
             else:
@@ -112,14 +112,22 @@ class DeleteGroups:
                 high = share
         return best
 
-    def recovered(self, network: Network, context: Context) -> tuple[Network, float]:
-        """A network tuned for long with its learning rate let down, as far as there is time, and its score."""
+    def recovered(self, network: Network, context: Context, before: float = -math.inf) -> tuple[Network, float]:
+        """A network tuned for long, as far as there is time, and its score.
+
+        The learning rate is let down in the second half; it is not begun where the first, from the score `before`,
+        has not come half of the way to the budget.
+        """
         assert context.tuner is not None
         share = min(1.0, 0.9 * max(context.time_left(), 0.0) / max(self._recovering(context), 1e-9))
-        tuned = context.tuner.tune(network, share * self.recover * context.effort, anneal=True)
-        score, now = context.tuner.score(tuned), footprint(tuned, context.mapping)
+        half = 0.5 * share * self.recover * context.effort
+        network = context.tuner.tune(network, half)
+        if (score := context.tuner.score(network)) >= min(context.bar, 0.5 * (before + context.bar)) - context.blur:
+            network = context.tuner.tune(network, half, anneal=True)
+            score = context.tuner.score(network)
+        now = footprint(network, context.mapping)
         context.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
-        return tuned, score
+        return network, score
 
     def _recovering(self, context: Context) -> float:
         """Seconds that a recovery takes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 import torch
@@ -136,3 +138,42 @@ def test_the_cheapest_groups_are_those_with_least_harm_for_their_worth() -> None
     assert cheapest(harm, worth, 0.35)[family].tolist() == [False, True, True, False]
     assert cheapest(harm, worth, 0.7)[family].tolist() == [True, True, True, False]
     assert cheapest(harm, worth, 0.01)[family].tolist() == [False, True, False, False]  # one at least
+
+
+class Coach:
+    """A tuner that leaves networks as they are and scores them as told."""
+
+    pace, toll = 10.0, 0.0  # seconds of an epoch; points
+
+    def __init__(self, *scores: float) -> None:
+        self.scores, self.epochs, self.annealed = iter(scores), 0.0, 0.0
+
+    def tune(self, net: Network, epochs: float, anneal: bool = False) -> Network:
+        self.epochs += epochs
+        self.annealed += epochs if anneal else 0.0
+        return net
+
+    def score(self, _: Network) -> float:
+        return next(self.scores)
+
+
+def coached(coach: Coach, **more: Any) -> Context:
+    return Context(MAPPING, tuner=cast(Tuner, coach), floor=90.0, blur=1.0, **more)
+
+
+def test_a_recovery_lets_the_learning_rate_down_in_its_second_half() -> None:
+    coach = Coach(89.0, 91.0)
+    _, score = DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
+    assert (score, coach.epochs, coach.annealed) == (91.0, 6.0, 3.0)
+
+
+def test_a_recovery_that_gets_nowhere_is_given_up_half_way() -> None:
+    coach = Coach(86.0)  # not half of the way from 85 to 90, even if a point is chance
+    _, score = DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
+    assert (score, coach.epochs, coach.annealed) == (86.0, 3.0, 0.0)
+
+
+def test_a_recovery_takes_the_time_that_is_left() -> None:
+    coach = Coach(90.0, 90.0)  # six epochs of 10 s; nine tenths of 20 s are left for them
+    DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach, time_left=lambda: 20.0))
+    assert coach.epochs == pytest.approx(1.8)
