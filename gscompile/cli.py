@@ -361,7 +361,7 @@ def simulate(
     "--engine", default="auto", show_default=True, help="auto, coloquinte or shelves (netlist order)."
 )
 @click.option(
-    "--route-seconds", type=click.IntRange(0), default=0, help="Find the channel width, so much CPU a try."
+    "--route-seconds", type=click.IntRange(0), default=0, help="Find the channel width: CPU seconds to route a try."
 )
 @click.option("--quiet", "-q", is_flag=True, help="No text.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
@@ -382,8 +382,8 @@ def place(
 
     options = PlaceOptions(engine, route_seconds=route_seconds)
     hardware, origins = target_of(out, target), origins_of(out)
-    with _writing(out / "place"):
-        report = place_folder(out, hardware, options, original, origins=origins)
+    with _writing(out / "place"), _progress(quiet) as progress:
+        report = place_folder(out, hardware, options, original, origins=origins, say=progress.say)
     _show(report.to_json() if as_json else None, place_text(report), out / "place", quiet)
 
 

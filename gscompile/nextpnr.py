@@ -10,10 +10,11 @@ are no failed routes is not believed: the routes are read back and followed.
 from __future__ import annotations
 
 import json
+import math
 import resource
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +28,7 @@ from gscompile.netlist import Netlist
 REACH = 6  # tracks of each side that a terminal reaches, evenly spread
 PROGRAM = "nextpnr-generic"
 _MEGABYTES = 4096
+_PIP_SECONDS = 15e-6  # to describe one to nextpnr; 10 us were measured
 
 _FABRIC = """
 import json
@@ -92,25 +94,35 @@ class ChannelWidth:
 
 
 def channel_width(
-    netlist: Netlist, plan: Floorplan, seconds: int = 20, start: int = 16, close: float = 0.1
+    netlist: Netlist,
+    plan: Floorplan,
+    seconds: int = 20,
+    start: int = 16,
+    close: float = 0.1,
+    say: Callable[[str], None] = lambda _: None,
 ) -> ChannelWidth:
     """Search for the channel width: doubled until it routes, then halved in until within `close` of it.
 
-    `seconds` of CPU bound each try: the router does not stop by itself when the channel is too narrow. Raises
-    UsageError where nextpnr-generic is not installed.
+    `seconds` of CPU to route bound each try: the router does not stop by itself when the channel is too narrow.
+    Raises UsageError where nextpnr-generic is not installed.
     """
     check_router()
     grid = net_squares(netlist, plan)
     nets = [squares for squares in grid.nets if len(squares) > 1]
     failed, routed = 0, start
-    while nets and not routes(grid, nets, routed, seconds):
+    while nets and not _told(grid, nets, routed, seconds, say):
         failed, routed = routed, 2 * routed
         if routed > 4096:
             raise UsageError(f"routing: no channel of up to {failed} tracks routes in {seconds} s of CPU")
     while nets and routed - failed > max(close * routed, 1):
         middle = (routed + failed) // 2
-        routed, failed = (middle, failed) if routes(grid, nets, middle, seconds) else (routed, middle)
+        routed, failed = (middle, failed) if _told(grid, nets, middle, seconds, say) else (routed, middle)
     return ChannelWidth(routed, failed, len(nets), grid.rows * grid.cols)
+
+
+def _told(grid: Squares, nets: Sequence[tuple[int, ...]], width: int, seconds: int, say: Callable[[str], None]) -> bool:
+    say(f"routing {len(nets):,} nets on {width:,} tracks a channel")
+    return routes(grid, nets, width, seconds)
 
 
 def check_router() -> None:
@@ -136,13 +148,19 @@ def routes(grid: Squares, nets: Sequence[tuple[int, ...]], width: int, seconds: 
         (folder / "nets.json").write_text(json.dumps(_design(terminals, nets)))
         command = [PROGRAM, "-q", "--pre-pack", "fabric.py", "--json", "nets.json"]
         command += ["--router", "router2", "--write", "routed.json"]
+        limit = seconds + math.ceil(_PIP_SECONDS * _pips(grid, width, len(terminals)))
         try:
             done = subprocess.run(
-                command, cwd=folder, capture_output=True, preexec_fn=lambda: _bound(seconds), check=False
+                command, cwd=folder, capture_output=True, preexec_fn=lambda: _bound(limit), check=False
             )
         except subprocess.SubprocessError as error:
             raise UsageError(f"routing: {PROGRAM} cannot be started ({error})") from error
         return done.returncode == 0 and _is_routed(folder / "routed.json", terminals, nets)
+
+
+def _pips(grid: Squares, width: int, terminals: int) -> int:
+    """About how many pips a fabric has: for each track of a square 4 straight on and 16 round a corner."""
+    return 20 * width * grid.rows * grid.cols + 4 * REACH * terminals
 
 
 def _bound(seconds: int) -> None:

@@ -4,7 +4,7 @@ compression."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,7 @@ def place_folder(
     folder: str | Path | None = None,
     sample: Sample | None = None,
     origins: Mapping[str, str] | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> PlaceReport:
     """Place the netlist of `out`, and that of the `original` model beside it; write figures and pictures.
 
@@ -115,12 +116,12 @@ def place_folder(
         check_router()
     compiled = Folder.open(out)
     netlist = compiled.netlist
-    after = placed(compiled.network, netlist, target, options, sample)
+    after = placed(compiled.network, netlist, target, options, sample, say)
     before = None
     if original is not None:
         network = Network.load(original)
         mapped = map_network(network, MapOptions(netlist.crossbar, netlist.tiling, netlist.packed), netlist.name)
-        before = placed(network, mapped, target, options, sample)
+        before = placed(network, mapped, target, options, sample, say)
     report = PlaceReport(target.name, after, before, ())
     return replace(report, files=write_placed(report, Path(folder or out / "place"), origins or {}))
 
@@ -131,8 +132,10 @@ def placed(
     target: Target,
     options: PlaceOptions,
     sample: Sample | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Placed:
-    """Place one netlist and work out what it costs."""
+    """Place one netlist and work out what it costs; `say` hears what takes long."""
+    say(f"placing {netlist.arrays:,} arrays and {len(netlist.blocks):,} blocks")
     plan = place(netlist, target, options)
     names, boxes = net_boxes(netlist, plan)
     lengths = (boxes[:, 2:] - boxes[:, :2]).sum(axis=1) / 1000
@@ -152,7 +155,7 @@ def placed(
         float(lengths.max(initial=0)),
         "{}[{}]".format(*names[longest]) if names else "",
         uses is not None,
-        channel_width(netlist, plan, seconds, start) if seconds else None,
+        channel_width(netlist, plan, seconds, start, say=say) if seconds else None,
     )
 
 

@@ -6,10 +6,12 @@ import shutil
 
 import pytest
 
-from gscompile.congestion import Squares
+from gscompile.congestion import Squares, net_squares
 from gscompile.errors import UsageError
 from gscompile.nextpnr import _leads, _steps, channel_width, routes
+from gscompile.place import PlaceOptions, place
 from gscompile.target import load_target
+from tests.test_place import dense
 
 needs_nextpnr = pytest.mark.skipif(
     shutil.which("nextpnr-generic") is None,
@@ -32,6 +34,17 @@ def test_nets_go_round_a_square_where_the_straight_way_is_taken() -> None:
     assert not routes(grid, [(0, 1)] * 3, 1, seconds=1)
 
 
+@needs_nextpnr
+def test_the_channel_width_of_a_placed_netlist_is_searched_for() -> None:
+    """Eight arrays on a few squares: some width routes, and one that is half of it or one less does not."""
+    netlist, said = dense(16, 16, 16, crossbar=8), list[str]()
+    plan = place(netlist, load_target(), PlaceOptions(engine="shelves"))
+    found = channel_width(netlist, plan, seconds=1, start=8, close=0.5, say=said.append)
+    assert found.nets == sum(len(squares) > 1 for squares in net_squares(netlist, plan).nets) > 16
+    assert 0 < found.routed - found.failed <= max(found.routed / 2, 1)
+    assert said[0] == f"routing {found.nets} nets on 8 tracks a channel"
+
+
 def test_a_route_is_followed_back_to_its_driver() -> None:
     routing = "X0/Y0/b0;;1;X0/Y0/h3;X0/Y0/X0.Y0.b0>X0.Y0.h3;1;X1/Y0/b1;X1/Y0/X0.Y0.h3>X1.Y0.b1;1"
     before = dict(_steps(routing))
@@ -43,7 +56,6 @@ def test_a_route_is_followed_back_to_its_driver() -> None:
 def test_without_it_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     from gscompile.crossbar import Crossbar
     from gscompile.netlist import Netlist
-    from gscompile.place import place
 
     monkeypatch.setattr(shutil, "which", lambda _: None)
     netlist = Netlist("n", Crossbar(4, 4), "full", (), (), (), ())
