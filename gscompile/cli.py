@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import click
 from gscompile.errors import GscompileError
 
 if TYPE_CHECKING:
+    from gscompile.frontier import Point
     from gscompile.options import Options
     from gscompile.progress import Progress
     from gscompile.report import CompileReport
@@ -80,66 +81,88 @@ def main() -> None:
     """Compile ONNX networks for crossbar hardware: `gscompile MODEL` shrinks, maps and verifies one."""
 
 
+def _options_of_a_search(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of `compile` and `frontier` alike."""
+    for option in reversed(_SEARCH):
+        command = option(command)
+    return command
+
+
+_SEARCH = (
+    click.option("--force", is_flag=True, help="Replace an output folder that is there already."),
+    click.option(
+        "--crossbar", metavar="RxC", help="Largest crossbar: rows by columns. [default: the target's, 64x64]"
+    ),
+    click.option("--data", help="Training data: .npz, a folder of them, or package.module:function."),
+    click.option("--eval", "eval", help="Validation data, which all decisions look at."),
+    click.option("--test", help="Test data, measured once, on the written file."),
+    click.option("--tiling", help="full: whole crossbars and a remainder; equal: the paper's. [default: full]"),
+    click.option("--pack", is_flag=True, default=None, help="Let small tiles of a layer share an array."),
+    click.option(
+        "--arrange/--no-arrange", default=None, help="Rearrange inputs and outputs among tiles. [default: on]"
+    ),
+    click.option(
+        "--pass", "passes", multiple=True, metavar="NAME[:OPTION=VALUE,...]", help="Passes to run, in order."
+    ),
+    click.option("--minimize", help="area (the target's own), cells, wires or tiles. [default: area]"),
+    click.option("--effort", help="quick, standard or max: how much training the search may do."),
+    click.option("--epochs", type=float, help="Length of one stretch of training. [default: 1]"),
+    click.option("--batch-size", type=int, help="[default: 128, or what the network fixes]"),
+    click.option("--lr", type=float, help="Learning rate. [default: found]"),
+    click.option("--seed", type=int, help="[default: 0]"),
+    click.option("--threads", type=int, help="Threads for training. [default: all cores]"),
+    click.option("--device", help="Where torch trains. [default: cpu]"),
+    click.option(
+        "--augment", multiple=True, metavar="NAME", help="Vary training images: crop, flip or module:function."
+    ),
+    click.option("--loss", metavar="FUNCTION", help="What training minimises instead, as module:function."),
+    click.option(
+        "--metric", metavar="FUNCTION", help="Percent of a batch, instead of accuracy: module:function."
+    ),
+    click.option(
+        "--time-budget", metavar="TIME", help="90s, 30m or 2h: then the search ends with the best so far."
+    ),
+    click.option("--nproc", type=int, help="Processes that train together on this machine. [default: 1]"),
+    click.option(
+        "--resume/--no-resume",
+        default=True,
+        help="Go on where the same command was interrupted. [default: on]",
+    ),
+    click.option(
+        "--emit",
+        multiple=True,
+        metavar="FORMAT,...",
+        help="Netlist formats: verilog, yosys, spice, lefdef, dot.",
+    ),
+    click.option("--target", metavar="NAME|FILE", help=TARGET_HELP),
+    click.option(
+        "--place/--no-place", default=None, help="Place the tiles. [default: where small, with --target]"
+    ),
+    click.option("--fold/--no-fold", default=None, help="Fold batch norm and constants first. [default: on]"),
+    click.option(
+        "--config", type=click.Path(path_type=Path), help="Options from a TOML file; the command line wins."
+    ),
+    click.option("--quiet", "-q", is_flag=True, help="No progress and no table."),
+)
+
+
 @main.command("compile")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
-    "--crossbar", metavar="RxC", help="Largest crossbar: rows by columns. [default: the target's, 64x64]"
-)
-@click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="Output folder. [default: MODEL's name + .gscompile]"
 )
-@click.option("--force", is_flag=True, help="Replace an output folder that is there already.")
-@click.option("--data", help="Training data: .npz, a folder of them, or package.module:function.")
-@click.option("--eval", "eval", help="Validation data, which all decisions look at.")
-@click.option("--test", help="Test data, measured once, on the written file.")
 @click.option("--max-drop", type=float, help="Points of accuracy that may be lost on --eval. [default: 0]")
 @click.option(
     "--max-error", type=float, help="Without data: output error, relative to the range. [default: 0.01]"
 )
-@click.option("--tiling", help="full: whole crossbars and a remainder; equal: the paper's. [default: full]")
-@click.option("--pack", is_flag=True, default=None, help="Let small tiles of a layer share an array.")
-@click.option(
-    "--pass", "passes", multiple=True, metavar="NAME[:OPTION=VALUE,...]", help="Passes to run, in order."
-)
-@click.option("--minimize", help="area (the target's own), cells, wires or tiles. [default: area]")
-@click.option("--effort", help="quick, standard or max: how much training the search may do.")
-@click.option("--epochs", type=float, help="Length of one stretch of training. [default: 1]")
-@click.option("--batch-size", type=int, help="[default: 128, or what the network fixes]")
-@click.option("--lr", type=float, help="Learning rate. [default: found]")
-@click.option("--seed", type=int, help="[default: 0]")
-@click.option("--threads", type=int, help="Threads for training. [default: all cores]")
-@click.option("--device", help="Where torch trains. [default: cpu]")
-@click.option(
-    "--augment", multiple=True, metavar="NAME", help="Vary training images: crop, flip or module:function."
-)
-@click.option("--loss", metavar="FUNCTION", help="What training minimises instead, as module:function.")
-@click.option("--metric", metavar="FUNCTION", help="Percent of a batch, instead of accuracy: module:function.")
-@click.option(
-    "--time-budget", metavar="TIME", help="90s, 30m or 2h: then the search ends with the best so far."
-)
-@click.option("--nproc", type=int, help="Processes that train together on this machine. [default: 1]")
-@click.option(
-    "--resume/--no-resume", default=True, help="Go on where the same command was interrupted. [default: on]"
-)
+@_options_of_a_search
 @click.option(
     "--input-shape",
     multiple=True,
     metavar="NAME=D,D,...",
     help="Sizes of an input that the file leaves open.",
 )
-@click.option(
-    "--emit", multiple=True, metavar="FORMAT,...", help="Netlist formats: verilog, yosys, spice, lefdef, dot."
-)
-@click.option("--target", metavar="NAME|FILE", help=TARGET_HELP)
-@click.option(
-    "--place/--no-place", default=None, help="Place the tiles. [default: where small, with --target]"
-)
 @click.option("--strict", is_flag=True, default=None, help="Exit 3 when nothing smaller fits the budget.")
-@click.option("--fold/--no-fold", default=None, help="Fold batch norm and constants first. [default: on]")
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="Options from a TOML file; the command line wins."
-)
-@click.option("--quiet", "-q", is_flag=True, help="No progress and no table.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
 def compile_command(
     model: Path,
@@ -166,12 +189,12 @@ def compile_command(
         click.echo(f"written to {folder}")
 
 
-def _options(config: Path | None, given: Mapping[str, Any]) -> Options:
+def _options(config: Path | None, given: Mapping[str, Any], **default: Any) -> Options:
     from gscompile.options import Options, read_config
 
     settings = read_config(config) if config else {}
     return Options(
-        **settings | {key: value for key, value in given.items() if value is not None and value != ()}
+        **default | settings | {key: value for key, value in given.items() if value is not None and value != ()}
     )
 
 
@@ -232,25 +255,15 @@ def _progress(quiet: bool) -> Progress:
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="Output folder. [default: MODEL's name + .frontier]"
 )
-@click.option("--force", is_flag=True, help="Replace an output folder that is there already.")
-@click.option("--points", type=click.IntRange(3), default=8, show_default=True, help="Networks on the curve.")
-@click.option("--folders", is_flag=True, help="Compile every point into a folder of its own.")
-@click.option("--crossbar", metavar="RxC", help="Largest crossbar. [default: 64x64]")
-@click.option("--data", required=True, help="Training data.")
-@click.option("--eval", "eval", help="Validation data, which is the curve's score.")
-@click.option("--max-drop", type=float, help="Points of accuracy at which the curve ends. [default: 0]")
-@click.option("--minimize", help="area, cells, wires or tiles.")
-@click.option("--effort", help="quick, standard or max.")
-@click.option("--epochs", type=float, help="Length of one stretch of training. [default: 1]")
-@click.option("--augment", multiple=True, metavar="NAME", help="crop, flip or module:function.")
-@click.option("--seed", type=int)
-@click.option("--threads", type=int)
-@click.option("--config", type=click.Path(path_type=Path), help="Further options from a TOML file.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress and no table.")
+@click.option("--points", type=click.IntRange(3), default=8, show_default=True, help="Most networks on the curve.")
+@click.option("--folders", is_flag=True, help="Compile every point: its folder is complete.")
+@click.option("--max-drop", type=float, help="Points of accuracy at which the curve ends. [default: 1]")
+@_options_of_a_search
 def frontier(
     model: Path,
     out: Path | None,
     force: bool,
+    resume: bool,
     points: int,
     folders: bool,
     config: Path | None,
@@ -260,21 +273,23 @@ def frontier(
     """Write MODEL's curve of accuracy against cells, tiles and wires."""
     from gscompile.frontier import write_frontier
     from gscompile.network import Network
-    from gscompile.options import Options, read_config
 
-    settings = read_config(config) if config else {}
-    settings |= {key: value for key, value in given.items() if value is not None and value != ()}
     folder = out or Path(f"{model.stem}.frontier")
-    with _progress(quiet) as progress:
-        found = write_frontier(
-            Network.load(model), model.stem, folder, Options(**settings), points, folders, force, progress
-        )
-    if not quiet:
-        for point in found:
-            click.echo(
-                f"{point.cells:>12,} cells {point.tiles:>7,} tiles {point.wires:>9,} wires {point.score:8.2f} %"
-            )
+    with _stoppable(folder):
+        options = _options(config, given, max_drop=1.0)
+        _launch(options.nproc)
+        with _progress(quiet or not _is_first()) as progress:
+            network = Network.load(model)
+            found = write_frontier(network, model.stem, folder, options, points, folders, force, progress, resume)
+    if not quiet and _is_first():
+        click.echo("".join(f"{line}\n" for line in _curve(found)), nl=False)
         click.echo(f"written to {folder}")
+
+
+def _curve(points: Sequence[Point]) -> Iterator[str]:
+    for p in points:
+        test = "" if p.test is None else f" {p.test:8.2f} % on the test data"
+        yield f"{p.cells:>12,} cells {p.tiles:>7,} tiles {p.wires:>9,} wires {p.score:8.2f} %{test}"
 
 
 @main.command()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -59,6 +61,11 @@ class Job:
     options: Options
     began: float
 
+    @property
+    def mapping(self) -> MapOptions:
+        """How the final network is cut; the search, and the network as it came, are cut in order."""
+        return replace(self.context.mapping, arrange=self.options.arrange)
+
 
 def compile_model(
     original: Network,
@@ -77,27 +84,30 @@ def compile_model(
     with conducted(out, options, force, resume, progress or Progress()) as conduct:
         job = prepare(original, name, options, progress or Progress(), conduct)
         if conduct.world.rank:
-            return _follow(job, out, conduct.world)
+            return _taken_over(follow(job, conduct.world), out)
         result = run_passes(job.folded, passes, job.context)
         result, messages = _within_budget(result, job)
         drop_dead_units(result.network)
         done = finish(job, result, messages, out, force)
-        _tell(done, conduct.world)
+        tell((done.network.to_proto().SerializeToString(), done.netlist, done.report), conduct.world)
     return done
 
 
-def _follow(job: Job, out: Path, world: World) -> Result:
-    """Help the first process to train, then take over what came out."""
-    last = job.context.tuner.follow() if job.context.tuner else world.share()
+def _taken_over(last: tuple[bytes, Netlist, CompileReport], out: Path) -> Result:
     model, netlist, report = last
     return Result(Network.from_proto(onnx.ModelProto.FromString(model)), netlist, report, out)
 
 
-def _tell(done: Result, world: World) -> None:
+def follow(job: Job, world: World) -> Any:
+    """Help the first process to train; returns what it tells in the end."""
+    return job.context.tuner.follow() if job.context.tuner else world.share()
+
+
+def tell(outcome: Any, world: World) -> None:
     """Tell the processes that helped what came out; it is written whether or not they still listen."""
     if world.size > 1:
         with suppress(LostError):
-            world.share((done.network.to_proto().SerializeToString(), done.netlist, done.report))
+            world.share(outcome)
 
 
 def prepare(
@@ -124,7 +134,8 @@ def finish(job: Job, result: PassResult, messages: list[str], out: Path, force: 
         write_model(result.network, folder / "model.onnx")
         written = Network.load(folder / "model.onnx")
         written.adopt_origins(result.network)
-        netlist = map_network(written, job.context.mapping, job.name)
+        netlist = map_network(written, job.mapping, job.name)
+        messages = [*messages, *_rearranged(netlist, map_network(written, job.context.mapping))]
         weights = write_design(written, netlist, folder)
         checks = verify_folder(folder, judge.probes, judge.runs)
         before = map_network(job.original, job.context.mapping, job.name)
@@ -134,6 +145,17 @@ def finish(job: Job, result: PassResult, messages: list[str], out: Path, force: 
         report = summarise(story, before, judge.measure(folder / "model.onnx"), options, folder, job.began)
         write_report(report, before, netlist, folder, chip.plans)
     return Result(Network.load(out / "model.onnx"), netlist, report, out)
+
+
+def _rearranged(netlist: Netlist, in_order: Netlist) -> Iterator[str]:
+    """What it brought to let inputs and outputs change places among the tiles of a matrix."""
+    pairs = zip(netlist.matrices, in_order.matrices, strict=True)
+    moved = sum((m.wires, m.cells, len(m.tiles)) != (o.wires, o.cells, len(o.tiles)) for m, o in pairs)
+    if moved:
+        figures = ((n.wires, len([*n.tiles]), n.cells) for n in (in_order, netlist))
+        before, after = ("{:,} wires, {:,} tiles, {:,} cells".format(*each) for each in figures)
+        which = "1 matrix" if moved == 1 else f"{moved} matrices"
+        yield f"inputs and outputs of {which} are rearranged among the tiles: {before} -> {after}"
 
 
 def _within_budget(result: PassResult, job: Job) -> tuple[PassResult, list[str]]:

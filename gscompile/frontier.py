@@ -1,35 +1,63 @@
-"""The frontier: accuracy against cells, tiles and wires, from one walk down and a longer tuning at every stop."""
+"""The frontier: accuracy against cells, tiles and wires, from one walk down and a longer tuning at some stops."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+import math
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
-from gscompile.driver import Job, finish, prepare
-from gscompile.errors import UsageError
-from gscompile.frontier_picture import frontier_svg
-from gscompile.mapping import footprint
+from gscompile.conduct import conducted
+from gscompile.driver import Job, finish, follow, prepare, tell
+from gscompile.errors import DataError, UsageError
+from gscompile.frontier_picture import Spot, frontier_svg
+from gscompile.judge import DataJudge
+from gscompile.mapping import Footprint, footprint
 from gscompile.network import Network
 from gscompile.options import Options
 from gscompile.output import staged
 from gscompile.passes import PASSES
 from gscompile.progress import Progress
 from gscompile.registry import create
-from gscompile.transform import Change, PassResult
+from gscompile.transform import Change, Context, Pass, PassResult, run_passes
+from gscompile.units import drop_dead_units
 
 
 @dataclass(frozen=True)
 class Point:
-    """One network of the frontier: what it takes, and its validation score in percent, through onnxruntime."""
+    """One network of the frontier: what it takes, and its scores in percent, through onnxruntime on the written file.
+
+    `score` is on the data that decides, `test` on the test data where there is some; `file` is inside the folder.
+    """
 
     cells: int
     tiles: int
     wires: int
     score: float
+    test: float | None
     file: str
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A network, what the passes changed on the way to it, and its point."""
+
+    result: PassResult
+    point: Point
+
+
+class Walker(Pass, Protocol):
+    """A pass that can be watched on its way down, and knows how to tune a network on it for long."""
+
+    def walk(self, network: Network, context: Context) -> Iterable[tuple[Network, float]]: ...
+
+    def recovered(self, network: Network, context: Context) -> tuple[Network, float]: ...
 
 
 def write_frontier(
@@ -41,78 +69,199 @@ def write_frontier(
     folders: bool = False,
     force: bool = False,
     progress: Progress | None = None,
+    resume: bool = True,
 ) -> tuple[Point, ...]:
-    """Write `frontier.csv`, `.json`, `.svg` and a model per point into `out`; compiled folders too when asked.
+    """Write `frontier.csv`, `.json`, `.svg` and a folder per point into `out`: its model, or with `folders` everything.
 
-    The walk ends `options.max_drop` points below the original. Raises a GscompileError; then `out` was not touched.
+    The curve ends `options.max_drop` points below the original. Raises a GscompileError; then `out` was not touched.
+    Goes on from where the same call was interrupted, unless `resume` is False.
     """
     if options.data is None:
         raise UsageError("frontier: needs --data: accuracy is what the curve is about")
-    job = prepare(original, name, options, progress or Progress())
-    with staged(out, force) as folder:
-        found = [
-            _write_point(job, number, network, folder) for number, network in enumerate(_stops(job, points))
-        ]
-        best = _not_dominated(found)
-        _write_files(folder, name, best)
-        if folders:
-            for point in best:
-                _compile_point(job, folder, point)
-    return tuple(best)
+    passes, progress = _Passes.of(options), progress or Progress()
+    with conducted(out, options, force, resume, progress) as conduct:
+        job = prepare(original, name, options, progress, conduct)
+        if conduct.world.rank:
+            told: tuple[Point, ...] = follow(job, conduct.world)
+            return told
+        with staged(out, force) as folder:
+            found = [_candidate(job, n, result, folder) for n, result in enumerate(_stops(job, passes, points))]
+            best = _not_dominated(found)
+            final = tuple(_settled(job, n, candidate, folder, folders) for n, candidate in enumerate(best))
+            for candidate in found:
+                shutil.rmtree(folder / Path(candidate.point.file).parent, ignore_errors=True)
+            _write_files(folder, job, found[0].point, final)
+        tell(final, conduct.world)
+    return final
 
 
-def _stops(job: Job, points: int) -> Iterator[Network]:
-    """The original, the rank-clipped network, and networks evenly spread along the walk down, each tuned for long."""
-    yield job.folded
-    clipped = create("pass", PASSES, "rank-clip").run(job.folded.copy(), job.context).network
-    yield clipped
-    deletion = create("pass", PASSES, "delete-groups")
-    way = [network for network, _ in deletion.walk(clipped, job.context)]
-    stride = max(1, len(way) / max(points - 2, 1))
-    for number in range(min(points - 2, len(way))):
-        yield deletion.recovered(way[min(len(way) - 1, round((number + 1) * stride) - 1)], job.context)[0]
+@dataclass(frozen=True)
+class _Passes:
+    """The passes of the options: those before the walk, the one that walks, and those for every point."""
+
+    before: tuple[Pass, ...]
+    walker: Walker
+    after: tuple[Pass, ...]
+
+    @classmethod
+    def of(cls, options: Options) -> _Passes:
+        passes: list[Pass] = [create("pass", PASSES, spec) for spec in options.passes]
+        place = next((i for i, each in enumerate(passes) if hasattr(each, "walk")), None)
+        if place is None:
+            raise UsageError("frontier: needs delete-groups among the passes: it is what walks down the curve")
+        walker: Walker = passes[place]  # type: ignore[assignment]
+        return cls(tuple(passes[:place]), walker, tuple(passes[place + 1 :]))
 
 
-def _write_point(job: Job, number: int, network: Network, folder: Path) -> Point:
-    path = folder / f"point-{number:02d}.onnx"
-    network.save(path)
-    written = Network.load(path)
-    now = footprint(written, job.context.mapping)
-    score = job.judge.measure(path).accuracy[0].after
-    return Point(now.cells, now.tiles, now.wires, score, path.name)
+# -- the walk ---------------------------------------------------------------------------------------------------
 
 
-def _not_dominated(points: Sequence[Point]) -> list[Point]:
-    """Points that no other beats in cells, wires and score at once, the largest first.
+def _stops(job: Job, passes: _Passes, points: int) -> Iterator[PassResult]:
+    """The original, then tuned networks on the way down within the budget, at most `points` in all."""
+    judge = job.judge
+    if not isinstance(judge, DataJudge):
+        raise DataError(f"frontier: {'; '.join(judge.messages)}")
+    yield PassResult(job.folded)
+    gentle = replace(job.context, floor=judge.base - judge.max_drop / 2)  # the walk needs the rest
+    start = run_passes(job.folded, passes.before, gentle)
+    descent = _Descent(start.network, passes.walker, job.context)
+    with job.context.progress.stage(passes.walker.name):
+        for network in descent.stops(points - 1):
+            last = run_passes(network, passes.after, job.context)
+            change = Change("all layers", "taken from the frontier", "", f"one of {len(descent.way)} on the way down")
+            yield PassResult(last.network, (*start.changes, change, *last.changes))
 
-    >>> a, b = Point(10, 1, 10, 99.0, "a"), Point(12, 1, 11, 98.0, "b")
-    >>> [p.file for p in _not_dominated([a, b])]
-    ['a']
+
+class _Descent:
+    """Networks on the way down, which of them were tuned, and whether those fit the budget."""
+
+    def __init__(self, start: Network, walker: Walker, context: Context) -> None:
+        self.way, self.walker, self.context = [start], walker, context
+        self.fits: dict[int, bool] = {}
+
+    def stops(self, most: int) -> Iterator[Network]:
+        """Tuned networks that fit: the first, the last of each walk, then those in the widest gaps."""
+        network: Network | None = self._tuned(0)
+        while network is not None and sum(self.fits.values()) < most:
+            yield network
+            network = self._lower(network)
+        sizes = [_size(footprint(each, self.context.mapping)) for each in self.way]
+        while sum(self.fits.values()) < most and (place := next_stop(sizes, self.fits)) is not None:
+            if (network := self._tuned(place)) is not None:
+                yield network
+
+    def _lower(self, network: Network) -> Network | None:
+        """The end of another walk down from a tuned network, tuned; None where there is none that fits."""
+        before = len(self.way)
+        self.way += [each for each, _ in self.walker.walk(network, self.context)]
+        return self._tuned(len(self.way) - 1) if len(self.way) > before else None
+
+    def _tuned(self, place: int) -> Network | None:
+        """A network of the way, tuned for long while there is time; None where it does not fit."""
+        assert self.context.tuner is not None
+        network = self.way[place]
+        if not self.context.out_of_time():
+            network, _ = self.walker.recovered(network, self.context)
+        self.fits[place] = self.context.tuner.score(network) >= self.context.floor
+        return network if self.fits[place] else None
+
+
+def _size(taken: Footprint) -> float:
+    return math.log(max(taken.cells, 1)) + math.log(max(taken.wires, 1))
+
+
+def next_stop(sizes: Sequence[float], fits: dict[int, bool]) -> int | None:
+    """The place nearest the middle of the widest gap after one that fits; None where there is no gap.
+
+    `sizes` fall along the way; `fits` tells of the places that are known.
+
+    >>> next_stop([4, 3, 2, 1, 0], {0: True}), next_stop([4, 3, 2, 1, 0], {0: True, 2: False})
+    (2, 1)
+    >>> next_stop([4, 3, 2, 1, 0], {0: True, 1: True, 2: False}) is None
+    True
     """
+    last = len(sizes) - 1
+    known = sorted({*fits, last + 1})
+    gaps = [(a, b) for a, b in pairwise(known) if fits[a] and b - a > 1]
+    if not gaps:
+        return None
+    a, b = max(gaps, key=lambda gap: sizes[gap[0]] - sizes[min(gap[1], last)])
+    middle = 0.5 * (sizes[a] + sizes[min(b, last)])
+    return min(range(a + 1, b), key=lambda place: abs(sizes[place] - middle))
 
-    def beats(q: Point, p: Point) -> bool:
-        no_worse = q.cells <= p.cells and q.wires <= p.wires and q.score >= p.score
-        return no_worse and (q.cells, q.wires, -q.score) != (p.cells, p.wires, -p.score)
 
-    return sorted((p for p in points if not any(beats(q, p) for q in points)), key=lambda p: -p.cells)
+# -- points -----------------------------------------------------------------------------------------------------
 
 
-def _write_files(folder: Path, name: str, points: Sequence[Point]) -> None:
-    rows = [asdict(point) for point in points]
-    (folder / "frontier.json").write_text(
-        json.dumps({"model": name, "points": rows}, indent=1) + "\n", "utf-8"
-    )
+def _candidate(job: Job, number: int, result: PassResult, folder: Path) -> Candidate:
+    """Write a network and measure what was written."""
+    result = replace(result, network=result.network.copy())
+    drop_dead_units(result.network)
+    path = folder / f"candidate-{number:02d}" / "model.onnx"
+    path.parent.mkdir()
+    result.network.save(path)
+    now = footprint(Network.load(path), job.mapping)
+    score, *test = (accuracy.after for accuracy in job.judge.measure(path).accuracy)
+    file = path.relative_to(folder).as_posix()
+    return Candidate(result, Point(now.cells, now.tiles, now.wires, score, test[0] if test else None, file))
+
+
+def _not_dominated(found: Sequence[Candidate]) -> list[Candidate]:
+    """Candidates that no other beats in cells, wires and score at once, the largest first; of equals the first."""
+    kept = [c for i, c in enumerate(found) if not any(_beats(o.point, c.point, j < i) for j, o in enumerate(found))]
+    return sorted(kept, key=lambda c: (-c.point.cells, -c.point.wires))
+
+
+def _beats(q: Point, p: Point, earlier: bool) -> bool:
+    """Whether q is nowhere worse than p, and somewhere better or came earlier.
+
+    >>> a, b = Point(10, 1, 10, 99.0, None, "a"), Point(12, 1, 11, 98.0, None, "b")
+    >>> _beats(a, b, False), _beats(b, a, True), _beats(a, a, False)
+    (True, False, False)
+    """
+    no_worse = q.cells <= p.cells and q.wires <= p.wires and q.score >= p.score
+    return no_worse and (earlier or (q.cells, q.wires, q.score) != (p.cells, p.wires, p.score))
+
+
+def _settled(job: Job, number: int, candidate: Candidate, folder: Path, whole: bool) -> Point:
+    """A candidate in the folder where it stays, compiled entirely when asked for."""
+    home, point = folder / f"point-{number:02d}", candidate.point
+    if whole:
+        finish(job, candidate.result, [], home, force=False)
+    else:
+        (folder / point.file).parent.rename(home)
+    return replace(point, file=f"{home.name}/model.onnx")
+
+
+# -- files ------------------------------------------------------------------------------------------------------
+
+
+def _write_files(folder: Path, job: Job, first: Point, points: Sequence[Point]) -> None:
+    (folder / "frontier.json").write_text(json.dumps(_facts(job, first, points), indent=1) + "\n", "utf-8")
     with (folder / "frontier.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Point)])
+        writer = csv.DictWriter(file, [f.name for f in fields(Point)], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
-    figures = [(p.cells, p.wires, p.score) for p in points]
-    (folder / "frontier.svg").write_text(frontier_svg(name, figures), "utf-8")
+        writer.writerows(asdict(point) for point in points)
+    (folder / "frontier.svg").write_text(_picture(job, first, points), "utf-8")
 
 
-def _compile_point(job: Job, folder: Path, point: Point) -> None:
-    network = Network.load(folder / point.file)
-    change = Change("all layers", "taken from the frontier", "", point.file)
-    finish(
-        job, PassResult(network, (change,)), [], folder / f"{Path(point.file).stem}.gscompile", force=False
-    )
+def _picture(job: Job, first: Point, points: Sequence[Point]) -> str:
+    """On the test data where there is some."""
+    tested = first.test is not None
+    title = f"{job.name}: {'test accuracy' if tested else 'validation score'} and what it takes"
+    spots = [Spot(p.cells, p.wires, p.tiles, p.score if p.test is None else p.test) for p in (first, *points)]
+    return frontier_svg(title, spots[0], spots[1:])
+
+
+def _facts(job: Job, first: Point, points: Sequence[Point]) -> dict[str, object]:
+    mapping = job.mapping
+    return {
+        "model": job.name,
+        "crossbar": str(mapping.crossbar),
+        "tiling": mapping.tiling,
+        "budget": job.judge.budget,
+        "options": job.options.plain(),
+        "seconds": round(time.perf_counter() - job.began, 1),
+        "original": {name: value for name, value in asdict(first).items() if name != "file"},
+        "points": [asdict(point) for point in points],
+    }

@@ -1,70 +1,146 @@
-"""The frontier as a picture: score over the share of cells and of wires, on logarithmic axes. SVG text."""
+"""The frontier as a picture: score over the share of the original's cells, wires and tiles that is left. SVG text."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT, LEFT, TOP = 640.0, 380.0, 64.0, 44.0
-PLOT_W, PLOT_H = WIDTH - LEFT - 24, HEIGHT - TOP - 56
-COLOURS = {"cells": "#0072b2", "wires": "#d55e00"}  # told apart by every eye (Okabe and Ito)
-Figures = tuple[int, int, float]  # cells, wires, score in percent
+WIDTH, HEIGHT, LEFT, TOP = 720, 400, 66, 64
+PLOT_W, PLOT_H = WIDTH - LEFT - 28, HEIGHT - TOP - 60
+COLOURS = {"cells": "#0072b2", "wires": "#d55e00", "tiles": "#009e73"}  # told apart by every eye (Okabe and Ito)
+STYLE = (
+    "text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#444}"
+    ".t{font-size:15px;font-weight:600;fill:#222}.g{stroke:#e4e4e4}.o{stroke:#888;stroke-dasharray:5 4}"
+)
 
 
-def frontier_svg(name: str, points: Sequence[Figures]) -> str:
-    """Two curves over the share of the first point that is left; `points` run from the largest network down."""
-    body = "\n".join([*_frame(name, points), *_curves(points)])
-    style = "text{font:12px system-ui,sans-serif;fill:#333}.t{font-size:15px;font-weight:600}"
+@dataclass(frozen=True)
+class Spot:
+    """What a network takes, and its score in percent."""
+
+    cells: int
+    wires: int
+    tiles: int
+    score: float
+
+
+def frontier_svg(title: str, original: Spot, points: Sequence[Spot]) -> str:
+    """A curve each for cells, wires and tiles, relative to `original`; `points` run from the largest network down."""
+    axes = _Axes.around(original, points)
+    body = "\n".join([*_grid(axes), *_original(axes, original), *_curves(axes, original, points), *_legend(title)])
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img">'
-        f"<style>{style}</style>\n<rect width='100%' height='100%' fill='#fff'/>\n{body}\n</svg>\n"
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">'
+        f'<title>{escape(title)}</title><style>{STYLE}</style>\n<rect width="100%" height="100%" fill="#fff"/>\n'
+        f"{body}\n</svg>\n"
     )
 
 
-def _range(points: Sequence[Figures]) -> tuple[float, float]:
-    scores = [score for *_, score in points] or [0.0, 100.0]
-    low, high = math.floor(min(scores) * 2) / 2, math.ceil(max(scores) * 2) / 2
-    return low, high if high > low else low + 0.5
+@dataclass(frozen=True)
+class _Axes:
+    """Shares from `least` to 1 on a logarithmic axis; scores from `low` to `high`, a line every `step`."""
+
+    least: float
+    low: float
+    high: float
+    step: float
+
+    @classmethod
+    def around(cls, original: Spot, points: Sequence[Spot]) -> _Axes:
+        least = min((s for what in COLOURS for s in _shares(what, original, points) if s > 0), default=1.0)
+        scores = [original.score, *(p.score for p in points)]
+        step = _round_step((max(scores) - min(scores)) / 4)
+        low, high = math.floor(min(scores) / step) * step, math.ceil(max(scores) / step) * step
+        return cls(min(_round_down(least), 0.5), low, max(high, low + step), step)
+
+    def x(self, share: float) -> float:
+        return LEFT + PLOT_W * (1 - math.log(max(share, self.least)) / math.log(self.least))
+
+    def y(self, score: float) -> float:
+        return TOP + PLOT_H * (self.high - score) / (self.high - self.low)
 
 
-def _decades(points: Sequence[Figures]) -> int:
-    first = points[0] if points else (1, 1, 0.0)
-    least = min((min(c / max(first[0], 1), w / max(first[1], 1)) for c, w, _ in points), default=1.0)
-    return max(1, math.ceil(-math.log10(max(least, 1e-6))))
+def _round_step(least: float) -> float:
+    """The next of 1, 2 and 5 times a power of ten, at least a twentieth.
+
+    >>> _round_step(0.13), _round_step(3.0), _round_step(0.0)
+    (0.2, 5.0, 0.05)
+    """
+    least = max(least, 0.05)
+    ten = 10.0 ** math.floor(math.log10(least))
+    return next(round(f * ten, 9) for f in (1, 2, 5, 10) if f * ten >= least - 1e-9)
 
 
-def _x(share: float, decades: int) -> float:
-    return LEFT + PLOT_W * (1 + math.log10(max(share, 10.0**-decades)) / decades)
+def _round_down(share: float) -> float:
+    """The next of 1, 2 and 5 times a power of ten that is not above.
+
+    >>> _round_down(0.07), _round_down(0.02), _round_down(0.0015)
+    (0.05, 0.02, 0.001)
+    """
+    ten = 10.0 ** math.floor(math.log10(share))
+    return next(round(f * ten, 12) for f in (5, 2, 1) if f * ten <= share * (1 + 1e-9))
 
 
-def _y(score: float, low: float, high: float) -> float:
-    return TOP + PLOT_H * (high - score) / (high - low)
+def _shares(what: str, original: Spot, points: Sequence[Spot]) -> list[float]:
+    whole: int = max(getattr(original, what), 1)
+    return [getattr(p, what) / whole for p in points]
 
 
-def _frame(name: str, points: Sequence[Figures]) -> Iterator[str]:
-    low, high = _range(points)
-    decades = _decades(points)
-    yield f'<text class="t" x="{LEFT}" y="24">{escape(name)}: score over what is left</text>'
+def _grid(axes: _Axes) -> Iterator[str]:
+    bottom = TOP + PLOT_H
+    for share, label in _marks(axes.least):
+        x = axes.x(share)
+        yield f'<path class="g" d="M{x:.1f} {TOP}V{bottom}"/>'
+        yield f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{label}</text>'
+    for number in range(round((axes.high - axes.low) / axes.step) + 1):
+        score = axes.low + number * axes.step
+        y = axes.y(score)
+        yield f'<path class="g" d="M{LEFT} {y:.1f}H{LEFT + PLOT_W}"/>'
+        yield f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{score:.{_digits(axes.step)}f} %</text>'
+    below = f'x="{LEFT + PLOT_W / 2}" y="{HEIGHT - 12}" text-anchor="middle"'
+    yield f"<text {below}>share of the original that is left</text>"
+
+
+def _marks(least: float) -> Iterator[tuple[float, str]]:
+    """Shares with a line: powers of ten, and between them two more where that is few."""
+    decades = math.ceil(-math.log10(least) - 1e-9)
     for power in range(-decades, 1):
-        x = _x(10.0**power, decades)
-        yield f'<path d="M{x:.1f} {TOP}V{TOP + PLOT_H}" stroke="#ddd"/>'
-        yield f'<text x="{x:.1f}" y="{TOP + PLOT_H + 18}" text-anchor="middle">{100 * 10.0**power:g} %</text>'
-    for step in range(5):
-        score = low + (high - low) * step / 4
-        y = _y(score, low, high)
-        yield f'<path d="M{LEFT} {y:.1f}H{LEFT + PLOT_W}" stroke="#ddd"/>'
-        yield f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{score:.2f}</text>'
-    yield f'<text x="{LEFT + PLOT_W / 2}" y="{HEIGHT - 10}" text-anchor="middle">share of the original (log)</text>'
+        for factor in (1, 2, 5) if decades < 3 else (1,):
+            share = factor * 10.0**power
+            if least <= share * (1 + 1e-9) and share <= 1:
+                yield share, f"{100 * share:g} %"
 
 
-def _curves(points: Sequence[Figures]) -> Iterator[str]:
-    low, high = _range(points)
-    decades = _decades(points)
-    for place, (what, colour) in enumerate(COLOURS.items()):
-        whole = max(points[0][place], 1) if points else 1
-        spots = [(_x(p[place] / whole, decades), _y(p[2], low, high)) for p in points]
+def _digits(step: float) -> int:
+    """Decimals that tell steps apart.
+
+    >>> _digits(0.05), _digits(0.2), _digits(5.0)
+    (2, 1, 0)
+    """
+    return max(0, -math.floor(math.log10(step) + 1e-9))
+
+
+def _original(axes: _Axes, original: Spot) -> Iterator[str]:
+    y = axes.y(original.score)
+    yield f'<path class="o" d="M{LEFT} {y:.1f}H{LEFT + PLOT_W}"/>'
+    yield f'<text x="{LEFT + 6}" y="{y - 6:.1f}">the original: {original.score:.2f} %</text>'
+
+
+def _curves(axes: _Axes, original: Spot, points: Sequence[Spot]) -> Iterator[str]:
+    for what, colour in COLOURS.items():
+        shares = _shares(what, original, points)
+        spots = [(axes.x(s), axes.y(p.score)) for s, p in zip(shares, points, strict=True)]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
-        yield f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>'
-        yield from (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in spots)
-        yield f'<text x="{LEFT + PLOT_W - 60}" y="{TOP + 18 + 16 * place}" style="fill:{colour}">{what}</text>'
+        yield f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2" stroke-linejoin="round"/>'
+        for (x, y), share, p in zip(spots, shares, points, strict=True):
+            said = f"{getattr(p, what):,} {what} ({100 * share:.3g} %): {p.score:.2f} %"
+            spot = f'cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}" stroke="#fff"'
+            yield f"<circle {spot}><title>{said}</title></circle>"
+
+
+def _legend(title: str) -> Iterator[str]:
+    yield f'<text class="t" x="{LEFT}" y="26">{escape(title)}</text>'
+    for number, (what, colour) in enumerate(COLOURS.items()):
+        x = LEFT + 5 + 70 * number
+        yield f'<circle cx="{x}" cy="46" r="4" fill="{colour}"/><text x="{x + 9}" y="50">{what}</text>'

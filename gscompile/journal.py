@@ -224,7 +224,7 @@ def _tidy(out: Path) -> None:
 # -- what a journal belongs to ----------------------------------------------------------------------------------
 
 # Options that training does not depend on, and data, whose samples are looked at instead.
-_FREE = {"data", "eval", "test", "threads", "device", "nproc", "time_budget", "emit", "place", "strict"}
+_FREE = {"data", "eval", "test", "threads", "device", "nproc", "time_budget", "emit", "place", "strict", "arrange"}
 
 
 def key_of(network: Network, options: Options, *datasets: Dataset) -> str:

@@ -9,20 +9,27 @@ from itertools import islice, product
 import numpy as np
 from numpy.typing import NDArray
 
+from gscompile.arrangement import gathered
 from gscompile.blocks import Wiring, wire_up
 from gscompile.crossbar import Crossbar, Occupancy, TileGrid, Tiling
 from gscompile.netlist import Matrix, Netlist, Tile
 from gscompile.network import Layer, Network
 from gscompile.packing import pack
 
+Order = tuple[NDArray[np.int64], NDArray[np.int64]]  # of rows, of columns
+
 
 @dataclass(frozen=True)
 class MapOptions:
-    """How matrices are cut: the array size and the rule; with `pack`, small tiles of a layer share arrays."""
+    """How matrices are cut: the array size and the rule; with `pack`, small tiles of a layer share arrays.
+
+    With `arrange`, inputs and outputs change places among the tiles of a matrix where that takes fewer wires.
+    """
 
     crossbar: Crossbar
     tiling: Tiling = "full"
     pack: bool = False
+    arrange: bool = False
 
 
 def map_network(network: Network, options: MapOptions, name: str = "network") -> Netlist:
@@ -54,10 +61,10 @@ def cut(name: str, matrix: NDArray[np.generic], options: MapOptions) -> Iterator
     """Tiles of a matrix [inputs, outputs], by tile row then column; a tile without weights does not exist.
 
     Rows and columns of the matrix that hold no weight at all are left out before cutting where that takes no
-    more wires than cutting in place.
+    more wires than cutting in place; with `arrange` those that are left may share tiles in another order.
     """
     rows, cols = live_order(matrix, options)
-    grid = TileGrid(len(rows), len(cols), options.crossbar, options.tiling)
+    grid = _grid((rows, cols), options)
     occupancy = grid.occupancy(matrix[np.ix_(rows, cols)])
     for (i, down), (j, across) in product(enumerate(grid.row_slices), enumerate(grid.col_slices)):
         if occupancy.live_rows[i, j]:
@@ -67,24 +74,40 @@ def cut(name: str, matrix: NDArray[np.generic], options: MapOptions) -> Iterator
             yield Tile(tile, name, tile_rows, tile_cols, tile)
 
 
-def live_order(
-    matrix: NDArray[np.generic], options: MapOptions
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def live_order(matrix: NDArray[np.generic], options: MapOptions) -> Order:
     """Row and column indices in the order in which they are cut into tiles."""
     alive = matrix != 0
     everything = np.arange(matrix.shape[0]), np.arange(matrix.shape[1])
     compact = np.flatnonzero(alive.any(axis=1)), np.flatnonzero(alive.any(axis=0))
-    if (len(compact[0]), len(compact[1])) == matrix.shape:
-        return everything
-    return min((everything, compact), key=lambda order: _cost(matrix, order, options))
+    orders = [everything] if (len(compact[0]), len(compact[1])) == matrix.shape else [everything, compact]
+    if options.arrange and _may_gain(alive, compact, options):
+        orders.append(_arranged(alive, compact, options))
+    return min(orders, key=lambda order: _cost(alive, order, options)) if len(orders) > 1 else everything
 
 
-def _cost(
-    matrix: NDArray[np.generic], order: tuple[NDArray[np.int64], NDArray[np.int64]], options: MapOptions
-) -> tuple[int, int]:
-    grid = TileGrid(len(order[0]), len(order[1]), options.crossbar, options.tiling)
-    occupancy = grid.occupancy(matrix[np.ix_(*order)])
-    return occupancy.wires, occupancy.tiles
+def _grid(order: Order, options: MapOptions) -> TileGrid:
+    return TileGrid(len(order[0]), len(order[1]), options.crossbar, options.tiling)
+
+
+def _cost(alive: NDArray[np.generic], order: Order, options: MapOptions) -> tuple[int, int, int]:
+    occupancy = _grid(order, options).occupancy(alive[np.ix_(*order)])
+    return occupancy.wires, occupancy.tiles, occupancy.cells
+
+
+def _may_gain(alive: NDArray[np.bool_], order: Order, options: MapOptions) -> bool:
+    """Whether some column has enough zeros to die in a tile, or some row: without that, no order saves a wire."""
+    grid, here = _grid(order, options), alive[np.ix_(*order)]
+    if not grid.tiles:
+        return False
+    zeros = [len(here) - here.sum(axis=0).min(), here.shape[1] - here.sum(axis=1).min()]
+    return any(z >= min(np.diff(edges)) for z, edges in zip(zeros, (grid.row_edges, grid.col_edges), strict=True))
+
+
+def _arranged(alive: NDArray[np.bool_], order: Order, options: MapOptions) -> Order:
+    """The same rows and columns, those that are alive together gathered in tiles."""
+    rows, cols = order
+    grid, here = _grid(order, options), alive[np.ix_(rows, cols)]
+    return rows[gathered(here, grid.row_edges)], cols[gathered(here.T, grid.col_edges)]
 
 
 @dataclass(frozen=True)
@@ -103,10 +126,8 @@ def footprint(network: Network, options: MapOptions) -> Footprint:
 
 
 def _occupancy(matrix: NDArray[np.generic], options: MapOptions) -> Occupancy:
-    rows, cols = live_order(matrix, options)
-    return TileGrid(len(rows), len(cols), options.crossbar, options.tiling).occupancy(
-        matrix[np.ix_(rows, cols)]
-    )
+    order = live_order(matrix, options)
+    return _grid(order, options).occupancy(matrix[np.ix_(*order)])
 
 
 def tile_weights(network: Network, netlist: Netlist) -> Iterator[tuple[str, NDArray[np.generic]]]:

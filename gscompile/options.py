@@ -41,6 +41,7 @@ class Options:
     crossbar: str | None = None
     tiling: Tiling = "full"
     pack: bool = False
+    arrange: bool = True
     data: Any = None
     eval: Any = None
     test: Any = None

@@ -17,7 +17,7 @@ LAYERS = """
 errors progress closeness einsum faithful
 user_function
 score
-crossbar pins constants inputs npz weight_ops value_ranges factoring shapes sparse bounds
+crossbar pins constants inputs npz weight_ops value_ranges factoring shapes sparse bounds arrangement
 netlist loading network data_checks sources paper augment
 pairs weights synthetic data netlist_file tile_file fold trainable units target
 packing blocks mapping evaluate options execute
