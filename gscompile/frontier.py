@@ -16,6 +16,7 @@ from typing import Protocol
 from gscompile.conduct import conducted
 from gscompile.driver import Job, finish, follow, prepare, tell
 from gscompile.errors import DataError, UsageError
+from gscompile.exam import TEST
 from gscompile.frontier_picture import Spot, frontier_svg
 from gscompile.judge import DataJudge
 from gscompile.mapping import Footprint, footprint
@@ -201,9 +202,10 @@ def _candidate(job: Job, number: int, result: PassResult, folder: Path) -> Candi
     path.parent.mkdir()
     result.network.save(path)
     now = footprint(Network.load(path), job.mapping)
-    score, *test = (accuracy.after for accuracy in job.judge.measure(path).accuracy)
+    scores = job.judge.measure(path).accuracy
+    test = next((accuracy.after for accuracy in scores if accuracy.split == TEST), None)
     file = path.relative_to(folder).as_posix()
-    return Candidate(result, Point(now.cells, now.tiles, now.wires, score, test[0] if test else None, file))
+    return Candidate(result, Point(now.cells, now.tiles, now.wires, scores[0].after, test, file))
 
 
 def _not_dominated(found: Sequence[Candidate]) -> list[Candidate]:
@@ -259,7 +261,7 @@ def _facts(job: Job, first: Point, points: Sequence[Point]) -> dict[str, object]
         "model": job.name,
         "crossbar": str(mapping.crossbar),
         "tiling": mapping.tiling,
-        "budget": job.judge.budget,
+        "score": f"{job.judge.tuner.metric.name} on {job.judge.split}" if isinstance(job.judge, DataJudge) else None,
         "options": job.options.plain(),
         "seconds": round(time.perf_counter() - job.began, 1),
         "original": {name: value for name, value in asdict(first).items() if name != "file"},

@@ -75,6 +75,7 @@ def test_every_figure_is_that_of_the_model_beside_it(desk: Path) -> None:
         assert point["test"] == pytest.approx(accuracy(path, desk / "test.npz"))
     assert found["original"] == {"cells": 264, "tiles": 6, "wires": 81, "score": 100.0, "test": 100.0}
     assert found["options"]["max_drop"] == 8
+    assert found["score"] == "accuracy on the eval data"
 
 
 def test_points_are_within_the_budget_and_none_beats_another(desk: Path) -> None:
