@@ -9,6 +9,7 @@ from typing import Any
 import onnx
 
 from gscompile.driver import Result, compile_model
+from gscompile.errors import OutputError
 from gscompile.network import Network
 from gscompile.options import Options
 from gscompile.progress import Progress
@@ -35,5 +36,12 @@ def compile(
         network, name = Network.from_proto(model), model.graph.name or "network"
     else:
         network, name = Network.load(model), Path(model).stem
-    folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="gscompile-")) / f"{name}.gscompile"
+    folder = Path(out) if out is not None else _temporary() / f"{name}.gscompile"
     return compile_model(network, name, folder, settings, force, progress, resume)
+
+
+def _temporary() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="gscompile-"))
+    except OSError as problem:
+        raise OutputError(f"no temporary folder can be made ({problem.strerror}); give out=") from problem

@@ -29,6 +29,7 @@ from gscompile.pricing import pricing
 from gscompile.progress import Progress
 from gscompile.registry import create
 from gscompile.report import CompileReport
+from gscompile.shelf import on_shelf
 from gscompile.summary import Story, summarise
 from gscompile.target import Design
 from gscompile.transform import Context, PassResult, run_passes
@@ -81,8 +82,11 @@ def compile_model(
     Goes on from where the same compile was interrupted, unless `resume` is False.
     """
     passes = [create("pass", PASSES, spec) for spec in options.passes]
-    with conducted(out, options, force, resume, progress or Progress()) as conduct:
-        job = prepare(original, name, options, progress or Progress(), conduct)
+    with (
+        conducted(out, options, force, resume, progress or Progress()) as conduct,
+        on_shelf(original, out, wanted=options.data is None and conduct.world.size == 1) as network,
+    ):
+        job = prepare(network, name, options, progress or Progress(), conduct)
         if conduct.world.rank:
             return _taken_over(follow(job, conduct.world), out)
         result = run_passes(job.folded, passes, job.context)
@@ -144,6 +148,7 @@ def finish(job: Job, result: PassResult, messages: list[str], out: Path, force: 
         story = Story(job.original, written, netlist, result.changes, job.folds, tuple(messages), checks, chip.figures)
         report = summarise(story, before, judge.measure(folder / "model.onnx"), options, folder, job.began)
         write_report(report, before, netlist, folder, chip.plans)
+        job.original.check_files()
     return Result(Network.load(out / "model.onnx"), netlist, report, out)
 
 

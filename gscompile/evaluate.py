@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,20 @@ from numpy.typing import NDArray
 from gscompile.closeness import differences
 from gscompile.data import Batch, Dataset
 from gscompile.errors import one_line
+from gscompile.loading import is_mapped, on_files, pointing_proto, proto_of, read_proto
+from gscompile.network import Network
 from gscompile.score import Metric, is_floating
 
-Model = Path | bytes
+Model = Path | bytes | Network
+Run = Callable[[dict[str, NDArray[Any]]], dict[str, Any]]
+LEAN = 128 << 20  # bytes of a file whose weights onnxruntime leaves where they are, and does not arrange anew
 
 
 class Runner:
-    """An onnxruntime session of a file or of serialised bytes. Raises RuntimeError in onnxruntime's words."""
+    """An onnxruntime session of a file, of serialised bytes or of a network. Raises RuntimeError in its words.
+
+    Large weights are mapped and not copied where that can be: a large file, or a network on a shelf.
+    """
 
     def __init__(self, model: Model, optimise: bool = True, threads: int = 0) -> None:
         options = ort.SessionOptions()
@@ -27,9 +34,8 @@ class Runner:
         options.intra_op_num_threads = threads
         level = ort.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
-        source = str(model) if isinstance(model, Path) else model
         try:
-            self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(_source(model, options), options, providers=["CPUExecutionProvider"])
         except Exception as problem:  # onnxruntime raises a class per error code
             raise RuntimeError(one_line(problem)) from problem
         self._names = [output.name for output in self._session.get_outputs()]
@@ -42,7 +48,43 @@ class Runner:
             raise RuntimeError(one_line(problem)) from problem
 
 
-def score(runner: Runner, original: Runner, data: Dataset, metric: Metric, batch_size: int) -> float:
+_FOLDER = "session.model_external_initializers_file_folder_path"
+
+
+def _source(model: Model, options: ort.SessionOptions) -> str | bytes:
+    if isinstance(model, Path):
+        if is_large(model):
+            _leave_weights(options)
+        return _mapped_source(model, options) if is_large(model) and is_mapped(model) else str(model)
+    if isinstance(model, bytes):
+        return model
+    if model.shelf is None:
+        return bytes(proto_of(model.model).SerializeToString())
+    _leave_weights(options)
+    outside = on_files(model.model)
+    for folder in {str(tensor.base_dir) for tensor in outside.values()}:  # one, or none
+        options.add_session_config_entry(_FOLDER, folder)
+    return bytes(pointing_proto(model.model, outside).SerializeToString())
+
+
+def _mapped_source(path: Path, options: ort.SessionOptions) -> bytes:
+    """The graph of a large file; onnxruntime maps the weights from the same file."""
+    options.add_session_config_entry(_FOLDER, str(path.resolve().parent))
+    return bytes(read_proto(path).SerializeToString())
+
+
+def _leave_weights(options: ort.SessionOptions) -> None:
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    options.enable_cpu_mem_arena = False
+
+
+def is_large(path: Path) -> bool:
+    """Whether a model's file, with the data beside it, is one that onnxruntime shall not copy."""
+    beside = path.with_name(path.name + ".data")
+    return path.stat().st_size + (beside.stat().st_size if beside.is_file() else 0) >= LEAN
+
+
+def score(runner: Run, original: Run, data: Dataset, metric: Metric, batch_size: int) -> float:
     """Percent by the metric, over all of `data`."""
 
     def results() -> Iterator[tuple[dict[str, Any], dict[str, Any], NDArray[Any] | None]]:
@@ -52,7 +94,18 @@ def score(runner: Runner, original: Runner, data: Dataset, metric: Metric, batch
     return metric.score(results())
 
 
-def drift(runner: Runner, original: Runner, batches: Iterable[Batch]) -> float:
+def remembered(run: Run, inputs: dict[str, NDArray[Any]]) -> Run:
+    """The same function where it is asked for these inputs only: run once, and nothing of it kept but the outputs."""
+    outputs = run(inputs)
+
+    def again(asked: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        assert asked is inputs
+        return outputs
+
+    return again
+
+
+def drift(runner: Run, original: Run, batches: Iterable[Batch]) -> float:
     """The largest output difference relative to the output's range over the batches; the worst output counts."""
     worst: dict[str, float] = {}
     low: dict[str, float] = {}

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from gscompile.data import Dataset, batch_size_for, check_labels, input_specs, load_data
 from gscompile.errors import DataError
-from gscompile.evaluate import Runner, score
+from gscompile.evaluate import Run, Runner, score
 from gscompile.report import Accuracy
 from gscompile.score import ACCURACY, Metric, choose_metric
 
@@ -18,7 +18,7 @@ TEST = "the test data"
 
 
 def measured(
-    original: Runner, compiled: Runner, metric: Metric, data: Dataset, split: str, batch_size: int
+    original: Run, compiled: Run, metric: Metric, data: Dataset, split: str, batch_size: int
 ) -> Accuracy:
     """Percent before and after."""
     before = score(original, original, data, metric, batch_size)
@@ -50,6 +50,6 @@ class Exam:
             check_labels(data, int(np.asarray(outputs[metric.classes[0]]).shape[-1]))
         return cls(data, metric, size)
 
-    def accuracy(self, original: Runner, compiled: Runner) -> Accuracy:
+    def accuracy(self, original: Run, compiled: Run) -> Accuracy:
         """The figures of a compiled network beside those of the original."""
         return measured(original, compiled, self.metric, self.data, TEST, self.batch_size)

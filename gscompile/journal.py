@@ -212,7 +212,7 @@ def _take(lock: int) -> bool:
 
 def _tidy(out: Path) -> None:
     """Remove what a killed compile left beside `out`; an output that it had moved aside comes back."""
-    pattern = re.compile(rf"\.{re.escape(out.name)}\.\d+\.(partial|old)")
+    pattern = re.compile(rf"\.{re.escape(out.name)}\.\d+\.(partial|old|shelf)")
     for path in out.absolute().parent.iterdir():
         if pattern.fullmatch(path.name):
             if path.suffix == ".old" and not out.exists():

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gscompile.conduct import Conduct
 from gscompile.data import Batch, Dataset, InputSpec, batch_size_for, check_labels, input_specs, load_data
 from gscompile.errors import DataError, ModelError, UsageError
-from gscompile.evaluate import Runner, drift
+from gscompile.evaluate import Run, Runner, drift, remembered
 from gscompile.exam import TEST, Exam, measured
 from gscompile.inputs import has_tensor_inputs
 from gscompile.journal import key_of
@@ -150,7 +150,7 @@ class DataJudge:
         return self.tuner.score(network) >= self.floor
 
     def measure(self, path: Path) -> Measured:
-        original, compiled = Runner(self.original.to_proto().SerializeToString()), Runner(path)
+        original, compiled = Runner(self.original), Runner(path)
         rows = tuple(measured(original, compiled, *what, self.batch_size) for what in self._to_measure())
         if self.tuner.metric.name != AGREEMENT:
             return Measured(rows, None)
@@ -262,7 +262,7 @@ def _few(splits: Splits, tuner: Tuner) -> tuple[str, ...]:
 def _try_out(original: Network, batch: Batch | None) -> None:
     """Raise before hours of work where onnxruntime does not run the network, or not on such data."""
     try:
-        runner = Runner(original.to_proto().SerializeToString())
+        runner = Runner(original)
     except RuntimeError as problem:
         raise ModelError(f"onnxruntime cannot run the network: {problem}") from problem
     try:
@@ -279,7 +279,7 @@ def _try_out(original: Network, batch: Batch | None) -> None:
 class ErrorJudge:
     """The output error on a synthetic batch decides; None where onnxruntime cannot run the original."""
 
-    original: Runner | None
+    original: Run | None
     batch: Batch
     max_error: float
     messages: tuple[str, ...]
@@ -308,7 +308,7 @@ class ErrorJudge:
     def _drift(self, network: Network) -> float:
         if self.original is None:
             return float("inf")
-        return drift(_plain(network.to_proto().SerializeToString()), self.original, self.probes)
+        return drift(_plain(network), self.original, self.probes)
 
     def fits(self, network: Network) -> bool:
         return self.original is None or self._drift(network) <= max(self.max_error, 1e-5)
@@ -321,7 +321,7 @@ class ErrorJudge:
         return Measured(rows, drift(compiled, self.original, self.probes))
 
 
-def _plain(model: Path | bytes) -> Runner:
+def _plain(model: Path | Network) -> Runner:
     """As the file says: optimised, products with dequantised weights are rounded to integers."""
     return Runner(model, optimise=False)
 
@@ -330,7 +330,7 @@ def _by_error(original: Network, options: Options) -> ErrorJudge:
     shapes = dict(parse_input_shape(text) for text in options.input_shape)
     nothing = ErrorJudge(None, Batch({}, None), options.max_error, ())
     try:
-        runner = _plain(original.to_proto().SerializeToString())
+        runner = _plain(original)
     except RuntimeError as problem:
         if not any(words in str(problem) for words in _NOT_RUN):
             raise ModelError(f"onnxruntime cannot run the network: {problem}") from problem
@@ -347,4 +347,8 @@ def _by_error(original: Network, options: Options) -> ErrorJudge:
     batch = Batch(synthetic_batch(original.model, shapes, seed=options.seed), None)
     claim = "the test data is measured once, at the end" if exam else "no accuracy is claimed"
     said = (f"no data: ranks are clipped to an output error on a synthetic batch, and {claim}",)
-    return ErrorJudge(runner, batch, options.max_error, said, exam=exam)
+    try:
+        once = remembered(runner, batch.inputs) if exam is None else runner
+    except RuntimeError as problem:
+        raise ModelError(f"onnxruntime cannot run the network: {problem}") from problem
+    return ErrorJudge(once, batch, options.max_error, said, exam=exam)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,45 @@ from gscompile.constants import is_float
 from gscompile.errors import ModelError, one_line
 from gscompile.faithful import remember, restore
 from gscompile.sparse import sparse_tensors, write_out_sparse
+from gscompile.wire import LARGE, read_hollow, without_data, write_whole
 
 ONE_FILE = 1 << 31  # a protobuf message holds less than 2 GiB
 OLDEST_OPSET = 7
+FILES = "gscompile:files"  # by which a model knows the files of its data
+MAPPED = 64 << 20  # bytes of a file whose large weights are mapped and not read
 _FRAME = "gscompile:frame"
 
 
 def load_model(path: Path) -> ir.Model:
     """Read and check an ONNX file. Raises ModelError with what was found and what would do."""
     proto = _read(path)
-    _check(str(path), proto, str(path))
-    return _parsed(str(path), proto, path.parent)
+    _check(str(path), proto, without_data(proto) if is_mapped(path) else str(path))
+    return _parsed(str(path), proto, path.resolve().parent if is_mapped(path) else path.parent)
+
+
+def state_of(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of change in ns of a file; zeros where there is none."""
+    try:
+        about = path.stat()
+    except OSError:
+        return 0, 0
+    return about.st_size, about.st_mtime_ns
+
+
+def is_mapped(path: Path) -> bool:
+    """Whether weights inside the file stay there: it is large, and nobody has it by another name (see onnx-ir)."""
+    about = path.stat()
+    return about.st_size >= MAPPED and about.st_nlink == 1
+
+
+def read_proto(path: Path) -> onnx.ModelProto:
+    """The model in a file; large weights of a large file are only pointed to.
+
+    Raises ValueError, DecodeError or OSError.
+    """
+    if is_mapped(path):
+        return read_hollow(path.resolve())
+    return onnx.load(path, load_external_data=False, format="protobuf")
 
 
 def model_in_memory(proto: onnx.ModelProto) -> ir.Model:
@@ -50,7 +78,7 @@ def _read(path: Path) -> onnx.ModelProto:
     if not path.is_file():
         raise ModelError(f"{path}: a folder, not an ONNX file")
     try:
-        proto = onnx.load(path, load_external_data=False, format="protobuf")
+        proto = read_proto(path)
     except OSError as problem:
         raise ModelError(f"{path}: cannot be read: {problem.strerror}") from problem
     except (DecodeError, ValueError) as problem:
@@ -90,10 +118,13 @@ def _parsed(where: str, proto: onnx.ModelProto, folder: Path) -> ir.Model:
         while cause.__cause__ is not None:
             cause = cause.__cause__
         raise ModelError(f"{where}: invalid graph: {one_line(cause)}") from problem
-    for tensor in tensors_of(model):
-        if isinstance(tensor, ir.ExternalTensor):
-            tensor.base_dir = folder
-            _check_external(where, tensor, folder)
+    outside = [tensor for tensor in tensors_of(model) if isinstance(tensor, ir.ExternalTensor)]
+    for tensor in outside:
+        tensor.base_dir = folder
+        _check_external(where, tensor, folder)
+    if sum(tensor.nbytes for tensor in outside) < MAPPED:  # a file that is cut short while it is mapped is deadly
+        model = embedded(model, copied=True)
+    model.meta[FILES] = {Path(tensor.path) for tensor in outside}
     for inner in model.graphs():
         for value in inner.initializers.values():
             if isinstance(value.const_value, ir.TensorProtoTensor) and is_float(value.const_value.dtype):
@@ -128,6 +159,8 @@ def _check_external(where: str, tensor: ir.ExternalTensor, folder: Path) -> None
         raise ModelError(f"{what}: its data is outside the model's folder, in {tensor.location}")
     if not path.is_file():
         raise ModelError(f"{what}: its data file {tensor.location} is missing")
+    if path.stat().st_nlink > 1:
+        raise ModelError(f"{what}: its data file {tensor.location} has several hard links; a copy would do")
     start, length, found = tensor.offset or 0, tensor.nbytes, path.stat().st_size
     if start < 0 or start + length > found or (tensor.length is not None and tensor.length < length):
         raise ModelError(
@@ -163,36 +196,82 @@ def _proto(model: ir.Model) -> onnx.ModelProto:
     return proto
 
 
-def embedded(model: ir.Model) -> ir.Model:
-    """The model with all its data in itself: the same one, or a copy where some was beside the file."""
+def embedded(model: ir.Model, outside: Container[str] = (), copied: bool = False) -> ir.Model:
+    """The model with its data in itself, but for initializers `outside`: the same, or a copy where some was not.
+
+    Data from files stays mapped unless it shall be `copied`.
+    """
     if not any(isinstance(tensor, ir.ExternalTensor) for tensor in tensors_of(model)):
         return model
     model = model.clone()
     for graph in model.graphs():
-        for value in graph.initializers.values():
-            if isinstance(value.const_value, ir.ExternalTensor):
-                value.const_value = _held(value.const_value)
+        for name, value in graph.initializers.items():
+            if isinstance(value.const_value, ir.ExternalTensor) and not (graph is model.graph and name in outside):
+                value.const_value = _held(value.const_value, copied)
     for node in every_node(model):
         for name, attribute in list(node.attributes.items()):
             if attribute.type == ir.AttributeType.TENSOR and isinstance(attribute.value, ir.ExternalTensor):
-                node.attributes[name] = ir.AttrTensor(name, _held(attribute.value))
+                node.attributes[name] = ir.AttrTensor(name, _held(attribute.value, copied))
     return model
 
 
-def _held(tensor: ir.ExternalTensor | ir.TensorProtoTensor) -> ir.TensorProtocol:
-    """The same tensor as an array; of an external one the array is the mapped file."""
+def _held(tensor: ir.ExternalTensor | ir.TensorProtoTensor, copied: bool = False) -> ir.TensorProtocol:
+    """The same tensor as an array; of an external one the array is the mapped file, unless it is `copied`."""
     notes = tensor.metadata_props
+    array = tensor.numpy().copy() if copied else tensor.numpy()
     return ir.Tensor(
-        tensor.numpy(), tensor.dtype, name=tensor.name, doc_string=tensor.doc_string, metadata_props=notes
+        array, tensor.dtype, name=tensor.name, doc_string=tensor.doc_string, metadata_props=notes
     )
 
 
 def save_model(model: ir.Model, path: Path) -> None:
     """Write a model; its weights go to `<name>.data` beside it where one file cannot hold them."""
-    if sum(tensor.nbytes for tensor in tensors_of(model)) < ONE_FILE - (64 << 20):
-        onnx.save(proto_of(model), path)
-    else:
+    size = sum(tensor.nbytes for tensor in tensors_of(model))
+    if size >= ONE_FILE - (64 << 20):
         outside = ir.external_data.unload_from_model(
             model.clone(), path.parent, path.name + ".data", size_threshold_bytes=256
         )
         onnx.save(_proto(outside), path)
+    elif size >= MAPPED:
+        large = large_tensors(model)
+        write_whole(pointing_proto(model, large), large.values(), path)
+    else:
+        onnx.save(proto_of(model), path)
+
+
+def large_tensors(model: ir.Model) -> dict[str, ir.TensorProtocol]:
+    """Large initializers of the graph by name."""
+    held = {name: value.const_value for name, value in model.graph.initializers.items()}
+    return {name: tensor for name, tensor in held.items() if tensor is not None and tensor.nbytes >= LARGE}
+
+
+def on_files(model: ir.Model) -> dict[str, ir.ExternalTensor]:
+    """Initializers of the graph that are in files of one folder, the one with most of them."""
+    held = {name: value.const_value for name, value in model.graph.initializers.items()}
+    found = {name: tensor for name, tensor in held.items() if isinstance(tensor, ir.ExternalTensor)}
+    folders = Counter(str(tensor.base_dir) for tensor in found.values()).most_common(1)
+    return {name: tensor for name, tensor in found.items() if str(tensor.base_dir) == folders[0][0]}
+
+
+def pointing_proto(model: ir.Model, outside: Mapping[str, ir.TensorProtocol]) -> onnx.ModelProto:
+    """The model as a message in which the tensors `outside` are pointed to, at no particular place."""
+    twin = embedded(model.clone(), outside)
+    for name, tensor in outside.items():
+        twin.graph.initializers[name].const_value = _pointer(name, tensor)
+    return _proto(twin)
+
+
+def _pointer(name: str, tensor: ir.TensorProtocol) -> ir.ExternalTensor:
+    """A tensor that is where it is, if it is outside already."""
+    at = tensor if isinstance(tensor, ir.ExternalTensor) else None
+    return ir.ExternalTensor(
+        at.location if at else "memory",
+        at.offset if at else 0,
+        tensor.nbytes,
+        tensor.dtype,
+        shape=ir.Shape(tensor.shape.numpy()),
+        name=name,
+        doc_string=tensor.doc_string,
+        metadata_props=dict(tensor.metadata_props),
+        base_dir=at.base_dir if at else "",
+    )

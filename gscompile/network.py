@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -30,6 +30,9 @@ from gscompile.constants import (
 )
 from gscompile.errors import ModelError
 from gscompile.weight_ops import Matrices, MatrixLayout, as_matrices, weight_op
+
+if TYPE_CHECKING:
+    from gscompile.shelf import Shelf
 
 _LONGEST_NAME = 4000  # characters: the files of a netlist have names as well
 _RECURRENT = {"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"}
@@ -101,13 +104,26 @@ class Network:
         self._constants: set[ir.Value] | None = None
         self._names: set[str] | None = None
         self._derived: dict[ir.Value, NDArray[np.generic]] = {}
+        self.files: dict[Path, tuple[int, int]] = {}  # those it was read from: bytes and time of change, in ns
+        self.shelf: Shelf | None = None  # where large new weights go; in memory when there is none
 
     @classmethod
     def load(cls, path: str | Path) -> Network:
         """Read an ONNX file; external data stays on disk, memory-mapped. Raises ModelError in one line."""
-        from gscompile.loading import load_model
+        from gscompile.loading import FILES, load_model, state_of
 
-        return cls(load_model(Path(path)))
+        before = state_of(Path(path))
+        network = cls(load_model(Path(path)))
+        network.files = {file: state_of(file) for file in network.model.meta[FILES]} | {Path(path): before}
+        return network
+
+    def check_files(self) -> None:
+        """Raise ModelError where a file has changed since the network was read from it."""
+        from gscompile.loading import state_of
+
+        for file, state in self.files.items():
+            if state_of(file) != state:
+                raise ModelError(f"{file}: changed while it was read; start again when it is complete")
 
     @classmethod
     def from_proto(cls, proto: onnx.ModelProto) -> Network:
@@ -119,6 +135,7 @@ class Network:
     def copy(self) -> Network:
         """A network of its own that shares the weight arrays."""
         twin = Network(self.model.clone(), self._origins)
+        twin.shelf, twin.files = self.shelf, self.files
         if self._derived:
             pairs = zip(nodes_of(self.graph), nodes_of(twin.graph), strict=True)
             values = {old: new for a, b in pairs for old, new in zip(a.outputs, b.outputs, strict=True)}
@@ -271,14 +288,20 @@ class Network:
     ) -> ir.Value:
         """A new initializer of the main graph, which every subgraph sees; `named` if the name is known to be free."""
         name = name if named else self.unique_name(name)
-        held = ir.Tensor(np.ascontiguousarray(tensor), dtype=dtype, name=name)
-        value = ir.Value(name=name, shape=held.shape, type=ir.TensorType(held.dtype), const_value=held)
+        held: ir.TensorProtocol = ir.Tensor(np.ascontiguousarray(tensor), dtype=dtype, name=name)
+        held = self.shelf.put(held) if self.shelf else held
+        shape, kind = ir.Shape(held.shape.numpy()), ir.TensorType(held.dtype)
+        value = ir.Value(name=name, shape=shape, type=kind, const_value=held)
         self.graph.register_initializer(value)
         if self._constants is not None:
             self._constants.add(value)
         if self.model.ir_version < 4:  # before IR 4 every initializer is a graph input as well
             self.graph.inputs.append(value)
         return value
+
+    def set_aside(self, array: NDArray[Any]) -> NDArray[Any]:
+        """The same array, mapped from the shelf where the network has one."""
+        return self.shelf.put(ir.Tensor(array, name="")).numpy() if self.shelf else array
 
     def discard(self, value: ir.Value) -> None:
         """Remove a constant, and what computed it, once nothing reads it."""

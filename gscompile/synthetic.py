@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from gscompile.errors import DataError, UsageError
 from gscompile.inputs import InputSpec, input_specs
+from gscompile.loading import on_files, pointing_proto
 from gscompile.value_ranges import compared_values, index_limits
 
 # Sizes to try for an open axis: of pictures and feature maps, and of sequences, tokens and audio.
@@ -220,11 +221,12 @@ def _runner(model: ir.Model) -> Callable[[dict[str, NDArray[Any]]], Sequence[Any
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    folder = _external_folder(model)
-    if folder:
+    outside = on_files(model)
+    for folder in {str(tensor.base_dir) for tensor in outside.values()}:  # one, or none
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
+        options.add_session_config_entry("session.disable_prepacking", "1")  # weights stay where they are
     try:
-        content = ir.to_proto(model).SerializeToString()
+        content = pointing_proto(model, outside).SerializeToString()
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise DataError(
@@ -233,11 +235,6 @@ def _runner(model: ir.Model) -> Callable[[dict[str, NDArray[Any]]], Sequence[Any
     quiet = onnxruntime.RunOptions()
     quiet.log_severity_level = 4
     return lambda feeds: session.run(None, feeds, quiet)
-
-
-def _external_folder(model: ir.Model) -> str:
-    tensors = (value.const_value for value in model.graph.initializers.values())
-    return next((str(tensor.base_dir) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)), "")
 
 
 def _line(error: Exception) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.errors import VerificationError
-from gscompile.netlist import Netlist
+from gscompile.netlist import Matrix, Netlist
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time a zip file can hold: equal content gives equal bytes
 _BROKEN = (zipfile.BadZipFile, EOFError, ValueError, RuntimeError, NotImplementedError, struct.error)
@@ -149,14 +149,28 @@ def _described(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 def check_tiles(netlist: Netlist, weights: Mapping[str, NDArray[Any]]) -> None:
     """Raise VerificationError unless every tile has finite weights of its size and each pin a weight."""
+    check_names(netlist, weights)
+    for matrix in netlist.matrices:
+        checked_tiles(matrix, weights)
+
+
+def check_names(netlist: Netlist, weights: Mapping[str, NDArray[Any]]) -> None:
+    """Raise VerificationError unless every tile has weights, and nothing else has."""
     names = {tile.name for tile in netlist.tiles}
     for name in weights:
         if name not in names:
             raise VerificationError(f"tile {name!r}: has weights but is not in the netlist")
-    for tile in netlist.tiles:
-        if tile.name not in weights:
-            raise VerificationError(f"tile {tile.name!r}: has no weights")
-        _check_weights(tile.name, weights[tile.name], (len(tile.inputs), len(tile.outputs)))
+    for name in names:
+        if name not in weights:
+            raise VerificationError(f"tile {name!r}: has no weights")
+
+
+def checked_tiles(matrix: Matrix, weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The tiles of one matrix, read once. Raises VerificationError."""
+    found = {tile.name: weights[tile.name] for tile in matrix.tiles}
+    for tile in matrix.tiles:
+        _check_weights(tile.name, found[tile.name], (len(tile.inputs), len(tile.outputs)))
+    return found
 
 
 def _check_weights(name: str, array: NDArray[Any], pins: tuple[int, int]) -> None:
@@ -164,6 +178,8 @@ def _check_weights(name: str, array: NDArray[Any], pins: tuple[int, int]) -> Non
         raise VerificationError(
             f"tile {name!r}: {pins[0]} row and {pins[1]} column pins, weights {array.shape}"
         )
+    if array.dtype.kind not in "fiu":
+        raise VerificationError(f"tile {name!r}: weights of type {array.dtype}")
     if not np.isfinite(array).all():
         row, col = np.argwhere(~np.isfinite(array))[0].tolist()
         raise VerificationError(f"tile {name!r}: weight {array[row, col]} at row {row}, column {col}")

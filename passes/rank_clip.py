@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.errors import UsageError
-from gscompile.factoring import Choice, Spectrum, balanced, choose, pca_rank, spectrum
+from gscompile.factoring import (
+    Choice,
+    Decomposed,
+    WeightSpectrum,
+    choose,
+    pca_rank,
+    spectrum,
+    squared_norm,
+    weight_spectrum,
+)
 from gscompile.network import Layer, Network
 from gscompile.pairs import factor_pairs
 from gscompile.transform import Change, Context, PassResult
 from gscompile.units import drop_dead_units
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -155,17 +163,17 @@ class RankClip:
                 f"rank-clip: {len(wanted)} ranks for {len(maps)} layers ({', '.join(m.origin for m in maps)})"
             )
         return {
-            m.origin: max(rank, round(min(m.product.shape[1:]) ** (1 - progress) * rank**progress))
+            m.origin: max(rank, round(min(m.shape[1:]) ** (1 - progress) * rank**progress))
             for m, rank in zip(maps, wanted, strict=True)
         }
 
     def _clip_by_pca(self, network: Network, limits: dict[str, int]) -> Network:
         network = network.copy()
         for linear in linear_maps(network)[:-1]:
-            if linear.product.shape[0] == 1 and linear.factorable:
+            if linear.shape[0] == 1 and linear.factorable:
                 rank = limits.get(linear.origin) or pca_rank(linear.product[0], self.epsilon)
                 if pays(linear, rank) and (linear.v is None or rank < linear.rank):
-                    replace(network, linear, [spectrum(linear.product[0])], max(rank, 1))
+                    replace(network, linear, [weight_spectrum(linear.product[0])], max(rank, 1))
         return network
 
 
@@ -174,18 +182,25 @@ class RankClip:
 
 @dataclass(frozen=True, eq=False)
 class LinearMap:
-    """A layer, or two factors of one: `product` [parts, inputs, outputs] of rank at most `rank`."""
+    """A layer, or two factors of one: a product of `shape` [parts, inputs, outputs] and of rank at most `rank`."""
 
     origin: str
     u: Layer
     v: Layer | None
-    product: Array
+    shape: tuple[int, int, int]
     rank: int
     factorable: bool
 
     @property
+    def product(self) -> NDArray[Any]:
+        """[parts, inputs, outputs]: the weight as it lies in its file, or a product in double precision."""
+        if self.v is None:
+            return self.u.matrices
+        return np.asarray(self.u.matrices.astype(np.float64) @ self.v.matrices.astype(np.float64))
+
+    @property
     def cells(self) -> int:
-        parts, inputs, outputs = (int(size) for size in self.product.shape)
+        parts, inputs, outputs = self.shape
         return parts * (inputs * outputs if self.v is None else self.rank * (inputs + outputs))
 
 
@@ -199,12 +214,9 @@ def linear_maps(network: Network) -> list[LinearMap]:
 
 
 def _linear_map(layer: Layer, v: Layer | None) -> LinearMap:
-    first = layer.matrices.astype(np.float64)
-    if v is None:
-        rank = min(layer.layout.inputs, layer.layout.outputs)
-        return LinearMap(layer.origin, layer, None, first, rank, layer.layout.factorable)
-    product = first @ v.matrices.astype(np.float64)
-    return LinearMap(v.origin, layer, v, product, layer.layout.outputs, layer.layout.factorable)
+    inputs, outputs, parts = layer.layout.inputs, (v or layer).layout.outputs, layer.layout.parts
+    rank = min(inputs, outputs) if v is None else layer.layout.outputs
+    return LinearMap((v or layer).origin, layer, v, (parts, inputs, outputs), rank, layer.layout.factorable)
 
 
 def cells(network: Network) -> int:
@@ -214,7 +226,7 @@ def cells(network: Network) -> int:
 
 def pays(linear: LinearMap, rank: int) -> bool:
     """Whether two factors of that rank take fewer cells than what is there now."""
-    parts, inputs, outputs = (int(size) for size in linear.product.shape)
+    parts, inputs, outputs = linear.shape
     return 0 < rank * (inputs + outputs) * parts < linear.cells
 
 
@@ -224,7 +236,7 @@ class Clipper:
 
     network: Network
     maps: Sequence[LinearMap]
-    spectra: Sequence[Sequence[Spectrum]]
+    spectra: Sequence[Sequence[Decomposed]]
 
     @classmethod
     def of(cls, network: Network, context: Context) -> Clipper:
@@ -244,32 +256,46 @@ class Clipper:
         return network
 
 
-def _spectra(network: Network, maps: Sequence[LinearMap], context: Context) -> Iterator[list[Spectrum]]:
+def _spectra(network: Network, maps: Sequence[LinearMap], context: Context) -> Iterator[Sequence[Decomposed]]:
     """Spectra of every part: in the loss's metric where there is data, else relative to the matrix."""
     moments = context.moments(network) if context.moments is not None else {}
     for m in maps:
         seen_in, seen_out = moments.get(m.u.name), moments.get((m.v or m.u).name)
         if seen_in is None or seen_out is None:
-            scale = float(np.linalg.norm(m.product)) or 1.0
-            yield [spectrum(w / scale).scaled(scale) for w in m.product]
+            yield [_set_aside(network, part) for part in _relative(m.product)]
         else:
-            yield [
-                spectrum(w, a, g) for w, a, g in zip(m.product, seen_in.inputs, seen_out.outputs, strict=True)
-            ]
+            product = m.product.astype(np.float64)
+            yield [spectrum(w, a, g) for w, a, g in zip(product, seen_in.inputs, seen_out.outputs, strict=True)]
 
 
-def _choice(linear: LinearMap, parts: Sequence[Spectrum]) -> Choice:
+def _relative(product: NDArray[Any]) -> Iterator[WeightSpectrum]:
+    """Losses of a part are relative to all parts together."""
+    parts = [weight_spectrum(w) for w in product]
+    sizes = np.array([squared_norm(w) for w in product])
+    for part, share in zip(parts, sizes / (sizes.sum() or 1.0), strict=True):
+        yield dataclasses.replace(part, energy=part.energy * share, rest=part.rest * share)
+
+
+def _set_aside(network: Network, part: WeightSpectrum) -> WeightSpectrum:
+    """On the shelf, where the network has one."""
+    seen, basis = (network.set_aside(side) for side in (part.seen, part.basis))
+    return dataclasses.replace(part, seen=seen, basis=basis)
+
+
+def _choice(linear: LinearMap, parts: Sequence[Decomposed]) -> Choice:
     """Option 0 keeps what is there; option r is rank r, as far as that pays."""
-    loss = np.sum([s.loss for s in parts], axis=0)
+    losses = [s.loss for s in parts]
+    most = max(map(len, losses))  # a part that has fewer directions is whole with all of them
+    loss = np.sum([np.pad(loss, (0, most - len(loss)), mode="edge") for loss in losses], axis=0)
     ranks = [r for r in range(1, min(linear.rank, len(loss))) if pays(linear, r)]
-    per_rank = linear.product.shape[0] * (linear.product.shape[1] + linear.product.shape[2])
+    per_rank = linear.shape[0] * (linear.shape[1] + linear.shape[2])
     kept = float(loss[linear.rank]) if linear.v is not None and linear.rank < len(loss) else 0.0
     return Choice((kept, *(float(loss[r]) for r in ranks)), (linear.cells, *(r * per_rank for r in ranks)))
 
 
-def replace(network: Network, linear: LinearMap, parts: Sequence[Spectrum], rank: int) -> None:
+def replace(network: Network, linear: LinearMap, parts: Sequence[Decomposed], rank: int) -> None:
     """Put factors of that rank in the place of a linear map."""
-    pairs = [balanced(*s.factors(rank)) for s in parts]
+    pairs = [s.factors(rank) for s in parts]
     u, v = np.stack([a for a, _ in pairs]), np.stack([b for _, b in pairs])
     if linear.v is None:
         network.factor(linear.u.name, u, v)

@@ -18,9 +18,9 @@ errors progress closeness einsum faithful
 user_function
 score
 crossbar pins constants inputs npz weight_ops value_ranges factoring shapes sparse bounds arrangement
-netlist loading network data_checks sources paper augment
+wire netlist loading network data_checks sources paper augment
 pairs weights synthetic data netlist_file tile_file fold trainable units target
-packing blocks mapping evaluate options execute
+shelf packing blocks mapping evaluate options execute
 groups inspection transform objective wiring_check
 passes report untouched tune statistics
 pictures report_html verify exam judge summary registry

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gscompile.factoring import Array, Choice, balanced, choose, pca_rank, spectrum
+from gscompile import factoring
+from gscompile.factoring import (
+    Array,
+    Choice,
+    balanced,
+    choose,
+    pca_rank,
+    spectrum,
+    weight_spectrum,
+    worthwhile,
+)
 
 seeds = st.integers(0, 10_000)
 small = st.integers(1, 7)
@@ -101,3 +111,56 @@ def test_a_generous_budget_changes_nothing() -> None:
     assert choose([layer, layer], 1000) == [0, 0]
     assert choose([layer, layer], 100) == [1, 1]
     assert choose([layer, layer], 0) == [2, 2]
+
+
+def decaying(n: int, m: int, rate: float, seed: int = 0) -> Array:
+    """A matrix [n, m] whose singular values fall as rate^i."""
+    rng = np.random.default_rng(seed)
+    k = min(n, m, 300)
+    u, v = (np.linalg.qr(rng.standard_normal((size, k)))[0] for size in (n, m))
+    return np.asarray(u * rate ** np.arange(k) @ v.T)
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (100, 60), (60, 200), (2100, 2050)])
+def test_weights_have_the_ranks_of_the_full_decomposition(shape: tuple[int, int]) -> None:
+    w = decaying(*shape, rate=0.9)
+    values = 0.9 ** np.arange(300) if min(shape) > 300 else np.linalg.svd(w, compute_uv=False)
+    full = np.append(np.cumsum(values[::-1] ** 2)[::-1], 0.0) / np.sum(values**2)
+    found = weight_spectrum(w)
+    for error in (0.5, 0.1, 0.01, 0.001, 1e-4):
+        wanted = int(np.argmax(full <= error))
+        if wanted > worthwhile(*shape):  # two factors would be larger
+            assert found.loss[-1] > error
+            continue
+        rank = int(np.argmax(found.loss <= error))
+        assert rank == wanted
+        u, v = found.factors(rank)
+        assert np.sum((w - u @ v) ** 2) / np.sum(w**2) == pytest.approx(found.loss[rank], rel=1e-4)
+        np.testing.assert_allclose(np.linalg.norm(u, axis=0), np.linalg.norm(v, axis=1), rtol=1e-5)
+
+
+def test_rows_and_columns_without_weights_do_not_matter() -> None:
+    w = np.zeros((90, 80))
+    w[10:60, 20:70] = decaying(50, 50, 0.5)
+    found = weight_spectrum(w)
+    assert len(found.energy) == worthwhile(90, 80) == 43
+    u, v = found.factors(20)
+    np.testing.assert_allclose(u @ v, w, atol=1e-5)
+    assert not u[:10].any()
+    assert not v[:, 70:].any()
+
+
+def test_a_sketch_that_misses_too_much_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(factoring, "SKETCHED", 40)
+    monkeypatch.setattr(factoring, "SKETCH", 8)
+    assert len(weight_spectrum(decaying(50, 40, 0.99)).energy) == worthwhile(50, 40) == 23
+    found = weight_spectrum(decaying(50, 40, 0.1))
+    assert len(found.energy) == 8
+    assert found.loss[-1] == found.rest <= factoring.LEFT_OVER
+
+
+@pytest.mark.parametrize("epsilon", [0.3, 0.03, 0.001])
+def test_the_papers_rank_is_that_of_the_singular_values(epsilon: float) -> None:
+    w = decaying(40, 70, 0.8)
+    lost = np.append(np.cumsum(np.linalg.svd(w)[1][::-1] ** 2)[::-1], 0.0) / np.sum(w**2)
+    assert pca_rank(w, epsilon) == int(np.argmax(lost <= epsilon))

@@ -57,12 +57,12 @@ def with_data(net: Network, floor: float = 0.0, effort: float = 0.1) -> Context:
 
 
 def by_error(net: Network, max_error: float) -> Context:
-    original = Runner(net.to_proto().SerializeToString())
+    original = Runner(net)
     rng = np.random.default_rng(0)
     batch = load_data({"x": rng.standard_normal((64, 20)).astype(np.float32)}, input_specs(net.model))
     batches = [*batch.batches(64)]
     return Context(
-        MAPPING, max_error, drift=lambda n: drift(Runner(n.to_proto().SerializeToString()), original, batches)
+        MAPPING, max_error, drift=lambda n: drift(Runner(n), original, batches)
     )
 
 

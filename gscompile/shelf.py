@@ -1,0 +1,150 @@
+"""Weights that memory would not like, kept in files: a network larger than memory is compiled from there.
+
+Every weight of 64 KiB and more lies on the shelf, a folder beside OUT, in a file of its own, whatever the model looked
+like: onnxruntime maps it from there as numpy does, a model that changes meanwhile does no harm, and a factor that a
+pass makes goes there too. A file is gone when the tensor is. Mapped pages count as memory of the process until the
+system takes them back: `kept_small` asks it to.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from gscompile.errors import OutputError
+from gscompile.loading import tensors_of
+from gscompile.network import Network
+from gscompile.wire import LARGE
+
+LEAN = 128 << 20  # bytes of weights from which on a network is compiled from the shelf
+WORTH = 1 << 16  # bytes from which on a tensor goes there
+_MAPPED = 256 << 20  # bytes of mapped files that may stay in memory
+_PAGE_OUT = 21  # madvise(2): take these pages back now; they are read again when they are needed
+
+
+class Shelved(ir.ExternalTensor):
+    """A tensor on the shelf; its file goes when it does."""
+
+
+class Shelf:
+    """Tensors, each in a file of its own in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._numbers = folder, count()
+
+    def put(self, tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+        """The same tensor from a file, where it is large and of whole bytes. Raises OSError."""
+        if tensor.nbytes < WORTH or isinstance(tensor, Shelved) or tensor.numpy().nbytes != tensor.nbytes:
+            return tensor
+        path = self.folder / f"{next(self._numbers)}.weight"
+        _write(tensor.numpy(), path)
+        kept = Shelved(
+            path.name,
+            0,
+            tensor.nbytes,
+            tensor.dtype,
+            shape=ir.Shape(tensor.shape.numpy()),
+            name=tensor.name or "",
+            doc_string=tensor.doc_string,
+            metadata_props=dict(tensor.metadata_props),
+            base_dir=self.folder,
+        )
+        weakref.finalize(kept, _remove, path)
+        return kept
+
+
+def _write(array: NDArray[Any], path: Path) -> None:
+    """All bytes of an array; where they are zero, the file has a hole."""
+    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    with path.open("wb") as file:
+        for start in range(0, len(data), LARGE):
+            block = data[start : start + LARGE]
+            if block.any():
+                file.seek(start)
+                file.write(block.data)
+        file.truncate(len(data))
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
+@contextmanager
+def on_shelf(network: Network, out: Path, wanted: bool) -> Iterator[Network]:
+    """The network with its large weights on a shelf beside `out`, if it is `wanted` and large; else as it is.
+
+    Raises OutputError where there is no room for it.
+    """
+    if not wanted or sum(tensor.nbytes for tensor in tensors_of(network.model)) < LEAN:
+        yield network
+        return
+    folder = out.absolute().with_name(f".{out.name}.{os.getpid()}.shelf")
+    try:
+        with kept_small(folder.parent):
+            yield _shelved(network, folder)
+    except OSError as problem:
+        raise OutputError(f"{folder}: cannot be written: {problem.strerror or problem}") from problem
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _shelved(network: Network, folder: Path) -> Network:
+    twin = network.copy()
+    twin.shelf = Shelf(folder)
+    folder.mkdir()
+    for graph in twin.model.graphs():
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                value.const_value = twin.shelf.put(value.const_value)
+    return twin
+
+
+# -- mapped files ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def kept_small(folder: Path) -> Iterator[None]:
+    """Within, files below `folder` that are mapped do not fill the memory of this process."""
+    done = threading.Event()
+    keeper = threading.Thread(target=_keep_small, args=(str(folder), done), daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        done.set()
+        keeper.join()
+
+
+def _keep_small(folder: str, done: threading.Event) -> None:
+    while not done.wait(0.05):
+        with suppress(OSError, ValueError):  # no such files, or no such call, on this system
+            if _resident_files() > _MAPPED:
+                _page_out(folder)
+
+
+def _resident_files() -> int:
+    text = Path("/proc/self/statm").read_text("ascii")
+    return int(text.split()[2]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _page_out(folder: str) -> None:
+    """Only a hint: pages are read again from their files, whoever maps them."""
+    library = ctypes.CDLL(None)
+    for line in Path("/proc/self/maps").read_text("utf-8", "replace").splitlines():
+        span, rights, *_, name = line.split(maxsplit=5)
+        if name.startswith(folder) and "w" not in rights:
+            start, stop = (int(end, 16) for end in span.split("-"))
+            library.madvise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), _PAGE_OUT)

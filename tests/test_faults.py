@@ -1,0 +1,155 @@
+"""Whatever happens to a compile: no folder that verifies but is wrong, no input lost, one clear line, a way on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import gscompile
+from gscompile import journal, loading, shelf
+from gscompile.errors import ModelError, OutputError
+from gscompile.network import Network
+from gscompile.verify import sha256, verify_again
+from gscompile.write import write_report
+from tests.small_networks import model
+
+TEXT = """g (float[n,12] x) => (float[n,8] y) <float[12,10] a, float[10] b, float[10,8] c>
+    { h = Gemm (x, a, b)  i = Relu (h)  y = MatMul (i, c) }"""
+KILLS, NEVER = 10, 10**9
+FILES = ("model.onnx", "netlist.json", "tiles.npz")  # the same in every run, whatever the time
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {name: sha256(folder / name) for name in FILES}
+
+
+def compile_small(folder: Path, **options: object) -> None:
+    gscompile.compile(folder / "m.onnx", out=folder / "out", passes=("drop-dead-units",), **options)  # type: ignore[arg-type]
+
+
+def write_small(folder: Path, factor: float = 1.0) -> None:
+    folder.mkdir(exist_ok=True)
+    onnx.save(model(TEXT, a=factor * np.eye(12, 10), c=np.ones((10, 8))), folder / "m.onnx")
+
+
+def at_event(number: int, act: Callable[[], None]) -> list[int]:
+    """Act at the event of that number among those that touch files, from now on; returns the count."""
+    seen = [0]
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        written = event == "open" and "w" in str(arguments[1])
+        if written or event in ("os.mkdir", "os.rename", "os.rmdir", "os.remove", "os.truncate"):
+            seen[0] += 1
+            if seen[0] == number:
+                act()
+
+    sys.addaudithook(hook)
+    return seen
+
+
+def in_child(work: Callable[[], int]) -> int:
+    """The exit code of a process of its own that does the work; negative for a signal."""
+    child = os.fork()
+    if child == 0:
+        os._exit(work())
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def killed_at(number: int, folder: Path, force: bool) -> int:
+    def work() -> int:
+        seen = at_event(number, lambda: os.kill(os.getpid(), signal.SIGKILL))
+        compile_small(folder, force=force)
+        return min(seen[0], 255)
+
+    return in_child(work)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
+@pytest.mark.parametrize("force", [False, True], ids=["new", "replacing"])
+def test_a_compile_that_is_killed_leaves_what_was_there_or_all_of_the_new(force: bool, tmp_path: Path) -> None:
+    before, here = tmp_path / "before", tmp_path / "here"
+    write_small(before)
+    if force:
+        write_small(before, factor=2.0)
+        assert killed_at(NEVER, before, False) > 8
+    earlier = digests(before / "out") if force else None
+    write_small(before)
+    shutil.copytree(before, here)
+    events = killed_at(NEVER, before, force)
+    source, wanted = (here / "m.onnx").read_bytes(), digests(before / "out")
+    assert events > 8
+    for number in sorted(random.Random(0).sample(range(1, events), KILLS // 2)):
+        assert killed_at(number, here, force) == -signal.SIGKILL
+        assert (here / "m.onnx").read_bytes() == source
+        with journal.journal_of(here / "out"):  # what the next compile does first
+            pass
+        if (here / "out").exists():
+            verify_again(here / "out")
+            assert digests(here / "out") in (wanted, earlier)
+        else:
+            assert earlier is None
+    assert killed_at(NEVER, here, True) > 8
+    assert digests(here / "out") == wanted
+    assert sorted(path.name for path in here.iterdir()) == ["m.onnx", "out"]
+
+
+def test_a_model_that_changes_meanwhile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_small(tmp_path)
+    def and_meanwhile(*arguments: object) -> None:
+        write_report(*arguments)  # type: ignore[arg-type]
+        write_small(tmp_path, factor=3.0)
+
+    monkeypatch.setattr("gscompile.driver.write_report", and_meanwhile)
+    with pytest.raises(ModelError, match=r"m\.onnx: changed while it was read; start again when it is complete"):
+        compile_small(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_external_data_cut_short_after_it_was_read_does_no_harm(tmp_path: Path) -> None:
+    write_small(tmp_path)
+    onnx.save(onnx.load(tmp_path / "m.onnx"), tmp_path / "m.onnx", save_as_external_data=True, location="w", size_threshold=0)
+    network = Network.load(tmp_path / "m.onnx")
+    (tmp_path / "w").write_bytes(b"")
+    assert network.layer("n0").matrix.sum() == 10
+    with pytest.raises(ModelError, match="changed while it was read"):
+        network.check_files()
+
+
+def test_no_room_for_a_shelf_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf, "LEAN", 1)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shelf.Shelf, "put", full)
+    write_small(tmp_path)
+    with pytest.raises(OutputError, match=r"\.shelf: cannot be written: No space left on device"):
+        compile_small(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_a_full_place_for_temporary_files_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    write_small(tmp_path)
+    with pytest.raises(OutputError, match=r"no temporary folder can be made \(No space left on device\); give out="):
+        gscompile.compile(tmp_path / "m.onnx")
+
+
+def test_a_model_of_several_names_is_read_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "MAPPED", 1)
+    write_small(tmp_path)
+    os.link(tmp_path / "m.onnx", tmp_path / "again.onnx")
+    assert Network.load(tmp_path / "again.onnx").layer("n0").matrix.sum() == 10
