@@ -152,6 +152,7 @@ _SEARCH = (
     "-o", "--out", type=click.Path(path_type=Path), help="Output folder. [default: MODEL's name + .gscompile]"
 )
 @click.option("--max-drop", type=float, help="Points of accuracy that may be lost on --eval. [default: 0]")
+@click.option("--margin", type=float, help="Standard errors to stay within --max-drop by. [default: 0]")
 @click.option(
     "--max-error", type=float, help="Without data: output error, relative to the range. [default: 0.01]"
 )

@@ -104,6 +104,7 @@ class DataJudge:
     batch_size: int
     messages: tuple[str, ...]
     progress: Progress
+    margin: float = 0.0
     runs: bool = True
 
     @property
@@ -118,12 +119,14 @@ class DataJudge:
     def refusal(self) -> Refusal:
         metric = self.tuner.metric
         closely = f" or an output error of {metric.tolerance:g}" if metric.looks_closely else ""
-        why = f"nothing smaller fits a drop of {self.max_drop:g} points on {self.split}{closely}"
+        spare = f", with {self.margin * self.blur:.2f} to spare" if self.margin * self.blur else ""
+        why = f"nothing smaller fits a drop of {self.max_drop:g} points on {self.split}{spare}{closely}"
         return Refusal(why, "raise it, give more data or a larger --effort")
 
     @property
     def floor(self) -> float:
-        return self.base - self.max_drop - 1e-9
+        """The lowest score within the budget: samples that were not seen may do worse than those that decide."""
+        return self.base - self.max_drop + self.margin * self.blur - 1e-9
 
     @property
     def blur(self) -> float:
@@ -229,6 +232,7 @@ def _by_data(
         batch,
         messages,
         progress,
+        options.margin,
     )
 
 

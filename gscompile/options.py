@@ -26,7 +26,8 @@ EFFORTS: Mapping[str, float] = {"quick": 0.5, "standard": 1.0, "max": 2.5}
 
 @dataclass(frozen=True)
 class Options:
-    """How to compile. `max_drop` is in points of the validation score, `max_error` relative to the output's range.
+    """How to compile. `max_drop` is in points of the validation score, `margin` in its standard errors, `max_error`
+    relative to the output's range.
 
     `data`, `eval` and `test` are whatever `gscompile.data.load_data` takes. `epochs` is the length of a stretch of
     training; a search takes many. `passes` are `name:option=value,...`. Without `crossbar` arrays are of the
@@ -46,6 +47,7 @@ class Options:
     eval: Any = None
     test: Any = None
     max_drop: float = 0.0
+    margin: float = 0.0
     max_error: float = 0.01
     passes: tuple[str, ...] = DEFAULT_PASSES
     minimize: Minimize = "area"
@@ -75,6 +77,7 @@ class Options:
         _one_of("minimize", self.minimize, get_args(Minimize))
         for name, value, low in (
             ("max-drop", self.max_drop, 0.0),
+            ("margin", self.margin, 0.0),
             ("max-error", self.max_error, 0.0),
             ("epochs", self.epochs, 1e-6),
             ("lr", 1.0 if self.lr is None else self.lr, 1e-12),

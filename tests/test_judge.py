@@ -12,9 +12,12 @@ import pytest
 import gscompile
 import gscompile.errors
 from gscompile.data import input_specs, load_data
+from gscompile.driver import prepare
 from gscompile.evaluate import Runner
 from gscompile.judge import _held_out
 from gscompile.network import Network
+from gscompile.options import Options
+from gscompile.progress import Progress
 from tests.small_networks import model
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -57,6 +60,15 @@ def test_many_samples_of_one_class_are_few(tmp_path: Path) -> None:
     assert any("55 samples decide, " in m and "too few" in m for m in result.report.messages)
     assert result.report.drift is not None
     assert result.report.drift <= 0.01
+
+
+def test_a_margin_keeps_standard_errors_away_from_the_budget() -> None:
+    labelled = {"data": digits(300, labels=True), "eval": digits(200, "val", labels=True)}
+    floors = []
+    for margin in (0.0, 2.0):
+        options = Options(max_drop=3.0, margin=margin, **labelled, **QUICK)
+        floors.append(prepare(Network.load(SAMPLES / "digits.onnx"), "digits", options, Progress()).context.floor)
+    assert floors[1] - floors[0] == pytest.approx(2 * 100 * np.sqrt(0.01 * 0.99 / 200))  # 99 % of 200 samples
 
 
 def test_without_data_the_test_set_is_measured_at_the_end(tmp_path: Path) -> None:
