@@ -63,7 +63,7 @@ def test_many_samples_of_one_class_are_few(tmp_path: Path) -> None:
 
 
 def test_a_margin_keeps_standard_errors_away_from_the_budget() -> None:
-    labelled = {"data": digits(300, labels=True), "eval": digits(200, "val", labels=True)}
+    labelled: dict[str, Any] = {"data": digits(300, labels=True), "eval": digits(200, "val", labels=True)}
     floors = []
     for margin in (0.0, 2.0):
         options = Options(max_drop=3.0, margin=margin, **labelled, **QUICK)
