@@ -51,23 +51,25 @@ def write_out_sparse(where: str, proto: onnx.ModelProto, folder: Path) -> list[o
 
     `where` names the model. Raises ModelError where memory would not like it.
     """
-    found: list[onnx.SparseTensorProto] = []
-    total = 0
-    for sparse, place in [*sparse_tensors(proto)]:
-        kept = _own(sparse, folder)
-        dense_type = onnx.helper.tensor_dtype_to_np_dtype(kept.values.data_type)
-        total += prod(kept.dims) * dense_type.itemsize
-        if total > LARGEST:
-            raise ModelError(
-                f"{where}: sparse tensor {kept.values.name!r} of {[*kept.dims]} takes {total} bytes"
-            )
-        dense = onnx.numpy_helper.from_array(_dense(kept), kept.values.name)
-        dense.metadata_props.add(key=SPARSE, value=str(len(found)))
+    places = [*sparse_tensors(proto)]
+    _check_size(where, [sparse for sparse, _ in places])
+    found = [_own(sparse, folder) for sparse, _ in places]
+    for number, (sparse, (_, place)) in enumerate(zip(found, places, strict=True)):
+        dense = onnx.numpy_helper.from_array(_dense(sparse), sparse.values.name)
+        dense.metadata_props.add(key=SPARSE, value=str(number))
         place(dense)
-        found.append(kept)
     for _, graph in graphs_in(proto.graph):
         graph.ClearField("sparse_initializer")
     return found
+
+
+def _check_size(where: str, tensors: Iterable[onnx.SparseTensorProto]) -> None:
+    total = 0
+    for sparse in tensors:
+        total += prod(sparse.dims) * onnx.helper.tensor_dtype_to_np_dtype(sparse.values.data_type).itemsize
+        if total > LARGEST:
+            name = sparse.values.name
+            raise ModelError(f"{where}: sparse tensor {name!r} of {[*sparse.dims]} takes {total} bytes")
 
 
 def _own(sparse: onnx.SparseTensorProto, folder: Path) -> onnx.SparseTensorProto:

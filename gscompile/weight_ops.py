@@ -119,9 +119,10 @@ class Conv:
     """Conv in any number of dimensions, with groups. U keeps the kernel, V is 1x1."""
 
     def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
-        if len(shapes.get(1, ())) < 3:
+        group = node.attributes.get_int("group", 1)
+        if len(shapes.get(1, ())) < 3 or group < 1:
             return {}
-        group, (outputs, *rest) = node.attributes.get_int("group", 1), shapes[1]
+        outputs, *rest = shapes[1]
         return {1: MatrixLayout(shapes[1], group, outputs // group, prod(rest), transposed=True)}
 
     def data_input(self, node: ir.Node, index: int) -> int:
@@ -147,9 +148,10 @@ class ConvTranspose:
     """Transposed convolution, with groups. U is a 1x1 Conv, V keeps the kernel."""
 
     def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
-        if len(shapes.get(1, ())) < 3:
+        group = node.attributes.get_int("group", 1)
+        if len(shapes.get(1, ())) < 3 or group < 1:
             return {}
-        group, (inputs, *rest) = node.attributes.get_int("group", 1), shapes[1]
+        inputs, *rest = shapes[1]
         return {1: MatrixLayout(shapes[1], group, inputs // group, prod(rest))}
 
     def data_input(self, node: ir.Node, index: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 
 from gscompile.network import Network
@@ -112,6 +113,13 @@ def test_a_constant_on_the_left_takes_columns_of_the_input() -> None:
     (layer,) = Network.from_proto(proto).layers
     assert layer.matrix.shape == (5, 4)
     np.testing.assert_allclose((feeds["x"].T @ layer.matrix).T, outputs(proto, feeds)["y"], atol=1e-5)
+
+
+@pytest.mark.parametrize("group", [0, -1])
+def test_a_convolution_without_a_whole_number_of_groups_has_no_matrix(group: int) -> None:
+    proto = model(CASES["conv 2-D"])
+    proto.graph.node[0].attribute.append(onnx.helper.make_attribute("group", group))
+    assert not Network.from_proto(proto).layers
 
 
 def test_both_directions_of_an_lstm_read_one_input_matrix() -> None:

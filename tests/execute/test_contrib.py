@@ -243,3 +243,38 @@ def test_values_are_those_of_onnxruntime_and_gradients_pass(name: str) -> None:
     if leaves and op not in (".DynamicQuantizeLinear", ".QLinearConv"):
         torch.stack(reached).sum().backward()  # type: ignore[no-untyped-call]
         assert all(tensor.grad is not None for tensor in leaves)
+
+
+# Ops on floats with a derivative: not those that round, and not lookups.
+SMOOTH = [
+    name for name, (op, *_) in CASES.items()
+    if not any(word in op for word in ("QLinear", "Integer", "Quantize")) and "Relu" not in str(CASES[name][3])
+]  # fmt: skip
+STEP = 1e-2
+
+
+def _at(session: onnxruntime.InferenceSession, feeds: Mapping[str, Any], way: Mapping[str, Any], step: float) -> float:
+    """The sum of all outputs, a step along `way` from `feeds`."""
+    moved = {name: (value + step * way[name] if name in way else value) for name, value in feeds.items()}
+    return float(sum(np.sum(output, dtype=np.float64) for output in session.run(None, moved)))
+
+
+def _gradient(tensor: torch.Tensor) -> torch.Tensor:
+    assert tensor.grad is not None
+    return tensor.grad
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_gradients_are_the_slopes_that_onnxruntime_shows(name: str) -> None:
+    op, inputs, outputs, attributes = CASES[name]
+    model = _model(op, inputs, outputs, attributes)
+    feeds = {f"i{n}": value for n, value in enumerate(inputs) if value is not None}
+    rng = np.random.default_rng(5)
+    way = {k: rng.standard_normal(v.shape).astype(np.float32) for k, v in feeds.items() if v.dtype == np.float32}
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    slope = (_at(session, feeds, way, STEP) - _at(session, feeds, way, -STEP)) / (2 * STEP)
+    tensors = {k: torch.tensor(v, requires_grad=k in way) for k, v in feeds.items()}
+    total = torch.stack([y.sum() for y in Executor(ir.from_proto(model))(tensors).values()]).sum()
+    total.backward()  # type: ignore[no-untyped-call]
+    along = sum((float((_gradient(tensors[k]) * torch.tensor(v)).sum()) for k, v in way.items()), 0.0)
+    assert along == pytest.approx(slope, rel=0.02, abs=0.05)
