@@ -25,6 +25,8 @@ def _simulation(report: SimulationReport) -> Iterator[str]:
     yield f"{report.nodes_on_tiles} nodes run on tiles, {report.nodes_rebuilt} by onnxruntime with the tiles' weights"
     if report.model is not None and report.ideal is not None:
         yield f"agreement with {report.reference}: model.onnx {report.model:.2f} %, ideal tiles {report.ideal:.2f} %"
+    else:
+        yield "the first output is no scores of classes: what devices do to it is not measured"
     for parameter, figures in groupby(report.figures, key=lambda figure: figure.parameter):
         if parameter == "target":
             yield f"{printable(report.target)}: {_accuracy(next(figures))}"
@@ -45,7 +47,14 @@ def place_text(report: PlaceReport) -> str:
     rows = [(name, *cells) for name, *cells in _placement(report)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows)
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, _engines(report.after)]) + "\n"
+
+
+def _engines(side: Placed) -> str:
+    """What placed and routed, and what would do it better where that is not installed."""
+    engine, router = side.plan.engine, side.crowd.engine
+    placed = engine if engine != "shelves" else "shelves, in netlist order (coloquinte, from PyPI, shortens the wires)"
+    return f"placed by {placed}; channels by {router}{'' if router != 'rudy' else ' (rustworkx, from PyPI, routes them)'}"
 
 
 def _placement(report: PlaceReport) -> Iterator[tuple[str, ...]]:

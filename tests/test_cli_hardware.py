@@ -179,6 +179,9 @@ def test_a_missing_program_is_named_with_its_package(out: Path, monkeypatch: pyt
     assert "pip install coloquinte" in refused(2, "place", out, "--engine", "coloquinte")
     report = done("place", out)
     assert (report["after"]["engine"], report["after"]["congestion"]["engine"]) == ("shelves", "rudy")
+    said = run("place", out).stdout
+    assert "coloquinte, from PyPI" in said
+    assert "rustworkx, from PyPI" in said
 
 
 # -- netlists edited to be wrong ---------------------------------------------------------------------------

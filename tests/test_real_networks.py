@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import gscompile
+from gscompile.blocks import wire_up
 from gscompile.crossbar import Crossbar
 from gscompile.mapping import MapOptions, map_network
 from gscompile.netlist import check as check_netlist
@@ -19,6 +20,7 @@ from gscompile.network import Network
 from gscompile.report import Figures
 from gscompile.synthetic import synthetic_batch
 from gscompile.verify import verify_again
+from tests.test_blocks import floating
 
 pytestmark = pytest.mark.slow
 
@@ -126,6 +128,11 @@ def test_a_network_maps_to_so_many_matrices_and_tiles(name: str, path: Path) -> 
     layers = {matrix.layer for matrix in netlist.matrices}
     found = (len(layers), len(netlist.matrices), figures.cells, figures.tiles, figures.wires)
     assert found == expected(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_floats_between_inputs_and_outputs(name: str, path: Path) -> None:
+    assert floating(wire_up(Network.load(path))) == set()
 
 
 @pytest.mark.parametrize("name", NAMES)
