@@ -52,9 +52,12 @@ def place_text(report: PlaceReport) -> str:
 
 def _engines(side: Placed) -> str:
     """What placed and routed, and what would do it better where that is not installed."""
-    engine, router = side.plan.engine, side.crowd.engine
-    placed = engine if engine != "shelves" else "shelves, in netlist order (coloquinte, from PyPI, shortens the wires)"
-    return f"placed by {placed}; channels by {router}{'' if router != 'rudy' else ' (rustworkx, from PyPI, routes them)'}"
+    placed, routed = side.plan.engine, side.crowd.engine
+    if placed == "shelves":
+        placed += ", in netlist order (coloquinte, from PyPI, shortens the wires)"
+    if routed == "rudy":
+        routed += " (rustworkx, from PyPI, routes them)"
+    return f"placed by {placed}; channels by {routed}"
 
 
 def _placement(report: PlaceReport) -> Iterator[tuple[str, ...]]:

@@ -132,7 +132,7 @@ def test_a_network_maps_to_so_many_matrices_and_tiles(name: str, path: Path) -> 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_floats_between_inputs_and_outputs(name: str, path: Path) -> None:
-    assert floating(wire_up(Network.load(path))) == set()
+    assert floating(wire_up(Network.load(path))) == set(), name
 
 
 @pytest.mark.parametrize("name", NAMES)

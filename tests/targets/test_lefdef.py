@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
+from gscompile.crossbar import Crossbar
+from gscompile.mapping import MapOptions, map_network, tile_weights
 from gscompile.netlist import Netlist
 from gscompile.nets import Nets
+from gscompile.network import Network
 from gscompile.place import PlaceOptions, place
 from gscompile.target import Design, load_target
 from gscompile.targets.lefdef import LefDef
 from gscompile.targets.names import Names
+from tests.targets.conftest import GROUPED, filled
 
 
 def klayout() -> Any:
@@ -50,13 +54,26 @@ def expected(netlist: Netlist) -> dict[tuple[str, str], str]:
     names, nets = Names(netlist), Nets(netlist)
     found = {("", names.port(p.name, p.direction)): names.net(p.bus, 0) for p in netlist.ports}
     for tile in netlist.tiles:
-        instance = f"{names.matrix(tile.matrix)}/{names.tile(tile.name)}"
-        found |= {(instance, f"row[{r}]"): net for r, net in enumerate(names.row_nets(tile))}
-        found |= {(instance, f"col[{c}]"): net for c, net in enumerate(names.col_nets(tile))}
+        alone = f"{names.matrix(tile.matrix)}/{names.tile(tile.name)}"
+        instance = alone if tile.array == tile.name else names.array(tile.array)
+        down, across = tile.corner
+        found |= {(instance, f"row[{r}]"): net for r, net in enumerate(names.row_nets(tile), down)}
+        found |= {(instance, f"col[{c}]"): net for c, net in enumerate(names.col_nets(tile), across)}
     for block in netlist.blocks:
         signals = [names.net(b, i) for b in (*block.inputs, *block.outputs) for i in nets.live(b).tolist()]
         found |= {(names.block(block.name), net): net for net in signals}
     return found
+
+
+def test_tiles_that_share_an_array_are_one_component(tmp_path: Path) -> None:
+    """Four 3x3 filters on one array of 64 rows: each has rows and a column of its own."""
+    klayout()
+    network = Network.from_proto(filled(GROUPED))
+    netlist = map_network(network, MapOptions(Crossbar(64, 64), pack=True), "grouped")
+    assert (len([*netlist.tiles]), netlist.arrays) == (4, 1)
+    plan = place(netlist, load_target(), PlaceOptions(engine="shelves"))
+    files = LefDef().emit(Design(netlist, dict(tile_weights(network, netlist)), floorplan=plan), tmp_path)
+    assert connectivity(read_def(*files)) == expected(netlist)
 
 
 @pytest.mark.parametrize("target", ["group_scissor", "macro_128"])
