@@ -2,7 +2,8 @@
 
 A *space* is a set of channels that several values of the graph share: what one layer's columns produce and
 the rows of the next consume, with everything between them that treats channels alike (activations, pooling,
-biases, depthwise filters, residual additions and gates, which tie several producers). The ranks between two
+biases, depthwise filters, residual additions and gates, which tie several producers; concatenations and splits,
+whose parts stay spaces of their own). The ranks between two
 factors U and V are a space as well, so one mechanism removes neurons, channels and ranks. A space is *pinned*
 where an op between is not known to keep channels apart, or where a channel can be seen from outside.
 
@@ -25,8 +26,8 @@ from gscompile.constants import behind_identity, graphs_in, held_tensor, nodes_o
 from gscompile.einsum import Product, parse_product
 from gscompile.network import Layer, Network, Use, readers_behind_identity
 from gscompile.shapes import Sizes, known_shapes
+from gscompile.unit_sets import Units, UnitSets
 
-Units = NDArray[np.int64]  # the unit of every row, or of every column, of a matrix
 Source = str | ir.Value  # a producing layer, by name, or a vector
 Zero = tuple[frozenset[Source], ...]  # alternatives; none: not known to be zero ever
 MOST = 4  # alternatives that are kept
@@ -36,12 +37,22 @@ MOST = 4  # alternatives that are kept
 class Side:
     """Rows or columns of a layer's matrices that belong to a space; `unit_of` numbers the unit of each.
 
-    `zero` says of a consumer when what it reads of a channel is zero.
+    It is -1 where a row belongs to another space: what was concatenated is read together. `zero` says of a consumer
+    when what it reads of a channel is zero.
     """
 
     layer: str
     unit_of: Units
     zero: Zero = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Along:
+    """A constant, or any other value, whose `axis` holds units; `unit_of` numbers them, -1 being another space's."""
+
+    value: ir.Value
+    axis: int
+    unit_of: Units
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,22 +63,35 @@ class Sized:
     index: int
     place: int
     each: int
+    unit_of: Units
+
+
+@dataclass(frozen=True, eq=False)
+class Parted:
+    """A `Split` along the units: those of each of its outputs, one after another."""
+
+    node: ir.Node
+    unit_of: tuple[Units, ...]
+
+
+Record = Side | Along | Sized
 
 
 @dataclass(eq=False)
 class Space:
     """`size` channels: who produces and consumes them, what is cut with them, and what pins them.
 
-    `vectors` are constants with a channel axis, `filters` depthwise layers, `sized` constants that tell `size`.
+    `vectors` are constants with a channel axis, `filters` depthwise layers, `sized` and `parted` what tells `size`.
     """
 
     size: int
     producers: list[Side] = field(default_factory=list)
     consumers: list[Side] = field(default_factory=list)
-    vectors: list[tuple[ir.Value, int]] = field(default_factory=list)
-    filters: list[str] = field(default_factory=list)
+    vectors: list[Along] = field(default_factory=list)
+    filters: list[Side] = field(default_factory=list)
     sized: list[Sized] = field(default_factory=list)
-    values: list[ir.Value] = field(default_factory=list)  # tensors that have these channels
+    parted: list[Parted] = field(default_factory=list)
+    values: list[Along] = field(default_factory=list)  # tensors that have these channels
     pinned: str | None = None
 
     @property
@@ -75,20 +99,30 @@ class Space:
         """Whether consumers read zeros once all producers and vectors are zero."""
         return all(side.zero for side in self.consumers)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether something holds units of other spaces as well."""
+        sides: tuple[Record, ...] = (*self.producers, *self.consumers, *self.vectors, *self.filters, *self.sized)
+        return any(bool((record.unit_of < 0).any()) for record in (*sides, *self.values))
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class _Channels:
-    """Which axis of a value holds the units of a space, and how many neighbours on it make up one unit.
+    """Which axis of a value holds units, which ones, and how many neighbours on it make up one unit.
 
     `axis` counts from the end (-1 is the last), as broadcasting does; `count` is the number of axes where it
     is known.
     """
 
-    space: Space
+    units: Units  # as `UnitSets` numbers them
     axis: int
     count: int | None
     zero: Zero
     spread: int | None = 1  # None: flattened, known only where it is consumed
+
+    @property
+    def size(self) -> int:
+        return len(self.units)
 
     @property
     def place(self) -> int | None:
@@ -135,12 +169,14 @@ class _Walk:
         self.network = network
         self.shapes = known_shapes(network.model)
         self.at: dict[ir.Value, _Channels] = {}
-        self.spaces: list[Space] = []
-        self.merged: dict[int, Space] = {}
-        self.made: dict[
-            str, Space
-        ] = {}  # by the layer that makes them: nodes that share a weight make the same
-        self.read: dict[str, Space | None] = {}  # by the layer that reads them; None where they are not known
+        self.sets = UnitSets()
+        self.made: dict[str, Units] = {}  # by the layer that makes them: nodes that share a weight make the same
+        self.read: dict[str, tuple[Units, Zero] | None] = {}  # by the layer that reads them; None where not known
+        self.vectors: list[Along] = []
+        self.filters: list[Side] = []
+        self.sized: list[Sized] = []
+        self.parted: list[Parted] = []
+        self.values: list[Along] = []
         self.weighted: dict[ir.Node, list[Layer]] = {}
         for layer in network.layers:
             for use in layer.uses:
@@ -151,12 +187,14 @@ class _Walk:
             **dict.fromkeys(_REDUCTIONS, self._reduce),
             "BatchNormalization": self._batch_norm,
             "Clip": self._clip,
+            "Concat": self._concat,
             "Flatten": self._flatten,
             "Pad": self._pad,
             "Reshape": self._reshape,
             "Resize": self._resize,
             "Shape": self._shape,
             "Slice": self._slice,
+            "Split": self._split,
             "Squeeze": self._squeeze,
             "Transpose": self._transpose,
             "Unsqueeze": self._unsqueeze,
@@ -174,46 +212,67 @@ class _Walk:
             self._pin_captured(node)
         for value in self.network.outputs:
             self._pin(value, "a graph output")
-        spaces = tuple(dict.fromkeys(self._real(space) for space in self.spaces))
-        for space in spaces:
-            if space.pinned is None and not all(_runs_along_only(value, space) for value, _ in space.vectors):
-                space.pinned = "a vector along it is read elsewhere"
-        return spaces
+        return self._spaces()
 
     # -- spaces -----------------------------------------------------------------------------------------------
 
-    def _real(self, space: Space) -> Space:
-        while id(space) in self.merged:
-            space = self.merged[id(space)]
-        return space
+    def _spaces(self) -> tuple[Space, ...]:
+        """What was found, space by space; a vector that is read elsewhere too pins its own."""
+        for value, units in self._by_vector().items():
+            if not _runs_along_only(value, self.vectors):
+                self.sets.pin(units, "a vector along it is read elsewhere")
+        settled = self.sets.settled()
+        found = [Space(size, pinned=why) for size, why in zip(settled.sizes, settled.pinned, strict=True)]
+        for kind, records in self._records().items():
+            for record in records:
+                for number, units in settled.views(record.unit_of):
+                    getattr(found[number], kind).append(replace(record, unit_of=units))
+        for split in self.parted:
+            edges = np.cumsum([len(units) for units in split.unit_of])[:-1]
+            for number, units in settled.views(np.concatenate(split.unit_of)):
+                found[number].parted.append(Parted(split.node, tuple(np.split(units, edges))))
+        return tuple(space for space in found if space.producers)
+
+    def _records(self) -> dict[str, list[Record]]:
+        """All that holds units, by the field of a space that it belongs to."""
+        outputs = {name: self.network.layer(name).layout.outputs for name in self.made}
+        return {
+            "producers": [Side(name, u.repeat(outputs[name] // len(u))) for name, u in self.made.items()],
+            "consumers": [Side(name, *seen) for name, seen in self.read.items() if seen is not None],
+            "vectors": [*self.vectors],
+            "filters": [*self.filters],
+            "sized": [*self.sized],
+            "values": [*self.values],
+        }
+
+    def _by_vector(self) -> dict[ir.Value, Units]:
+        """The units along every vector; where it is used twice, both uses have the same."""
+        found: dict[ir.Value, Units] = {}
+        for vector in self.vectors:
+            self.sets.unite(found.setdefault(vector.value, vector.unit_of), vector.unit_of)
+        return found
 
     def _channels(self, value: ir.Value | None) -> _Channels | None:
-        found = self.at.get(value) if value is not None else None
-        return None if found is None else replace(found, space=self._real(found.space))
+        return self.at.get(value) if value is not None else None
 
     def _sizes(self, value: ir.Value | None) -> Sizes | None:
         return self.shapes.get(value.name) if value is not None and value.name is not None else None
 
     def _pin(self, value: ir.Value | None, why: str) -> None:
         channels = self._channels(value)
-        if channels is not None and channels.space.pinned is None:
-            channels.space.pinned = why
+        if channels is not None:
+            self.sets.pin(channels.units, why)
 
     def _put(self, value: ir.Value, channels: _Channels) -> None:
         sizes = self._sizes(value)
         if channels.count is None and sizes is not None:
             channels = replace(channels, count=len(sizes))
         self.at[value] = channels
-        channels.space.values.append(value)
+        self.values.append(Along(value, channels.axis, channels.units))
 
-    def _unite(self, a: Space, b: Space) -> Space:
-        if a is b:
-            return a
-        for name in ("producers", "consumers", "vectors", "filters", "sized", "values"):
-            getattr(a, name).extend(getattr(b, name))
-        a.pinned = a.pinned or b.pinned
-        self.merged[id(b)] = a
-        return a
+    def _put_all(self, node: ir.Node, channels: list[_Channels]) -> None:
+        for value, known in zip(node.outputs, channels, strict=True):
+            self._put(value, known)
 
     # -- constants --------------------------------------------------------------------------------------------
 
@@ -279,7 +338,7 @@ class _Walk:
         held = all(held_tensor(v) is not None for v in vectors)
         if not channels.is_second or channels.spread != 1 or not held:
             return self._unknown(node)
-        channels.space.vectors += [(v, 0) for v in vectors]
+        self.vectors += [Along(v, 0, channels.units) for v in vectors]
         return self._put(node.outputs[0], replace(channels, zero=(frozenset(vectors[:2]),)))
 
     # -- rules: two values ------------------------------------------------------------------------------------
@@ -289,7 +348,7 @@ class _Walk:
         known = [c for c in carriers if c is not None]
         if not known:
             return None
-        if len(carriers) == 2 and {c.space.size == 1 for c in known} == {True, False}:
+        if len(carriers) == 2 and {c.size == 1 for c in known} == {True, False}:
             carriers = [self._unless_single(v, c) for v, c in zip(node.inputs, carriers, strict=True)]
             known = [c for c in carriers if c is not None]
         if len(known) == len(carriers):
@@ -310,7 +369,7 @@ class _Walk:
 
     def _unless_single(self, value: ir.Value | None, channels: _Channels | None) -> _Channels | None:
         """One channel that is broadcast to all others stays as it is."""
-        if channels is not None and channels.space.size == 1:
+        if channels is not None and channels.size == 1:
             self._pin(value, "it meets all channels of another")
             return None
         return channels
@@ -319,9 +378,9 @@ class _Walk:
         first, *rest = known
         if not all(_alike(first, c) for c in rest):
             return self._unknown(node)
-        space, zero = first.space, first.zero
+        zero = first.zero
         for channels in rest:
-            space = self._unite(space, self._real(channels.space))
+            self.sets.unite(first.units, channels.units)
             zero = (
                 _either(zero, channels.zero) if node.op_type in _PRODUCTS else _both_zero(zero, channels.zero)
             )
@@ -329,7 +388,7 @@ class _Walk:
             zero = first.zero if self._one_over_one_plus(node) else ()
         counts = [c.count for c in known]
         count = None if None in counts else max(c for c in counts if c is not None)
-        return self._put(node.outputs[0], replace(first, space=space, zero=zero, count=count))
+        return self._put(node.outputs[0], replace(first, zero=zero, count=count))
 
     def _with_other(self, node: ir.Node, channels: _Channels, other: ir.Value) -> None:
         """A computed value without these channels may stand beside them where it is the same for all of them."""
@@ -372,7 +431,7 @@ class _Walk:
         axis, root = _vector_axis(array.shape, channels), behind_identity(value)
         if axis is None or held_tensor(root) is None:
             return None
-        channels.space.vectors.append((root, axis))
+        self.vectors.append(Along(root, axis, channels.units))
         return root
 
     # -- rules: axes ------------------------------------------------------------------------------------------
@@ -430,9 +489,9 @@ class _Walk:
         if array is not None and array.size > axis:
             return bool(array.reshape(-1)[axis] == 1)
         sizes = self._array(inputs[3]) if len(node.inputs) > 3 else None
-        if sizes is None or sizes.size <= axis or int(sizes[axis]) != channels.space.size:
+        if sizes is None or sizes.size <= axis or int(sizes[axis]) != channels.size:
             return False
-        channels.space.sized.append(Sized(node, 3, axis, 1))
+        self.sized.append(Sized(node, 3, axis, 1, channels.units))
         return True
 
     def _shape(self, node: ir.Node) -> None:
@@ -475,6 +534,60 @@ class _Walk:
             return self._unknown(node)
         return self._put(node.outputs[0], channels)
 
+    def _concat(self, node: ir.Node) -> None:
+        """Units one after another; or other axes, where all have the same units."""
+        parts = [self._channels(v) for v in node.inputs]
+        first = next((c for c in parts if c is not None), None)
+        if first is None:
+            return None
+        place = node.attributes.get_int("axis", 0)
+        if first.count is not None and place % first.count == first.place:
+            parts = [c or self._foreign(v, first) for v, c in zip(node.inputs, parts, strict=True)]
+        known = [c for c in parts if c is not None and (c.axis, c.count, c.spread) == (first.axis, first.count, 1)]
+        if first.count is None or len(known) < len(parts):
+            return self._unknown(node)
+        return self._beside(node, known) if place % first.count == first.place else self._both(node, known)
+
+    def _foreign(self, value: ir.Value | None, beside: _Channels) -> _Channels | None:
+        """Entries beside channels that no layer makes: they stay, whatever they hold."""
+        sizes = self._sizes(value)
+        size = sizes[beside.axis] if sizes is not None and len(sizes) == beside.count else None
+        if size is None:
+            return None
+        units = self.sets.new(size)
+        self.sets.pin(units, "no layer makes them")
+        return replace(beside, units=units, zero=(frozenset(),), spread=1)
+
+    def _beside(self, node: ir.Node, parts: list[_Channels]) -> None:
+        zero = parts[0].zero
+        for channels in parts[1:]:
+            zero = _both_zero(zero, channels.zero)
+        units = np.concatenate([c.units for c in parts])
+        return self._put(node.outputs[0], replace(parts[0], units=units, zero=zero))
+
+    def _split(self, node: ir.Node) -> None:
+        channels = self._channels(node.inputs[0])
+        if channels is None:
+            return None
+        axis, sizes = node.attributes.get_int("axis", 0), self._split_sizes(node, channels)
+        if channels.count is None or channels.spread != 1:
+            return self._unknown(node)
+        if axis % channels.count != channels.place:
+            return self._put_all(node, [channels] * len(node.outputs))
+        if sizes is None or sum(sizes) != channels.size or len(sizes) != len(node.outputs):
+            return self._unknown(node)
+        parts = tuple(np.split(channels.units, np.cumsum(sizes)[:-1]))
+        self.parted.append(Parted(node, parts))
+        return self._put_all(node, [replace(channels, units=units) for units in parts])
+
+    def _split_sizes(self, node: ir.Node, channels: _Channels) -> list[int] | None:
+        """As they are given, or in equal parts, of which the last may be smaller."""
+        if "split" in node.attributes or len(node.inputs) > 1:
+            return self._numbers(node, 1, "split")
+        count = len(node.outputs)
+        each = -(-channels.size // count)
+        return [each] * (count - 1) + [channels.size - each * (count - 1)]
+
     def _squeeze(self, node: ir.Node) -> None:
         channels = self._channels(node.inputs[0])
         if channels is None:
@@ -514,9 +627,19 @@ class _Walk:
         channels = self._channels(node.inputs[0])
         if channels is None:
             return None
-        if node.attributes.get_int("axis", 1) != 1 or not channels.is_second or channels.spread != 1:
+        if node.attributes.get_int("axis", 1) != 1 or channels.spread != 1:
             return self._unknown(node)
-        return self._put(node.outputs[0], replace(channels, axis=-1, count=2, spread=None))
+        flat = self._again_and_again(node, channels)
+        if channels.is_second:
+            flat = replace(channels, axis=-1, count=2, spread=None)
+        return self._unknown(node) if flat is None else self._put(node.outputs[0], flat)
+
+    def _again_and_again(self, node: ir.Node, channels: _Channels) -> _Channels | None:
+        """[n, *positions, channels] to [n, positions * channels]."""
+        inner = (self._sizes(node.inputs[0]) or (None, None))[1:-1]
+        if channels.axis != -1 or None in inner:
+            return None
+        return replace(channels, units=np.tile(channels.units, prod(n or 0 for n in inner)), count=2)
 
     def _reshape(self, node: ir.Node) -> None:
         channels = self._channels(node.inputs[0])
@@ -540,19 +663,19 @@ class _Walk:
         known = bool(sizes) and len(inner) == len(sizes) - 1 and prod(inner) == target[1]
         if not known or target[0] not in (-1, 0, sizes[0]):
             return None
-        channels.space.sized.append(Sized(node, 1, 1, target[1] // channels.space.size))
+        self.sized.append(Sized(node, 1, 1, target[1] // channels.size, channels.units))
         return flat
 
     def _kept(self, node: ir.Node, channels: _Channels, target: list[int]) -> _Channels | None:
         """The channel axis and all in front of it, or all behind it, stay as they are."""
-        size, count, place = channels.space.size, len(target), channels.place
+        size, count, place = channels.size, len(target), channels.place
         if channels.axis == -1 and target[-1] == size:
-            channels.space.sized.append(Sized(node, 1, count - 1, 1))
+            self.sized.append(Sized(node, 1, count - 1, 1, channels.units))
             return channels.moved(count - 1, count)
         if place is None or place >= count or any(target[:place]) or target[place] not in (0, size):
             return None
         if target[place] == size:
-            channels.space.sized.append(Sized(node, 1, place, 1))
+            self.sized.append(Sized(node, 1, place, 1, channels.units))
         return channels.moved(place, count)
 
     # -- weighted nodes ---------------------------------------------------------------------------------------
@@ -587,57 +710,38 @@ class _Walk:
         count = self._count(use, layer)
         if axis is None or place is None or (place < -1 and (count or 1) < -place):
             return  # of a vector, multiplied from the left, there would be one axis less
-        space = self._space_made(layer, axis)
-        zero = self._add_bias(node, space, (frozenset([layer.name]),), "Gemm" in layer.op and use.index == 0)
-        self._put(node.outputs[0], _Channels(space, place, count, zero if _keeps_zero(node) else ()))
+        units = self._units_made(layer, axis)
+        zero = self._add_bias(node, units, (frozenset([layer.name]),), "Gemm" in layer.op and use.index == 0)
+        self._put(node.outputs[0], _Channels(units, place, count, zero if _keeps_zero(node) else ()))
 
-    def _space_made(self, layer: Layer, axis: int) -> Space:
-        if layer.name in self.made:
-            return self._real(self.made[layer.name])
-        space = Space(layer.layout.shape[axis])
-        per_unit = layer.layout.outputs // space.size
-        space.producers.append(Side(layer.name, np.arange(layer.layout.outputs) // per_unit))
-        self.spaces.append(space)
-        self.made[layer.name] = space
-        return space
+    def _units_made(self, layer: Layer, axis: int) -> Units:
+        if layer.name not in self.made:
+            self.made[layer.name] = self.sets.new(layer.layout.shape[axis])
+        return self.made[layer.name]
 
     def _consume(self, node: ir.Node, layer: Layer) -> None:
         use = next(use for use in layer.uses if use.node is node)
-        channels, first = self._channels(use.data), layer.name not in self.read
-        unit_of = None if channels is None else self._units_read(use, layer, channels)
-        known = self.read.setdefault(
-            layer.name, None if unit_of is None or channels is None else channels.space
-        )
-        if unit_of is None or channels is None or known is None:
+        channels = self._channels(use.data)
+        units = None if channels is None else self._units_read(use, layer, channels)
+        seen = None if units is None or channels is None else (units, channels.zero)
+        known = self.read.setdefault(layer.name, seen)
+        if seen is None or known is None:
             self._pin(use.data, f"{node.op_type} reads another axis")
             if known is not None:
-                self._real(known).pinned = f"{node.op_type} reads something else by the same weight"
-        elif first:
-            channels.space.consumers.append(Side(layer.name, unit_of, channels.zero))
-        else:
-            self._consume_again(layer, channels, self._real(known), unit_of)
-
-    def _consume_again(self, layer: Layer, channels: _Channels, known: Space, unit_of: Units) -> None:
-        """Another node reads by the same weight: both spaces are one."""
-        if known.size != channels.space.size:
-            known.pinned = channels.space.pinned = "a shared weight reads different channels"
-            return
-        space = self._unite(known, channels.space)
-        place, side = next((n, s) for n, s in enumerate(space.consumers) if s.layer == layer.name)
-        if np.array_equal(side.unit_of, unit_of):
-            space.consumers[place] = replace(side, zero=_both_zero(side.zero, channels.zero))
-        else:
-            space.pinned = "a shared weight reads different channels"
+                self.sets.pin(known[0], f"{node.op_type} reads something else by the same weight")
+        elif known is not seen:  # another node reads by the same weight: both spaces are one
+            self.sets.unite(known[0], seen[0])
+            self.read[layer.name] = known[0], _both_zero(known[1], seen[1])
 
     def _units_read(self, use: Use, layer: Layer, channels: _Channels) -> Units | None:
         """The unit of every row of a layer's matrix, in what it is fed with; None where that is another axis."""
-        axis, rows, size = weight_axis(layer, "inputs"), layer.layout.inputs, channels.space.size
+        axis, rows, size = weight_axis(layer, "inputs"), layer.layout.inputs, channels.size
         counts = (self._count(use, layer), None)
         if axis is None or channels.axis != _axis_in(use, layer) or channels.count not in counts:
             return None
         kernel = rows // layer.layout.shape[axis]
         spread = rows // (size * kernel) if channels.spread is None else channels.spread
-        return np.arange(rows) // (kernel * spread) if size * kernel * spread == rows else None
+        return channels.units.repeat(kernel * spread) if size * kernel * spread == rows else None
 
     def _count(self, use: Use, layer: Layer) -> int | None:
         """The number of axes of what a layer takes and, stacked matrices aside, gives."""
@@ -646,7 +750,7 @@ class _Walk:
         sizes, channels = self._sizes(use.data), self._channels(use.data)
         return len(sizes) if sizes is not None else channels.count if channels is not None else None
 
-    def _add_bias(self, node: ir.Node, space: Space, zero: Zero, by_row: bool = False) -> Zero:
+    def _add_bias(self, node: ir.Node, units: Units, zero: Zero, by_row: bool = False) -> Zero:
         bias = (
             node.inputs[2]
             if len(node.inputs) > 2 and node.op_type not in ("Einsum", "MatMul", "FusedMatMul")
@@ -656,12 +760,12 @@ class _Walk:
             return zero
         root = behind_identity(bias)
         held = held_tensor(root)
-        along: dict[tuple[int, ...], int] = {(space.size,): 0, (1, space.size): 1}
-        along = {(space.size, 1): 0} if by_row else along
+        along: dict[tuple[int, ...], int] = {(len(units),): 0, (1, len(units)): 1}
+        along = {(len(units), 1): 0} if by_row else along
         if held is None or tuple(held.shape) not in along:
-            space.pinned = "its bias is not a vector of its own"
+            self.sets.pin(units, "its bias is not a vector of its own")
         else:
-            space.vectors.append((root, along[tuple(held.shape.numpy())]))
+            self.vectors.append(Along(root, along[tuple(held.shape.numpy())], units))
             return _both_zero(zero, (frozenset([root]),))
         return zero
 
@@ -670,11 +774,10 @@ class _Walk:
         channels = self._channels(node.inputs[0])
         if channels is None:
             return None
-        space, shape = channels.space, layer.layout.shape
-        if not (channels.is_second and channels.spread == 1 and shape[:2] == (space.size, 1)):
+        if not (channels.is_second and channels.spread == 1 and layer.layout.shape[:2] == (channels.size, 1)):
             return self._unknown(node)
-        zero = self._add_bias(node, space, channels.zero)
-        space.filters.append(layer.name)
+        zero = self._add_bias(node, channels.units, channels.zero)
+        self.filters.append(Side(layer.name, channels.units))
         return self._put(node.outputs[0], replace(channels, zero=zero if _keeps_zero(node) else ()))
 
 
@@ -694,7 +797,7 @@ def _either(a: Zero, b: Zero) -> Zero:
 
 def _alike(a: _Channels, b: _Channels) -> bool:
     """Whether two values line up, channel by channel, when they are added or multiplied."""
-    return (a.axis, a.spread, a.space.size) == (b.axis, b.spread, b.space.size)
+    return (a.axis, a.spread, a.size) == (b.axis, b.spread, b.size)
 
 
 def _without(channels: _Channels, gone: set[int]) -> _Channels:
@@ -708,7 +811,7 @@ def _without(channels: _Channels, gone: set[int]) -> _Channels:
 def _vector_axis(shape: tuple[int, ...], channels: _Channels) -> int | None:
     """The axis of a constant that runs along the channels and nothing else."""
     long = [axis for axis, size in enumerate(shape) if size != 1]
-    if len(long) != 1 or channels.spread != 1 or shape[long[0]] != channels.space.size:
+    if len(long) != 1 or channels.spread != 1 or shape[long[0]] != channels.size:
         return None
     return long[0] if long[0] - len(shape) == channels.axis else None
 
@@ -720,9 +823,9 @@ def _size_at(sizes: Sizes | None, channels: _Channels) -> int | None:
     return sizes[channels.axis] if -channels.axis <= len(sizes) else 1
 
 
-def _runs_along_only(value: ir.Value, space: Space) -> bool:
-    """Whether every reader of a vector was seen to use it along the space, always by the same axis."""
-    axes = [axis for vector, axis in space.vectors if vector is value]
+def _runs_along_only(value: ir.Value, vectors: list[Along]) -> bool:
+    """Whether every reader of a vector was seen to use it along units, always by the same axis."""
+    axes = [vector.axis for vector in vectors if vector.value is value]
     seen = len(list(readers_behind_identity(value))) == len(axes) and not value.is_graph_output()
     return seen and len(set(axes)) == 1
 

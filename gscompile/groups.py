@@ -34,43 +34,50 @@ Values = NDArray[np.float64]
 class Member:
     """A partition of one matrix into groups numbered row block x column block, row-major.
 
-    `rows` [inputs] and `cols` [outputs] number the block of each row and column.
+    `rows` [inputs] and `cols` [outputs] number the block of each row and column, -1 where it is in none. `blocks` says
+    how many there are, where some have nothing here.
     """
 
     layer: str
     part: int
     rows: Indices
     cols: Indices
+    blocks: tuple[int, int] | None = None
 
     @cached_property
     def shape(self) -> tuple[int, int]:
         """Row blocks, column blocks."""
-        return int(self.rows.max(initial=-1)) + 1, int(self.cols.max(initial=-1)) + 1
+        return self.blocks or (int(self.rows.max(initial=-1)) + 1, int(self.cols.max(initial=-1)) + 1)
 
     def total(self, matrix: NDArray[np.generic]) -> Values:
         """The sum of a matrix [inputs, outputs] over every group. [row blocks, column blocks]"""
-        return _block_sum(_block_sum(np.asarray(matrix, np.float64), self.rows).T, self.cols).T
+        down, across = self.shape
+        return _block_sum(_block_sum(np.asarray(matrix, np.float64), self.rows, down).T, self.cols, across).T
 
     def spread(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The cells of the chosen groups. [inputs, outputs]"""
-        return chosen.reshape(self.shape)[np.ix_(self.rows, self.cols)]
+        return np.pad(chosen.reshape(self.shape), (0, 1))[np.ix_(self.rows, self.cols)]
+
+    @property
+    def covered(self) -> NDArray[np.bool_]:
+        """Which groups have any row and column here. [row blocks * column blocks]"""
+        down, across = (np.isin(np.arange(n), of) for n, of in zip(self.shape, (self.rows, self.cols), strict=True))
+        return np.outer(down, across).ravel()
 
 
-def _block_sum(matrix: Values, block: Indices) -> Values:
-    """Sums of the rows of each block; blocks are runs, or every row is one of its own."""
-    count = int(block.max(initial=-1)) + 1
-    if count == len(block):
+def _block_sum(matrix: Values, block: Indices, count: int) -> Values:
+    """Sums of the rows of each block [count, ...]; rows of block -1 are left out."""
+    if len(block) == count and np.array_equal(block, np.arange(count)):
         return matrix
     starts = np.flatnonzero(np.diff(block, prepend=-1))
-    return (
-        np.add.reduceat(matrix, starts, axis=0) if len(starts) == count else _scattered(matrix, block, count)
-    )
+    runs = len(starts) == count and np.array_equal(block[starts], np.arange(count))
+    return np.add.reduceat(matrix, starts, axis=0) if runs else _scattered(matrix, block, count)
 
 
 def _scattered(matrix: Values, block: Indices, count: int) -> Values:
-    total = np.zeros((count, matrix.shape[1]))
+    total = np.zeros((count + 1, matrix.shape[1]))
     np.add.at(total, block, matrix)
-    return total
+    return total[:count]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +95,11 @@ class Family:
     def size(self) -> int:
         down, across = self.members[0].shape
         return down * across
+
+    @cached_property
+    def cover(self) -> Values:
+        """How many members each group has something in. [size]"""
+        return np.asarray(np.sum([member.covered for member in self.members], axis=0), np.float64)
 
 
 def families(network: Network, mapping: MapOptions, units: bool = True) -> tuple[Family, ...]:
@@ -130,11 +142,11 @@ def _unit_members(network: Network, space: Space) -> Iterator[Member]:
     for side in space.producers:
         layout = network.layer(side.layer).layout
         for part in range(layout.parts):
-            yield Member(side.layer, part, np.zeros(layout.inputs, np.int64), side.unit_of)
+            yield Member(side.layer, part, np.zeros(layout.inputs, np.int64), side.unit_of, (1, space.size))
     for side in space.consumers:
         layout = network.layer(side.layer).layout
         for part in range(layout.parts):
-            yield Member(side.layer, part, side.unit_of, np.zeros(layout.outputs, np.int64))
+            yield Member(side.layer, part, side.unit_of, np.zeros(layout.outputs, np.int64), (space.size, 1))
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,7 @@ class Tuner:
                 for member in family.members:
                     if member.layer in gradients:
                         share = member.total(gradients[member.layer][member.part]).ravel()
-                        total[family] += np.square(share) / len(family.members)
+                        total[family] += np.square(share) / family.cover
         for family in families:
             if any(member.layer not in seen for member in family.members):
                 total[family][:] = np.inf  # in a branch that the data never took: nobody knows

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, partial
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from gscompile.channels import Side, Sized, Source, Space, Units, find_spaces, weight_axis
+from gscompile.channels import Along, Side, Sized, Source, Space, find_spaces, weight_axis
 from gscompile.network import Network, replace_held
+from gscompile.unit_sets import Units
 
 __all__ = ["Side", "Space", "Units", "dead_units", "drop_dead_units", "find_spaces", "shrink"]
 
@@ -22,37 +23,40 @@ def dead_units(network: Network, space: Space) -> NDArray[np.bool_]:
     is_zero = cache(partial(_is_zero, network, space))
     silent, unread = np.ones(space.size, bool), np.ones(space.size, bool)
     for side in space.consumers:
-        silent &= np.any(
-            [np.all([is_zero(s) for s in sources], axis=0) for sources in side.zero or [()]], axis=0
-        )
+        silent &= np.any([_all(map(is_zero, sources), space.size) for sources in side.zero or [()]], axis=0)
         silent &= bool(side.zero)
         unread &= _units_without_weight(network, side, axis=2, size=space.size)
     return silent | unread
 
 
 def _is_zero(network: Network, space: Space, source: Source) -> NDArray[np.bool_]:
-    """Where a producer of a space, or a vector along it, holds nothing. [size]"""
+    """Where a producer of a space, or a vector along it, holds nothing; units it has no part in may be. [size]"""
     if isinstance(source, str):
         sides = [side for side in space.producers if side.layer == source]
-        return _all([_units_without_weight(network, side, axis=1, size=space.size) for side in sides])
-    axes = {axis for value, axis in space.vectors if value is source}
-    return _all([_zero_along(network, source, axis) for axis in axes])
+        return _all((_units_without_weight(network, side, 1, space.size) for side in sides), space.size)
+    vectors = (along for along in space.vectors if along.value is source)
+    return _all((_zero_along(network, along, space.size) for along in vectors), space.size)
 
 
-def _all(masks: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
-    return np.asarray(np.all(masks, axis=0))
+def _all(masks: Iterable[NDArray[np.bool_]], size: int) -> NDArray[np.bool_]:
+    return np.asarray(np.all([np.ones(size, bool), *masks], axis=0))
 
 
 def _units_without_weight(network: Network, side: Side, axis: int, size: int) -> NDArray[np.bool_]:
-    used = (network.matrices(side.layer) != 0).any(axis=(0, axis))
-    return np.asarray(np.bincount(side.unit_of, weights=used, minlength=size) == 0)
+    return _none_of((network.matrices(side.layer) != 0).any(axis=(0, axis)), side.unit_of, size)
 
 
-def _zero_along(network: Network, value: ir.Value, axis: int) -> NDArray[np.bool_]:
-    array = network.array(value)
+def _zero_along(network: Network, along: Along, size: int) -> NDArray[np.bool_]:
+    array = network.array(along.value)
     assert array is not None
-    others = tuple(a for a in range(array.ndim) if a != axis)
-    return np.asarray((array == 0).all(axis=others))
+    others = tuple(a for a in range(array.ndim) if a != along.axis % array.ndim)
+    return _none_of((array != 0).any(axis=others), along.unit_of, size)
+
+
+def _none_of(used: NDArray[np.bool_], unit_of: Units, size: int) -> NDArray[np.bool_]:
+    """Which units have no entry that is used; entries of other spaces, -1, are left out. [size]"""
+    mine = unit_of >= 0
+    return np.asarray(np.bincount(unit_of[mine], weights=used[mine], minlength=size) == 0)
 
 
 def drop_dead_units(network: Network) -> list[tuple[str, int, int]]:
@@ -69,44 +73,57 @@ def drop_dead_units(network: Network) -> list[tuple[str, int, int]]:
 
 
 def _drop_once(network: Network) -> Iterator[tuple[str, int, int]]:
-    for space in find_spaces(network):  # each has its own rows and columns: none of them moves another
-        dead = dead_units(network, space)
-        if dead.all():
-            dead[0] = False
+    """Space after space; after one that shares a layer's rows or columns with others, these are looked for anew."""
+    for space in find_spaces(network):
+        dead = _with_survivors(space, dead_units(network, space))
         if dead.any():
             shrink(network, space, np.flatnonzero(~dead))
             yield space.producers[0].layer, space.size, int((~dead).sum())
+            if space.is_shared:
+                return
+
+
+def _with_survivors(space: Space, dead: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Every tensor keeps one unit at least: ONNX operators need not take empty ones."""
+    for units in [along.unit_of for along in space.values]:
+        if dead.any() and (units >= 0).all() and dead[units].all():
+            dead[units[0]] = False
+    return dead
 
 
 def shrink(network: Network, space: Space, keep: Units) -> None:
-    """Keep only the units `keep` of a space, in that order, in every weight and vector that has them."""
+    """Keep only the units `keep` of a space, in every weight and vector that has them; the rest of these stays."""
+    kept = np.zeros(space.size + 1, bool)
+    kept[keep] = kept[-1] = True  # -1 is of another space
     for sides, which in ((space.producers, "outputs"), (space.consumers, "inputs")):
         for side in sides:
             axis = weight_axis(network.layer(side.layer), which)
             assert axis is not None
-            _take(network, side.layer, axis, space.size, keep)
-    for name in space.filters:
-        node = network.layer(name).uses[0].node
-        _take(network, name, 0, space.size, keep)
-        node.attributes["group"] = ir.AttrInt64("group", len(keep))
-    for value, axis in dict.fromkeys(space.vectors):
-        array = network.array(value)
+            _take(network, side.layer, axis, kept[side.unit_of])
+    for side in space.filters:
+        node = network.layer(side.layer).uses[0].node
+        _take(network, side.layer, 0, kept[side.unit_of])
+        node.attributes["group"] = ir.AttrInt64("group", int(kept[side.unit_of].sum()))
+    for along in {along.value: along for along in space.vectors}.values():
+        array = network.array(along.value)
         assert array is not None
-        replace_held(value, np.take(array, keep, axis))
+        replace_held(along.value, np.compress(kept[along.unit_of], array, along.axis))
     for sized in space.sized:
-        _resize(network, sized, len(keep))
-    for value in space.values:
-        value.shape = None  # what was inferred is no longer true
+        _resize(network, sized, int(kept[sized.unit_of].sum()))
+    for split in space.parted:
+        _part(network, split.node, [int(kept[units].sum()) for units in split.unit_of])
+    for along in space.values:
+        along.value.shape = None  # what was inferred is no longer true
     network.changed()
 
 
-def _take(network: Network, name: str, axis: int, size: int, keep: Units) -> None:
+def _take(network: Network, name: str, axis: int, kept: NDArray[np.bool_]) -> None:
+    """Keep of an axis of a weight what is kept of the matrix's rows or columns, several of which are one channel."""
     layer = network.layer(name)
     tensor = network.array(layer.value)
     assert tensor is not None
-    spread = tensor.shape[axis] // size
-    positions = (keep[:, None] * spread + np.arange(spread)).ravel()
-    network.set_tensor(layer, np.take(tensor, positions, axis))
+    each = len(kept) // tensor.shape[axis]
+    network.set_tensor(layer, np.compress(kept[::each], tensor, axis))
 
 
 def _resize(network: Network, sized: Sized, units: int) -> None:
@@ -115,5 +132,22 @@ def _resize(network: Network, sized: Sized, units: int) -> None:
     assert old is not None
     array = np.array(network.array(old))
     array[sized.place] = units * sized.each
-    sized.node.replace_input_with(sized.index, network.new_weight(f"{old.name}_cut", array))
-    network.discard(old)
+    _feed(network, sized.node, sized.index, old, f"{old.name}_cut", array)
+
+
+def _part(network: Network, node: ir.Node, sizes: list[int]) -> None:
+    """Write the sizes of a Split's outputs, where its opset has them."""
+    if network.opset < 13:
+        node.attributes["split"] = ir.AttrInt64s("split", sizes)
+        return
+    node.attributes.pop("num_outputs", None)
+    node.resize_inputs(2)
+    _feed(network, node, 1, node.inputs[1], f"{node.name or node.outputs[0].name}_sizes", np.array(sizes, np.int64))
+
+
+def _feed(
+    network: Network, node: ir.Node, index: int, old: ir.Value | None, name: str, array: NDArray[np.generic]
+) -> None:
+    node.replace_input_with(index, network.new_weight(name, array))
+    if old is not None:
+        network.discard(old)

@@ -183,9 +183,10 @@ def cheapest(harm: Values, worth: Values, share: float) -> Chosen:
 def vector_masks(network: Network, chosen: Chosen) -> dict[str, NDArray[np.bool_]]:
     """Entries of biases that go with their units, by the vectors' training keys."""
     keys = {value: key for key, value in trainable_values(network).items()}
-    masks = {}
+    masks: dict[str, NDArray[np.bool_]] = {}
     for family, which in chosen.items():
-        for value, _ in family.space.vectors if family.space else ():
-            if value in keys and which.any():
-                masks[keys[value]] = which
+        for along in family.space.vectors if family.space and which.any() else ():
+            if along.value in keys:
+                key, mask = keys[along.value], np.append(which, False)[along.unit_of]
+                masks[key] = masks.get(key, False) | mask
     return masks

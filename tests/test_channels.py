@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gscompile.channels import find_spaces
 from gscompile.network import Network
@@ -14,6 +16,7 @@ from gscompile.units import drop_dead_units
 from tests.small_networks import assert_same_outputs, model
 
 FIRST = "<float[6,2,3,3] a, float[6] b, float[4,6,1,1] c"  # six channels from a convolution, read by another
+TWO = "g (float[n,2,6,6] x) => (float[n,4,p,q] y) <float[6,2,3,3] a, float[6] b, "
 MAPS = "g (float[n,2,6,6] x) => (float[n,4,p,q] y) " + FIRST
 CASES = {
     "pad": MAPS
@@ -76,6 +79,28 @@ CASES = {
     "einsum": """g (float[n,5,3] x) => (float[n,5,2,4] y) <float[3,6] a, float[6] b, float[6,2,4] c>
         { h = Einsum <equation = "nsd,de->nse"> (x, a)  k = Add (h, b)  t = Relu (k)
           y = Einsum <equation = "nse,ehk->nshk"> (t, c) }""",
+    "beside another": TWO
+    + """float[5,2,3,3] o, float[4,11,1,1] d> { h = Conv (x, a, b)  k = Conv (x, o)
+        m = Concat <axis = 1> (k, h)  r = Relu (m)  y = Conv (r, d) }""",
+    "beside an input": TWO
+    + """float[4,8,1,1] d> { h = Conv <pads = [1,1,1,1]> (x, a, b)  m = Concat <axis = 1> (h, x)  y = Conv (m, d) }""",
+    "beside itself, halved": TWO
+    + """float[4,9,1,1] d> { h = Conv (x, a, b)  r = Relu (h)  s, t = Split <axis = 1> (r)
+        m = Concat <axis = -3> (t, r)  y = Conv (m, d) }""",
+    "split in uneven parts": TWO
+    + """float[4,1,1,1] d, float[4,5,1,1] e, float[1,5,1,1] f> { h = Conv (x, a, b)
+        z = Constant <value = int64[2] {1,5}> ()  s, t = Split <axis = 1> (h, z)  u = Conv (s, d)
+        v = Mul (t, f)  w = Conv (v, e)  y = Add (u, w) }""",
+    "filters of two, side by side": TWO
+    + """float[5,2,3,3] o, float[11,1,1,1] e, float[11] f, float[4,11,1,1] d> { h = Conv (x, a, b)  k = Conv (x, o)
+        m = Concat <axis = 1> (h, k)  i = Conv <group = 11> (m, e)  j = Mul (i, i)  y = Conv (j, d) }""",
+    "flattened with channels last": "g (float[n,2,6,6] x) => (float[n,4] y) <float[6,2,3,3] a, float[6] b, "
+    + """float[96,4] d> { h = Conv (x, a, b)  t = Transpose <perm = [0,2,3,1]> (h)  f = Flatten (t)
+        r = Relu (f)  y = MatMul (r, d) }""",
+    "joined along positions": MAPS
+    + """> { h = Conv (x, a, b)  k = Relu (h)  m = Concat <axis = 3> (h, k)  y = Conv (m, c) }""",
+    "split along positions": MAPS
+    + """> { h = Conv (x, a, b)  s, t = Split <axis = 2> (h)  m = Add (s, t)  y = Conv (m, c) }""",
     "the batch's size is read": MAPS
     + """> { h = Conv (x, a, b)  s = Shape (h)  o = Constant <value = int64[1] {2}> ()
         z = Gather (s, o)  f = Cast <to = 1> (z)  k = Mul (h, f)  y = Conv (k, c) }""",
@@ -99,7 +124,15 @@ def kill(proto: onnx.ModelProto, seed: int) -> list[int]:
 
 OPSET = {"reflect pad of two axes": 18}
 LATER_BIAS = {"depthwise"}  # a bias behind the filter keeps the two that produce nothing alive
-OTHERS_READ = {"squeeze and excitation"}  # so does the gate's, and another reader
+OTHERS_READ = {  # so does the gate's, and another reader; or nothing reads by a `c` that could be dead
+    "squeeze and excitation",
+    "beside another",
+    "beside an input",
+    "beside itself, halved",
+    "split in uneven parts",
+    "flattened with channels last",
+    "filters of two, side by side",
+}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -108,10 +141,11 @@ def test_dead_units_go_and_outputs_stay(case: str, seed: int) -> None:
     """Whether or not the file tells the shapes between."""
     proto = model(CASES[case], OPSET.get(case, 17))
     proto = onnx.shape_inference.infer_shapes(proto) if seed else proto
-    kill(proto, seed)
+    gone = kill(proto, seed)
     net = Network.from_proto(proto)
     assert [space.pinned for space in find_spaces(net) if space.size == 6] == [None]  # one, and it is free
     left = 5 if case in LATER_BIAS else 4 if case in OTHERS_READ else 3
+    left += case == "split in uneven parts" and 0 in gone[:2]  # all there is of its part
     assert (6, left) in [(before, after) for _, before, after in drop_dead_units(net)]
     onnx.checker.check_model(net.to_proto(), full_check=True)
     assert_same_outputs(proto, net)
@@ -192,3 +226,40 @@ def test_a_weight_that_reads_an_input_too_pins_the_units_it_reads() -> None:
     assert find_spaces(Network.from_proto(model(text)))[0].pinned is not None
     turned = text.replace("y = MatMul (h, c)  v = MatMul (z, c)", "v = MatMul (z, c)  y = MatMul (h, c)")
     assert find_spaces(Network.from_proto(model(turned)))[0].pinned is not None
+
+
+@st.composite
+def joined(draw: st.DrawFn) -> tuple[str, list[int]]:
+    """Three convolutions whose channels are joined in some order, split somewhere, and read; with the channels of each."""
+    sizes = draw(st.lists(st.integers(1, 5), min_size=3, max_size=3))
+    order = draw(st.lists(st.integers(0, 2), min_size=1, max_size=4))
+    total = sum(sizes[i] for i in order)
+    cut = draw(st.integers(1, max(total - 1, 1)))
+    weights = [f"float[{n},2,1,1] a{i}" for i, n in enumerate(sizes)] + [f"float[{total},1,1,1] f, float[2,{total},1,1] c"]
+    nodes = [f"h{i} = Conv (x, a{i})" for i in range(3)]
+    nodes += [f"j = Concat <axis = 1> ({', '.join(f'h{i}' for i in order)})", f"k = Conv <group = {total}> (j, f)"]
+    if total > 1:
+        weights.append(f"float[2,{cut},1,1] d, float[2,{total - cut},1,1] e")
+        nodes += [f"z = Constant <value = int64[2] {{{cut},{total - cut}}}> ()", "p, q = Split <axis = 1> (k, z)"]
+        nodes += ["s = Conv (p, d)", "t = Conv (q, e)", "u = Add (s, t)", "v = Conv (k, c)", "y = Mul (u, v)"]
+    else:
+        nodes.append("y = Conv (k, c)")
+    return f"g (float[n,2,3,3] x) => (float[n,2,3,3] y) <{', '.join(weights)}> {{ {'  '.join(nodes)} }}", sizes
+
+
+@given(joined(), st.integers(0, 99))
+def test_whatever_is_joined_and_split_computes_the_same_without_its_dead_units(
+    case: tuple[str, list[int]], seed: int
+) -> None:
+    text, sizes = case
+    proto, rng = model(text), np.random.default_rng(seed)
+    for tensor in proto.graph.initializer:
+        if tensor.name.startswith("a"):
+            array = onnx.numpy_helper.to_array(tensor).copy()
+            array[rng.random(len(array)) < 0.5] = 0
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    net = Network.from_proto(proto)
+    drop_dead_units(net)
+    onnx.checker.check_model(net.to_proto(), full_check=True)
+    assert_same_outputs(proto, net)
+    assert all(layer.layout.outputs <= size for layer, size in zip(net.layers, sizes, strict=False))
