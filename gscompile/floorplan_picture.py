@@ -82,7 +82,7 @@ def write_svg(
 
 def _svg(plan: Floorplan, scale: float, crowd: Congestion | None, legend: Legend) -> Iterator[str]:
     width, height = plan.width * scale, plan.height * scale
-    shown = legend if crowd is None else heat_legend()
+    shown = heat_legend() if crowd else {**legend, "digital blocks": GREY}
     tall = max(height, 20 * len(shown)) + 34
     yield f'<svg xmlns="http://www.w3.org/2000/svg" width="{width + 220:.0f}" height="{tall:.0f}">\n'
     yield _STYLE
@@ -114,11 +114,12 @@ def _box(c: Component, plan: Floorplan, scale: float, fill: str) -> str:
 
 
 def _crowd(crowd: Congestion, plan: Floorplan, scale: float) -> Iterator[str]:
-    """The squares that a wire runs through."""
-    side, colour = crowd.square_nm * scale, heat(crowd.map)
+    """The squares that a wire runs through; the last ones end with the die."""
+    side, colour = crowd.square_nm, heat(crowd.map)
     for row, col in np.argwhere(crowd.map > 0).tolist():
-        y = plan.height * scale - (row + 1) * side
-        place = f'x="{col * side:.2f}" y="{y:.2f}" width="{side:.2f}" height="{side:.2f}"'
+        x0, x1 = (min(n * side, plan.width) * scale for n in (col, col + 1))
+        y0, y1 = ((plan.height - min(n * side, plan.height)) * scale for n in (row + 1, row))
+        place = f'x="{x0:.2f}" y="{y0:.2f}" width="{x1 - x0:.2f}" height="{y1 - y0:.2f}"'
         r, g, b = colour[row, col].round().astype(int).tolist()
         yield f'<rect {place} fill="{hexadecimal((r, g, b))}" fill-opacity="{_HEAT_OPACITY}"/>\n'
 

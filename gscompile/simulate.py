@@ -336,7 +336,7 @@ SWEEPS: dict[str, tuple[float, ...]] = {
     "stuck_on_fraction": (0.001, 0.002, 0.005, 0.01, 0.02),
     "stuck_off_fraction": (0.001, 0.01, 0.02, 0.05, 0.1),
     "adc_bits": (3, 4, 5, 6, 8),
-    "segment_ohm": (0.5, 2, 8, 32, 128),
+    "segment_ohm": (2, 8, 32, 128, 512),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 import zlib
@@ -21,7 +22,7 @@ from gscompile.congestion import Congestion, congestion
 from gscompile.crossbar import Crossbar
 from gscompile.errors import UsageError
 from gscompile.floorplan import Component, Floorplan, overlaps, shelves
-from gscompile.floorplan_picture import colours, heat, scale_of, write_png, write_svg
+from gscompile.floorplan_picture import colours, heat, heat_legend, scale_of, write_png, write_svg
 from gscompile.netlist import Block, Bus, Matrix, Netlist, Port, Tile, check
 from gscompile.place import PlaceOptions, net_boxes, place, wire_length
 from gscompile.target import Target, load_target
@@ -163,6 +164,10 @@ def test_pictures_show_every_component_at_one_scale(tmp_path: Path) -> None:
     write_svg(plan, tmp_path / "a.svg", scale, congestion(netlist, plan, target))
     titles = ElementTree.parse(tmp_path / "a.svg").getroot().iter("{http://www.w3.org/2000/svg}title")
     assert [t.text for t in titles] == [c.name for c in plan.components]
+    inside = re.findall(r'<rect x="(\S+)" y="(\S+)" width="(\S+)" height="(\S+)"', (tmp_path / "a.svg").read_text("utf-8"))
+    boxes = np.array(inside[: -len(heat_legend())], float)  # the last ones are the legend's
+    assert boxes[:, :2].min() >= 0
+    assert (boxes[:, :2] + boxes[:, 2:]).max(axis=0) == pytest.approx([plan.width * scale, plan.height * scale], abs=0.8)
     assert list(colours(plan)) == ["m0", "m1"]
 
 
