@@ -18,6 +18,7 @@ from gscompile.constants import is_float
 from gscompile.errors import ModelError, one_line
 from gscompile.faithful import remember, restore
 from gscompile.sparse import sparse_tensors, write_out_sparse
+from gscompile.utf8 import bad_text
 from gscompile.wire import LARGE, read_hollow, without_data, write_whole
 
 ONE_FILE = 1 << 31  # a protobuf message holds less than 2 GiB
@@ -95,6 +96,8 @@ def _check(where: str, proto: onnx.ModelProto, model: onnx.ModelProto | str) -> 
             f"{where}: opset {opset}; {OLDEST_OPSET} to {onnx.defs.onnx_opset_version()} can be compiled "
             "(onnx.version_converter raises an older one)"
         )
+    if (bad := bad_text(proto)) is not None:
+        raise ModelError(f"{where}: invalid graph: {bad[:40]!r} is no UTF-8 text")
     check_functions(where, proto)
     try:
         onnx.checker.check_model(model)

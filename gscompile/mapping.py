@@ -136,5 +136,4 @@ def tile_weights(network: Network, netlist: Netlist) -> Iterator[tuple[str, NDAr
     for matrix in netlist.matrices:
         dense = layers[matrix.layer].matrices[matrix.part]
         for tile in matrix.tiles:
-            block = dense[tile.inputs[:, None], tile.outputs]
-            yield tile.name, block.astype(np.float32) if block.dtype.kind == "V" else block  # bfloat16: .npz has none
+            yield tile.name, dense[tile.inputs[:, None], tile.outputs]

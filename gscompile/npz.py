@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -35,6 +36,8 @@ _BROKEN = (
     NotImplementedError,
     RuntimeError,
     struct.error,
+    SyntaxError,  # numpy reads a header as Python does
+    tokenize.TokenError,
 )
 
 

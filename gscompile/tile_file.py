@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -75,7 +76,7 @@ class TileFile(Mapping[str, NDArray[Any]]):
         try:
             with self._path.open("rb", buffering=0) as file:
                 return _array(_bytes(file.fileno(), member))
-        except (*_BROKEN, SyntaxError, MemoryError) as error:
+        except (*_BROKEN, SyntaxError, tokenize.TokenError, MemoryError) as error:
             raise VerificationError(f"{self._path}: tile {name!r} cannot be read ({error})") from error
         except OSError as error:
             raise VerificationError(f"{self._path}: tile {name!r} cannot be read ({error.strerror})") from error

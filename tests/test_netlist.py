@@ -98,13 +98,6 @@ def test_a_matrix_of_zeros_has_no_tiles() -> None:
     np.testing.assert_array_equal(rebuild(netlist.matrices[0], {}), np.zeros((3, 2)))
 
 
-def test_tiles_of_a_type_that_npz_has_not_are_in_single_precision() -> None:
-    net = network("g (bfloat16[n,2] x) => (bfloat16[n,2] y) <bfloat16[2,2] w> { y = MatMul (x, w) }")
-    ((_, array),) = tile_weights(net, map_network(net, MapOptions(Crossbar(64, 64))))
-    assert array.dtype == np.float32
-    np.testing.assert_array_equal(array, net.layers[0].matrix)
-
-
 def broken(**changes: Any) -> Netlist:
     """A netlist of two tiles in one matrix, with fields of the matrix or of the first tile replaced."""
     netlist = mapped("g (float[n,6] x) => (float[n,4] y) <float[6,4] w> { y = MatMul (x, w) }", "3x4")

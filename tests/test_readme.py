@@ -14,18 +14,21 @@ from typing import Any
 
 import pytest
 
+from gscompile.netlist_file import is_plain_tile
 from gscompile.options import Options, read_config
 from gscompile.passes import PASSES
 from gscompile.registry import create
+from tests.benchmarks import results
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+DOCS = {path.name: path.read_text("utf-8") for path in sorted((ROOT / "gscompile/docs").glob("*.md"))}
 SHORT = shlex.split("--effort quick --epochs 0.01 --time-budget 5s --threads 1 --quiet")  # nothing is claimed of the result
 
 
-def blocks(language: str) -> list[str]:
-    return [text for kind, text in BLOCKS if kind == language]
+def blocks(language: str, page: str = README) -> list[str]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return [text for kind, text in found if kind == language]
 
 
 COMMANDS = [line for text in blocks("bash") for line in text.splitlines()]
@@ -106,6 +109,36 @@ def test_every_option_of_a_pass_is_in_the_table_with_its_default(name: str) -> N
         assert f"`{field.name}={shown}" in rows
 
 
+@pytest.mark.parametrize("name", [name for name, page in DOCS.items() if blocks("python", page)])
+def test_the_examples_of_a_page_run_one_after_the_other(name: str, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk)
+    (desk / "examples.py").write_text("\n\n".join(blocks("python", DOCS[name])), "utf-8")
+    done = subprocess.run([sys.executable, "examples.py"], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-1000:]
+
+
+@pytest.mark.parametrize("line", [line for page in DOCS.values() for text in blocks("bash", page) for line in text.splitlines()])
+def test_every_command_of_the_pages_runs(line: str, desk: Path) -> None:
+    gscompile(line, desk)
+
+
+def test_pages_have_no_other_code() -> None:
+    for name, page in DOCS.items():
+        kinds = set(re.findall(r"^```(\w+)$", page, re.MULTILINE))
+        assert kinds <= {"python", "bash", "text", "json"}, name
+        for text in blocks("json", page):
+            assert is_plain_tile(json.loads(text))
+
+
+def test_the_page_of_costs_is_that_of_the_results() -> None:
+    known = json.loads((ROOT / "tests/benchmarks/results.json").read_text("utf-8"))
+    assert DOCS["costs.md"] == results.page(known)
+    assert {f"bench_{name}.py" for name in known} <= {path.name for path in (ROOT / "tests/benchmarks").iterdir()}
+
+
 def test_links_lead_to_files() -> None:
+    for page_name, text in DOCS.items():
+        for target in re.findall(r"\]\(([^)]+)\)", text):
+            assert (ROOT / "gscompile/docs" / target).exists(), (page_name, target)
     for target in re.findall(r"\]\(([^)]+)\)", README):
         assert target.startswith("https://") or (ROOT / target).exists(), target
