@@ -16,6 +16,7 @@ import pytest
 from gscompile.conductance import programmed, read, to_pair
 from gscompile.crossbar import Crossbar
 from gscompile.errors import VerificationError
+from gscompile.hardware_text import simulation_text
 from gscompile.inputs import input_specs
 from gscompile.mapping import MapOptions, cut, map_network, tile_weights
 from gscompile.netlist import Matrix, Netlist
@@ -84,7 +85,11 @@ def folder_of(text: str, out: Path, crossbar: str = "4x4") -> Path:
         array = (rng.standard_normal(shape) * (rng.random(shape) > 0.3)).astype(np.float32)
         model.graph.initializer.append(onnx.numpy_helper.from_array(array, info.name))
     model.graph.ClearField("value_info")
-    network = Network.from_proto(model)
+    return written(Network.from_proto(model), crossbar, out)
+
+
+def written(network: Network, crossbar: str, out: Path) -> Path:
+    """An output folder with a network as it is."""
     netlist = map_network(network, MapOptions(Crossbar.parse(crossbar)), "net")
     network.save(out / "model.onnx")
     write_netlist(netlist, out / "netlist.json")
@@ -114,9 +119,34 @@ def test_tiles_compute_what_onnxruntime_computes(name: str, tmp_path: Path) -> N
     }.get(name, (1, 0))
 
 
+ROOT = Path(__file__).parents[1]
+PERFECT = replace(load_target(), wire=replace(load_target().wire, resistance_ohm_per_um=0.0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lenet", "convnet", "cifar10_resnet20"])
+def test_a_network_as_it_comes_is_computed_tile_by_tile(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """121, 44 and 98 tiles; what is compressed is in test_cli_hardware."""
+    model = ROOT / "samples" / f"{name}.onnx"
+    if name == "cifar10_resnet20":
+        model = request.getfixturevalue("shared") / "models" / f"{name}.onnx"
+    network = Network.load(model)
+    report = simulated(written(network, "64x64", tmp_path), 6, target=PERFECT)
+    assert report.difference < 1e-5
+    assert (report.nodes_on_tiles, report.nodes_rebuilt) == (len(network.layers), 0)
+
+
 def test_a_convolution_uses_its_matrix_once_per_output_position(tmp_path: Path) -> None:
     report = simulated(folder_of(NETWORKS["conv valid"], tmp_path))
     assert report.uses == {"y": 6 * 7}
+
+
+def test_a_network_whose_answers_are_no_classes_says_what_is_not_measured() -> None:
+    report = SimulationReport(6, 0.0, 1, 0, {}, "model.onnx", None, None, "rram_45nm")
+    *_, last = simulation_text(report).splitlines()
+    assert last == "the first output is no scores of classes: what devices do to it is not measured"
 
 
 def test_weights_come_from_the_tiles_and_not_from_the_model(tmp_path: Path) -> None:
