@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,29 @@ def drift(runner: Run, original: Run, batches: Iterable[Batch]) -> float:
     return max(
         (worst[name] / _range(low[name], high[name]) if worst[name] else 0.0 for name in worst), default=0.0
     )
+
+
+def unrest(runner: Runner, batches: Iterable[Batch], change: float = 1e-6) -> float:
+    """The drift of a network whose inputs all change by that share of themselves, up or down at random.
+
+    What rounding does to its outputs is of this size, wherever in the network it happens.
+    """
+    draw = np.random.default_rng(0)
+
+    def changed(array: NDArray[Any]) -> NDArray[Any]:
+        if array.dtype.kind != "f":
+            return array
+        return np.asarray(array * (1 + change * draw.choice([-1.0, 1.0], array.shape)), array.dtype)
+
+    worst = 0.0
+    for batch in batches:
+        moved = runner({name: changed(array) for name, array in batch.inputs.items()})
+        worst = max(worst, drift(partial(_as_told, moved), runner, [batch]))
+    return worst
+
+
+def _as_told(outputs: dict[str, Any], _: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    return outputs
 
 
 def _range(low: float, high: float) -> float:

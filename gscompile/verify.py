@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from gscompile.data import Batch
 from gscompile.errors import ModelError, OutputError, VerificationError, one_line
-from gscompile.evaluate import Runner, drift, is_large
+from gscompile.evaluate import Runner, drift, is_large, unrest
 from gscompile.inputs import has_tensor_inputs
 from gscompile.loading import is_mapped, read_proto
 from gscompile.netlist import Matrix, TileWeights, rebuild
@@ -30,6 +30,7 @@ NOT_RUN = "onnxruntime: not run, it does not know all ops of the original"
 # Of the output range: onnxruntime with and without its optimisations. These may round half precision elsewhere,
 # and compute a product with dequantised weights in integers.
 SAME, SAME_HALF, SAME_QUANTISED = 1e-4, 1e-2, 5e-2
+ROUNDING = 10  # times what a millionth of the inputs does: some networks make much of every rounding
 
 
 def sha256(path: Path) -> str:
@@ -84,7 +85,7 @@ def _check_runs(path: Path, batches: Sequence[Batch]) -> str:
         raise VerificationError(f"{path.name}: onnxruntime refuses it: {problem}") from problem
     if gap is None:
         return "onnxruntime: loads, optimisation off and on"
-    if not gap <= _tolerance(path):
+    if not gap <= _tolerance(path) and not gap <= min(ROUNDING * unrest(plain, batches), SAME_HALF):
         raise VerificationError(
             f"{path.name}: onnxruntime with and without optimisation differ by {gap:.1e} of the range"
         )

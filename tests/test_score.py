@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gscompile.data import Batch
-from gscompile.evaluate import Runner, drift
+from gscompile.evaluate import Runner, drift, unrest
 from gscompile.score import ACCURACY, AGREEMENT, Metric, choose_metric, telling
 from tests.small_networks import model
 
@@ -113,3 +113,9 @@ def test_the_same_infinity_and_nan_are_no_drift_and_others_are_infinite() -> Non
     assert drift(runner(1, log), runner(1, log), [batch(0, -1, 1, 2)]) == 0
     assert drift(runner(1), runner(1, log), [batch(0, -1, 1, 2)]) > 1e30
     assert drift(runner(1, log), runner(1, log), [batch(-1)]) == 0
+
+
+def test_unrest_is_what_a_small_change_of_the_inputs_does() -> None:
+    assert unrest(runner(1.0), [batch(1, 2, 3)], change=0.1) == pytest.approx(0.15)  # 0.3 of a range of 2
+    steep = runner(1.0, "t = Constant <value = float {1000.0}> ()  h = Sub (x, t)")
+    assert unrest(steep, [batch(1000, 1001)], change=1e-6) > 5e-4  # a thousand times as much
