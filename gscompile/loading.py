@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gscompile.bounds import check_functions
 from gscompile.constants import is_float
 from gscompile.errors import ModelError, one_line
-from gscompile.faithful import remember, restore
+from gscompile.faithful import SPARSE, remember, restore
 from gscompile.sparse import sparse_tensors, write_out_sparse
 from gscompile.utf8 import bad_text
 from gscompile.wire import LARGE, read_hollow, without_data, write_whole
@@ -243,9 +243,10 @@ def save_model(model: ir.Model, path: Path) -> None:
 
 
 def large_tensors(model: ir.Model) -> dict[str, ir.TensorProtocol]:
-    """Large initializers of the graph by name."""
+    """Large initializers of the graph by name, but for those that are written as sparse ones."""
     held = {name: value.const_value for name, value in model.graph.initializers.items()}
-    return {name: tensor for name, tensor in held.items() if tensor is not None and tensor.nbytes >= LARGE}
+    dense = {name: t for name, t in held.items() if t is not None and SPARSE not in t.metadata_props}
+    return {name: tensor for name, tensor in dense.items() if tensor.nbytes >= LARGE}
 
 
 def on_files(model: ir.Model) -> dict[str, ir.ExternalTensor]:

@@ -153,6 +153,19 @@ def test_a_sparse_tensor_that_was_not_compressed_is_sparse_again(where: str, tmp
 
 
 @pytest.mark.parametrize("where", ["flat", "node"])
+def test_large_models_are_written_as_faithfully(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "MAPPED", 1)
+    monkeypatch.setattr(loading, "LARGE", 16)
+    proto = with_sparse(SOME, where)
+    proto.graph.initializer.append(numpy_helper.from_array(np.arange(10.0, dtype=np.float32), "bias"))
+    notes(proto.graph.initializer[0], "z", "a")
+    proto.graph.node[-1].output[0] = "h"
+    proto.graph.node.append(helper.make_node("Add", ["h", "bias"], ["y"], "sum"))
+    Network.from_proto(proto).save(tmp_path / "m.onnx")
+    assert onnx.load(tmp_path / "m.onnx") == proto
+
+
+@pytest.mark.parametrize("where", ["flat", "node"])
 def test_a_sparse_tensor_that_was_compressed_is_two_dense_ones(where: str, tmp_path: Path) -> None:
     one = np.outer(np.arange(12) % 3 == 1, np.arange(10) % 2).astype(np.float32)  # of rank one
     before = with_sparse(one, where)

@@ -29,7 +29,8 @@ def feeds(proto: onnx.ModelProto, batch: int) -> dict[str, np.ndarray]:
 def assert_same(proto: onnx.ModelProto, path: Path) -> None:
     """What the original computes, for batches of 3, 1 and 0, as far as onnxruntime runs it on these."""
     before, after = Runner(proto.SerializeToString(), False, 1), Runner(path, False, 1)
-    for batch in (3, 1, 0):
+    recurrent = any(node.op_type in ("LSTM", "GRU", "RNN") for node in proto.graph.node)
+    for batch in (3, 1) if recurrent else (3, 1, 0):  # an LSTM of no samples ends onnxruntime's process
         try:
             wanted = before(feeds(proto, batch))
         except RuntimeError:
