@@ -101,7 +101,7 @@ def _check(where: str, proto: onnx.ModelProto, model: onnx.ModelProto | str) -> 
     check_functions(where, proto)
     try:
         onnx.checker.check_model(model)
-    except (onnx.checker.ValidationError, RuntimeError, ValueError) as problem:
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, RuntimeError, ValueError) as problem:
         raise ModelError(f"{where}: invalid graph: {one_line(problem)}") from problem
     if not proto.graph.output:
         raise ModelError(f"{where}: invalid graph: it has no outputs")

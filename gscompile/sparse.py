@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from gscompile.errors import ModelError
+from gscompile.errors import ModelError, one_line
 from gscompile.faithful import SPARSE, graphs_in
 
 LARGEST = 1 << 30  # bytes that all sparse tensors of a model may take once they are written out
@@ -53,11 +53,18 @@ def write_out_sparse(where: str, proto: onnx.ModelProto, folder: Path) -> list[o
     """
     places = [*sparse_tensors(proto)]
     _check_size(where, [sparse for sparse, _ in places])
-    found = [_own(sparse, folder) for sparse, _ in places]
-    for number, (sparse, (_, place)) in enumerate(zip(found, places, strict=True)):
-        dense = onnx.numpy_helper.from_array(_dense(sparse), sparse.values.name)
-        dense.metadata_props.add(key=SPARSE, value=str(number))
+    found: list[onnx.SparseTensorProto] = []
+    for sparse, place in places:
+        try:
+            kept = _own(sparse, folder)
+            dense = onnx.numpy_helper.from_array(_dense(kept), kept.values.name)
+        except (ValueError, IndexError, OSError) as problem:  # files beside the model may hold anything
+            raise ModelError(
+                f"{where}: sparse tensor {sparse.values.name!r}: its data is not what was declared: {one_line(problem)}"
+            ) from problem
+        dense.metadata_props.add(key=SPARSE, value=str(len(found)))
         place(dense)
+        found.append(kept)
     for _, graph in graphs_in(proto.graph):
         graph.ClearField("sparse_initializer")
     return found

@@ -293,6 +293,15 @@ def many_sparse(proto: onnx.ModelProto) -> None:
         proto.graph.sparse_initializer.append(onnx.helper.make_sparse_tensor(values, place, [12_000, 12_000]))
 
 
+def sparse_outside(proto: onnx.ModelProto) -> None:
+    values, places = onnx.helper.make_tensor("s", 1, [1], [1.0]), onnx.helper.make_tensor("at", 7, [1], [5])
+    proto.graph.sparse_initializer.append(onnx.helper.make_sparse_tensor(values, places, [30, 4]))
+    kept = proto.graph.sparse_initializer[0].values
+    kept.ClearField("float_data")
+    kept.data_location = onnx.TensorProto.EXTERNAL
+    kept.external_data.add(key="location", value="mlp.onnx")
+
+
 def functions_of_functions(proto: onnx.ModelProto) -> None:
     imports = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("my", 1)]
     proto.opset_import.append(imports[1])
@@ -326,6 +335,7 @@ MODELS: dict[str, tuple[bytes, str]] = {
     "10 GB sparse": (broken(sparse_10_gb), "sparse tensor 'a' of [50000, 50000] takes 10000000000 bytes"),
     "10 GB of nothing": (broken(ten_gb_of_nothing), "ConstantOfShape 'none': makes a tensor of 2500000000 elements"),
     "1 GB in two sparse tensors": (broken(many_sparse), "sparse tensor 'q' of [12000, 12000] takes 1152000000 bytes"),
+    "sparse in a file of another size": (broken(sparse_outside), "sparse tensor 's': its data is not what was declared"),
     "functions that are 2^30 nodes": (broken(functions_of_functions), "its functions are 1073741826 nodes"),
     "an input of 12 GB": (
         broken(nothing, "g (float[100000,30000] x) => (float[a,b] y) { y = Relu (x) }"),
