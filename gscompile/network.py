@@ -241,13 +241,27 @@ class Network:
 
         Returns the names of the two layers. The second keeps the node, its outputs and its bias.
         """
-        layer = self.layer(name)
+        return self.factor_all({name: (u, v)})[name]
+
+    def factor_all(self, factors: Mapping[str, tuple[Matrices, Matrices]]) -> dict[str, tuple[str, str]]:
+        """The same for many layers, which are looked for once."""
+        layers = [self.layer(name) for name in factors]
+        values = [self._factored(layer, *factors[layer.name]) for layer in layers]
+        self.changed()
+        by_value = {_root(new.value): new.name for new in self.layers}
+        names = {layer.name: (by_value[u], by_value[v]) for layer, (u, v) in zip(layers, values, strict=True)}
+        for layer in layers:
+            self._origins |= dict.fromkeys(names[layer.name], layer.origin)
+        self.changed()
+        return names
+
+    def _factored(self, layer: Layer, u: Matrices, v: Matrices) -> tuple[ir.Value, ir.Value]:
+        """The weights that take the place of a layer's."""
         u_value, v_value = self._thin_weights(layer, u, v)
         for use in layer.uses:
             self._split(use, u_value, v_value, layer.name)
         self.discard(layer.value)
-        self.changed()
-        return self._renamed(layer, u_value, v_value)
+        return u_value, v_value
 
     def _thin_weights(self, layer: Layer, u: Matrices, v: Matrices) -> tuple[ir.Value, ir.Value]:
         u_layout, v_layout = _thin_layouts(layer.uses[0], layer.layout, u.shape[-1])
@@ -269,14 +283,6 @@ class Network:
         first.outputs[0].name = self.unique_name(f"{first.name}_output")
         first.outputs[0].type = u.type
         use.node.graph.insert_before(use.node, first)
-
-    def _renamed(self, layer: Layer, u_value: ir.Value, v_value: ir.Value) -> tuple[str, str]:
-        by_value = {_root(new.value): new.name for new in self.layers}
-        names = by_value[u_value], by_value[v_value]
-        for new in names:
-            self._origins[new] = layer.origin
-        self.changed()
-        return names
 
     def _point_uses_at(self, layer: Layer, value: ir.Value) -> None:
         for use in layer.uses:

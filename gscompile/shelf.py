@@ -29,8 +29,8 @@ from gscompile.network import Network
 from gscompile.wire import LARGE
 
 LEAN = 128 << 20  # bytes of weights from which on a network is compiled from the shelf
-WORTH = 1 << 16  # bytes from which on a tensor goes there
-_MAPPED = 256 << 20  # bytes of mapped files that may stay in memory
+BLOCK = 1 << 20  # bytes that are looked at together, whether they are zero
+_MAPPED = 512 << 20  # bytes of mapped files that may stay in memory
 _PAGE_OUT = 21  # madvise(2): take these pages back now; they are read again when they are needed
 
 
@@ -46,7 +46,7 @@ class Shelf:
 
     def put(self, tensor: ir.TensorProtocol) -> ir.TensorProtocol:
         """The same tensor from a file, where it is large and of whole bytes. Raises OSError."""
-        if tensor.nbytes < WORTH or isinstance(tensor, Shelved) or tensor.numpy().nbytes != tensor.nbytes:
+        if tensor.nbytes < LARGE or isinstance(tensor, Shelved) or tensor.numpy().nbytes != tensor.nbytes:
             return tensor
         path = self.folder / f"{next(self._numbers)}.weight"
         _write(tensor.numpy(), path)
@@ -69,8 +69,8 @@ def _write(array: NDArray[Any], path: Path) -> None:
     """All bytes of an array; where they are zero, the file has a hole."""
     data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     with path.open("wb") as file:
-        for start in range(0, len(data), LARGE):
-            block = data[start : start + LARGE]
+        for start in range(0, len(data), BLOCK):
+            block = data[start : start + BLOCK]
             if block.any():
                 file.seek(start)
                 file.write(block.data)

@@ -16,7 +16,7 @@ from typing import IO
 import onnx
 import onnx_ir as ir
 
-LARGE = 1 << 20  # bytes of a weight that is left where it lies
+LARGE = 1 << 16  # bytes of a weight that is left where it lies
 _GRAPH, _INITIALIZER, _RAW = 7, 5, 9  # fields of ModelProto, GraphProto and TensorProto
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 

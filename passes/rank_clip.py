@@ -173,7 +173,7 @@ class RankClip:
             if linear.shape[0] == 1 and linear.factorable:
                 rank = limits.get(linear.origin) or pca_rank(linear.product[0], self.epsilon)
                 if pays(linear, rank) and (linear.v is None or rank < linear.rank):
-                    replace(network, linear, [weight_spectrum(linear.product[0])], max(rank, 1))
+                    replace(network, [(linear, [weight_spectrum(linear.product[0])], max(rank, 1))])
         return network
 
 
@@ -250,9 +250,8 @@ class Clipper:
         network = self.network.copy()
         fixed = cells(network) - sum(m.cells for m in self.maps)
         choices = [_choice(m, s) for m, s in zip(self.maps, self.spectra, strict=True)]
-        for linear, parts, option in zip(self.maps, self.spectra, choose(choices, budget - fixed), strict=True):
-            if option:
-                replace(network, linear, parts, option)
+        chosen = zip(self.maps, self.spectra, choose(choices, budget - fixed), strict=True)
+        replace(network, [(linear, parts, rank) for linear, parts, rank in chosen if rank])
         return network
 
 
@@ -293,14 +292,19 @@ def _choice(linear: LinearMap, parts: Sequence[Decomposed]) -> Choice:
     return Choice((kept, *(float(loss[r]) for r in ranks)), (linear.cells, *(r * per_rank for r in ranks)))
 
 
-def replace(network: Network, linear: LinearMap, parts: Sequence[Decomposed], rank: int) -> None:
-    """Put factors of that rank in the place of a linear map."""
+def replace(network: Network, chosen: Sequence[tuple[LinearMap, Sequence[Decomposed], int]]) -> None:
+    """Put factors of the rank that was chosen in the place of linear maps."""
+    factors = {m.u.name: _stacked(parts, rank) for m, parts, rank in chosen}
+    network.factor_all({m.u.name: factors[m.u.name] for m, _, _ in chosen if m.v is None})
+    for linear, _, rank in chosen:
+        if linear.v is not None:  # the ranks that go are dead units between the factors
+            (u, v), empty = factors[linear.u.name], linear.rank - rank
+            network.set_matrices(linear.u.name, np.pad(u, ((0, 0), (0, 0), (0, empty))))
+            network.set_matrices(linear.v.name, np.pad(v, ((0, 0), (0, empty), (0, 0))))
+            drop_dead_units(network)
+
+
+def _stacked(parts: Sequence[Decomposed], rank: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """u [parts, inputs, rank] and v [parts, rank, outputs]."""
     pairs = [s.factors(rank) for s in parts]
-    u, v = np.stack([a for a, _ in pairs]), np.stack([b for _, b in pairs])
-    if linear.v is None:
-        network.factor(linear.u.name, u, v)
-    else:  # the ranks that go are dead units between the factors
-        empty = linear.rank - rank
-        network.set_matrices(linear.u.name, np.pad(u, ((0, 0), (0, 0), (0, empty))))
-        network.set_matrices(linear.v.name, np.pad(v, ((0, 0), (0, empty), (0, 0))))
-        drop_dead_units(network)
+    return np.stack([a for a, _ in pairs]), np.stack([b for _, b in pairs])
