@@ -155,7 +155,10 @@ def _quality(report: CompileReport) -> str:
     if report.accuracy:
         a = report.accuracy[-1]
         big = _pair(f"{a.before:.2f}", f"{a.after:.2f}", "%")
-        return _figure(words(_capital(a.metric)), big, f"{a.samples:,} samples, {words(a.split)}")
+        more = f"{a.samples:,} samples, {words(a.split)}"
+        if report.drift is not None:
+            more += f";<br>outputs moved by {percent(report.drift)} of their range at most"
+        return _figure(words(_capital(a.metric)), big, more)
     if report.drift is not None:
         more = "of the output's range, at most;<br>no accuracy was measured"
         return _figure("Output difference", _big(percent(report.drift)), more)

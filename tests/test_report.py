@@ -232,6 +232,12 @@ def test_a_network_without_weights_has_a_page() -> None:
     parsed(page_of(nothing, nothing))
 
 
+def test_beside_the_accuracy_the_page_says_how_far_outputs_moved() -> None:
+    before, after, origins = pair()
+    page = html(replace(report_of(before, after, origins), drift=0.0123), before, after)
+    assert "outputs moved by 1.23 % of their range at most" in page
+
+
 def test_without_accuracy_the_page_shows_the_drift() -> None:
     before, after, origins = pair()
     report = replace(report_of(before, after, origins), accuracy=(), drift=0.0123)
