@@ -146,8 +146,12 @@ def _softmax(x: Tensor, axis: int) -> Tensor:
         return torch.softmax(x, axis)
     x = x.view_as(x)  # the gradient of this reader alone
     y = torch.softmax(x, axis)
-    nothing = y.detach()
-    x.register_hook(lambda gradient: gradient.masked_fill(nothing.isnan(), 0))  # type: ignore[no-untyped-call]
+    made = y.detach()
+
+    def known(gradient: Tensor | None) -> Tensor | None:  # None: nothing depends on it
+        return None if gradient is None else gradient.masked_fill(made.isnan(), 0)
+
+    x.register_hook(known)  # type: ignore[no-untyped-call]
     return y
 
 
