@@ -73,6 +73,7 @@ LARGE = {
     "shufflenet",
     "squeezenet",
 }
+QUANTISED = {"ddddocr"}  # mapped as they are
 NAMES = [*SHARED, *PACKAGED]
 
 
@@ -153,9 +154,12 @@ def test_a_network_compiles_with_eight_unlabelled_batches(name: str, path: Path,
 
     result = gscompile.compile(path, out=tmp_path / "out", data=batches, **little(name))
     check(name, result)
-    (row,) = result.report.accuracy
-    assert (row.metric, row.before) == ("agreement with the original", 100)
-    assert row.after > 99.9
+    if name in QUANTISED:
+        assert any("the data is not used" in message for message in result.report.messages)
+    else:
+        (row,) = result.report.accuracy
+        assert (row.metric, row.before) == ("agreement with the original", 100)
+        assert row.after > 99.9
 
 
 def test_filters_of_depthwise_convolutions_share_arrays(shared: Path) -> None:
