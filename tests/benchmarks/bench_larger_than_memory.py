@@ -1,6 +1,6 @@
 """Models of 6 GB with external data, compiled in less than half of that memory.
 
-Run by name: `python tests/benchmarks/bench_larger_than_memory.py [MATRICES]`, 24 of 256 MiB unless told otherwise. The
+Run by name: `python tests/benchmarks/bench_larger_than_memory.py [MATRICES [KIND]]`, 24 of 256 MiB unless told otherwise. The
 data files have holes. `clipped`: a block of low rank in each matrix, all passes. `streamed`: nothing can be made
 smaller, and all of it goes to the output.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,13 @@ MOST = 3 << 30
 
 
 def write(folder: Path, matrices: int, diagonal: bool) -> Path:
-    """A chain of products; every matrix has a block of rank 16, or a diagonal."""
+    """A chain of layers; every matrix has a block of rank 16, or a diagonal."""
     graph = onnx.GraphProto(name="large")
     for i in range(matrices):
         tensor = graph.initializer.add(name=f"w{i}", data_type=onnx.TensorProto.FLOAT, dims=[SIDE, SIDE])
         point_to(tensor, "large.data", i * SIZE, SIZE)
-        graph.node.append(onnx.helper.make_node("MatMul", [f"x{i}", f"w{i}"], [f"x{i + 1}"], f"n{i}"))
+        graph.node.append(onnx.helper.make_node("MatMul", [f"x{i}", f"w{i}"], [f"h{i}"], f"n{i}"))
+        graph.node.append(onnx.helper.make_node("Relu", [f"h{i}"], [f"x{i + 1}"], f"r{i}"))
     for name, ends in (("x0", graph.input), (f"x{matrices}", graph.output)):
         ends.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, SIDE]))
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
@@ -49,10 +51,10 @@ def write(folder: Path, matrices: int, diagonal: bool) -> Path:
     return folder / "large.onnx"
 
 
-def main(matrices: int) -> None:
+def main(matrices: int, kinds: Sequence[str]) -> None:
     """Exits with 1 when a limit is passed."""
     rows: list[dict[str, Any]] = []
-    for kind in ("clipped", "streamed"):
+    for kind in kinds:
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as name:
             path, out = write(Path(name), matrices, kind == "streamed"), Path(name) / "out"
             passes = ["--pass", "drop-dead-units"] if kind == "streamed" else []
@@ -74,4 +76,4 @@ def main(matrices: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 24)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 24, sys.argv[2:] or ("clipped", "streamed"))
