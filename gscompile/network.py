@@ -241,16 +241,15 @@ class Network:
 
         Returns the names of the two layers. The second keeps the node, its outputs and its bias.
         """
-        return self.factor_all({name: (u, v)})[name]
+        return self.factor_all([(name, u, v)])[name]
 
-    def factor_all(self, factors: Mapping[str, tuple[Matrices, Matrices]]) -> dict[str, tuple[str, str]]:
-        """The same for many layers, which are looked for once."""
-        layers = [self.layer(name) for name in factors]
-        values = [self._factored(layer, *factors[layer.name]) for layer in layers]
+    def factor_all(self, factors: Iterable[tuple[str, Matrices, Matrices]]) -> dict[str, tuple[str, str]]:
+        """The same for many layers, by name, which are looked for once; factors are asked for one by one."""
+        values = [(self.layer(name), *self._factored(self.layer(name), u, v)) for name, u, v in factors]
         self.changed()
         by_value = {_root(new.value): new.name for new in self.layers}
-        names = {layer.name: (by_value[u], by_value[v]) for layer, (u, v) in zip(layers, values, strict=True)}
-        for layer in layers:
+        names = {layer.name: (by_value[u], by_value[v]) for layer, u, v in values}
+        for layer, _, _ in values:
             self._origins |= dict.fromkeys(names[layer.name], layer.origin)
         self.changed()
         return names

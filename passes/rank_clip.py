@@ -294,11 +294,10 @@ def _choice(linear: LinearMap, parts: Sequence[Decomposed]) -> Choice:
 
 def replace(network: Network, chosen: Sequence[tuple[LinearMap, Sequence[Decomposed], int]]) -> None:
     """Put factors of the rank that was chosen in the place of linear maps."""
-    factors = {m.u.name: _stacked(parts, rank) for m, parts, rank in chosen}
-    network.factor_all({m.u.name: factors[m.u.name] for m, _, _ in chosen if m.v is None})
-    for linear, _, rank in chosen:
+    network.factor_all((m.u.name, *_stacked(parts, rank)) for m, parts, rank in chosen if m.v is None)
+    for linear, parts, rank in chosen:
         if linear.v is not None:  # the ranks that go are dead units between the factors
-            (u, v), empty = factors[linear.u.name], linear.rank - rank
+            (u, v), empty = _stacked(parts, rank), linear.rank - rank
             network.set_matrices(linear.u.name, np.pad(u, ((0, 0), (0, 0), (0, empty))))
             network.set_matrices(linear.v.name, np.pad(v, ((0, 0), (0, empty), (0, 0))))
             drop_dead_units(network)
