@@ -399,12 +399,16 @@ def _scan(g: Drawn) -> None:
     g.add("Scan", [start, sequence], (size,), body=graph, num_scan_inputs=1)
 
 
-STEPS = [
-    _gemm_from_the_left, _stacked, _einsum_of_any_order, _grouped, _conv_along, _transposed, _recurrent, _softmax,
-    _layer_norm, _attention, _reshape, _gather, _pad, _split, _fed_scalar, _cast_weight, _cast_weight, _loop, _scan,
-    _product, _product, _from_the_left, _einsum, _conv, _conv, _norm, _unary, _unary, _binary, _scalar, _bias,
-    _concat, _slice, _flatten, _pool, _turn, _branch,
+WEIGHTED = [
+    _product, _gemm_from_the_left, _from_the_left, _stacked, _einsum, _einsum_of_any_order, _conv, _conv, _grouped,
+    _conv_along, _transposed, _recurrent, _cast_weight, _loop, _scan, _branch,
 ]  # fmt: skip
+OTHERS = [
+    _norm, _unary, _unary, _binary, _scalar, _fed_scalar, _bias, _concat, _slice, _split, _gather, _pad, _flatten,
+    _reshape, _pool, _turn, _softmax, _layer_norm, _attention,
+]  # fmt: skip
+STEPS = [*WEIGHTED, *OTHERS, *WEIGHTED]
+SHAPES = [(4,), (3,), (1,), (3, 5), (2, 4), (2, 4, 3), (3, 5, 4), (0,), (2, 0)]  # of inputs, behind the batch axis
 
 
 HOMES = ["initializer", "initializer", "initializer", "Constant", "sparse", "sparse Constant"]
@@ -435,7 +439,7 @@ def _housed(g: Drawn) -> tuple[list[onnx.TensorProto], list[onnx.SparseTensorPro
 def graphs(draw: Callable[[Any], Any]) -> onnx.ModelProto:
     """A model with a batch axis of any size, one or two inputs and outputs."""
     g = Drawn(draw)
-    shapes = draw(st.lists(st.sampled_from([(4,), (1,), (3, 5), (2, 4, 3), (0,), (2, 0)]), min_size=1, max_size=2))
+    shapes = draw(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=2))
     inputs = [helper.make_tensor_value_info("condition", TensorProto.BOOL, [])]
     inputs += [helper.make_tensor_value_info("scalar", FLOAT, [])]
     for number, shape in enumerate(shapes):
