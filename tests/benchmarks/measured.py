@@ -27,20 +27,25 @@ def run(*command: str) -> Taken:
     """Run a program to its end; exits when it fails."""
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, *command], env=os.environ | {"OMP_NUM_THREADS": "1"})
-    anonymous = 0
+    anonymous = resident = 0
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        anonymous = max(anonymous, _anonymous(process.pid))
+        if command[-1] in _read(process.pid, "cmdline"):  # before that it is a copy of this process
+            status = _read(process.pid, "status")
+            anonymous, resident = max(anonymous, _field(status, "RssAnon")), max(resident, _field(status, "VmHWM"))
         time.sleep(0.02)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command)}: status {status}")
-    seconds = usage.ru_utime + usage.ru_stime
-    return Taken(seconds, time.perf_counter() - start, anonymous, usage.ru_maxrss * 1024)
+    _, code, usage = os.wait4(process.pid, 0)
+    if code:
+        raise SystemExit(f"{' '.join(command)}: status {code}")
+    return Taken(usage.ru_utime + usage.ru_stime, time.perf_counter() - start, anonymous, resident)
 
 
-def _anonymous(pid: int) -> int:
+def _read(process: int, name: str) -> str:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
+        return Path(f"/proc/{process}/{name}").read_text("utf-8", "replace")
     except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon")), 0)
+        return ""
+
+
+def _field(status: str, name: str) -> int:
+    """A figure of /proc/PID/status in bytes; 0 where it is not there."""
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(name)), 0)
