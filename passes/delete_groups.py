@@ -66,7 +66,8 @@ class DeleteGroups:
         """Round by round smaller networks with their scores, until one is `slack` below the budget.
 
         What is left of the time is kept for two recoveries.
-        Rounds take larger steps while the score holds, but for what chance makes of it, and smaller ones then.
+        Rounds take larger steps while the score holds, and smaller ones once it does not: what goes in small steps
+        comes back better.
         """
         assert context.tuner is not None
         step, score, before = self.step, math.inf, None
@@ -79,7 +80,7 @@ class DeleteGroups:
                 return
             yield network, score
             before = now
-            step = min(0.5, step * 1.2) if score >= context.bar - context.blur else max(0.1, step / 1.5)
+            step = min(0.3, step * 1.2) if score >= context.bar else max(0.1, step / 1.5)
 
     def _furthest(self, way: Sequence[tuple[Network, float]], context: Context) -> Network:
         """The last network on the way that recovers, by bisection between the last that fits as it is and the end.
@@ -115,15 +116,15 @@ class DeleteGroups:
     def recovered(self, network: Network, context: Context, before: float = -math.inf) -> tuple[Network, float]:
         """A network tuned for long, as far as there is time, and its score.
 
-        The learning rate is let down in the second half; it is not begun where the first, from the score `before`,
-        has not come half of the way to the budget.
+        The learning rate is let down after a third; not where that third, from the score `before`, has not come half
+        of the way to the budget.
         """
         assert context.tuner is not None
         share = min(1.0, 0.9 * max(context.time_left(), 0.0) / max(self._recovering(context), 1e-9))
-        half = 0.5 * share * self.recover * context.effort
-        network = context.tuner.tune(network, half)
+        third = share * self.recover * context.effort / 3
+        network = context.tuner.tune(network, third)
         if (score := context.tuner.score(network)) >= min(context.bar, 0.5 * (before + context.bar)) - context.blur:
-            network = context.tuner.tune(network, half, anneal=True)
+            network = context.tuner.tune(network, 2 * third, anneal=True)
             score = context.tuner.score(network)
         now = footprint(network, context.mapping)
         context.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)

@@ -39,7 +39,7 @@ class RankClip:
     """
 
     method: Literal["output", "pca"] = "output"
-    reach: float = 3.0
+    reach: float = 1.0
     epsilon: float = 0.03
     every: int = 500
     epochs: float = 12.0
@@ -69,20 +69,28 @@ class RankClip:
     def _by_budget(self, network: Network, context: Context) -> Network:
         """Each round clips until the score falls by `reach`, and tunes for an epoch what is left.
 
-        Where that does not bring the score back, but for what chance makes of it, a third as far is tried, and the
-        second failure ends it. Where nothing comes back, it goes as far as it can without tuning.
+        The first that does not come back, but for what chance makes of it, ends it; a first round is tried once more, a
+        third as far. Where nothing comes back, it goes as far as it can without tuning.
         """
         assert context.tuner is not None
-        start, reach, score = network, self.reach, context.tuner.score
-        while reach > self.reach / 9 and not context.out_of_time():
+        start, score = network, context.tuner.score
+        for reach in (self.reach, self.reach / 3):
+            network = self._clipped(start, context, reach)
+            if network is not start or context.out_of_time():
+                return network
+        return self._fewest_cells(start, context, lambda candidate: score(candidate) >= context.floor)
+
+    def _clipped(self, network: Network, context: Context, reach: float) -> Network:
+        """The last network that came back; the one that is given where none did."""
+        while not context.out_of_time():
             candidate = self._within_reach(network, context, reach)
             if cells(candidate) >= cells(network):
                 break
             candidate, returned = self._tuned(candidate, context)
-            network, reach = (candidate, reach) if returned else (network, reach / 3)
-        if network is not start or context.out_of_time():
-            return network
-        return self._fewest_cells(network, context, lambda candidate: score(candidate) >= context.floor)
+            if not returned:
+                break
+            network = candidate
+        return network
 
     def _within_reach(self, network: Network, context: Context, reach: float) -> Network:
         """Half of the cells, or as few as leave the untuned score at most `reach` below the budget.

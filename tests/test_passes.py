@@ -161,16 +161,16 @@ def coached(coach: Coach, **more: Any) -> Context:
     return Context(MAPPING, tuner=cast(Tuner, coach), floor=90.0, blur=1.0, **more)
 
 
-def test_a_recovery_lets_the_learning_rate_down_in_its_second_half() -> None:
+def test_a_recovery_lets_the_learning_rate_down_after_a_third() -> None:
     coach = Coach(89.0, 91.0)
     _, score = DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
-    assert (score, coach.epochs, coach.annealed) == (91.0, 6.0, 3.0)
+    assert (score, coach.epochs, coach.annealed) == (91.0, 6.0, 4.0)
 
 
-def test_a_recovery_that_gets_nowhere_is_given_up_half_way() -> None:
+def test_a_recovery_that_gets_nowhere_is_given_up_early() -> None:
     coach = Coach(86.0)  # not half of the way from 85 to 90, even if a point is chance
     _, score = DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
-    assert (score, coach.epochs, coach.annealed) == (86.0, 3.0, 0.0)
+    assert (score, coach.epochs, coach.annealed) == (86.0, 2.0, 0.0)
 
 
 def test_a_recovery_takes_the_time_that_is_left() -> None:
