@@ -90,7 +90,8 @@ def score(runner: Run, original: Run, data: Dataset, metric: Metric, batch_size:
 
     def results() -> Iterator[tuple[dict[str, Any], dict[str, Any], NDArray[Any] | None]]:
         for batch in data.batches(batch_size):
-            yield runner(batch.inputs), original(batch.inputs), batch.labels
+            theirs = original(batch.inputs)
+            yield theirs if runner is original else runner(batch.inputs), theirs, batch.labels
 
     return metric.score(results())
 

@@ -161,9 +161,11 @@ class _Descent:
         """A network of the way, tuned for long while there is time; None where it does not fit."""
         assert self.context.tuner is not None
         network = self.way[place]
-        if not self.context.out_of_time():
-            network, _ = self.walker.recovered(network, self.context)
-        self.fits[place] = self.context.tuner.score(network) >= self.context.floor
+        if self.context.out_of_time():
+            score = self.context.tuner.score(network)
+        else:
+            network, score = self.walker.recovered(network, self.context)
+        self.fits[place] = score >= self.context.floor
         return network if self.fits[place] else None
 
 

@@ -218,8 +218,7 @@ def _by_data(
     tuner = Tuner(folded, splits.train, splits.val, settings, progress, conduct)
     conduct.journal.claim(key_of(original, options, splits.train, splits.val))
     messages = (*splits.messages, *_check_labels(splits, tuner), *_few(splits, tuner))
-    base = tuner.score(folded)
-    if not math.isfinite(base):
+    if not math.isfinite(tuner.base):
         raise UsageError(f"metric {tuner.metric.name}: gives no finite number for the original network")
     return DataJudge(
         original,
@@ -227,7 +226,7 @@ def _by_data(
         splits.val,
         splits.split,
         splits.test,
-        base,
+        tuner.base,
         options.max_drop,
         batch,
         messages,

@@ -158,6 +158,11 @@ class Tuner:
         return self._score(self.executor(network))
 
     @cached_property
+    def base(self) -> float:
+        """The original's own score."""
+        return self.score(self.teacher)
+
+    @cached_property
     def telling(self) -> float:
         """How many samples of the validation part tell whether classes are right."""
         seen = (
@@ -238,10 +243,9 @@ class Tuner:
         """
         if self.options.lr is not None or self.metric.looks_closely:
             return self.options.lr or RATES[-1]
-        before = self.score(self.teacher)
-        chance = standard_error(before, len(self.val))
+        chance = standard_error(self.base, len(self.val))
         for rate in RATES:
-            self.toll = max(0.0, before - self.score(self._tuned(self.teacher, 0.5, rate)))
+            self.toll = max(0.0, self.base - self.score(self._tuned(self.teacher, 0.5, rate)))
             if self.toll <= chance:
                 break
         return rate
@@ -275,7 +279,6 @@ class Tuner:
         self.pace = (time.monotonic() - began) / max(run.done - first, 1) * self._steps(1.0)
         if not run.cut_short:
             self.conduct.journal.save(name, run.result())
-
 
     def _keep(self, run: _Run, name: str) -> None:
         if self.conduct.journal.due:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gscompile.bisection import furthest
 from gscompile.groups import Family, deleted, families, savings
 from gscompile.mapping import footprint
 from gscompile.network import Network
@@ -101,17 +102,16 @@ class DeleteGroups:
     def _untuned(self, network: Network, context: Context) -> Network:
         """As much as goes without tuning, by bisection on the share; where tuning brings nothing back."""
         assert context.tuner is not None
-        best, low, high, ranked = network, 0.0, 0.5, self._ranked(network, context)
-        for _ in range(6):
-            if context.out_of_time():
-                break
-            share = 0.5 * (low + high)
-            candidate = without(network, deleted(network, cheapest(*ranked, share)))
-            if context.tuner.score(candidate) >= context.floor:
-                best, low = candidate, share
-            else:
-                high = share
-        return best
+        score, ranked = context.tuner.score, self._ranked(network, context)
+
+        def fits(candidate: Network) -> bool:
+            return score(candidate) >= context.floor
+
+        def smaller(share: float) -> Network:
+            return without(network, deleted(network, cheapest(*ranked, share)))
+
+        best = furthest(smaller, fits, 0.0, 0.5, 6, context.out_of_time)
+        return network if best is None else best
 
     def recovered(self, network: Network, context: Context, before: float = -math.inf) -> tuple[Network, float]:
         """A network tuned for long, as far as there is time, and its score.

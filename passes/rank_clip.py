@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gscompile.bisection import furthest
 from gscompile.errors import UsageError
 from gscompile.factoring import (
     Choice,
@@ -98,18 +99,15 @@ class RankClip:
         More than half at a time does not come back as well: what is left has to take over what was clipped.
         """
         assert context.tuner is not None
-        clipper, low, high = Clipper.of(network, context), 0.5, 0.9
-        share, best = low, clipper.to(high * cells(network))
-        for _ in range(4):
-            candidate = clipper.to(share * cells(network))
-            if context.tuner.score(candidate) >= context.bar - reach:
-                best, high = candidate, share
-            else:
-                low = share
-            if low >= high:
-                break
-            share = 0.5 * (low + high)
-        return best
+        clipper, score, lowest = Clipper.of(network, context), context.tuner.score, context.bar - reach
+
+        def clipped(share: float) -> Network:
+            return clipper.to(share * cells(network))
+
+        if score(half := clipped(0.5)) >= lowest:
+            return half
+        best = furthest(clipped, lambda candidate: score(candidate) >= lowest, good=0.9, bad=0.5, rounds=3)
+        return clipped(0.9) if best is None else best
 
     def _tuned(self, network: Network, context: Context) -> tuple[Network, bool]:
         """Tuned for an epoch, and once more with the learning rate let down where that is not enough; whether it is."""
@@ -130,17 +128,13 @@ class RankClip:
 
     def _fewest_cells(self, network: Network, context: Context, fits: Callable[[Network], bool]) -> Network:
         """By bisection on the share of cells; the network itself where nothing smaller fits."""
-        clipper, best, low, high = Clipper.of(network, context), network, 0.0, 1.0
-        for _ in range(7):
-            if context.out_of_time():
-                break
-            share = 0.5 * (low + high)
-            candidate = clipper.to(share * cells(network))
-            if cells(candidate) < cells(network) and fits(candidate):
-                best, high = candidate, share
-            else:
-                low = share
-        return best
+        clipper, all_cells = Clipper.of(network, context), cells(network)
+
+        def smaller(candidate: Network) -> bool:
+            return cells(candidate) < all_cells and fits(candidate)
+
+        best = furthest(lambda share: clipper.to(share * all_cells), smaller, 1.0, 0.0, 7, context.out_of_time)
+        return network if best is None else best
 
     # -- the paper's ------------------------------------------------------------------------------------------
 
