@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -78,11 +79,13 @@ def _batch_norm(network: Network) -> Iterator[str]:
             and _only_reader(before.outputs[0], node)
             and _folds(network, layers[before], node)
         ):
-            layer = layers.pop(
-                before
-            )  # as it was found: a second one after the same Conv waits for the next round
-            _fold_batch_norm(network, layer, node)
-            yield f"BatchNormalization {label}: into {layer.name}"
+            values = _with_batch_norm(network, layers[before], node)
+            if all(np.isfinite(array).all() for array in values):
+                layer = layers.pop(
+                    before
+                )  # as it was found: a second one after the same Conv waits for the next round
+                _fold_batch_norm(network, layer, node, *values)
+                yield f"BatchNormalization {label}: into {layer.name}"
 
 
 def _label(node: ir.Node) -> str:
@@ -113,21 +116,30 @@ def _folds(network: Network, layer: Layer, node: ir.Node) -> bool:
     )
 
 
-def _fold_batch_norm(network: Network, layer: Layer, node: ir.Node) -> None:
+def _with_batch_norm(network: Network, layer: Layer, node: ir.Node) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The weight and the bias that do both; not finite where a variance is negative or a type too narrow."""
     conv = layer.uses[0].node
     vectors = [
         np.asarray(constant_array(v, network.opset), np.float64) for v in node.inputs[1:] if v is not None
     ]
     scale, shift, mean, variance = vectors
-    scale = scale / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
     weight = np.asarray(constant_array(layer.value, network.opset))
     old = conv.inputs[2] if len(conv.inputs) > 2 else None
     bias = 0.0 if old is None else np.asarray(constant_array(old, network.opset), np.float64)
-    along = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    network.set_tensor(layer, (weight.astype(np.float64) * along).astype(weight.dtype))
-    fresh = network.new_weight(
-        f"{conv.name or layer.name}_bias", (shift + (bias - mean) * scale).astype(weight.dtype)
-    )
+    with np.errstate(all="ignore"):
+        scale = scale / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
+        along = scale.reshape(-1, *[1] * (weight.ndim - 1))
+        both = (weight.astype(np.float64) * along).astype(weight.dtype)
+        return both, (shift + (bias - mean) * scale).astype(weight.dtype)
+
+
+def _fold_batch_norm(
+    network: Network, layer: Layer, node: ir.Node, weight: NDArray[Any], bias: NDArray[Any]
+) -> None:
+    conv = layer.uses[0].node
+    old = conv.inputs[2] if len(conv.inputs) > 2 else None
+    network.set_tensor(layer, weight)
+    fresh = network.new_weight(f"{conv.name or layer.name}_bias", bias)
     conv.resize_inputs(3)
     conv.replace_input_with(2, fresh)
     if old is not None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gscompile.bounds import check_functions
 from gscompile.constants import is_float
+from gscompile.declared import ill_declared
 from gscompile.errors import ModelError, one_line
 from gscompile.faithful import SPARSE, remember, restore
 from gscompile.sparse import sparse_tensors, write_out_sparse
@@ -98,6 +99,8 @@ def _check(where: str, proto: onnx.ModelProto, model: onnx.ModelProto | str) -> 
         )
     if (bad := bad_text(proto)) is not None:
         raise ModelError(f"{where}: invalid graph: {bad[:40]!r} is no UTF-8 text")
+    if (fault := ill_declared(proto)) is not None:
+        raise ModelError(f"{where}: invalid graph: {fault}")
     check_functions(where, proto)
     try:
         onnx.checker.check_model(model)

@@ -116,3 +116,9 @@ def test_a_constant_that_would_fill_memory_is_not_computed() -> None:
 def test_folding_says_what_it_did_in_one_line_each() -> None:
     net = Network.from_proto(model(FOLDS["batch norm"][0], v=POSITIVE[:3]))
     assert fold(net) == ["BatchNormalization n1: into n0"]
+
+
+def test_a_batch_norm_of_a_negative_variance_stays_where_it_is() -> None:
+    net = Network.from_proto(model(FOLDS["batch norm"][0], v=-POSITIVE[:3]))  # its outputs are no numbers, the weights stay so
+    assert fold(net) == []
+    assert np.isfinite(net.layers[0].matrix).all()

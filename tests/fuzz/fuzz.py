@@ -1,31 +1,55 @@
 """Coverage-guided fuzzing of one harness, with atheris: `python tests/fuzz/fuzz.py NAME [SECONDS]`.
 
-Ten seconds and 2 GB for a case. It begins with the corpus of that name and does not add to it; a case that is found
-is written to `tests/fuzz/found/NAME-...`, where the suite tries it from then on. `pip install atheris` first.
+Ten seconds of the processor and 2 GB for a case. It begins with the corpus of that name and does not add to it; a case
+that is found is written to `tests/fuzz/found/NAME-...`, where the suite tries it from then on. `pip install atheris`
+first.
 """
 
 from __future__ import annotations
 
+import logging
+import signal
 import sys
+import tempfile
+import warnings
 from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["gscompile", "zipfile", "tomllib", "json"]):
+with atheris.instrument_imports(include=["gscompile", "onnx_ir", "zipfile", "tomllib", "json"]):
     from tests.fuzz.harnesses import feed
+from tests.fuzz.mutators import mutated
 
 HERE = Path(__file__).parent
+MOST_S = 10  # of the processor, for one case; libFuzzer's own limit is of the clock, and machines are shared
+STUCK_S = 900  # of the clock, where code that is not Python never comes back
+
+
+def too_slow(*_: object) -> None:
+    raise RuntimeError(f"a case took more than {MOST_S} s")
+
+
+def within_time(name: str, data: bytes) -> None:
+    signal.setitimer(signal.ITIMER_PROF, MOST_S)
+    try:
+        feed(name, data)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def main(name: str, seconds: str = "600") -> None:
+    warnings.simplefilter("ignore")
+    logging.disable()
+    signal.signal(signal.SIGPROF, too_slow)
     (HERE / "found").mkdir(exist_ok=True)
-    limits = ["-timeout=10", "-rss_limit_mb=2048", f"-max_total_time={seconds}", "-max_len=4096"]
+    limits = [f"-timeout={STUCK_S}", "-rss_limit_mb=2048", f"-max_total_time={seconds}", "-max_len=4096"]
     found = f"-artifact_prefix={HERE}/found/{name}-"
-    scratch = Path("/tmp") / f"gscompile-fuzz-{name}"
+    scratch = Path(tempfile.gettempdir()) / f"gscompile-fuzz-{name}"
     scratch.mkdir(exist_ok=True)
     atheris.Setup(
         [sys.argv[0], *limits, found, "-print_final_stats=1", str(scratch), str(HERE / "corpus" / name)],
-        lambda data: feed(name, data),
+        lambda data: within_time(name, data),
+        custom_mutator=lambda data, most, seed: mutated(name, data, most, seed, atheris.Mutate),
     )
     atheris.Fuzz()
 

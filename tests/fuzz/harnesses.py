@@ -5,13 +5,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import onnx_ir as ir
 
+from gscompile.bounds import check_constants
 from gscompile.crossbar import Crossbar
 from gscompile.data import load_data
 from gscompile.errors import GscompileError
+from gscompile.fold import fold
 from gscompile.inputs import input_specs
 from gscompile.inspection import inspect_network
 from gscompile.mapping import MapOptions, map_network
@@ -21,20 +24,28 @@ from gscompile.network import Network
 from gscompile.options import Options, read_config
 from gscompile.target import load_target
 from gscompile.tile_file import TileFile, check_tiles
-from gscompile.verify import read_report
+from gscompile.verify import read_report, verify_folder
+from gscompile.weights import check_weights
+from gscompile.write import write_model
+from tests.small_networks import model as model_of_text
 
 Harness = Callable[[Path, bytes], None]
 OPTIONS = MapOptions(Crossbar(8, 8))
 
 
 def model(folder: Path, data: bytes) -> None:
-    """An ONNX file, read and mapped; there is a data file beside it, and a secret above it."""
+    """An ONNX file, read, folded, mapped and written again; there is a data file beside it, and a secret above it."""
     (folder / "w.bin").write_bytes(bytes(256))
     (folder / "m.onnx").write_bytes(data)
     network = Network.load(folder / "m.onnx")
     if sum(layer.layout.rows * layer.layout.cols * layer.layout.parts for layer in network.layers) < 1 << 20:
         inspect_network(network, OPTIONS)
-        map_network(network, OPTIONS)
+        check_weights(network)
+        check_constants(network.graph, network.constants, network.opset)
+        folded = network.copy()
+        fold(folded)
+        map_network(folded, OPTIONS)
+        write_model(folded, folder / "model.onnx")
 
 
 def samples(folder: Path, data: bytes) -> None:
@@ -44,6 +55,16 @@ def samples(folder: Path, data: bytes) -> None:
     specs = input_specs(ir.Model(ir.Graph([x], [], nodes=[], opset_imports={"": 17}), ir_version=8))
     dataset = load_data(str(folder / "d.npz"), specs)
     next(dataset.batches(2), None)
+
+
+@cache
+def chain() -> bytes:
+    """Two matrices with an activation between."""
+    proto = model_of_text(
+        """g (float[n,9] x) => (float[n,3] y) <float[9,10] a, float[10,3] b>
+        { h = MatMul (x, a)  i = Relu (h)  y = MatMul (i, b) }"""
+    )
+    return bytes(proto.SerializeToString())
 
 
 def target(folder: Path, data: bytes) -> None:
@@ -76,10 +97,13 @@ def tiles(folder: Path, data: bytes) -> None:
 
 
 def pair(folder: Path, data: bytes) -> None:
-    """netlist.json and tiles.npz that belong together, cut at the first empty line."""
+    """netlist.json and tiles.npz of the chain, cut at the first empty line: verified, then the tiles by themselves."""
     text, _, rest = data.partition(b"\n\n")
+    (folder / "model.onnx").write_bytes(chain())
     (folder / "netlist.json").write_bytes(text)
     (folder / "tiles.npz").write_bytes(rest)
+    with suppress(GscompileError):
+        verify_folder(folder, runs=False)
     check_tiles(read_netlist(folder / "netlist.json"), TileFile(folder / "tiles.npz"))
 
 
