@@ -3,9 +3,9 @@
 A *space* is a set of channels that several values of the graph share: what one layer's columns produce and
 the rows of the next consume, with everything between them that treats channels alike (activations, pooling,
 biases, depthwise filters, residual additions and gates, which tie several producers; concatenations and splits,
-whose parts stay spaces of their own). The ranks between two
-factors U and V are a space as well, so one mechanism removes neurons, channels and ranks. A space is *pinned*
-where an op between is not known to keep channels apart, or where a channel can be seen from outside.
+whose parts stay spaces of their own; the heads of an attention, in which a place of the heads is one unit). The
+ranks between two factors U and V are a space as well, so one mechanism removes neurons, channels and ranks. A space
+is *pinned* where an op between is not known to keep channels apart, or where a channel can be seen from outside.
 
 The walk also keeps, for every value, when its channel is zero: *alternatives*, each a set of sources
 (producing layers, vectors) that must all be zero there. A sum needs both sides to be, a product one of them,
@@ -57,13 +57,17 @@ class Along:
 
 @dataclass(frozen=True, eq=False)
 class Sized:
-    """A constant that spells out how many channels there are: entry `place` of an input, `each` for a unit."""
+    """A constant that spells out how many channels there are: entry `place` of an input, `each` for a unit.
+
+    Where a Concat puts it together with computed sizes, `reader` is the node that this is for; others may read it too.
+    """
 
     node: ir.Node
     index: int
     place: int
     each: int
     unit_of: Units
+    reader: ir.Node | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,19 +78,29 @@ class Parted:
     unit_of: tuple[Units, ...]
 
 
-Record = Side | Along | Sized
+@dataclass(frozen=True, eq=False)
+class Meeting:
+    """A product of two computed values that sums over units; `zero` says when what is summed is zero."""
+
+    unit_of: Units
+    zero: Zero
+
+
+Record = Side | Along | Sized | Meeting
 
 
 @dataclass(eq=False)
 class Space:
     """`size` channels: who produces and consumes them, what is cut with them, and what pins them.
 
-    `vectors` are constants with a channel axis, `filters` depthwise layers, `sized` and `parted` what tells `size`.
+    `vectors` are constants with a channel axis, `filters` depthwise layers, `sized` and `parted` what tells `size`;
+    `meetings` read the channels as consumers do, but by no weights.
     """
 
     size: int
     producers: list[Side] = field(default_factory=list)
     consumers: list[Side] = field(default_factory=list)
+    meetings: list[Meeting] = field(default_factory=list)
     vectors: list[Along] = field(default_factory=list)
     filters: list[Side] = field(default_factory=list)
     sized: list[Sized] = field(default_factory=list)
@@ -95,14 +109,18 @@ class Space:
     pinned: str | None = None
 
     @property
+    def readers(self) -> tuple[Side | Meeting, ...]:
+        return (*self.consumers, *self.meetings)
+
+    @property
     def zero_safe(self) -> bool:
-        """Whether consumers read zeros once all producers and vectors are zero."""
-        return all(side.zero for side in self.consumers)
+        """Whether what is read is zero once all producers and vectors are zero."""
+        return all(reader.zero for reader in self.readers)
 
     @property
     def is_shared(self) -> bool:
         """Whether something holds units of other spaces as well."""
-        sides: tuple[Record, ...] = (*self.producers, *self.consumers, *self.vectors, *self.filters, *self.sized)
+        sides: tuple[Record, ...] = (*self.producers, *self.readers, *self.vectors, *self.filters, *self.sized)
         return any(bool((record.unit_of < 0).any()) for record in (*sides, *self.values))
 
 
@@ -176,6 +194,7 @@ class _Walk:
         self.filters: list[Side] = []
         self.sized: list[Sized] = []
         self.parted: list[Parted] = []
+        self.meetings: list[Meeting] = []
         self.values: list[Along] = []
         self.weighted: dict[ir.Node, list[Layer]] = {}
         for layer in network.layers:
@@ -189,6 +208,9 @@ class _Walk:
             "Clip": self._clip,
             "Concat": self._concat,
             "Flatten": self._flatten,
+            "Gather": self._gather,
+            "InstanceNormalization": self._instance_norm,
+            "MatMul": self._product,
             "Pad": self._pad,
             "Reshape": self._reshape,
             "Resize": self._resize,
@@ -241,6 +263,7 @@ class _Walk:
             "consumers": [Side(name, *seen) for name, seen in self.read.items() if seen is not None],
             "vectors": [*self.vectors],
             "filters": [*self.filters],
+            "meetings": [*self.meetings],
             "sized": [*self.sized],
             "values": [*self.values],
         }
@@ -341,7 +364,40 @@ class _Walk:
         self.vectors += [Along(v, 0, channels.units) for v in vectors]
         return self._put(node.outputs[0], replace(channels, zero=(frozenset(vectors[:2]),)))
 
+    def _instance_norm(self, node: ir.Node) -> None:
+        """scale (x - mean) / deviation + shift over the positions of a channel: of zeros, shift is left."""
+        channels = self._channels(node.inputs[0])
+        scale, shift = (behind_identity(v) if v is not None else None for v in node.inputs[1:3])
+        if channels is None:
+            return None
+        held = scale is not None and shift is not None and None not in (held_tensor(scale), held_tensor(shift))
+        if not (held and channels.is_second and channels.spread == 1):
+            return self._unknown(node)
+        assert scale is not None
+        assert shift is not None
+        self.vectors += [Along(v, 0, channels.units) for v in (scale, shift)]
+        silent = _both_zero((*channels.zero, frozenset([scale])), (frozenset([shift]),))
+        return self._put(node.outputs[0], replace(channels, zero=silent))
+
     # -- rules: two values ------------------------------------------------------------------------------------
+
+    def _product(self, node: ir.Node) -> None:
+        """Two computed values: units that both sum over meet, and others stay on their side."""
+        first, second = (self._channels(v) for v in node.inputs)
+        if first is not None and second is not None and (first.axis, second.axis) == (-1, -2):
+            return self._meet(node, first, second)
+        kept = [c for c, axis in ((first, -2), (second, -1)) if c is not None and c.axis == axis and c.spread == 1]
+        counts = [len(sizes) for v in node.inputs if (sizes := self._sizes(v)) is not None]
+        if len(kept) != 1 or None not in (first, second) or len(counts) < 2 or min(counts) < 2:
+            return self._unknown(node)
+        return self._put(node.outputs[0], replace(kept[0], count=max(counts)))
+
+    def _meet(self, node: ir.Node, first: _Channels, second: _Channels) -> None:
+        if {first.spread, second.spread} != {1} or first.size != second.size:
+            return self._unknown(node)
+        self.sets.unite(first.units, second.units)
+        self.meetings.append(Meeting(first.units, _either(first.zero, second.zero)))
+        return None
 
     def _binary(self, node: ir.Node) -> None:
         carriers = [self._channels(v) for v in node.inputs]
@@ -495,22 +551,35 @@ class _Walk:
         return True
 
     def _shape(self, node: ir.Node) -> None:
-        """The sizes of other axes may be read: every reader gathers one of those."""
+        """The sizes of other axes may be read: of those that are told, every reader picks one of those."""
         channels = self._channels(node.inputs[0])
         if channels is None:
             return None
-        axis = channels.place
-        start = node.attributes.get_int("start", 0)
-        uses = [use.node for use in node.outputs[0].uses()]
-        told = [self._gathered(reader) for reader in uses]
-        if axis is None or start or node.outputs[0].is_graph_output() or None in told:
+        axis, count = channels.place, channels.count
+        if axis is None or count is None:
             return self._unknown(node)
-        if any(n % (channels.count or 1) == axis for numbers in told for n in numbers or ()):
+        end = node.attributes.get_int("end", count)
+        told = list(range(count))[node.attributes.get_int("start", 0) : end]
+        if axis in told and not self._reads_others(node.outputs[0], told, axis):
             return self._unknown(node)
         return None
 
-    def _gathered(self, node: ir.Node) -> list[int] | None:
-        return self._numbers(node, 1, "") if node.op_type == "Gather" else None
+    def _reads_others(self, sizes: ir.Value, told: list[int], axis: int) -> bool:
+        """Whether all readers of the sizes `told` pick such as are not that of `axis`."""
+        picked = [self._picked(use.node, told) for use in sizes.uses()]
+        return not sizes.is_graph_output() and all(axes is not None and axis not in axes for axes in picked)
+
+    def _picked(self, node: ir.Node, told: list[int]) -> list[int] | None:
+        """The axes whose sizes a node picks out of those `told`; None where that is not known."""
+        if node.op_type == "Gather":
+            places = self._numbers(node, 1, "")
+            return None if places is None else [told[n] for n in places if -len(told) <= n < len(told)]
+        if node.op_type != "Slice":
+            return None
+        ends = [self._numbers(node, n, name) for n, name in ((1, "starts"), (2, "ends"), (4, ""))]
+        start, end, step = (None if numbers is None or len(numbers) != 1 else numbers[0] for numbers in ends)
+        spelled = len(node.inputs) > 4 and node.inputs[4] is not None
+        return None if start is None or end is None or (spelled and step is None) else told[start:end:step]
 
     def _reduce(self, node: ir.Node) -> None:
         channels = self._channels(node.inputs[0])
@@ -533,6 +602,23 @@ class _Walk:
         if not cut or channels.place is None or channels.place in cut:
             return self._unknown(node)
         return self._put(node.outputs[0], channels)
+
+    def _gather(self, node: ir.Node) -> None:
+        """Of other axes, whichever entries."""
+        channels, indices = (self._channels(v) for v in node.inputs)
+        if channels is None and indices is None:
+            return None
+        sizes = self._sizes(node.inputs[1])
+        array = self._array(node.inputs[1])
+        rank = array.ndim if array is not None else None if sizes is None else len(sizes)
+        if channels is None or channels.place is None or indices is not None or rank is None:
+            return self._unknown(node)
+        count = channels.count or 0
+        axis = node.attributes.get_int("axis", 0) % count
+        if axis == channels.place or channels.spread != 1:
+            return self._unknown(node)
+        place = channels.place + (rank - 1 if axis < channels.place else 0)
+        return self._put(node.outputs[0], channels.moved(place, count - 1 + rank))
 
     def _concat(self, node: ir.Node) -> None:
         """Units one after another; or other axes, where all have the same units."""
@@ -645,11 +731,73 @@ class _Walk:
         channels = self._channels(node.inputs[0])
         if channels is None:
             return None
-        target = self._numbers(node, 1, "shape")
-        new = None
-        if target is not None and channels.spread == 1 and not node.attributes.get_int("allowzero", 0):
+        target, new = self._numbers(node, 1, "shape"), None
+        literal = node.attributes.get_int("allowzero", 0) and 0 in (target or ())
+        if target is not None and channels.spread == 1 and not literal:
             new = self._to_rows(node, channels, target) or self._kept(node, channels, target)
+        if new is None and channels.spread == 1 and not literal:
+            new = self._regrouped(node, channels)
         return self._unknown(node) if new is None else self._put(node.outputs[0], new)
+
+    def _regrouped(self, node: ir.Node, channels: _Channels) -> _Channels | None:
+        """Units split into groups of n, of which the same place is one unit in all; or groups joined again.
+
+        Entries are in row-major order: where as many lie behind an axis of n as lay behind the channels, entry c of
+        these is entry c mod n of that axis, or entry c of every group there, whatever became of the axes in front.
+        """
+        sizes, spelled = self._sizes(node.inputs[0]), self._spelled(node)
+        behind = 1 if channels.axis == -1 else _product_of((sizes or (None,) * -channels.axis)[channels.axis + 1 :])
+        place = next((n for n in range(len(spelled)) if behind and _product_of(spelled[n + 1 :]) == behind), None)
+        size = None if place is None else spelled[place]
+        if place is None or not size or size == 1 or channels.size == 1:
+            return None
+        if size % channels.size and channels.size % size:
+            return None
+        units, times = channels.units, max(1, size // channels.size)
+        for group in np.split(units, max(1, channels.size // size))[1:]:
+            self.sets.unite(units[:size], group)
+        if not self._note_size(node, place, times, units[:size]):
+            return None
+        return replace(channels, units=np.tile(units[:size], times)).moved(place, len(spelled))
+
+    def _spelled(self, node: ir.Node) -> Sizes:
+        """The sizes a Reshape gives its axes; None where one is not known."""
+        written = [size for size, *_ in self._entries(node)]
+        made = self._sizes(node.outputs[0]) or (None,) * len(written)
+        if written and len(written) != len(made):
+            return ()
+        return tuple(size if size and size > 0 else known for size, known in zip(written or made, made, strict=True))
+
+    def _entries(self, node: ir.Node) -> list[tuple[int | None, ir.Node, int, int]]:
+        """What a Reshape's target is made of: entries, None where computed, and the node, input and place of each."""
+        numbers = self._numbers(node, 1, "shape")
+        if numbers is not None:
+            return [(number, node, 1, place) for place, number in enumerate(numbers)]
+        source = node.inputs[1] if len(node.inputs) > 1 else None
+        joint = None if source is None else source.producer()
+        if joint is None or joint.op_type != "Concat":
+            return []
+        found: list[tuple[int | None, ir.Node, int, int]] = []
+        for index, value in enumerate(joint.inputs):
+            numbers, sizes = self._numbers(joint, index, ""), self._sizes(value)
+            if numbers is None and (sizes is None or len(sizes) != 1 or sizes[0] is None):
+                return []
+            each: list[int | None] = [None] * (sizes[0] or 0) if numbers is None and sizes else [*(numbers or ())]
+            found += [(number, joint, index, place) for place, number in enumerate(each)]
+        return found
+
+    def _note_size(self, node: ir.Node, place: int, each: int, units: Units) -> bool:
+        """Remember where the size of an axis is spelled out; False where it is computed."""
+        entries = self._entries(node)
+        if not entries:
+            return False
+        number, holder, index, within = entries[place]
+        if number == -1:
+            return True
+        if not number:
+            return False
+        self.sized.append(Sized(holder, index, within, each, units, None if holder is node else node))
+        return True
 
     def _to_rows(self, node: ir.Node, channels: _Channels, target: list[int]) -> _Channels | None:
         """[n, channels, positions] to [n, channels * positions], with -1 in either place."""
@@ -798,6 +946,10 @@ def _either(a: Zero, b: Zero) -> Zero:
 def _alike(a: _Channels, b: _Channels) -> bool:
     """Whether two values line up, channel by channel, when they are added or multiplied."""
     return (a.axis, a.spread, a.size) == (b.axis, b.spread, b.size)
+
+
+def _product_of(sizes: Sizes) -> int | None:
+    return None if None in sizes else prod(size or 0 for size in sizes)
 
 
 def _without(channels: _Channels, gone: set[int]) -> _Channels:

@@ -18,14 +18,17 @@ __all__ = ["Side", "Space", "Units", "dead_units", "drop_dead_units", "find_spac
 
 def dead_units(network: Network, space: Space) -> NDArray[np.bool_]:
     """Which units of a space can go without changing an output: nothing arrives, or nothing is read. [size]"""
-    if space.pinned is not None or not space.producers or not space.consumers:
+    if space.pinned is not None or not space.producers or not space.readers:
         return np.zeros(space.size, bool)
     is_zero = cache(partial(_is_zero, network, space))
     silent, unread = np.ones(space.size, bool), np.ones(space.size, bool)
+    for reader in space.readers:
+        silent &= np.any([_all(map(is_zero, sources), space.size) for sources in reader.zero or [()]], axis=0)
+        silent &= bool(reader.zero)
     for side in space.consumers:
-        silent &= np.any([_all(map(is_zero, sources), space.size) for sources in side.zero or [()]], axis=0)
-        silent &= bool(side.zero)
         unread &= _units_without_weight(network, side, axis=2, size=space.size)
+    for meeting in space.meetings:
+        unread[meeting.unit_of[meeting.unit_of >= 0]] = False
     return silent | unread
 
 
@@ -128,11 +131,29 @@ def _take(network: Network, name: str, axis: int, kept: NDArray[np.bool_]) -> No
 
 def _resize(network: Network, sized: Sized, units: int) -> None:
     """Write the new number of units where a node has it spelled out; others may read the old constant."""
-    old = sized.node.inputs[sized.index]
+    node = sized.node if sized.reader is None else _joint_of(network, sized.reader)
+    old = node.inputs[sized.index]
     assert old is not None
     array = np.array(network.array(old))
     array[sized.place] = units * sized.each
-    _feed(network, sized.node, sized.index, old, f"{old.name}_cut", array)
+    _feed(network, node, sized.index, old, f"{old.name}_cut", array)
+
+
+def _joint_of(network: Network, reader: ir.Node) -> ir.Node:
+    """The Concat that puts together the sizes a Reshape reads; one of its own where others read them too."""
+    sizes = reader.inputs[1]
+    joint = None if sizes is None else sizes.producer()
+    assert sizes is not None
+    assert joint is not None
+    if len(sizes.uses()) == 1:
+        return joint
+    name = network.unique_name(f"{joint.name or sizes.name}_cut")
+    own = ir.Node(joint.domain, joint.op_type, joint.inputs, joint.attributes.values(), name=name)
+    own.outputs[0].name = network.unique_name(f"{name}_output")
+    own.outputs[0].type = sizes.type
+    network.graph.insert_before(reader, own)
+    reader.replace_input_with(1, own.outputs[0])
+    return own
 
 
 def _part(network: Network, node: ir.Node, sizes: list[int]) -> None:

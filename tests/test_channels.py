@@ -101,6 +101,24 @@ CASES = {
     + """> { h = Conv (x, a, b)  k = Relu (h)  m = Concat <axis = 3> (h, k)  y = Conv (m, c) }""",
     "split along positions": MAPS
     + """> { h = Conv (x, a, b)  s, t = Split <axis = 2> (h)  m = Add (s, t)  y = Conv (m, c) }""",
+    "gate, reshaped to maps": "g (float[n,2,6,6] x) => (float[n,4,p,q] y) <float[6,2,3,3] a, float[6] b, float[6,6] d, "
+    + """float[4,6,1,1] c> { h = Conv (x, a, b)  m = ReduceMean <axes = [2,3], keepdims = 0> (h)  g = Gemm (m, d)
+        z = Constant <value = int64[4] {-1,6,1,1}> ()  r = Reshape <allowzero = 1> (g, z)  k = Mul (h, r)  y = Conv (k, c) }""",
+    "the size of the batch goes into a shape": "g (float[n,5,3] x) => (float[n,5,4] y) <float[3,6] a, float[6] b, "
+    + """float[6,4] c> { h = MatMul (x, a)  i = Add (h, b)  s = Shape <start = 0, end = 1> (i)
+        z = Constant <value = int64[2] {5, 6}> ()  t = Concat <axis = 0> (s, z)  k = Reshape (i, t)  y = MatMul (k, c) }""",
+    "instance norm": MAPS
+    + """, float[6] d> { h = Conv (x, a)  k = InstanceNormalization (h, d, b)  y = Conv (k, c) }""",
+    "one of the tokens": "g (float[n,5,3] x) => (float[n,4] y) <float[3,6] a, float[6] b, float[6,4] c"
+    + """> { h = MatMul (x, a)  i = Add (h, b)  z = Constant <value = int64 {0}> ()
+        k = Gather <axis = 1> (i, z)  y = MatMul (k, c) }""",
+    "sizes of the positions are read": MAPS
+    + """> { h = Conv (x, a, b)  s = Shape (h)  o = Constant <value = int64[1] {2}> ()
+        e = Constant <value = int64[1] {4}> ()  z = Slice (s, o, e)  f = Cast <to = 1> (z)
+        m = ReduceMean <axes = [0], keepdims = 0> (f)  k = Mul (h, m)  y = Conv (k, c) }""",
+    "weighted by computed weights": "g (float[n,5,3] x) => (float[n,5,4] y) <float[3,6] a, float[6] b, float[3,5] d, "
+    + """float[6,4] c> { h = MatMul (x, a)  i = Add (h, b)  s = MatMul (x, d)  w = Softmax (s)
+        k = MatMul (w, i)  y = MatMul (k, c) }""",
     "the batch's size is read": MAPS
     + """> { h = Conv (x, a, b)  s = Shape (h)  o = Constant <value = int64[1] {2}> ()
         z = Gather (s, o)  f = Cast <to = 1> (z)  k = Mul (h, f)  y = Conv (k, c) }""",
@@ -132,6 +150,7 @@ OTHERS_READ = {  # so does the gate's, and another reader; or nothing reads by a
     "split in uneven parts",
     "flattened with channels last",
     "filters of two, side by side",
+    "gate, reshaped to maps",
 }
 
 
@@ -204,6 +223,69 @@ def test_what_reads_across_channels_pins_them(case: str) -> None:
         "g (float[n,2,6,6] x) => (float[n,4,p,q] y) <float[6,2,3,3] a, float[6,3,1,1] d, float[4,6,1,1] c> "
     )
     assert find_spaces(Network.from_proto(model(text + PINNED[case])))[0].pinned is not None
+
+
+# Two heads of three places each, of queries, keys and values; SHAPES makes the shapes, from [n,5,6] and back.
+HEADS = """g (float[n,5,4] x) => (float[n,5,2] y) <float[4,6] q, float[6] qb, float[4,6] k, float[4,6] v, float[6] vb, float[6,2] o> {{
+    q0 = MatMul (x, q)  q1 = Add (q0, qb)  k1 = MatMul (x, k)  v0 = MatMul (x, v)  v1 = Add (v0, vb)
+    {shapes}
+    q2 = Reshape (q1, apart)  k2 = Reshape (k1, apart)  v2 = Reshape (v1, apart)
+    qt = Transpose <perm = [0,2,1,3]> (q2)  kt = Transpose <perm = [0,2,3,1]> (k2)  vt = Transpose <perm = [0,2,1,3]> (v2)
+    s = MatMul (qt, kt)  w = Softmax (s)  c = MatMul (w, vt)  ct = Transpose <perm = [0,2,1,3]> (c)
+    r = Reshape (ct, joined)  y = MatMul (r, o) }}"""
+SHAPES = {
+    "constants": """apart = Constant <value = int64[4] {0,0,2,3}> ()  joined = Constant <value = int64[3] {0,0,6}> ()""",
+    "sizes that are computed": """b = Shape <start = 0, end = 2> (x)  hd = Constant <value = int64[2] {2,3}> ()
+        d = Constant <value = int64[1] {6}> ()  apart = Concat <axis = 0> (b, hd)  joined = Concat <axis = 0> (b, d)""",
+    "without the batch": """apart = Constant <value = int64[4] {-1,5,2,3}> ()  joined = Constant <value = int64[3] {-1,5,6}> ()""",
+}
+
+
+def without(proto: onnx.ModelProto, **columns: list[int]) -> Network:
+    """The network with those columns of weights set to zero."""
+    for tensor in proto.graph.initializer:
+        if tensor.name in columns:
+            array = onnx.numpy_helper.to_array(tensor).copy()
+            array[..., columns[tensor.name]] = 0
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    return Network.from_proto(proto)
+
+
+@pytest.mark.parametrize("shapes", SHAPES)
+def test_a_place_of_all_heads_goes_where_neither_queries_nor_values_have_it(shapes: str) -> None:
+    proto = model(HEADS.format(shapes=SHAPES[shapes]))
+    proto = proto if shapes == "constants" else onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    net = without(proto, q=[1, 4], qb=[1, 4], v=[0, 2, 3, 5], vb=[0, 2, 3, 5])
+    assert [(s.size, s.pinned) for s in find_spaces(net)[:2]] == [(3, None), (3, None)]
+    assert drop_dead_units(net) == [("n0", 3, 2), ("n3", 3, 1)]
+    onnx.checker.check_model(net.to_proto(), full_check=True)
+    assert_same_outputs(proto, net)
+    shapes_left = {t.name: [*t.dims] for t in net.to_proto().graph.initializer if len(t.dims) == 2}
+    assert shapes_left == {"q": [4, 4], "k": [4, 4], "v": [4, 2], "o": [2, 2]}
+
+
+def test_a_place_that_one_head_needs_stays() -> None:
+    net = without(model(HEADS.format(shapes=SHAPES["constants"])), q=[1], qb=[1], v=[5], vb=[5])
+    assert drop_dead_units(net) == []
+
+
+def test_what_keys_lack_queries_need_not_have() -> None:
+    proto = model(HEADS.format(shapes=SHAPES["constants"]))
+    net = without(proto, k=[2, 5])
+    assert drop_dead_units(net) == [("n0", 3, 2)]
+    assert_same_outputs(proto, net)
+
+
+@pytest.mark.parametrize("target", ["{0,5,3,2}", "{0,5,6,1}", "{0,30,1}", "{0,10,3}"])
+def test_entries_that_change_places_stay_the_same_units(target: str) -> None:
+    """Queries times themselves, cut up in any way: sums of squares of all there are."""
+    rank = target.count(",")
+    proto = model(f"""g (float[n,5,4] x) => (float y) <float[4,6] q> {{ h = MatMul (x, q)
+        s = Constant <value = int64[{rank + 1}] {target}> ()  k = Reshape (h, s)
+        t = Transpose <perm = {[*range(rank - 1), rank, rank - 1]}> (k)  m = MatMul (k, t)  y = ReduceSum <keepdims = 0> (m) }}""")
+    net = without(proto, q=[0, 2, 4])
+    drop_dead_units(net)
+    assert_same_outputs(proto, net)
 
 
 SHARED = """g (float[n,3] x, float[n,3] z) => (float[n,4] y, float[n,4] v) <float[3,6] a, float[6] b, float[6] e, float[6,4] c>
