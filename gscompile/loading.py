@@ -18,6 +18,7 @@ from gscompile.constants import is_float
 from gscompile.declared import ill_declared
 from gscompile.errors import ModelError, one_line
 from gscompile.faithful import SPARSE, remember, restore
+from gscompile.references import stray_reference
 from gscompile.sparse import sparse_tensors, write_out_sparse
 from gscompile.utf8 import bad_text
 from gscompile.wire import LARGE, read_hollow, without_data, write_whole
@@ -99,7 +100,7 @@ def _check(where: str, proto: onnx.ModelProto, model: onnx.ModelProto | str) -> 
         )
     if (bad := bad_text(proto)) is not None:
         raise ModelError(f"{where}: invalid graph: {bad[:40]!r} is no UTF-8 text")
-    if (fault := ill_declared(proto)) is not None:
+    if (fault := ill_declared(proto) or stray_reference(proto)) is not None:
         raise ModelError(f"{where}: invalid graph: {fault}")
     check_functions(where, proto)
     try:

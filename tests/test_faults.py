@@ -153,3 +153,66 @@ def test_a_model_of_several_names_is_read_all_the_same(tmp_path: Path, monkeypat
     write_small(tmp_path)
     os.link(tmp_path / "m.onnx", tmp_path / "again.onnx")
     assert Network.load(tmp_path / "again.onnx").layer("n0").matrix.sum() == 10
+
+
+# -- a disk that is full, or may not be written to, from any moment on ------------------------------------------------
+
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+def full_from(number: int, folder: Path, code: int) -> list[int]:
+    """From the write of that number on, counted below `folder`, none is possible; returns the count."""
+    seen = [0]
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        opened = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES
+        if (opened or event in ("os.mkdir", "os.rename")) and str(arguments[0]).startswith(str(folder)):
+            seen[0] += 1
+            if seen[0] >= number:
+                raise OSError(code, os.strerror(code))
+
+    sys.addaudithook(hook)
+    return seen
+
+
+def end_of(work: Callable[[], None], seen: list[int]) -> int:
+    """The number of writes where all is well, 200 for our own one line about the disk, 201 for any other end."""
+    try:
+        work()
+    except OutputError as problem:
+        told = "cannot be written: " in str(problem) and "\n" not in str(problem)
+        return 200 if told else 201
+    except BaseException:
+        return 201
+    return seen[0]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS], ids=["full", "read-only"])
+@pytest.mark.parametrize("force", [False, True], ids=["new", "replacing"])
+def test_a_disk_that_is_full_from_any_write_on_is_one_line_and_what_was_there_stays(
+    force: bool, code: int, tmp_path: Path
+) -> None:
+    write_small(tmp_path, factor=2.0)
+    if force:
+        compile_small(tmp_path)
+    earlier = digests(tmp_path / "out") if force else None
+    write_small(tmp_path)
+
+    def compile_until(number: int) -> int:
+        return in_child(lambda: end_of(lambda: compile_small(tmp_path, force=force), full_from(number, tmp_path, code)))
+
+    number = 1
+    while (end := compile_until(number)) >= 200:
+        assert end == 200, f"at write {number}"
+        # what cannot be moved back lies beside it until the next compile
+        with journal.journal_of(tmp_path / "out"):
+            pass
+        assert [path.name for path in sorted(tmp_path.iterdir())] == ["m.onnx", *(["out"] if force else [])]
+        if force:
+            assert verify_again(tmp_path / "out")
+            assert digests(tmp_path / "out") == earlier
+        number += 1
+    assert number > 8
+    assert end == number - 1
+    assert digests(tmp_path / "out") != earlier

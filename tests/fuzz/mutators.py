@@ -176,7 +176,9 @@ def _texts(whole: Message) -> Iterator[str]:
         for field, value in message.ListFields():
             if field.type == FieldDescriptor.TYPE_STRING:
                 texts = value if field.is_repeated else [value]
-                yield from (text for text in texts if isinstance(text, str))  # what is no UTF-8 comes as bytes
+                yield from (
+                    text for text in texts if isinstance(text, str)
+                )  # what is no UTF-8 comes as bytes
 
 
 def tree(data: bytes, most: int, rng: random.Random, raw: Raw) -> bytes:
@@ -219,7 +221,7 @@ def lines(data: bytes, _: int, rng: random.Random, raw: Raw) -> bytes:
     found = data.split(b"\n")
     for _ in range(rng.randint(1, 3)):
         at, act = rng.randrange(len(found)), rng.randrange(5)
-        key, equals, _ = found[at].partition(b"=")
+        key, equals = found[at].partition(b"=")[:2]
         if act == 0 and len(found) > 1:
             del found[at]
         elif act == 1:
