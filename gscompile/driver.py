@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,7 +93,7 @@ def compile_model(
         result, messages = _within_budget(result, job)
         drop_dead_units(result.network)
         done = finish(job, result, messages, out, force)
-        tell((done.network.to_proto().SerializeToString(), done.netlist, done.report), conduct.world)
+        tell(lambda: (done.network.to_proto().SerializeToString(), done.netlist, done.report), conduct.world)
     return done
 
 
@@ -107,11 +107,11 @@ def follow(job: Job, world: World) -> Any:
     return job.context.tuner.follow() if job.context.tuner else world.share()
 
 
-def tell(outcome: Any, world: World) -> None:
-    """Tell the processes that helped what came out; it is written whether or not they still listen."""
+def tell(outcome: Callable[[], Any], world: World) -> None:
+    """Tell the processes that helped what came out, if any; it is written whether or not they still listen."""
     if world.size > 1:
         with suppress(LostError):
-            world.share(outcome)
+            world.share(outcome())
 
 
 def prepare(

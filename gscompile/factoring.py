@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 BLOCK = 1024  # rows that are taken to double precision at a time
+FEW = 128  # rows of which so many stay in a processor's cache
 SMALL = 32  # a side up to which the full decomposition costs nothing
 SKETCHED = 2048  # a side from which on a sketch is tried first: to diagonalise costs its third power
 SKETCH, POWERS = 256, 1
@@ -68,32 +69,25 @@ def spectrum(
 class WeightSpectrum:
     """A matrix w [n, m] and the directions it acts in, most energy first; nothing is known of its data.
 
-    `basis` [m, k] has orthonormal columns and `seen` [n, k] is w basis; where `turned`, they are those of the
-    transposed matrix. `energy` [k] are the squared lengths of `seen`, `rest` what w has in no direction of the basis,
-    all as parts of ||w||². Dropping the directions from r on costs `loss[r]`: it is measured, and never guessed.
+    u [n, k] and v [k, m] are balanced, columns of u and rows of v of equal length: their first r give the best
+    product of rank r. `energy` [k] is what each direction holds, `rest` what w has in none of them, as parts of
+    ||w||². Dropping the directions from r on costs `loss[r]`: it is measured, and never guessed.
     """
 
-    seen: NDArray[Any]
-    basis: NDArray[Any]
+    u: NDArray[Any]
+    v: NDArray[Any]
     energy: Array
     rest: float
-    turned: bool
 
     @property
     def loss(self) -> Array:
         return np.append(np.cumsum(self.energy[::-1])[::-1], 0.0) + self.rest
 
     def factors(self, rank: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """u [n, rank] and v [rank, m], balanced: columns of u and rows of v of equal length."""
-        seen, basis = self.seen[:, :rank], self.basis[:, :rank]
-        root = np.sqrt(np.linalg.norm(seen, axis=0)) + np.finfo(np.float32).tiny
-        first, second = (_widened(part, rank) for part in (seen / root, basis * root))
-        return (second, first.T) if self.turned else (first, second.T)
-
-
-def _widened(factor: NDArray[Any], rank: int) -> NDArray[Any]:
-    """With empty columns where there are fewer than `rank`."""
-    return np.pad(factor, ((0, 0), (0, rank - factor.shape[1])))
+        """u [n, rank] and v [rank, m]; empty where there are fewer directions than that."""
+        missing = max(0, rank - len(self.energy))
+        u, v = self.u[:, :rank], self.v[:rank]
+        return (np.pad(u, ((0, 0), (0, missing))), np.pad(v, ((0, missing), (0, 0)))) if missing else (u, v)
 
 
 def weight_spectrum(w: NDArray[Any], most: int | None = None) -> WeightSpectrum:
@@ -101,39 +95,41 @@ def weight_spectrum(w: NDArray[Any], most: int | None = None) -> WeightSpectrum:
 
     Small: the singular value decomposition. Large on both sides: a random sketch (Halko, Martinsson and Tropp 2011),
     where it misses no more than `LEFT_OVER`, which is measured. Else the eigenvectors of the smaller Gram matrix, in
-    the precision of the weights: the energy in each is measured, so that their own error is counted with it.
+    the precision of the weights: the energy in each is measured, so that their own error is counted with it (what is
+    left over is known to a millionth of the whole, in single precision).
     """
     most = worthwhile(*w.shape) if most is None else most
     alive = w != 0
     rows, cols = alive.any(axis=1), alive.any(axis=0)
     if 0 < rows.sum() < len(rows) or 0 < cols.sum() < len(cols):
-        return _live_spectrum(w, rows, cols, most)
+        live = weight_spectrum(w[np.ix_(rows, cols)], most)
+        return replace(live, u=_spread(live.u, rows), v=_spread(live.v.T, cols).T)
     turned = w.shape[0] < w.shape[1]
     tall = w.T if turned else w
     total = squared_norm(tall) or 1.0
-    if min(w.shape) >= SKETCHED:
-        seen, basis = _sketched(tall)
-        energy = _energies(seen) / total
-        rest = max(0.0, 1.0 - float(energy.sum()))
-        if rest <= LEFT_OVER:
-            return WeightSpectrum(seen, basis, energy, rest, turned)
-    seen, basis = _taken_apart(tall)
-    energy = _energies(seen) / total
-    return WeightSpectrum(seen[:, :most], basis[:, :most], energy[:most], float(energy[most:].sum()), turned)
+    found = _sketched(tall, total) if min(w.shape) >= SKETCHED else None
+    if found is None or found.rest > LEFT_OVER:
+        found = _seen_along(tall, _directions(tall)[:most], total)
+    return replace(found, u=found.v.T, v=found.u.T) if turned else found
+
+
+def _seen_along(w: NDArray[Any], directions: NDArray[Any], total: float) -> WeightSpectrum:
+    """What orthonormal directions [k, m] see of w [n, m]; `total` is ||w||²."""
+    directions = np.ascontiguousarray(directions)
+    seen, squares = np.empty((len(w), len(directions)), directions.dtype), np.zeros(len(directions))
+    for start, block in zip(range(0, len(w), BLOCK), _blocks(w, directions.dtype), strict=True):
+        part = seen[start : start + BLOCK]
+        np.matmul(block, directions.T, out=part)
+        squares += _energies(part)
+    root = np.sqrt(np.sqrt(squares)).astype(directions.dtype)
+    seen /= np.where(root > 0, root, 1)
+    energy = squares / total
+    return WeightSpectrum(seen, directions * root[:, None], energy, max(0.0, 1.0 - float(energy.sum())))
 
 
 def worthwhile(inputs: int, outputs: int) -> int:
     """The largest rank whose two factors are no larger than the matrix, and one more."""
     return inputs * outputs // (inputs + outputs) + 1
-
-
-def _live_spectrum(
-    w: NDArray[Any], rows: NDArray[np.bool_], cols: NDArray[np.bool_], most: int
-) -> WeightSpectrum:
-    """That of the rows and columns that hold something; the others take part in no direction."""
-    found = weight_spectrum(w[np.ix_(rows, cols)], most)
-    seen, basis = (cols, rows) if found.turned else (rows, cols)
-    return replace(found, seen=_spread(found.seen, seen), basis=_spread(found.basis, basis))
 
 
 def _spread(part: NDArray[Any], alive: NDArray[np.bool_]) -> NDArray[Any]:
@@ -144,26 +140,27 @@ def _spread(part: NDArray[Any], alive: NDArray[np.bool_]) -> NDArray[Any]:
 
 def squared_norm(w: NDArray[Any]) -> float:
     """||w||², by blocks of rows."""
-    return sum(float(np.square(block.astype(np.float64)).sum()) for block in _blocks(w, w.dtype))
+    return float(sum(np.vdot(block, block) for block in _blocks(w.T if w.flags.f_contiguous else w, np.float64, FEW)))
 
 
 def _energies(seen: NDArray[Any]) -> Array:
-    return np.asarray(np.square(seen, dtype=np.float64).sum(axis=0))
+    """Squared lengths of the columns of seen [n, k]."""
+    found = np.zeros(seen.shape[1])
+    for block in _blocks(seen, np.float64, FEW):
+        found += np.einsum("ij,ij->j", block, block)
+    return found
 
 
-def _blocks(w: NDArray[Any], kind: Any) -> Iterator[NDArray[Any]]:
+def _blocks(w: NDArray[Any], kind: Any, rows: int = BLOCK) -> Iterator[NDArray[Any]]:
     """Rows of w in the precision asked for, some at a time: w may be larger than memory likes."""
-    return (w[i : i + BLOCK].astype(kind, copy=False) for i in range(0, len(w), BLOCK))
+    return (w[i : i + rows].astype(kind, copy=False) for i in range(0, len(w), rows))
 
 
-def _taken_apart(w: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """w basis [n, m] and a basis [m, m] of w [n, m], most energy first."""
-    kind = np.float64 if w.shape[1] <= SMALL else np.result_type(np.float32, w.dtype)
+def _directions(w: NDArray[Any]) -> NDArray[Any]:
+    """An orthonormal basis of the rows of w [n, m], a direction [m] a row, most energy first."""
     if w.shape[1] <= SMALL:
-        basis = np.linalg.svd(w.astype(kind), full_matrices=False)[2].T
-    else:
-        basis = _eigenvectors(_gram(w, kind))
-    return np.concatenate([block @ basis for block in _blocks(w, kind)]), basis
+        return np.asarray(np.linalg.svd(w.astype(np.float64), full_matrices=False)[2])
+    return _eigenvectors(_gram(w, np.result_type(np.float32, w.dtype))).T
 
 
 def _eigenvectors(symmetric: NDArray[Any]) -> NDArray[Any]:
@@ -181,14 +178,13 @@ def _gram(w: NDArray[Any], kind: Any) -> NDArray[Any]:
     return gram
 
 
-def _sketched(w: NDArray[Any]) -> tuple[Array, Array]:
-    """w basis [n, SKETCH] and an orthonormal basis [m, SKETCH] of most of what w [n, m] acts on, most energy first."""
+def _sketched(w: NDArray[Any], total: float) -> WeightSpectrum:
+    """Most of what w [n, m] acts on, along `SKETCH` directions; `total` is ||w||²."""
     basis = np.linalg.qr(np.random.default_rng(0).standard_normal((w.shape[1], SKETCH)))[0]
     for _ in range(1 + POWERS):
         basis = np.linalg.qr(_back(w, basis))[0]
     seen = np.concatenate([block @ basis for block in _blocks(w, np.float64)])
-    turn = _eigenvectors(seen.T @ seen)
-    return seen @ turn, basis @ turn
+    return _seen_along(w, (basis @ _eigenvectors(seen.T @ seen)).T, total)
 
 
 def _back(w: NDArray[Any], basis: Array) -> Array:
@@ -249,26 +245,26 @@ def choose(choices: Sequence[Choice], budget: float) -> list[int]:
     Lagrange's method: one price for a cell, every layer takes its own best option at that price, and the price is
     raised until the budget is met (or every layer is as small as it gets).
     """
-    known = [(np.asarray(c.loss), np.asarray(c.cells)) for c in choices]
+    loss, cells = (_side_by_side([getattr(c, what) for c in choices]) for what in ("loss", "cells"))
+
+    def at_price(price: float) -> tuple[NDArray[np.int64], float]:
+        """The options taken, and the cells of all together."""
+        pick = np.argmin(loss + price * cells, axis=1)
+        return pick, float(np.take_along_axis(cells, pick[:, None], 1).sum())
+
     low, high = 0.0, 1e-12
-    while _cells(known, pick := _at_price(known, high)) > budget and high < 1e30:
+    while (found := at_price(high))[1] > budget and high < 1e30:
         low, high = high, high * 4
     for _ in range(60):
         middle = 0.5 * (low + high)
-        if _cells(known, _at_price(known, middle)) > budget:
+        if (trial := at_price(middle))[1] > budget:
             low = middle
         else:
-            high = middle
-            pick = _at_price(known, high)
-    return pick
+            high, found = middle, trial
+    return [int(option) for option in found[0]]
 
 
-_Options = Sequence[tuple[Array, Array]]  # loss and cells of every option of a layer
-
-
-def _at_price(choices: _Options, price: float) -> list[int]:
-    return [int(np.argmin(loss + price * cells)) for loss, cells in choices]
-
-
-def _cells(choices: _Options, pick: Sequence[int]) -> float:
-    return float(sum(cells[i] for (_, cells), i in zip(choices, pick, strict=True)))
+def _side_by_side(rows: Sequence[Sequence[float]]) -> Array:
+    """Rows of different lengths as one array; what is missing is beyond every price."""
+    most = max(map(len, rows), default=1)
+    return np.array([[*row, *[np.inf] * (most - len(row))] for row in rows]).reshape(len(rows), most)

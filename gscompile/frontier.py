@@ -92,7 +92,7 @@ def write_frontier(
             for candidate in found:
                 shutil.rmtree(folder / Path(candidate.point.file).parent, ignore_errors=True)
             _write_files(folder, job, found[0].point, final)
-        tell(final, conduct.world)
+        tell(lambda: final, conduct.world)
     return final
 
 

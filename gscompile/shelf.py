@@ -2,8 +2,8 @@
 
 Every weight of 64 KiB and more lies on the shelf, a folder beside OUT, in a file of its own, whatever the model looked
 like: onnxruntime maps it from there as numpy does, a model that changes meanwhile does no harm, and a factor that a
-pass makes goes there too. A file is gone when the tensor is. Mapped pages count as memory of the process until the
-system takes them back: `kept_small` asks it to.
+pass makes goes there too. A file is gone when the tensor is. Mapped pages count as memory of the process as long as
+they are mapped: `kept_small` lets go of them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from gscompile.wire import LARGE
 
 LEAN = 128 << 20  # bytes of weights from which on a network is compiled from the shelf
 BLOCK = 1 << 20  # bytes that are looked at together, whether they are zero
-_MAPPED = 512 << 20  # bytes of mapped files that may stay in memory
-_PAGE_OUT = 21  # madvise(2): take these pages back now; they are read again when they are needed
+_MAPPED = 256 << 20  # bytes of mapped files that may stay in memory
+_DONT_NEED = 4  # madvise(2): unmap these pages now; they come back from the file, or the system's copy of it
 
 
 class Shelved(ir.ExternalTensor):
@@ -93,7 +93,7 @@ def on_shelf(network: Network, out: Path, wanted: bool) -> Iterator[Network]:
         return
     folder = out.absolute().with_name(f".{out.name}.{os.getpid()}.shelf")
     try:
-        with kept_small(folder.parent):
+        with kept_small(folder.parent, *network.files):
             yield _shelved(network, folder)
     except OSError as problem:
         raise OutputError(f"{folder}: cannot be written: {problem.strerror or problem}") from problem
@@ -116,10 +116,10 @@ def _shelved(network: Network, folder: Path) -> Network:
 
 
 @contextmanager
-def kept_small(folder: Path) -> Iterator[None]:
-    """Within, files below `folder` that are mapped do not fill the memory of this process."""
-    done = threading.Event()
-    keeper = threading.Thread(target=_keep_small, args=(str(folder), done), daemon=True)
+def kept_small(*places: Path) -> Iterator[None]:
+    """Within, mapped files, those of `places` and what lies below them, do not fill the memory of this process."""
+    done, names = threading.Event(), tuple(os.fspath(place.resolve()) for place in places)
+    keeper = threading.Thread(target=_keep_small, args=(names, done), daemon=True)
     keeper.start()
     try:
         yield
@@ -128,11 +128,11 @@ def kept_small(folder: Path) -> Iterator[None]:
         keeper.join()
 
 
-def _keep_small(folder: str, done: threading.Event) -> None:
-    while not done.wait(0.05):
+def _keep_small(places: tuple[str, ...], done: threading.Event) -> None:
+    while not done.wait(0.02):
         with suppress(OSError, ValueError):  # no such files, or no such call, on this system
             if _resident_files() > _MAPPED:
-                _page_out(folder)
+                _let_go(places)
 
 
 def _resident_files() -> int:
@@ -140,11 +140,11 @@ def _resident_files() -> int:
     return int(text.split()[2]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _page_out(folder: str) -> None:
-    """Only a hint: pages are read again from their files, whoever maps them."""
+def _let_go(places: tuple[str, ...]) -> None:
+    """Pages that nobody can have written to; whoever maps them gets them back when they are looked at."""
     library = ctypes.CDLL(None)
     for line in Path("/proc/self/maps").read_text("utf-8", "replace").splitlines():
         span, rights, *_, name = line.split(maxsplit=5)
-        if name.startswith(folder) and "w" not in rights:
+        if name.startswith(places) and "w" not in rights:
             start, stop = (int(end, 16) for end in span.split("-"))
-            library.madvise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), _PAGE_OUT)
+            library.madvise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), _DONT_NEED)

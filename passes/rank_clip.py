@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -247,12 +248,15 @@ class Clipper:
         maps = [m for m in linear_maps(network) if m.factorable and pays(m, 1)]
         return cls(network, maps, [*_spectra(network, maps, context)])
 
+    @cached_property
+    def _choices(self) -> list[Choice]:
+        return [_choice(m, s) for m, s in zip(self.maps, self.spectra, strict=True)]
+
     def to(self, budget: float) -> Network:
         """A copy of at most `budget` cells, as far as ranks go, by one price for a cell over all layers."""
         network = self.network.copy()
         fixed = cells(network) - sum(m.cells for m in self.maps)
-        choices = [_choice(m, s) for m, s in zip(self.maps, self.spectra, strict=True)]
-        chosen = zip(self.maps, self.spectra, choose(choices, budget - fixed), strict=True)
+        chosen = zip(self.maps, self.spectra, choose(self._choices, budget - fixed), strict=True)
         replace(network, [(linear, parts, rank) for linear, parts, rank in chosen if rank])
         return network
 
@@ -272,6 +276,9 @@ def _spectra(network: Network, maps: Sequence[LinearMap], context: Context) -> I
 def _relative(product: NDArray[Any]) -> Iterator[WeightSpectrum]:
     """Losses of a part are relative to all parts together."""
     parts = [weight_spectrum(w) for w in product]
+    if len(parts) == 1:
+        yield from parts
+        return
     sizes = np.array([squared_norm(w) for w in product])
     for part, share in zip(parts, sizes / (sizes.sum() or 1.0), strict=True):
         yield dataclasses.replace(part, energy=part.energy * share, rest=part.rest * share)
@@ -279,8 +286,7 @@ def _relative(product: NDArray[Any]) -> Iterator[WeightSpectrum]:
 
 def _set_aside(network: Network, part: WeightSpectrum) -> WeightSpectrum:
     """On the shelf, where the network has one."""
-    seen, basis = (network.set_aside(side) for side in (part.seen, part.basis))
-    return dataclasses.replace(part, seen=seen, basis=basis)
+    return dataclasses.replace(part, u=network.set_aside(part.u), v=network.set_aside(part.v))
 
 
 def _choice(linear: LinearMap, parts: Sequence[Decomposed]) -> Choice:
@@ -291,7 +297,7 @@ def _choice(linear: LinearMap, parts: Sequence[Decomposed]) -> Choice:
     ranks = [r for r in range(1, min(linear.rank, len(loss))) if pays(linear, r)]
     per_rank = linear.shape[0] * (linear.shape[1] + linear.shape[2])
     kept = float(loss[linear.rank]) if linear.v is not None and linear.rank < len(loss) else 0.0
-    return Choice((kept, *(float(loss[r]) for r in ranks)), (linear.cells, *(r * per_rank for r in ranks)))
+    return Choice((kept, *loss[ranks].tolist()), (linear.cells, *(r * per_rank for r in ranks)))
 
 
 def replace(network: Network, chosen: Sequence[tuple[LinearMap, Sequence[Decomposed], int]]) -> None:

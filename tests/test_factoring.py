@@ -139,6 +139,20 @@ def test_weights_have_the_ranks_of_the_full_decomposition(shape: tuple[int, int]
         np.testing.assert_allclose(np.linalg.norm(u, axis=0), np.linalg.norm(v, axis=1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(192, 192), (192, 768), (768, 192)])
+def test_weights_in_single_precision_have_the_ranks_of_the_full_decomposition_in_double(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    falling = 1 / (1 + (np.arange(192) / 15) ** 2)  # as trained transformers fall
+    left, right = (rng.standard_normal((size, 192)) for size in shape)
+    w = (left * falling @ right.T).astype(np.float32)
+    squares = np.linalg.svd(w.astype(np.float64), compute_uv=False) ** 2
+    full = np.append(np.cumsum(squares[::-1])[::-1], 0.0) / squares.sum()
+    loss = weight_spectrum(w).loss
+    for error in np.geomspace(0.5, max(1e-4, 1.01 * loss[-1]), 50):
+        assert int(np.argmax(loss <= error)) == int(np.argmax(full <= error))
+    np.testing.assert_allclose(loss, full[: len(loss)], atol=1e-6)
+
+
 def test_rows_and_columns_without_weights_do_not_matter() -> None:
     w = np.zeros((90, 80))
     w[10:60, 20:70] = decaying(50, 50, 0.5)
