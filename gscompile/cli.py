@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gscompile.errors import GscompileError
+from gscompile.errors import GscompileError, OutputError
 
 if TYPE_CHECKING:
     from gscompile.frontier import Point
@@ -65,6 +65,16 @@ def _is_told_by_another(code: int) -> bool:
     from gscompile.parallel import LostError, is_first, is_launched
 
     return (not is_first() and code != 1) or (is_launched() and code in (LostError.exit_code, 130, 143))
+
+
+def _say(text: str, nl: bool = True) -> None:
+    """Write to standard output, which may be a file on a full disk; one that nobody reads is click's to see to."""
+    try:
+        click.echo(text, nl=nl)
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise OutputError(f"standard output cannot be written: {problem.strerror}") from problem
 
 
 def _wants_traceback() -> bool:
@@ -182,12 +192,12 @@ def compile_command(
         _launch(options.nproc)
         report = _compile(model, folder, options, force, quiet or not _is_first(), resume)
     if as_json and _is_first():
-        click.echo(json.dumps(report.to_json()))
+        _say(json.dumps(report.to_json()))
     elif not quiet and _is_first():
         from gscompile.report import text
 
-        click.echo(text(report, _width()), nl=False)
-        click.echo(f"written to {folder}")
+        _say(text(report, _width()), nl=False)
+        _say(f"written to {folder}")
 
 
 def _options(config: Path | None, given: Mapping[str, Any], **default: Any) -> Options:
@@ -283,8 +293,8 @@ def frontier(
             network = Network.load(model)
             found = write_frontier(network, model.stem, folder, options, points, folders, force, progress, resume)
     if not quiet and _is_first():
-        click.echo("".join(f"{line}\n" for line in _curve(found)), nl=False)
-        click.echo(f"written to {folder}")
+        _say("".join(f"{line}\n" for line in _curve(found)), nl=False)
+        _say(f"written to {folder}")
 
 
 def _curve(points: Sequence[Point]) -> Iterator[str]:
@@ -306,7 +316,7 @@ def inspect(model: Path, crossbar: str, tiling: str, as_json: bool) -> None:
     from gscompile.network import Network
 
     rows = inspect_network(Network.load(model), MapOptions(Crossbar.parse(crossbar), tiling))  # type: ignore[arg-type]
-    click.echo(json.dumps([row.__dict__ for row in rows]) if as_json else table(rows), nl=as_json)
+    _say(json.dumps([row.__dict__ for row in rows]) if as_json else table(rows), nl=as_json)
 
 
 @main.command()
@@ -323,7 +333,7 @@ def verify(out: Path, input_shape: tuple[str, ...], as_json: bool) -> None:
     from gscompile.verify import verify_again
 
     lines = verify_again(out, input_shape)
-    click.echo(json.dumps({"verified": [*lines]}) if as_json else "\n".join(lines))
+    _say(json.dumps({"verified": [*lines]}) if as_json else "\n".join(lines))
 
 
 @main.command()
@@ -405,8 +415,6 @@ def place(
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    from gscompile.errors import OutputError
-
     try:
         yield
     except OSError as problem:
@@ -415,6 +423,6 @@ def _writing(folder: Path) -> Iterator[None]:
 
 def _show(data: dict[str, Any] | None, text: str, folder: Path, quiet: bool) -> None:
     if data is not None:
-        click.echo(json.dumps(data))
+        _say(json.dumps(data))
     elif not quiet:
-        click.echo(f"{text}written to {folder}")
+        _say(f"{text}written to {folder}")

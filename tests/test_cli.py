@@ -495,3 +495,15 @@ def test_a_mistake_of_ours_is_one_line_with_a_way_to_see_more(
         run("mlp.onnx", "-q"), "internal error: KeyError: 'lost' (GSCOMPILE_DEBUG=1 shows where)", 1
     )
     assert names(here) == ["mlp.onnx"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("words", [["mlp.onnx"], ["inspect", "mlp.onnx"], ["verify", "mlp.gscompile"]], ids=lambda w: w[0])
+def test_a_listing_that_cannot_be_written_is_one_line(words: list[str], here: Path) -> None:
+    if words[0] == "verify":
+        run("mlp.onnx", "-q")
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "gscompile", *words]
+        done = subprocess.run(command, cwd=here, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    wanted = "gscompile: standard output cannot be written: No space left on device"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, wanted)

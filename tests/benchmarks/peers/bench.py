@@ -108,17 +108,21 @@ def accuracy(path: Path, split: Split) -> float:
     return 100 * right / len(split.labels)
 
 
-Compress = Callable[[Problem, Training, argparse.Namespace], Net]
+Compress = Callable[[Problem, Training, argparse.Namespace], Net | None]
 
 
 def main(peer: str, package: str, strength: str, compress: Compress) -> None:
-    """Run a peer and keep its row; another of the same peer, network, epochs, strength and seed is replaced."""
+    """Run a peer and keep its row, in place of another of the same peer, network, epochs, strength and seed.
+
+    `compress` returns the network, or None where it has written the file itself.
+    """
     torch.set_num_threads(1)
     args = options(peer, strength).parse_args()
     task = problem(args.network, args.model)
     train, val, test = task.read(args.data)
     net = compress(task, Training(task, train, args.epochs, args.seed), args)
-    export(net, task, args.out)
+    if net is not None:
+        export(net, task, args.out)
     taken = resource.getrusage(resource.RUSAGE_SELF)
     before = {"val": accuracy(task.path, val), "test": accuracy(task.path, test)}
     row = {

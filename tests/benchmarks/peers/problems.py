@@ -34,6 +34,10 @@ class Split:
     def batch(self, chosen: NDArray[np.int64] | slice) -> tuple[Tensor, Tensor]:
         return self.scaled(torch.tensor(self.images[chosen]).float()), torch.tensor(self.labels[chosen])
 
+    def part(self, count: int) -> Split:
+        """The first so many images."""
+        return Split(self.images[:count], self.labels[:count], self.scaled)
+
     def batches(self, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Whole batches in a random order."""
         order = np.random.default_rng(seed).permutation(len(self.labels))

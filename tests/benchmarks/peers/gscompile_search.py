@@ -1,0 +1,77 @@
+"""gscompile's own row: a search that ends after so many epochs' time, counted by what it draws from the data.
+
+A search has no number of epochs to be given: it gets the time that this machine takes for `--epochs` of plain
+fine-tuning, and the row tells how many it came to. Its time is of the clock: run nothing else meanwhile.
+
+`python -m tests.benchmarks.peers.gscompile_search lenet --data MNIST --epochs 6 --strength 0.1`
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import gscompile
+from gscompile.network import Network
+from tests.benchmarks.peers.bench import BATCH, Training, main
+from tests.benchmarks.peers.problems import Problem, Split
+
+TIMED = 100  # steps whose time tells that of an epoch
+
+
+def compress(task: Problem, training: Training, args: argparse.Namespace) -> None:
+    budget = seconds(task, training) * training.steps
+    drawn = [0]
+
+    def count(inputs: Any, _: Any) -> Any:
+        drawn[0] += 1
+        return inputs
+
+    with tempfile.TemporaryDirectory() as name:
+        folder, (_, val, _) = Path(name), task.read(args.data)
+        for part, split in (("train", training.train), ("val", val)):
+            save(split, folder / f"{part}.npz", gscompile_input(task))
+        gscompile.compile(
+            task.path,
+            crossbar="64x64",
+            out=folder / "out",
+            data=str(folder / "train.npz"),
+            eval=str(folder / "val.npz"),
+            max_drop=args.strength,
+            time_budget=budget,
+            augment=(count, *(["flip"] if task.flips else [])),
+            batch_size=BATCH,
+            seed=args.seed,
+            threads=1,
+        )
+        shutil.copy(folder / "out/model.onnx", args.out)
+    args.epochs = round(drawn[0] / (len(training.train.labels) // BATCH), 1)
+
+
+def gscompile_input(task: Problem) -> str:
+    return next(value.name or "" for value in Network.load(task.path).inputs)
+
+
+def save(split: Split, path: Path, name: str) -> None:
+    images = np.concatenate([split.batch(slice(i, i + 500))[0].numpy() for i in range(0, len(split.labels), 500)])
+    arrays: dict[str, Any] = {name: images, "labels": split.labels}
+    np.savez(path, **arrays)
+
+
+def seconds(task: Problem, training: Training) -> float:
+    """What a step of fine-tuning takes here, by the clock."""
+    probe = Training(task, training.train.part(TIMED * BATCH), 1, training.seed)
+    net = task.network()
+    began = time.perf_counter()
+    probe.run(net, 1)
+    return (time.perf_counter() - began) / probe.steps
+
+
+if __name__ == "__main__":
+    main("gscompile_search", "gscompile", "points of validation accuracy that may go", compress)
