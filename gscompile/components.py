@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from gscompile.floorplan import NM2_PER_UM2, Component, Floorplan, shelves
@@ -16,6 +18,7 @@ from gscompile.netlist import Block, Netlist, Port
 from gscompile.nets import Nets
 from gscompile.target import Target
 
+_RECENT = 4  # blocks whose pins are remembered: the buses of one lie one after the other
 FILL = 0.7  # part of the die that is filled: the rest is room for the placer and the wires
 
 
@@ -44,15 +47,16 @@ def components(netlist: Netlist, target: Target) -> tuple[Component, ...]:
 
 
 def _arrays(netlist: Netlist, target: Target) -> Iterator[Component]:
-    sizes: dict[str, tuple[str, int, int]] = {}
+    found: dict[str, tuple[str, str, int, int]] = {}  # layer, matrix, rows, columns
     for matrix in netlist.matrices:
         for tile in matrix.tiles:
-            layer, rows, cols = sizes.get(tile.array, (matrix.layer, 0, 0))
+            layer, _, rows, cols = found.get(tile.array, (matrix.layer, "", 0, 0))
+            alone = tile.array == tile.name and tile.array not in found
             down, across = tile.corner
             size = max(rows, down + len(tile.inputs)), max(cols, across + len(tile.outputs))
-            sizes[tile.array] = (layer, *size)
-    for name, (layer, rows, cols) in sizes.items():
-        yield _array(name, layer, rows, cols, target)
+            found[tile.array] = (layer, matrix.name if alone else "", *size)
+    for name, (layer, held, rows, cols) in found.items():
+        yield replace(_array(name, layer, rows, cols, target), matrix=held)
 
 
 def _array(name: str, layer: str, rows: int, cols: int, target: Target) -> Component:
@@ -138,15 +142,16 @@ def pad(plan: Floorplan, port: Port, ports: Sequence[Port]) -> tuple[int, int]:
 def net_ends(netlist: Netlist, plan: Floorplan) -> Iterator[tuple[str, int, list[End]]]:
     """Every net, bus by bus: bus, index, and its pins on arrays and blocks; ports are the caller's."""
     nets = Nets(netlist)
-    offsets = {block.name: _pin_offsets(block, nets) for block in netlist.blocks}
+    offsets = lru_cache(maxsize=_RECENT)(lambda block: _pin_offsets(block, nets))
     for bus in netlist.buses:
-        blocks = [*nets.drivers.get(bus.name, ()), *nets.readers.get(bus.name, ())]
+        joined = netlist.ends[bus.name]
+        blocks = [*joined.driving_blocks, *joined.reading_blocks]
         pins = dict(nets.pins(bus.name))
         for position, index in enumerate(nets.live(bus.name).tolist()):
             ends = [
                 _array_end(plan, pin.tile.array, pin.side, pin.array_index) for pin in pins.get(index, ())
             ]
-            ends += [_block_end(plan, b.name, offsets[b.name][bus.name] + position) for b in blocks]
+            ends += [_block_end(plan, b.name, offsets(b)[bus.name] + position) for b in blocks]
             yield bus.name, index, ends
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -16,7 +15,8 @@ class Component:
     """An array or a digital block on the chip. `rows` and `cols` are an array's pins, `pins` a block's.
 
     Row k has its pin on the left edge, column k on the lower one, both in the middle of line k; a block's
-    pins stand along the lower and the upper edge in turn.
+    pins stand along the lower and the upper edge in turn. `matrix` is that of the one tile on an array; "" where
+    several share it.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Component:
     cols: int = 0
     pins: int = 0
     pitch: int = 0
+    matrix: str = ""
     x: int = 0
     y: int = 0
 
@@ -52,13 +53,21 @@ class Component:
 
 @dataclass(frozen=True)
 class Floorplan:
-    """Components by number, on a die of `width` x `height` nm with rows of `row_height` nm."""
+    """Components by number, on a die of `width` x `height` nm with rows of `row_height` nm.
+
+    `number` finds a component by kind and name, as arrays and blocks may share a name: `block:NAME`.
+    """
 
     width: int
     height: int
     row_height: int
     components: tuple[Component, ...]
     engine: str = "shelves"
+    number: Mapping[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        numbers = {key_of(c.kind, c.name): i for i, c in enumerate(self.components)}
+        object.__setattr__(self, "number", numbers)
 
     @property
     def die_um2(self) -> float:
@@ -68,11 +77,6 @@ class Floorplan:
     def utilisation(self) -> float:
         """Part of the die that components cover."""
         return sum(c.area_um2 for c in self.components) / self.die_um2 if self.components else 0.0
-
-    @cached_property
-    def number(self) -> dict[str, int]:
-        """Component numbers by name; blocks are `block:NAME`, as arrays and blocks may share a name."""
-        return {key_of(c.kind, c.name): i for i, c in enumerate(self.components)}
 
     def component(self, kind: Literal["array", "block"], name: str) -> Component:
         """Raises KeyError."""

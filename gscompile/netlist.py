@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.crossbar import Crossbar, Tiling
+from gscompile.ends import Ends, ends_of
 from gscompile.errors import VerificationError
 from gscompile.pins import Indices, all_from_ranges, all_to_ranges, hulls_apart, rising_below
 
@@ -110,7 +111,10 @@ class Port:
 
 @dataclass(frozen=True, eq=False)
 class Netlist:
-    """Everything that hardware is built from but the weights, which `tiles.npz` holds by tile name."""
+    """Everything that hardware is built from but the weights, which `tiles.npz` holds by tile name.
+
+    `ends` says by bus name what is joined to a bus.
+    """
 
     name: str
     crossbar: Crossbar
@@ -120,6 +124,12 @@ class Netlist:
     blocks: tuple[Block, ...]
     ports: tuple[Port, ...]
     version: int = field(default=SCHEMA_VERSION)
+    ends: Mapping[str, Ends] = field(init=False, repr=False)
+    _by_name: Mapping[str, Matrix] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ends", ends_of(self))
+        object.__setattr__(self, "_by_name", {matrix.name: matrix for matrix in self.matrices})
 
     @property
     def tiles(self) -> Iterator[Tile]:
@@ -146,10 +156,6 @@ class Netlist:
     def matrix(self, name: str) -> Matrix:
         """The matrix of that name. Raises KeyError."""
         return self._by_name[name]
-
-    @cached_property
-    def _by_name(self) -> dict[str, Matrix]:
-        return {matrix.name: matrix for matrix in self.matrices}
 
     def to_json(self) -> dict[str, Any]:
         """Plain data in a stable order, as `netlist.schema.json` describes it."""

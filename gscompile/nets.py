@@ -5,12 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
-from gscompile.netlist import Block, Matrix, Netlist, Tile
+from gscompile.netlist import Matrix, Netlist, Tile
 from gscompile.pins import Indices
 
 _NONE: Indices = np.zeros(0, np.int64)
@@ -31,7 +30,10 @@ class Pin:
 
 
 class Nets:
-    """Pins by net. A net is `bus[i]`; it exists where a tile has a pin on it, or on a tensor bus."""
+    """Pins by net. A net is `bus[i]`; it exists where a tile has a pin on it, or on a tensor bus.
+
+    Nothing is kept: what is asked is worked out from the tiles on that bus.
+    """
 
     def __init__(self, netlist: Netlist) -> None:
         self._netlist = netlist
@@ -46,20 +48,21 @@ class Nets:
 
     def live(self, bus: str) -> Indices:
         """Indices of the bus that are nets, in order; a tensor bus is net 0."""
-        if bus in self._tensors:
+        if self._netlist.ends[bus].stream:
             return np.zeros(1, np.int64)
-        return np.union1d(self._driven.get(bus, _NONE), self._read.get(bus, _NONE))
+        return _union([*self._driven(bus), *self._read(bus)])
 
     def tied(self, bus: str) -> Indices:
         """Nets that only rows hang on and no matrix column drives: the input is always zero."""
-        if bus in self._tensors or bus not in self._outputs:
+        ends = self._netlist.ends[bus]
+        if ends.stream or not ends.driving_matrices:
             return _NONE  # a block or a port drives whatever is there
-        return np.setdiff1d(self._read.get(bus, _NONE), self._driven.get(bus, _NONE))
+        return np.setdiff1d(_union(self._read(bus)), _union(self._driven(bus)))
 
     def pins(self, bus: str) -> Iterator[tuple[int, list[Pin]]]:
         """Every net of an analog bus with its tile pins: columns first, each in netlist order."""
-        columns = [(t, t.outputs) for m in self._outputs.get(bus, ()) for t in m.tiles]
-        rows = [(t, t.inputs) for m in self._inputs.get(bus, ()) for t in m.tiles]
+        columns = [(t, t.outputs) for m in self._netlist.ends[bus].driving_matrices for t in m.tiles]
+        rows = [(t, t.inputs) for m in self._netlist.ends[bus].reading_matrices for t in m.tiles]
         indices = np.concatenate([_NONE, *(i for _, i in columns), *(i for _, i in rows)])
         entries = [(tile, n) for tile, pins in (*columns, *rows) for n in range(len(pins))]
         first_row = sum(len(pins) for _, pins in columns)
@@ -74,50 +77,18 @@ class Nets:
         """Nets of the whole design, tensor streams included."""
         return sum(len(self.live(bus.name)) for bus in self._netlist.buses)
 
-    @cached_property
-    def readers(self) -> dict[str, list[Block]]:
-        """Blocks that read a bus."""
-        return _blocks_by_bus([(bus, b) for b in self._netlist.blocks for bus in b.inputs])
+    def _driven(self, bus: str) -> list[Indices]:
+        return [tile.outputs for matrix in self._netlist.ends[bus].driving_matrices for tile in matrix.tiles]
 
-    @cached_property
-    def drivers(self) -> dict[str, list[Block]]:
-        """Blocks that drive a bus."""
-        return _blocks_by_bus([(bus, b) for b in self._netlist.blocks for bus in b.outputs])
-
-    @cached_property
-    def _tensors(self) -> frozenset[str]:
-        return frozenset(bus.name for bus in self._netlist.buses if bus.kind == "tensor")
-
-    @cached_property
-    def _inputs(self) -> dict[str, list[Matrix]]:
-        return _matrices_by_bus([(m.input_bus, m) for m in self._netlist.matrices])
-
-    @cached_property
-    def _outputs(self) -> dict[str, list[Matrix]]:
-        return _matrices_by_bus([(m.output_bus, m) for m in self._netlist.matrices])
-
-    @cached_property
-    def _read(self) -> dict[str, Indices]:
-        return {bus: _union([self.inputs(m) for m in matrices]) for bus, matrices in self._inputs.items()}
-
-    @cached_property
-    def _driven(self) -> dict[str, Indices]:
-        return {bus: _union([self.outputs(m) for m in matrices]) for bus, matrices in self._outputs.items()}
+    def _read(self, bus: str) -> list[Indices]:
+        return [tile.inputs for matrix in self._netlist.ends[bus].reading_matrices for tile in matrix.tiles]
 
 
 def _union(parts: list[Indices]) -> Indices:
-    return np.unique(np.concatenate([_NONE, *parts]))
-
-
-def _matrices_by_bus(pairs: list[tuple[str, Matrix]]) -> dict[str, list[Matrix]]:
-    found: dict[str, list[Matrix]] = {}
-    for bus, matrix in pairs:
-        found.setdefault(bus, []).append(matrix)
-    return found
-
-
-def _blocks_by_bus(pairs: list[tuple[str, Block]]) -> dict[str, list[Block]]:
-    found: dict[str, list[Block]] = {}
-    for bus, block in pairs:
-        found.setdefault(bus, []).append(block)
-    return found
+    """Indices of all parts, each once, in order; they are not negative."""
+    flat = np.concatenate([_NONE, *parts])
+    if not len(flat) or flat.max() > 8 * len(flat):
+        return np.unique(flat)
+    marks = np.zeros(flat.max() + 1, bool)  # where they lie close, marking takes less than sorting
+    marks[flat] = True
+    return np.flatnonzero(marks)

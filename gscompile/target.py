@@ -269,4 +269,4 @@ class Format(Protocol):
         """As the command line knows it."""
 
     def emit(self, design: Design, folder: Path) -> list[Path]:
-        """Write the design into `folder`; returns the files, in a stable order."""
+        """Write the design into `folder`; returns the files that tools open (they may include others)."""

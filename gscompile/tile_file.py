@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from gscompile.errors import VerificationError
 from gscompile.netlist import Matrix, Netlist
+from gscompile.zip_stream import write_zip
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time a zip file can hold: equal content gives equal bytes
 _BROKEN = (zipfile.BadZipFile, EOFError, ValueError, RuntimeError, NotImplementedError, struct.error)
 _LOCAL_HEADER, _PREFIX = 30, 10  # bytes before a member's name, and before the text of an array's header
 _ODD = 0x1 | 0x20 | 0x40  # encrypted, patched, encrypted
@@ -36,10 +36,7 @@ def write_tiles(tiles: Iterable[tuple[str, NDArray[Any]]], path: str | Path) -> 
 
     Equal content gives equal bytes: no times, no permissions of the moment.
     """
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for name, array in tiles:
-            member = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
-            archive.writestr(member, _header_of(array.shape, array.dtype) + array.tobytes())
+    write_zip(((f"{name}.npy", _header_of(a.shape, a.dtype) + a.tobytes()) for name, a in tiles), path)
 
 
 @lru_cache(1 << 12)

@@ -55,12 +55,13 @@ def _matrix(matrix: Matrix, names: Names, tiles: bool) -> Iterator[str]:
 
 
 def _edges(netlist: Netlist, names: Names, bus: str, nets: int) -> Iterator[str]:
+    ends = netlist.ends[bus]
     sources = [names.port(p.name, "input") for p in netlist.ports if (p.bus, p.direction) == (bus, "input")]
-    sources += [names.block(b.name) for b in netlist.blocks if bus in b.outputs]
-    sources += [names.matrix(m.name) for m in netlist.matrices if m.output_bus == bus]
+    sources += [names.block(b.name) for b in ends.driving_blocks]
+    sources += [names.matrix(m.name) for m in ends.driving_matrices]
     sinks = [names.port(p.name, "output") for p in netlist.ports if (p.bus, p.direction) == (bus, "output")]
-    sinks += [names.block(b.name) for b in netlist.blocks if bus in b.inputs]
-    sinks += [names.matrix(m.name) for m in netlist.matrices if m.input_bus == bus]
+    sinks += [names.block(b.name) for b in ends.reading_blocks]
+    sinks += [names.matrix(m.name) for m in ends.reading_matrices]
     for source in sources:
         yield from (f'  {source} -> {sink} [label="{nets}"];\n' for sink in sinks)
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import ClassVar
 
 from gscompile.components import End, empty_plan, net_ends, pad
 from gscompile.floorplan import Component, Floorplan
-from gscompile.netlist import Block, Netlist, Tile
+from gscompile.netlist import Block, Netlist
 from gscompile.nets import Nets
 from gscompile.target import Design
 from gscompile.targets.names import Names
@@ -57,14 +59,18 @@ def _lef(design: Design, names: Names, plan: Floorplan) -> Iterator[str]:
     for number in range(1, design.target.routing.layers + 2):
         yield from _layer(f"M{number}", "HORIZONTAL" if number % 2 == 0 else "VERTICAL", pitch)
     yield f"SITE core\n  CLASS CORE ;\n  SIZE {_um(_PIN)} BY {_um(plan.row_height)} ;\nEND core\n"
-    blocks = {block.name: block for block in design.netlist.blocks}
-    seen = set[str]()
-    for component in plan.components:
-        macro = _macro(component, names)
-        if macro not in seen:
-            seen.add(macro)
-            yield from _macro_lines(component, macro, _pins(component, blocks, names, Nets(design.netlist)))
+    for array in _sizes(plan):
+        yield from _macro_lines(array, _macro(array, names), _array_pins(array))
+    nets = Nets(design.netlist)
+    for block in design.netlist.blocks:
+        component = plan.component("block", block.name)
+        yield from _macro_lines(component, _macro(component, names), _block_pins(component, block, names, nets))
     yield "END LIBRARY\n"
+
+
+def _sizes(plan: Floorplan) -> Iterable[Component]:
+    """One array of every size there is; a crossbar has no more of them than cells."""
+    return {(c.rows, c.cols): c for c in reversed(plan.components) if c.kind == "array"}.values()
 
 
 def _layer(name: str, direction: str, pitch: float) -> Iterator[str]:
@@ -73,7 +79,7 @@ def _layer(name: str, direction: str, pitch: float) -> Iterator[str]:
 
 
 def _macro_lines(
-    component: Component, macro: str, pins: Iterable[tuple[str, str, tuple[int, int]]]
+    component: Component, macro: str, pins: Iterable[PinAt]
 ) -> Iterator[str]:
     yield f"MACRO {macro}\n  CLASS BLOCK ;\n  ORIGIN 0 0 ;\n"
     yield f"  SIZE {_um(component.width)} BY {_um(component.height)} ;\n  SITE core ;\n"
@@ -91,18 +97,19 @@ def _square(component: Component, at: tuple[int, int]) -> tuple[int, int, int, i
     return x, y, x + _PIN, y + _PIN
 
 
-def _pins(
-    component: Component, blocks: dict[str, Block], names: Names, nets: Nets
-) -> Iterator[tuple[str, str, tuple[int, int]]]:
-    """Name, direction and offset of every pin."""
-    if component.kind == "array":
-        yield from ((f"row[{r}]", "INPUT", component.row_pin(r)) for r in range(component.rows))
-        yield from ((f"col[{c}]", "INOUT", component.col_pin(c)) for c in range(component.cols))
-        return
-    block, number = blocks[component.name], 0
+PinAt = tuple[str, str, tuple[int, int]]  # name, direction and offset
+
+
+def _array_pins(array: Component) -> Iterator[PinAt]:
+    yield from ((f"row[{r}]", "INPUT", array.row_pin(r)) for r in range(array.rows))
+    yield from ((f"col[{c}]", "INOUT", array.col_pin(c)) for c in range(array.cols))
+
+
+def _block_pins(component: Component, block: Block, names: Names, nets: Nets) -> Iterator[PinAt]:
+    number = 0
     for buses, direction in ((block.inputs, "INPUT"), (block.outputs, "OUTPUT")):
-        for bus, index in ((b, i) for b in buses for i in nets.live(b).tolist()):
-            yield names.net(bus, index), direction, component.block_pin(number)
+        for name in (n for bus in buses for n in names.nets(bus, nets.live(bus))):
+            yield name, direction, component.block_pin(number)
             number += 1
 
 
@@ -119,29 +126,23 @@ def _def(netlist: Netlist, names: Names, plan: Floorplan) -> Iterator[str]:
     for row in range(plan.height // plan.row_height):
         sites = plan.width // _PIN
         yield f"ROW row{row} core 0 {row * plan.row_height} N DO {sites} BY 1 STEP {_PIN} 0 ;\n"
-    instances = instance_names(netlist, plan, names)
-    yield f"COMPONENTS {len(instances)} ;\n"
-    for component, instance in zip(plan.components, instances, strict=True):
-        yield f"- {instance} {_macro(component, names)} + PLACED ( {component.x} {component.y} ) N ;\n"
+    yield f"COMPONENTS {len(plan.components)} ;\n"
+    for component in plan.components:
+        yield f"- {_instance(component, names)} {_macro(component, names)}"
+        yield f" + PLACED ( {component.x} {component.y} ) N ;\n"
     yield "END COMPONENTS\n"
     yield from _ports(netlist, names, plan)
-    yield from _nets(netlist, names, plan, instances)
+    yield from _nets(netlist, names, plan)
     yield "END DESIGN\n"
 
 
-def instance_names(netlist: Netlist, plan: Floorplan, names: Names) -> list[str]:
-    """Names of the components: the tile's in its matrix, or the array's where several tiles share it."""
-    tiles: dict[str, list[Tile]] = {}
-    for tile in netlist.tiles:
-        tiles.setdefault(tile.array, []).append(tile)
-    return [_instance(component, tiles, names) for component in plan.components]
-
-
-def _instance(component: Component, tiles: dict[str, list[Tile]], names: Names) -> str:
+def _instance(component: Component, names: Names) -> str:
+    """The tile's name in its matrix, or the array's where several tiles share it."""
     if component.kind == "block":
         return names.block(component.name)
-    tile, *more = tiles[component.name]
-    return names.array(component.name) if more else f"{names.matrix(tile.matrix)}/{names.tile(tile.name)}"
+    if component.matrix:
+        return f"{names.matrix(component.matrix)}/{names.tile(component.name)}"
+    return names.array(component.name)
 
 
 def _ports(netlist: Netlist, names: Names, plan: Floorplan) -> Iterator[str]:
@@ -155,19 +156,32 @@ def _ports(netlist: Netlist, names: Names, plan: Floorplan) -> Iterator[str]:
     yield "END PINS\n"
 
 
-def _nets(netlist: Netlist, names: Names, plan: Floorplan, instances: list[str]) -> Iterator[str]:
+def _nets(netlist: Netlist, names: Names, plan: Floorplan) -> Iterator[str]:
     ports: dict[str, list[str]] = {}
     for port in netlist.ports:
         ports.setdefault(port.bus, []).append(names.port(port.name, port.direction))
     yield f"NETS {Nets(netlist).count} ;\n"
-    for bus, index, ends in net_ends(netlist, plan):
-        net = names.net(bus, index)
-        yield f"- {net}\n"
-        yield from (f"  ( PIN {port} )\n" for port in ports.get(bus, ()))
-        yield from (f"  ( {instances[end.component]} {_pin_name(end, plan, net)} )\n" for end in ends)
-        yield from _wires(ends, plan)
-        yield "  ;\n"
+    for bus, nets in groupby(net_ends(netlist, plan), key=itemgetter(0)):
+        instances = _Instances(plan, names)
+        for _, index, ends in nets:
+            net = names.net(bus, index)
+            yield f"- {net}\n"
+            yield from (f"  ( PIN {port} )\n" for port in ports.get(bus, ()))
+            yield from (f"  ( {instances[end.component]} {_pin_name(end, plan, net)} )\n" for end in ends)
+            yield from _wires(ends, plan)
+            yield "  ;\n"
     yield "END NETS\n"
+
+
+class _Instances(dict[int, str]):
+    """Names of the components on one bus, each worked out once."""
+
+    def __init__(self, plan: Floorplan, names: Names) -> None:
+        super().__init__()
+        self._plan, self._names = plan, names
+
+    def __missing__(self, number: int) -> str:
+        return self.setdefault(number, _instance(self._plan.components[number], self._names))
 
 
 def _pin_name(end: End, plan: Floorplan, net: str) -> str:

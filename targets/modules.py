@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Literal
 
 from gscompile.netlist import Block, Matrix, Netlist, Tile
@@ -35,6 +34,7 @@ class Instance:
     name: str
     connections: dict[str, list[str]]
     attributes: dict[str, str] = field(default_factory=dict)
+    buses: tuple[str, ...] = ()  # of an instance in `top`: where its nets are
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,9 @@ class Hierarchy:
 
     # -- matrices ----------------------------------------
 
-    @cached_property
-    def matrices(self) -> tuple[Matrix, ...]:
+    def matrices(self) -> Iterator[Matrix]:
         """The matrices that hold a weight; the others are nowhere on the chip."""
-        return tuple(matrix for matrix in self.netlist.matrices if matrix.tiles)
+        return (matrix for matrix in self.netlist.matrices if matrix.tiles)
 
     def matrix_module(self, matrix: Matrix) -> Module:
         ports = [PortOf(net, "input") for net in self._inputs(matrix)]
@@ -104,15 +103,17 @@ class Hierarchy:
     def top_instances(self) -> Iterator[Instance]:
         for block in self.netlist.blocks:
             yield self._block_instance(block)
-        for matrix in self.matrices:
+        for matrix in self.matrices():
             nets = self._inputs(matrix) + self._outputs(matrix)
             name = self.names.matrix(matrix.name)
-            yield Instance(name, name, {net: [net] for net in nets}, {"matrix": matrix.name})
+            buses = matrix.input_bus, matrix.output_bus
+            yield Instance(name, name, {net: [net] for net in nets}, {"matrix": matrix.name}, buses)
 
     def _block_instance(self, block: Block) -> Instance:
         name = self.names.block(block.name)
         nets = self._nets_of(block.inputs) + self._nets_of(block.outputs)
-        return Instance(name, name, {net: [net] for net in nets}, {"block": block.name})
+        buses = (*block.inputs, *block.outputs)
+        return Instance(name, name, {net: [net] for net in nets}, {"block": block.name}, buses)
 
     def inner_nets(self) -> Iterator[str]:
         """Nets of `top` that are no port, in the order of the buses."""

@@ -1,9 +1,12 @@
 """One legal name for everything in a netlist, the same in every format, and the way back from a name.
 
 The alphabet is what Verilog, SPICE, LEF/DEF and JSON tools all take: a letter, then letters, digits and
-single underscores, unique even where case does not count, no Verilog keyword, at most 60 characters. Net i
-of a bus is
-`bus__i`; `__` stands nowhere else, so that a net's name can be taken apart.
+single underscores, at most 60 of them, no Verilog keyword. Net i of a bus is `bus__i`; `__` stands nowhere else, so
+that a net's name can be taken apart.
+
+A name comes from the part's own text and from no table: matrices, tiles, arrays and blocks have a prefix of their
+kind that nothing else begins with. Where two parts would be spelt alike, even but for case, each gets a digest of its
+text behind it; which spellings those are is all that is remembered. A tile adds its place to the name of its matrix.
 """
 
 from __future__ import annotations
@@ -12,13 +15,19 @@ import hashlib
 import re
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import groupby
 
-from gscompile.errors import UsageError
+from gscompile.errors import UsageError, VerificationError
 from gscompile.netlist import Netlist, Tile
 from gscompile.nets import Nets, Pin
 from gscompile.pins import Indices
+from gscompile.twins import Twins, twins
 
 LONGEST = 60
+_PREFIXED = ("matrix", "tile", "array", "block")
+_TAILS = {"tile": re.compile("(.*)/([0-9]+_[0-9]+)", re.DOTALL), "array": re.compile("(.*)/(shared[0-9]+)", re.DOTALL)}
+_NO_TAIL = "x"  # a tile or array that is not called after its matrix or layer; tails end in digits
+_RESERVED = re.compile(r"(matrix|tile|array|block|crossbar)_", re.IGNORECASE)
 KEYWORDS = frozenset(
     """always and assign automatic begin bit buf bufif0 bufif1 byte case casex casez cell cmos config const
     deassign default defparam design disable do edge else end endcase endconfig endfunction endgenerate
@@ -46,59 +55,115 @@ def legal(text: str) -> str:
     plain = plain if plain[0].isalpha() else f"n{plain}"
     if len(plain) <= LONGEST:
         return plain
-    return f"{plain[: LONGEST - 9].rstrip('_')}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"{plain[: LONGEST - 9].rstrip('_')}_{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+def _stem(kind: str, text: str) -> tuple[str, str]:
+    """What a tile or array is called after, and the rest: no two of one stem have one rest.
+
+    >>> _stem("tile", "fc1/0_12"), _stem("array", "conv/shared3"), _stem("tile", "mine")
+    (('fc1', '0_12'), ('conv', 'shared3'), ('mine', 'x'))
+    """
+    found = _TAILS[kind].fullmatch(text)
+    return (found[1], found[2]) if found else (text, _NO_TAIL)
+
+
+def unprefixed(text: str, top: str = "") -> str:
+    """The spelling of a port or net: no keyword, not that of the chip, none that begins like a matrix or a tile.
+
+    >>> unprefixed("x.y"), unprefixed("wire"), unprefixed("tile/0"), unprefixed("net", top="net")
+    ('x_y', 'nwire', 'ntile_0', 'nnet')
+    """
+    plain = legal(text)
+    while plain.lower() in KEYWORDS or plain.lower() == top.lower() or _RESERVED.match(plain):
+        plain = legal(f"n{plain}")
+    return plain
 
 
 class Names:
-    """Names of a netlist's parts. They depend on the netlist only, so every format and every run agrees."""
+    """Names of a netlist's parts. They depend on the netlist only, so every format and every run agrees.
+
+    Raises VerificationError where two parts could not be told apart by 128 bits of a digest.
+    """
 
     def __init__(self, netlist: Netlist, nets: Nets | None = None) -> None:
         self._netlist = netlist
         self._nets = nets or Nets(netlist)
-        self._taken = {word.lower() for word in KEYWORDS}
-        self._by_part: dict[tuple[str, str], str] = {}
-        for kind, name, wanted in _parts(netlist):
-            if (kind, name) not in self._by_part:
-                self._by_part[kind, name] = self._unique(wanted)
-        for port in reversed(netlist.ports):  # a port and the net on it have one name; the first port counts
-            self._by_part["bus", port.bus] = self.port(port.name, port.direction)
+        self.top = unprefixed(netlist.name)
+        self._ports = {port.bus: port for port in reversed(netlist.ports)}  # the first port of a bus counts
+        self._twins, self._digits = Twins(), 0
+        self._tell_apart()
 
-    def _unique(self, wanted: str) -> str:
-        name, number = wanted, 1
-        while name.lower() in self._taken:
-            number += 1
-            name = f"{wanted}_{number}"
-        self._taken.add(name if name.islower() else name.lower())  # one object where it can be
-        return name
+    def _tell_apart(self) -> None:
+        """Longer digests behind more spellings until no two parts have one name."""
+        count = sum(1 for _ in self._parts())
+        for self._digits in (0, 8, 16, 32):
+            found = twins(self._named_parts, count)
+            if not found:
+                return
+            self._twins |= found
+        raise VerificationError(f"netlist {self._netlist.name!r}: names that no digest tells apart")
 
-    @property
-    def top(self) -> str:
-        return self._by_part["top", ""]
+    def _named_parts(self) -> Iterator[tuple[str, str]]:
+        return ((self._name(kind, text).lower(), f"{kind} {text}") for kind, text in self._parts())
+
+    def _parts(self) -> Iterator[tuple[str, str]]:
+        """Kind and text of everything that has a name; a port and the net on it are one. Tiles and shared
+        arrays are by their stems, of which a matrix has one."""
+        yield from ((port.direction, port.name) for port in self._netlist.ports)
+        yield from (("bus", bus.name) for bus in self._netlist.buses if bus.name not in self._ports)
+        for matrix in self._netlist.matrices:
+            yield "matrix", matrix.name
+            yield from (("tile", stem) for stem, _ in groupby(_stem("tile", tile.name)[0] for tile in matrix.tiles))
+            shared = (tile.array for tile in matrix.tiles if tile.array != tile.name)
+            yield from (("array", stem) for stem, _ in groupby(_stem("array", array)[0] for array in shared))
+        yield from (("block", block.name) for block in self._netlist.blocks)
+
+    def _name(self, kind: str, text: str) -> str:
+        spelling = self._spelling(kind, text)
+        if spelling.lower() not in self._twins:
+            return spelling
+        digest = hashlib.sha256(f"{kind} {text}".encode("utf-8", "surrogatepass")).hexdigest()
+        return f"{spelling[:LONGEST].rstrip('_')}_{digest[: self._digits]}"
+
+    def _spelling(self, kind: str, text: str) -> str:
+        if kind in _PREFIXED:
+            return f"{kind}_{legal(text)}"
+        return unprefixed(text.removeprefix("tensor:") if kind == "bus" else text, self.top)
 
     def port(self, name: str, direction: str) -> str:
-        return self._by_part[direction, name]
+        return self._name(direction, name)
 
     def matrix(self, name: str) -> str:
-        return self._by_part["matrix", name]
+        return self._name("matrix", name)
 
     def tile(self, name: str) -> str:
-        return self._by_part["tile", name]
+        return self._of_stem("tile", name)
 
     def array(self, name: str) -> str:
-        return self._by_part["array", name]
+        return self._of_stem("array", name)
+
+    def _of_stem(self, kind: str, text: str) -> str:
+        stem, tail = _stem(kind, text)
+        return f"{self._name(kind, stem)}_{tail}"
 
     def block(self, name: str) -> str:
-        return self._by_part["block", name]
+        return self._name("block", name)
+
+    def _bus(self, bus: str) -> str:
+        port = self._ports.get(bus)
+        return self._name("bus", bus) if port is None else self.port(port.name, port.direction)
 
     def net(self, bus: str, index: int) -> str:
         """Name of net `bus[index]`; a tensor bus is one net and has the bus's name."""
-        name = self._by_part["bus", bus]
-        return name if bus in self._streams else f"{name}__{index}"
+        return self._bus(bus) if self._netlist.ends[bus].stream else f"{self._bus(bus)}__{index}"
 
     def nets(self, bus: str, indices: Indices) -> list[str]:
         """Names of nets of one bus."""
-        name = self._by_part["bus", bus]
-        return [name] * len(indices) if bus in self._streams else [f"{name}__{i}" for i in indices.tolist()]
+        name = self._bus(bus)
+        if self._netlist.ends[bus].stream:
+            return [name] * len(indices)
+        return [f"{name}__{i}" for i in indices.tolist()]
 
     def row_nets(self, tile: Tile) -> list[str]:
         """The nets on the live rows of a tile."""
@@ -112,7 +177,7 @@ class Names:
         """The bus and index a net's name stands for. Raises UsageError for a name that is none."""
         name, _, index = net.partition("__")
         bus = self._buses.get(name)
-        if bus is None or bool(index) == (bus in self._streams) or not (index or "0").isdigit():
+        if bus is None or bool(index) == self._netlist.ends[bus].stream or not (index or "0").isdigit():
             raise UsageError(f"net {net!r}: there is no such net in {self._netlist.name!r}")
         return bus, int(index or 0)
 
@@ -122,28 +187,6 @@ class Names:
         return next((pins for i, pins in self._nets.pins(bus) if i == index), [])
 
     @cached_property
-    def _streams(self) -> frozenset[str]:
-        return frozenset(bus.name for bus in self._netlist.buses if bus.kind == "tensor")
-
-    @cached_property
     def _buses(self) -> dict[str, str]:
-        return {name: part for (kind, part), name in self._by_part.items() if kind == "bus"}
-
-
-def _parts(netlist: Netlist) -> Iterator[tuple[str, str, str]]:
-    """Everything that has a name: its kind, its name in the netlist, the name wanted for it."""
-    yield "top", "", legal(netlist.name)
-    for port in netlist.ports:
-        yield port.direction, port.name, legal(port.name)
-    on_ports = {port.bus for port in netlist.ports}
-    for bus in netlist.buses:
-        if bus.name not in on_ports:
-            yield "bus", bus.name, legal(bus.name.removeprefix("tensor:"))
-    for matrix in netlist.matrices:
-        yield "matrix", matrix.name, f"matrix_{legal(matrix.name)}"
-    for tile in netlist.tiles:
-        yield "tile", tile.name, f"tile_{legal(tile.name)}"
-        if tile.array != tile.name:  # shared; an array of its own needs no name but the tile's
-            yield "array", tile.array, f"array_{legal(tile.array)}"
-    for block in netlist.blocks:
-        yield "block", block.name, f"block_{legal(block.name)}"
+        """The way back: made when it is asked for, which no writer does."""
+        return {self._bus(bus.name): bus.name for bus in self._netlist.buses}

@@ -37,25 +37,25 @@ class Spice:
     input_v: float = 0.1
 
     def emit(self, design: Design, folder: Path) -> list[Path]:
-        """Write the subcircuits front to back, a tile's weights at a time, then the decks."""
+        """Write a matrix after the other, a tile's weights at a time; returns the file that includes them all."""
         hierarchy = Hierarchy(design.netlist)
-        files = {hierarchy.names.top: _top_lines(hierarchy, design)}
-        for matrix in hierarchy.matrices:
+        for matrix in hierarchy.matrices():
             name = hierarchy.names.matrix(matrix.name)
-            files[name] = _library_lines(hierarchy, design, matrix)
-            files[f"{name}_read"] = _deck_lines(hierarchy, matrix, self.input_v)
-        return [_written(folder / f"{name}.sp", lines) for name, lines in files.items()]
+            _write(folder / f"{name}.sp", _library_lines(hierarchy, design, matrix))
+            _write(folder / f"{name}_read.sp", _deck_lines(hierarchy, matrix, self.input_v))
+        top = folder / f"{hierarchy.names.top}.sp"
+        _write(top, _top_lines(hierarchy, design))
+        return [top]
 
 
-def _written(path: Path, lines: Iterator[str]) -> Path:
+def _write(path: Path, lines: Iterator[str]) -> None:
     with path.open("w", encoding="ascii", newline="\n") as file:
         file.writelines(lines)
-    return path
 
 
 def _top_lines(hierarchy: Hierarchy, design: Design) -> Iterator[str]:
     yield f"* {hierarchy.names.top}: written by gscompile for {design.target.name}\n"
-    yield from (f".include {hierarchy.names.matrix(matrix.name)}.sp\n" for matrix in hierarchy.matrices)
+    yield from (f".include {hierarchy.names.matrix(matrix.name)}.sp\n" for matrix in hierarchy.matrices())
     yield from _top(hierarchy)
 
 

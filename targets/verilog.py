@@ -34,7 +34,7 @@ def _lines(hierarchy: Hierarchy) -> Iterator[str]:
         yield "(* blackbox *)\n"
         yield from _header(module)
         yield "endmodule\n\n"
-    for matrix in hierarchy.matrices:
+    for matrix in hierarchy.matrices():
         yield from _matrix(hierarchy, matrix)
     yield from _top(hierarchy)
 

@@ -4,16 +4,15 @@ Verilog."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
 from gscompile.netlist import Matrix
-from gscompile.pins import Indices
 from gscompile.target import Design
-from gscompile.targets.modules import Hierarchy, Instance, Module
+from gscompile.targets.modules import Hierarchy, Instance, Module, PortOf
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,9 @@ class Yosys:
 def _lines(hierarchy: Hierarchy) -> Iterator[str]:
     yield '{"creator": "gscompile", "modules": {\n'
     for module in chain(hierarchy.tile_modules(), hierarchy.block_modules()):
-        yield from _module(module, {"blackbox": _TRUE}, _Bits(), iter(()))
+        yield from _black_box(module)
         yield ",\n"
-    for matrix in hierarchy.matrices:
+    for matrix in hierarchy.matrices():
         yield from _matrix(hierarchy, matrix)
         yield ",\n"
     yield from _top(hierarchy)
@@ -45,87 +44,87 @@ def _lines(hierarchy: Hierarchy) -> Iterator[str]:
 
 
 _TRUE = f"{1:032b}"
+Bit = int | str  # a number, or "0"
 
 
-class _Bits:
+class _Bits(dict[str, int]):
     """Bit numbers of nets inside one module, counted as they come."""
 
-    def __init__(self) -> None:
-        self._number: dict[str, int | str] = {}
-
-    def __getitem__(self, net: str) -> int | str:
-        return self._number.setdefault(net, len(self._number) + 2)
-
-    def items(self) -> Iterator[tuple[str, int | str]]:
-        return iter(self._number.items())
+    def __missing__(self, net: str) -> int:
+        return self.setdefault(net, len(self) + 2)
 
 
-class _TopBits:
-    """Bit numbers of the nets of `top`, counted bus by bus: there is no table of all of them."""
-
-    def __init__(self, hierarchy: Hierarchy) -> None:
-        self._names, nets = hierarchy.names, hierarchy.nets
-        self._alias = dict(hierarchy.through_ports())
-        self._buses: dict[str, tuple[int, Indices, Indices]] = {}  # first number, nets, those that are tied
-        number = 2
-        for bus in hierarchy.netlist.buses:
-            live = nets.live(bus.name)
-            self._buses[bus.name] = number, live, nets.tied(bus.name)
-            number += len(live)
-
-    def __getitem__(self, net: str) -> int | str:
-        bus, index = self._names.bus_of(self._alias.get(net, net))
-        first, live, tied = self._buses[bus]
-        return "0" if len(tied) and index in tied else first + int(live.searchsorted(index))
-
-    def items(self) -> Iterator[tuple[str, int | str]]:
-        nets = (self._names.net(bus, i) for bus, (_, live, _) in self._buses.items() for i in live.tolist())
-        return ((net, self[net]) for net in chain(nets, self._alias))
+def _black_box(module: Module) -> Iterator[str]:
+    bits = _Bits()
+    vectors = module.name.startswith("crossbar_")
+    ports = ((p, [f"{p.name}[{i}]" for i in range(p.width)] if vectors else [p.name]) for p in module.ports)
+    wired = ((port, [bits[wire] for wire in wires]) for port, wires in ports)
+    return _module(module, {"blackbox": _TRUE}, wired, iter(()), iter(()) if vectors else _items(bits))
 
 
 def _matrix(hierarchy: Hierarchy, matrix: Matrix) -> Iterator[str]:
-    instances = (hierarchy.tile_instance(tile) for tile in matrix.tiles)
-    return _module(hierarchy.matrix_module(matrix), {}, _Bits(), instances)
+    module, bits = hierarchy.matrix_module(matrix), _Bits()
+    ports = ((port, [bits[port.name]]) for port in module.ports)
+    cells = (_cell(hierarchy.tile_instance(tile), bits) for tile in matrix.tiles)
+    return _module(module, {}, ports, cells, _items(bits))
+
+
+def _items(bits: _Bits) -> Iterator[tuple[str, Bit]]:
+    yield from bits.items()  # when it is asked for: by then they are all known
 
 
 def _top(hierarchy: Hierarchy) -> Iterator[str]:
-    bits = _TopBits(hierarchy)
-    return _module(hierarchy.top_module(), {"top": _TRUE}, bits, hierarchy.top_instances())
+    """Nets of `top` are numbered as the buses are declared, so that there is no table of all of them."""
+    module, netlist = hierarchy.top_module(), hierarchy.netlist
+    on_ports = [(port, dict(_bus_bits(hierarchy, p.bus))) for port, p in zip(module.ports, netlist.ports, strict=True)]
+    ports = ((port, [*bits.values()]) for port, bits in on_ports)
+    cells = (_cell(instance, _bits_of(hierarchy, instance.buses)) for instance in hierarchy.top_instances())
+    nets = (item for bus in netlist.buses for item in _bus_bits(hierarchy, bus.name))
+    further = ((port.name, bit) for port, bits in on_ports for net, bit in bits.items() if net != port.name)
+    return _module(module, {"top": _TRUE}, ports, cells, chain(nets, further))
+
+
+def _bits_of(hierarchy: Hierarchy, buses: tuple[str, ...]) -> dict[str, Bit]:
+    return {net: bit for bus in buses for net, bit in _bus_bits(hierarchy, bus)}
+
+
+def _bus_bits(hierarchy: Hierarchy, bus: str) -> Iterator[tuple[str, Bit]]:
+    """The nets of a bus with their bits; one that nothing drives is the constant 0."""
+    live, tied = hierarchy.nets.live(bus), set(hierarchy.nets.tied(bus).tolist())
+    first = hierarchy.netlist.ends[bus].start + 2
+    for net, index in zip(hierarchy.names.nets(bus, live), live.tolist(), strict=True):
+        yield net, "0" if index in tied else first + index
 
 
 def _module(
-    module: Module, marks: dict[str, str], bits: _Bits | _TopBits, instances: Iterator[Instance]
+    module: Module,
+    marks: dict[str, str],
+    ports: Iterator[tuple[PortOf, list[Any]]],
+    cells: Iterator[tuple[str, Any]],
+    nets: Iterator[tuple[str, Bit]],
 ) -> Iterator[str]:
-    vectors = module.name.startswith("crossbar_")
     yield f'{_text(module.name)}: {{"attributes": {_text(marks | module.attributes)},\n "ports": {{'
-    for number, port in enumerate(module.ports):
-        wires = [bits[f"{port.name}[{i}]"] for i in range(port.width)] if vectors else [bits[port.name]]
-        described = {"direction": port.direction, "bits": wires}
-        yield f"{',' if number else ''}\n  {_text(port.name)}: {_text(described)}"
+    yield from _entries((port.name, {"direction": port.direction, "bits": bits}) for port, bits in ports)
     yield '},\n "cells": {'
-    for number, instance in enumerate(instances):
-        yield f"{',' if number else ''}\n  {_text(instance.name)}: {_text(_cell(instance, bits))}"
+    yield from _entries(cells)
     yield '},\n "netnames": {'
-    yield from _netnames(bits, vectors)
+    yield from _entries((net, {"hide_name": 0, "bits": [bit], "attributes": {}}) for net, bit in nets)
     yield "}}"
 
 
-def _cell(instance: Instance, bits: _Bits | _TopBits) -> dict[str, Any]:
-    return {
+def _entries(items: Iterator[tuple[str, Any]]) -> Iterator[str]:
+    for number, (name, described) in enumerate(items):
+        yield f"{',' if number else ''}\n  {_text(name)}: {_text(described)}"
+
+
+def _cell(instance: Instance, bits: Mapping[str, Bit]) -> tuple[str, dict[str, Any]]:
+    return instance.name, {
         "hide_name": 0,
         "type": instance.module,
         "parameters": {},
         "attributes": instance.attributes,
         "connections": {port: [bits[net] for net in nets] for port, nets in instance.connections.items()},
     }
-
-
-def _netnames(bits: _Bits | _TopBits, vectors: bool) -> Iterator[str]:
-    if vectors:
-        return
-    for number, (net, bit) in enumerate(bits.items()):
-        described = {"hide_name": 0, "bits": [bit], "attributes": {}}
-        yield f"{',' if number else ''}\n  {_text(net)}: {_text(described)}"
 
 
 def _text(value: Any) -> str:

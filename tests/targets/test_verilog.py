@@ -37,7 +37,7 @@ def test_yosys_reads_the_same_tiles_pins_and_nets_back(
 ) -> None:
     modules = read_back(design, form, tmp_path, tool)
     names = Names(design.netlist)
-    for matrix in Hierarchy(design.netlist).matrices:
+    for matrix in Hierarchy(design.netlist).matrices():
         module = modules[names.matrix(matrix.name)]
         net_of = {net["bits"][0]: name for name, net in module["netnames"].items()}
         assert len(module["cells"]) == len(matrix.tiles)
