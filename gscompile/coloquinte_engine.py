@@ -1,5 +1,4 @@
-"""The coloquinte placer. It wants small whole numbers, so lengths are counted in hundredths of a row's
-height."""
+"""The coloquinte placer, in hundredths of a row's height."""
 
 from __future__ import annotations
 
@@ -12,26 +11,27 @@ from dataclasses import replace
 
 import coloquinte  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
-from gscompile.floorplan import Component, Floorplan
-
-UNITS_PER_ROW = 100
+from gscompile.floorplan import PARTS_OF_A_ROW, Component, Floorplan
 
 
 def run(
     plan: Floorplan, pins: Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]], effort: int
 ) -> tuple[Component, ...]:
-    """Components with new positions. `pins`: a net's components and the offsets of its pins, nm."""
-    unit = plan.row_height / UNITS_PER_ROW
+    """Components with new positions. `pins`: a net's components and the offsets of its pins, nm.
+
+    Raises RuntimeError where components do not fit into the rows of the die.
+    """
+    unit = plan.row_height / PARTS_OF_A_ROW
     circuit = coloquinte.Circuit(len(plan.components))
     circuit.cell_width = [math.ceil(c.width / unit) for c in plan.components]
-    circuit.cell_height = [UNITS_PER_ROW] * len(plan.components)
+    circuit.cell_height = [PARTS_OF_A_ROW] * len(plan.components)
     circuit.cell_x = [int(c.x / unit) for c in plan.components]
-    circuit.cell_y = [c.y // plan.row_height * UNITS_PER_ROW for c in plan.components]
+    circuit.cell_y = [c.y // plan.row_height * PARTS_OF_A_ROW for c in plan.components]
     for cells, xs, ys in pins:
         circuit.add_net(list(cells), [round(x / unit) for x in xs], [round(y / unit) for y in ys])
     rows = plan.height // plan.row_height
-    area = coloquinte.Rectangle(0, math.floor(plan.width / unit), 0, rows * UNITS_PER_ROW)
-    circuit.setup_rows(area, UNITS_PER_ROW, False, False)
+    area = coloquinte.Rectangle(0, math.floor(plan.width / unit), 0, rows * PARTS_OF_A_ROW)
+    circuit.setup_rows(area, PARTS_OF_A_ROW, False, False)
     with _silence():
         circuit.place(effort)
     placed = zip(plan.components, circuit.cell_x, circuit.cell_y, strict=True)
@@ -53,4 +53,4 @@ def _silence() -> Iterator[None]:
 
 
 def _moved(component: Component, x: int, y: int, plan: Floorplan, unit: float) -> Component:
-    return replace(component, x=math.floor(x * unit), y=y // UNITS_PER_ROW * plan.row_height)
+    return replace(component, x=math.floor(x * unit), y=y // PARTS_OF_A_ROW * plan.row_height)

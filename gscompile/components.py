@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from gscompile.floorplan import NM2_PER_UM2, Component, Floorplan, shelves
+from gscompile.floorplan import NM2_PER_UM2, PARTS_OF_A_ROW, Component, Floorplan, shelves
 from gscompile.netlist import Block, Netlist, Port
 from gscompile.nets import Nets
 from gscompile.target import Target
@@ -102,8 +102,8 @@ def _blocks(netlist: Netlist, target: Target) -> Iterator[Component]:
         yield Component(block.name, "block", block.name, width, height, pins=inputs + outputs)
 
 
-def _rounded_up(length: float, step: int) -> int:
-    return math.ceil(length / step) * step
+def _rounded_up(length: float, step: float) -> int:
+    return math.ceil(math.ceil(length / step) * step)
 
 
 # -- the die -----------------------------------------------------------------------------------------------
@@ -122,7 +122,8 @@ def empty_plan(netlist: Netlist, target: Target, fill: float = FILL) -> Floorpla
 def _die_width(parts: Sequence[Component], height: int, fill: float) -> int:
     """Width of a die about square; no narrower than its widest component."""
     area = sum(c.width for c in parts) * height / fill
-    return max(math.ceil(math.sqrt(area)), max((c.width for c in parts), default=height), 1)
+    widest = _rounded_up(max((c.width for c in parts), default=height), height / PARTS_OF_A_ROW)
+    return max(math.ceil(math.sqrt(area)), widest, 1)
 
 
 def _rows(placed: Sequence[Component], height: int) -> int:

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Literal
 
 NM2_PER_UM2 = 1_000_000
+PARTS_OF_A_ROW = 100  # what a placer counts in: hundredths of a row's height, since it wants small whole numbers
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Placement: components in rows on a square die, by an engine behind one interface.
 
-`coloquinte` (PyPI) minimises the wire length; without it, or for what it cannot do, shelves in netlist order
-are the result. Legality is checked here and not believed.
+`coloquinte` (PyPI) minimises the wire length. Where it finds no room for all components, it gets a die with a tenth
+more, twice; without it, or for what it cannot do, shelves in netlist order are the result. Legality is checked here and
+not believed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from gscompile.target import Target
 NetPins = Sequence[
     tuple[Sequence[int], Sequence[int], Sequence[int]]
 ]  # (components, x offsets, y offsets) a net
+_ROOM = (1.0, 1.1, 1.21)  # parts of the die that `fill` asks for
 Engine = Callable[[Floorplan, NetPins, int], tuple[Component, ...]]
 
 
@@ -39,11 +41,20 @@ class PlaceOptions:
 def place(netlist: Netlist, target: Target, options: PlaceOptions | None = None) -> Floorplan:
     """Place a netlist on a die that is about square. Raises UsageError for an engine that is not there."""
     options = options or PlaceOptions()
-    plan = empty_plan(netlist, target, options.fill)
     engine = _engine(options.engine)
-    if engine is None or len(plan.components) < 2:
-        return plan
-    placed = replace(plan, components=engine(plan, _pins(netlist, plan), options.effort), engine="coloquinte")
+    plans = [empty_plan(netlist, target, options.fill / room) for room in _ROOM]
+    if engine is None or len(plans[0].components) < 2:
+        return plans[0]
+    found = (_placed(netlist, plan, engine, options.effort) for plan in plans)
+    return next((plan for plan in found if plan is not None), plans[0])
+
+
+def _placed(netlist: Netlist, plan: Floorplan, engine: Engine, effort: int) -> Floorplan | None:
+    """What the engine makes of a plan, or the plan where that is no better; None where there is no room for all."""
+    try:
+        placed = replace(plan, components=engine(plan, _pins(netlist, plan), effort), engine="coloquinte")
+    except RuntimeError:
+        return None
     worse = overlaps(placed) or wire_length(netlist, placed) > wire_length(netlist, plan)
     return plan if worse else placed
 

@@ -21,7 +21,7 @@ from gscompile.components import array_periphery_um2, components, row_height
 from gscompile.congestion import Congestion, congestion
 from gscompile.crossbar import Crossbar
 from gscompile.errors import UsageError
-from gscompile.floorplan import Component, Floorplan, overlaps, shelves
+from gscompile.floorplan import PARTS_OF_A_ROW, Component, Floorplan, overlaps, shelves
 from gscompile.floorplan_picture import colours, heat, heat_legend, scale_of, write_png, write_svg
 from gscompile.netlist import Block, Bus, Matrix, Netlist, Port, Tile, check
 from gscompile.place import PlaceOptions, net_boxes, place, wire_length
@@ -99,6 +99,34 @@ def test_coloquinte_is_legal_and_shortens_the_wires() -> None:
     assert not overlaps(best)
     assert wire_length(netlist, best) < 0.9 * wire_length(netlist, start)
     assert best == place(netlist, target, PlaceOptions(engine="coloquinte"))  # the same every time
+
+
+def test_a_block_as_wide_as_the_die_is_placed() -> None:
+    """The block between has 1,000 pins on either edge, 80 um, more than the root of the area: it makes the width."""
+    pytest.importorskip("coloquinte", reason="coloquinte is not installed (PyPI package coloquinte)")
+    plan = place(dense(1000, 64), load_target())
+    widest = max(c.width for c in plan.components)
+    assert (plan.engine, overlaps(plan)) == ("coloquinte", [])
+    assert 0 <= plan.width - widest <= plan.row_height // PARTS_OF_A_ROW + 1
+
+
+@pytest.mark.parametrize(("tries", "engine"), [(2, "coloquinte"), (9, "shelves")])
+def test_an_engine_that_finds_no_room_gets_a_tenth_more(
+    tries: int, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def crowded(plan: Floorplan, *_: object) -> tuple[Component, ...]:
+        seen.append(plan.width * plan.height)
+        if len(seen) < tries:
+            raise RuntimeError("Not all cells have been placed")
+        return plan.components
+
+    monkeypatch.setattr("gscompile.place._engine", lambda _: crowded)
+    plan = place(dense(512, 512), load_target())
+    assert plan.engine == engine
+    assert plan.width * plan.height == seen[1 if engine == "coloquinte" else 0]
+    assert seen[0] * 1.02 < seen[1] < seen[0] * 1.2
 
 
 def test_the_engine_does_not_talk_on_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
