@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 # onnxruntime's words for an op of which it knows nothing, and for one that it does not compute in this type
 _NOT_RUN = ("is not a registered function/op", "Could not find an implementation")
+SYNTHETIC = 4  # samples of the synthetic batch, where the network takes so many
 HELD_OUT, HELD_SAMPLES = 0.1, 200  # of --data, where there is no --eval: a tenth, or so many if that is up to half
 
 
@@ -347,7 +348,7 @@ def _by_error(original: Network, options: Options) -> ErrorJudge:
         return replace(
             nothing, messages=("an input is no tensor: no data was made for it, no output compared",)
         )
-    batch = Batch(synthetic_batch(original.model, shapes, seed=options.seed), None)
+    batch = Batch(synthetic_batch(original.model, shapes, SYNTHETIC, options.seed), None)
     claim = "the test data is measured once, at the end" if exam else "no accuracy is claimed"
     said = (f"no data: ranks are clipped to an output error on a synthetic batch, and {claim}",)
     try:

@@ -1,8 +1,9 @@
 """A batch that a network accepts, made from the graph alone: it verifies numerically, and claims no accuracy.
 
-Values: floats are normal with mean 0 and deviation 1; whole numbers that reach an index stay within the
-table; those compared with constants are among the constants; other 16- to 64-bit ones are taken for masks and
-lengths, and are 1; bytes are pictures, of all values; booleans are true. Open sizes are found by trying them.
+Values: floats are normal with mean 0 and deviation 1, those that look like pictures are pictures of leaves; whole
+numbers that reach an index stay within the table; those compared with constants are among the constants; other 16- to
+64-bit ones are taken for masks and lengths, and are 1; bytes are of all values; booleans are true. Open sizes are found
+by trying them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from gscompile.errors import DataError, UsageError
 from gscompile.inputs import InputSpec, input_specs
+from gscompile.leaves import dead_leaves
 from gscompile.loading import on_files, pointing_proto
 from gscompile.value_ranges import compared_values, index_limits
 
@@ -27,6 +29,7 @@ _MAP_SIZES = (224, 64, 32, 48, 128, 256, 320, 640, 512, 96, 160, 16, 8, 1)
 _SEQUENCE_SIZES = (16, 32, 64, 8, 128, 256, 512, 1, 1600, 16000, 2, 4)
 _TRIES = 64
 _ENOUGH = 6  # accepted sizes after which an empty output is taken for what the network does with noise
+_SMALLEST_PICTURE = 8  # pixels on a side
 _LARGEST = 2**24  # elements of one input with open axes
 _LARGEST_FIXED = 2**28
 
@@ -278,7 +281,25 @@ def _values(
         return np.asarray(rng.integers(lowest, lowest + 256, shape)).astype(dtype)
     if dtype.kind in "iub":
         return np.ones(shape, dtype)
-    return np.asarray(rng.standard_normal(shape)).astype(dtype)
+    return (_pictures(shape, rng) if _is_picture(shape) else np.asarray(rng.standard_normal(shape))).astype(dtype)
+
+
+def _is_picture(shape: tuple[int, ...]) -> bool:
+    """[n, channels, height, width] or [n, height, width, channels], grey or coloured, of no few pixels."""
+    return len(shape) == 4 and any(
+        channels in (1, 3) and min(sizes) >= _SMALLEST_PICTURE
+        for channels, sizes in ((shape[1], shape[2:]), (shape[3], shape[1:3]))
+    )
+
+
+def _pictures(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
+    last = not (shape[1] in (1, 3) and min(shape[2:]) >= _SMALLEST_PICTURE)
+    count, *sizes = shape
+    channels, height, width = (sizes[2], sizes[0], sizes[1]) if last else sizes
+    pictures = np.empty((count, channels, height, width), np.float32)
+    for picture in pictures:
+        picture[:] = dead_leaves((channels, height, width), rng)
+    return np.moveaxis(pictures, 1, -1) if last else pictures
 
 
 def _largest(dtype: np.dtype[Any]) -> int:

@@ -18,6 +18,7 @@ from gscompile.factoring import (
     Decomposed,
     WeightSpectrum,
     choose,
+    choose_within,
     pca_rank,
     spectrum,
     squared_norm,
@@ -27,6 +28,11 @@ from gscompile.network import Layer, Network
 from gscompile.pairs import factor_pairs
 from gscompile.transform import Change, Context, PassResult
 from gscompile.units import drop_dead_units
+
+PROBED_SHARE = 0.8  # of the cells of a map that is clipped to see what it does to the outputs
+PROBED_LOSS = 1e-9  # of a matrix, below which nothing is seen but rounding
+PROBED_LEAST = 0.01  # of the median: a tenth of its drift
+MOST_DRIFT = 1e3
 
 
 @dataclass(frozen=True)
@@ -122,10 +128,16 @@ class RankClip:
         return tuned, score >= lowest
 
     def _by_drift(self, network: Network, context: Context) -> Network:
-        """The fewest cells whose outputs stay within `max_error`."""
-        drift = context.drift
+        """As few cells as leave the outputs within `max_error`, by bisection on what the layers may lose together."""
+        drift, lost, before = context.drift, max(context.max_error, 1e-5) ** 2, cells(network)
         assert drift is not None
-        return self._fewest_cells(network, context, lambda candidate: drift(candidate) <= context.max_error)
+        clipper = Clipper.of(network, context).probed(context)
+
+        def fits(candidate: Network) -> bool:
+            return cells(candidate) < before and drift(candidate) <= context.max_error
+
+        best = furthest(lambda x: clipper.within(lost * 4.0**x), fits, -6, 6, 7, context.out_of_time)
+        return network if best is None else best
 
     def _fewest_cells(self, network: Network, context: Context, fits: Callable[[Network], bool]) -> Network:
         """By bisection on the share of cells; the network itself where nothing smaller fits."""
@@ -235,11 +247,15 @@ def pays(linear: LinearMap, rank: int) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Clipper:
-    """A network with the spectra of its linear maps, from which it is clipped to any number of cells."""
+    """A network with the spectra of its linear maps, from which it is clipped to any number of cells.
+
+    `scales` say what a map's loss is worth in units that all have in common; 1 where there are none.
+    """
 
     network: Network
     maps: Sequence[LinearMap]
     spectra: Sequence[Sequence[Decomposed]]
+    scales: Sequence[float] = ()
 
     @classmethod
     def of(cls, network: Network, context: Context) -> Clipper:
@@ -248,15 +264,52 @@ class Clipper:
         maps = [m for m in linear_maps(network) if m.factorable and pays(m, 1)]
         return cls(network, maps, [*_spectra(network, maps, context)])
 
-    @cached_property
-    def _choices(self) -> list[Choice]:
-        return [_choice(m, s) for m, s in zip(self.maps, self.spectra, strict=True)]
-
     def to(self, budget: float) -> Network:
         """A copy of at most `budget` cells, as far as ranks go, by one price for a cell over all layers."""
+        fixed = cells(self.network) - sum(m.cells for m in self.maps)
+        return self._at(choose(self._choices, budget - fixed))
+
+    def within(self, loss: float) -> Network:
+        """A copy of as few cells as cost no more than `loss`, over all layers together."""
+        return self._at(choose_within(self._choices, loss))
+
+    def probed(self, context: Context) -> Clipper:
+        """With losses in units of the squared drift, from what each map, clipped alone, does to the outputs.
+
+        The same share of a matrix may be nothing in one layer and all in another. A map that the probe hardly reaches
+        counts as a hundredth of the median, since other inputs may reach it. Where networks lie on a shelf, every run
+        costs about as much as all the rest, and none is probed.
+        """
+        if self.network.shelf is not None or context.drift is None or not np.isfinite(context.drift(self.network)):
+            return self
+        found: list[float] = []
+        for number in range(len(self.maps)):
+            if context.out_of_time():
+                return self
+            found.append(self._probe(number, context.drift))
+        median = float(np.median([scale for scale in found if scale > 0] or [1.0]))
+        return dataclasses.replace(self, scales=[max(scale, PROBED_LEAST * median) for scale in found])
+
+    def _probe(self, number: int, drift: Callable[[Network], float]) -> float:
+        """The squared drift per loss of one map alone, at a rank that saves a fifth of its cells; 0 without a loss."""
+        linear = self.maps[number]
+        _, inputs, outputs = linear.shape
+        rank = max(1, min(int(PROBED_SHARE * inputs * outputs / (inputs + outputs)), linear.rank - 1))
+        loss = sum(float(part.loss[min(rank, len(part.loss) - 1)]) for part in self.spectra[number])
+        if loss < PROBED_LOSS:
+            return 0.0
+        alone = self._at([rank if n == number else 0 for n in range(len(self.maps))])
+        return float(min(drift(alone), MOST_DRIFT)) ** 2 / loss
+
+    @cached_property
+    def _choices(self) -> list[Choice]:
+        scales = self.scales or [1.0] * len(self.maps)
+        return [_choice(m, s, scale) for m, s, scale in zip(self.maps, self.spectra, scales, strict=True)]
+
+    def _at(self, ranks: Sequence[int]) -> Network:
+        """A copy with maps of these ranks; 0 leaves one as it is."""
         network = self.network.copy()
-        fixed = cells(network) - sum(m.cells for m in self.maps)
-        chosen = zip(self.maps, self.spectra, choose(self._choices, budget - fixed), strict=True)
+        chosen = zip(self.maps, self.spectra, ranks, strict=True)
         replace(network, [(linear, parts, rank) for linear, parts, rank in chosen if rank])
         return network
 
@@ -289,11 +342,11 @@ def _set_aside(network: Network, part: WeightSpectrum) -> WeightSpectrum:
     return dataclasses.replace(part, u=network.set_aside(part.u), v=network.set_aside(part.v))
 
 
-def _choice(linear: LinearMap, parts: Sequence[Decomposed]) -> Choice:
+def _choice(linear: LinearMap, parts: Sequence[Decomposed], scale: float = 1.0) -> Choice:
     """Option 0 keeps what is there; option r is rank r, as far as that pays."""
     losses = [s.loss for s in parts]
     most = max(map(len, losses))  # a part that has fewer directions is whole with all of them
-    loss = np.sum([np.pad(loss, (0, most - len(loss)), mode="edge") for loss in losses], axis=0)
+    loss = scale * np.sum([np.pad(loss, (0, most - len(loss)), mode="edge") for loss in losses], axis=0)
     ranks = [r for r in range(1, min(linear.rank, len(loss))) if pays(linear, r)]
     per_rank = linear.shape[0] * (linear.shape[1] + linear.shape[2])
     kept = float(loss[linear.rank]) if linear.v is not None and linear.rank < len(loss) else 0.0

@@ -15,6 +15,7 @@ from gscompile.factoring import (
     Choice,
     balanced,
     choose,
+    choose_within,
     pca_rank,
     spectrum,
     weight_spectrum,
@@ -178,3 +179,31 @@ def test_the_papers_rank_is_that_of_the_singular_values(epsilon: float) -> None:
     w = decaying(40, 70, 0.8)
     lost = np.append(np.cumsum(np.linalg.svd(w)[1][::-1] ** 2)[::-1], 0.0) / np.sum(w**2)
     assert pca_rank(w, epsilon) == int(np.argmax(lost <= epsilon))
+
+
+@st.composite
+def falling(draw: st.DrawFn) -> Choice:
+    """Options that cost more and take fewer cells, one by one."""
+    count = draw(st.integers(1, 5))
+    steps = st.lists(st.integers(0, 9), min_size=count - 1, max_size=count - 1)
+    loss = np.append(0, np.cumsum(draw(steps)))
+    cells = 50 - np.append(0, np.cumsum(draw(steps)))
+    return Choice(tuple(loss.tolist()), tuple(cells.tolist()))
+
+
+@given(st.lists(falling(), min_size=1, max_size=4), st.integers(0, 30))
+def test_losses_stay_within_what_may_be_lost_and_no_single_option_saves_more(choices: list[Choice], most: int) -> None:
+    pick = choose_within(choices, most)
+    losses = [c.loss[n] for c, n in zip(choices, pick, strict=True)]
+    assert sum(losses) <= most
+    for choice, loss, chosen in zip(choices, losses, pick, strict=True):
+        spare = most - sum(losses) + loss
+        assert choice.cells[chosen] == min(n for n, cost in zip(choice.cells, choice.loss, strict=True) if cost <= spare)
+
+
+def test_a_layer_whose_first_saving_is_too_dear_does_not_keep_others_from_theirs() -> None:
+    fat = Choice((0.0, 100.0), (1000.0, 10.0))  # by far the most cells for its loss
+    thin = [Choice((0.0, 1.0), (10.0, 8.0)), Choice((0.0, 1.0), (10.0, 6.0))]
+    assert choose([fat, *thin], 1019) == [1, 0, 0]
+    assert choose_within([fat, *thin], 1.5) == [0, 0, 1]
+    assert choose_within([fat, *thin], 101.5) == [1, 0, 1]

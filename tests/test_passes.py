@@ -73,6 +73,15 @@ def test_without_data_a_matrix_of_rank_two_becomes_two_thin_ones() -> None:
     assert [(c.layer, c.before, c.after) for c in result.changes] == [("n0", "16", "2")]
 
 
+def test_without_data_what_the_outputs_hardly_feel_is_clipped_first() -> None:
+    """Two random matrices alike, one of whose outputs counts a tenth."""
+    net = network("""g (float[n,20] x) => (float[n,20] y) <float[20,20] w, float[20,20] v, float c = {0.1}>
+        { a = MatMul (x, w)  b = MatMul (x, v)  s = Mul (b, c)  y = Add (a, s) }""")
+    result = RankClip().run(net.copy(), by_error(net, 0.06))
+    loud, faint = linear_maps(result.network)
+    assert (loud.rank, faint.rank) == (20, 1)
+
+
 def test_a_factorisation_that_saves_nothing_is_not_made() -> None:
     net = network(CHAIN)  # random: full rank
     result = RankClip().run(net.copy(), by_error(net, 1e-6))

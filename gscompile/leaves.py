@@ -1,0 +1,54 @@
+"""Pictures made of nothing: leaves of all sizes that fall on each other.
+
+The dead leaves model (Lee, Mumford and Huang 2001): discs whose radius r is as frequent as r^-3 cover each other, so
+that there are edges, shades and even areas at every scale, as in pictures of the world. White noise has none of these,
+and what a network of filters makes of it says less of what it makes of pictures.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.float64]
+
+COUNT = 400  # leaves of a picture
+SMALLEST, LARGEST = 1 / 56, 1 / 2  # radius of a leaf, relative to the picture's shorter side
+COLOURED = 0.35  # how far a colour is from grey, relative to how far greys are from each other
+
+
+def dead_leaves(shape: tuple[int, int, int], rng: np.random.Generator) -> Picture:
+    """One picture [channels, height, width] of mean 0 and deviation 1."""
+    channels, height, width = shape
+    picture = np.zeros(shape) + _colour(channels, rng)
+    short = min(height, width)
+    low = max(2.0, SMALLEST * short)  # pixels
+    high = max(2 * low, LARGEST * short)
+    for radius in rng.uniform(high**-2, low**-2, COUNT) ** -0.5:
+        _drop(picture, float(radius), rng)
+    picture -= picture.mean()
+    return picture / (picture.std() or 1.0)
+
+
+def _colour(channels: int, rng: np.random.Generator) -> Picture:
+    return rng.normal() + COLOURED * rng.normal(size=(channels, 1, 1))
+
+
+def _drop(picture: Picture, radius: float, rng: np.random.Generator) -> None:
+    """A leaf of one colour, shaded along its length and grained, somewhere on the picture or across its edge."""
+    channels, height, width = picture.shape
+    x, y = rng.uniform(-0.1, 1.1, 2) * (width, height)
+    turn, slim = rng.uniform(0, np.pi), rng.uniform(0.4, 1)
+    colour, shade, grain = _colour(channels, rng), 0.5 * rng.normal(), 0.2 * abs(rng.normal())
+    rows, cols = (_span(middle, radius, size) for middle, size in ((y, height), (x, width)))
+    down, right = np.ogrid[rows, cols]
+    along = ((right - x) * np.cos(turn) + (down - y) * np.sin(turn)) / radius
+    across = ((down - y) * np.cos(turn) - (right - x) * np.sin(turn)) / (slim * radius)
+    inside = along**2 + across**2 < 1
+    leaf = colour + shade * along + grain * rng.normal(size=inside.shape)
+    np.copyto(picture[:, rows, cols], leaf, where=inside)
+
+
+def _span(middle: float, radius: float, size: int) -> slice:
+    """The pixels that a leaf may touch."""
+    return slice(*(int(np.clip(edge, 0, size)) for edge in (np.floor(middle - radius), np.ceil(middle + radius) + 1)))
