@@ -29,8 +29,9 @@ from gscompile.pairs import factor_pairs
 from gscompile.transform import Change, Context, PassResult
 from gscompile.units import drop_dead_units
 
+MOST_PROBED = 1 << 25  # cells
 PROBED_SHARE = 0.8  # of the cells of a map that is clipped to see what it does to the outputs
-PROBED_LOSS = 1e-9  # of a matrix, below which nothing is seen but rounding
+PROBED_LOSS = 0.01  # of a matrix: less says little of more
 PROBED_LEAST = 0.01  # of the median: a tenth of its drift
 MOST_DRIFT = 1e3
 
@@ -277,29 +278,33 @@ class Clipper:
         """With losses in units of the squared drift, from what each map, clipped alone, does to the outputs.
 
         The same share of a matrix may be nothing in one layer and all in another. A map that the probe hardly reaches
-        counts as a hundredth of the median, since other inputs may reach it. Where networks lie on a shelf, every run
-        costs about as much as all the rest, and none is probed.
+        counts as a hundredth of the median, since other inputs may reach it. Networks of more than `MOST_PROBED` cells
+        are not probed: a run of them costs about as much as all the rest.
         """
-        if self.network.shelf is not None or context.drift is None or not np.isfinite(context.drift(self.network)):
+        drift = context.drift
+        if drift is None or cells(self.network) > MOST_PROBED or not np.isfinite(drift(self.network)):
             return self
         found: list[float] = []
         for number in range(len(self.maps)):
             if context.out_of_time():
                 return self
-            found.append(self._probe(number, context.drift))
+            found.append(self._probe(number, drift))
         median = float(np.median([scale for scale in found if scale > 0] or [1.0]))
         return dataclasses.replace(self, scales=[max(scale, PROBED_LEAST * median) for scale in found])
 
     def _probe(self, number: int, drift: Callable[[Network], float]) -> float:
-        """The squared drift per loss of one map alone, at a rank that saves a fifth of its cells; 0 without a loss."""
-        linear = self.maps[number]
+        """The squared drift per loss of one map alone, at a rank that saves a fifth of its cells, or less that is felt.
+
+        0 where no rank is felt: all of a matrix lies in one direction.
+        """
+        linear, losses = self.maps[number], _summed(self.spectra[number])
         _, inputs, outputs = linear.shape
-        rank = max(1, min(int(PROBED_SHARE * inputs * outputs / (inputs + outputs)), linear.rank - 1))
-        loss = sum(float(part.loss[min(rank, len(part.loss) - 1)]) for part in self.spectra[number])
-        if loss < PROBED_LOSS:
+        felt = int(np.count_nonzero(losses >= PROBED_LOSS)) - 1
+        rank = min(int(PROBED_SHARE * inputs * outputs / (inputs + outputs)), linear.rank - 1, felt)
+        if rank < 1:
             return 0.0
         alone = self._at([rank if n == number else 0 for n in range(len(self.maps))])
-        return float(min(drift(alone), MOST_DRIFT)) ** 2 / loss
+        return float(min(drift(alone), MOST_DRIFT)) ** 2 / float(losses[rank])
 
     @cached_property
     def _choices(self) -> list[Choice]:
@@ -344,13 +349,18 @@ def _set_aside(network: Network, part: WeightSpectrum) -> WeightSpectrum:
 
 def _choice(linear: LinearMap, parts: Sequence[Decomposed], scale: float = 1.0) -> Choice:
     """Option 0 keeps what is there; option r is rank r, as far as that pays."""
-    losses = [s.loss for s in parts]
-    most = max(map(len, losses))  # a part that has fewer directions is whole with all of them
-    loss = scale * np.sum([np.pad(loss, (0, most - len(loss)), mode="edge") for loss in losses], axis=0)
+    loss = scale * _summed(parts)
     ranks = [r for r in range(1, min(linear.rank, len(loss))) if pays(linear, r)]
     per_rank = linear.shape[0] * (linear.shape[1] + linear.shape[2])
     kept = float(loss[linear.rank]) if linear.v is not None and linear.rank < len(loss) else 0.0
     return Choice((kept, *loss[ranks].tolist()), (linear.cells, *(r * per_rank for r in ranks)))
+
+
+def _summed(parts: Sequence[Decomposed]) -> NDArray[np.float64]:
+    """What every rank costs, over all parts."""
+    losses = [s.loss for s in parts]
+    most = max(map(len, losses))  # a part that has fewer directions is whole with all of them
+    return np.asarray(np.sum([np.pad(loss, (0, most - len(loss)), mode="edge") for loss in losses], axis=0))
 
 
 def replace(network: Network, chosen: Sequence[tuple[LinearMap, Sequence[Decomposed], int]]) -> None:
