@@ -25,6 +25,7 @@ from gscompile.report import Accuracy
 from gscompile.score import ACCURACY, AGREEMENT, ENOUGH, Metric, standard_error
 from gscompile.synthetic import parse_input_shape, synthetic_batch
 from gscompile.transform import Context
+from gscompile.trial import ending
 
 if TYPE_CHECKING:
     from gscompile.statistics import Moments
@@ -80,6 +81,11 @@ def make_judge(
     original: Network, folded: Network, options: Options, progress: Progress, conduct: Conduct | None = None
 ) -> Judge:
     """A judge by data where there is some, else by a synthetic batch."""
+    dies = ending(original, dict(parse_input_shape(text) for text in options.input_shape))
+    if dies and options.data is not None:
+        raise ModelError(dies)
+    if dies:
+        return _around(dies, options)
     if options.data is None:
         return _by_error(original, options)
     if not any(layer.layout.compressible for layer in folded.layers):
@@ -330,6 +336,12 @@ def _plain(model: Path | Network) -> Runner:
     return Runner(model, optimise=False)
 
 
+def _around(what: str, options: Options) -> ErrorJudge:
+    """Nothing is run, so nothing may be lost."""
+    said = f"compiled around an op that onnxruntime does not run, no output compared: {what}"
+    return ErrorJudge(None, Batch({}, None), options.max_error, (said,), runs=False)
+
+
 def _by_error(original: Network, options: Options) -> ErrorJudge:
     shapes = dict(parse_input_shape(text) for text in options.input_shape)
     nothing = ErrorJudge(None, Batch({}, None), options.max_error, ())
@@ -338,11 +350,7 @@ def _by_error(original: Network, options: Options) -> ErrorJudge:
     except RuntimeError as problem:
         if not any(words in str(problem) for words in _NOT_RUN):
             raise ModelError(f"onnxruntime cannot run the network: {problem}") from problem
-        return replace(
-            nothing,
-            runs=False,
-            messages=(f"compiled around an op that onnxruntime does not run, no output compared: {problem}",),
-        )
+        return _around(str(problem), options)
     exam = None if options.test is None else Exam.of(options.test, runner, original.model, options.batch_size)
     if not has_tensor_inputs(original.model):
         return replace(

@@ -21,7 +21,7 @@ crossbar pins constants inputs npz weight_ops value_ranges factoring shapes spar
 wire netlist loading network data_checks sources paper augment
 pairs weights synthetic data netlist_file tile_file fold trainable units target
 shelf packing blocks mapping evaluate options execute
-groups inspection transform objective wiring_check
+groups inspection transform objective wiring_check trial
 passes report untouched tune statistics
 pictures report_html verify exam judge summary registry
 targets

@@ -94,3 +94,23 @@ def test_what_cannot_be_compared_is_not_said_to_fit_nothing(tmp_path: Path) -> N
     assert "nothing smaller fits" not in said
     with pytest.raises(gscompile.errors.BudgetError, match="no output can be compared"):
         gscompile.compile(proto, out=tmp_path / "strict", strict=True)
+
+
+EMPTY = """g (float[n,2,0] x, float[n,4] z) => (float[n,3,2] y, float[n,3] v) <float[3,0] w, float[4,3] u>
+    { y = Einsum <equation = "nab,cb->nca"> (x, w)  v = MatMul (z, u) }"""
+
+
+def test_a_network_on_which_onnxruntime_ends_its_process_is_compiled_around(tmp_path: Path) -> None:
+    """Einsum divides by the size of an axis that has none, so the process that runs it dies of it: not this one."""
+    result = gscompile.compile(model(EMPTY), out=tmp_path / "out")
+    assert "onnxruntime ends its process (SIGFPE) when it runs the network" in result.report.messages[0]
+    assert result.report.drift is None
+    assert result.report.after.cells == 4 * 3
+    arrays = {"x": np.zeros((8, 2, 0), np.float32), "z": np.ones((8, 4), np.float32)}
+    with pytest.raises(gscompile.errors.ModelError, match="onnxruntime ends its process"):
+        gscompile.compile(model(EMPTY), out=tmp_path / "two", data=arrays)
+
+
+def test_empty_axes_alone_are_no_reason_to_run_nothing(tmp_path: Path) -> None:
+    text = "g (float[n,2,0] x) => (float[n,2,3] y) <float[0,3] w> { y = MatMul (x, w) }"
+    assert gscompile.compile(model(text), out=tmp_path / "out").report.drift == 0
