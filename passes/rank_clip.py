@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +36,7 @@ PROBED_SHARE = 0.8  # of the cells of a map that is clipped to see what it does 
 PROBED_LOSS = 0.01  # of a matrix: less says little of more
 PROBED_LEAST = 0.01  # of the median: a tenth of its drift
 MOST_DRIFT = 1e3
+UNMOVED = 1e-7  # less is rounding
 
 
 @dataclass(frozen=True)
@@ -135,10 +138,11 @@ class RankClip:
         clipper = Clipper.of(network, context).probed(context)
 
         def fits(candidate: Network) -> bool:
-            return cells(candidate) < before and drift(candidate) <= context.max_error
+            saves_nothing = cells(candidate) >= before  # and costs nothing: more may be lost
+            return saves_nothing or drift(candidate) <= context.max_error
 
         best = furthest(lambda x: clipper.within(lost * 4.0**x), fits, -6, 6, 7, context.out_of_time)
-        return network if best is None else best
+        return network if best is None or cells(best) >= before else best
 
     def _fewest_cells(self, network: Network, context: Context, fits: Callable[[Network], bool]) -> Network:
         """By bisection on the share of cells; the network itself where nothing smaller fits."""
@@ -250,13 +254,15 @@ def pays(linear: LinearMap, rank: int) -> bool:
 class Clipper:
     """A network with the spectra of its linear maps, from which it is clipped to any number of cells.
 
-    `scales` say what a map's loss is worth in units that all have in common; 1 where there are none.
+    `scales` say what a map's loss is worth in units that all have in common; 1 where there are none. One that is
+    infinite is not known, and its map may lose no more than `unknown`.
     """
 
     network: Network
     maps: Sequence[LinearMap]
     spectra: Sequence[Sequence[Decomposed]]
     scales: Sequence[float] = ()
+    unknown: float = 0.0
 
     @classmethod
     def of(cls, network: Network, context: Context) -> Clipper:
@@ -278,8 +284,9 @@ class Clipper:
         """With losses in units of the squared drift, from what each map, clipped alone, does to the outputs.
 
         The same share of a matrix may be nothing in one layer and all in another. A map that the probe hardly reaches
-        counts as a hundredth of the median, since other inputs may reach it. Networks of more than `MOST_PROBED` cells
-        are not probed: a run of them costs about as much as all the rest.
+        counts as a hundredth of the median, since other inputs may reach it; one that it does not reach at all, as in a
+        branch not taken, may lose no more of its weights than the outputs may. Networks of more than `MOST_PROBED`
+        cells are not probed: a run of them costs about as much as all the rest.
         """
         drift = context.drift
         if drift is None or cells(self.network) > MOST_PROBED or not np.isfinite(drift(self.network)):
@@ -289,27 +296,30 @@ class Clipper:
             if context.out_of_time():
                 return self
             found.append(self._probe(number, drift))
-        median = float(np.median([scale for scale in found if scale > 0] or [1.0]))
-        return dataclasses.replace(self, scales=[max(scale, PROBED_LEAST * median) for scale in found])
+        median = float(np.median([scale for scale in found if 0 < scale < np.inf] or [1.0]))
+        scales = [median if np.isnan(scale) else max(scale, PROBED_LEAST * median) for scale in found]
+        return dataclasses.replace(self, scales=scales, unknown=max(context.max_error, 1e-5) ** 2)
 
     def _probe(self, number: int, drift: Callable[[Network], float]) -> float:
         """The squared drift per loss of one map alone, at a rank that saves a fifth of its cells, or less that is felt.
 
-        0 where no rank is felt: all of a matrix lies in one direction.
+        NaN where no rank is felt, all of a matrix lying in one direction; infinite where the outputs do not move.
         """
         linear, losses = self.maps[number], _summed(self.spectra[number])
         _, inputs, outputs = linear.shape
         felt = int(np.count_nonzero(losses >= PROBED_LOSS)) - 1
         rank = min(int(PROBED_SHARE * inputs * outputs / (inputs + outputs)), linear.rank - 1, felt)
         if rank < 1:
-            return 0.0
-        alone = self._at([rank if n == number else 0 for n in range(len(self.maps))])
-        return float(min(drift(alone), MOST_DRIFT)) ** 2 / float(losses[rank])
+            return math.nan
+        moved = drift(self._at([rank if n == number else 0 for n in range(len(self.maps))]))
+        return math.inf if moved < UNMOVED else float(min(moved, MOST_DRIFT)) ** 2 / float(losses[rank])
 
     @cached_property
     def _choices(self) -> list[Choice]:
         scales = self.scales or [1.0] * len(self.maps)
-        return [_choice(m, s, scale) for m, s, scale in zip(self.maps, self.spectra, scales, strict=True)]
+        unknown = partial(_within, self.unknown)
+        worth = [unknown if scale == math.inf else partial(operator.mul, scale) for scale in scales]
+        return [_choice(m, s, w) for m, s, w in zip(self.maps, self.spectra, worth, strict=True)]
 
     def _at(self, ranks: Sequence[int]) -> Network:
         """A copy with maps of these ranks; 0 leaves one as it is."""
@@ -347,9 +357,16 @@ def _set_aside(network: Network, part: WeightSpectrum) -> WeightSpectrum:
     return dataclasses.replace(part, u=network.set_aside(part.u), v=network.set_aside(part.v))
 
 
-def _choice(linear: LinearMap, parts: Sequence[Decomposed], scale: float = 1.0) -> Choice:
+def _within(most: float, loss: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Nothing up to `most`, and beyond every price above it."""
+    return np.where(loss <= most, 0.0, np.inf)
+
+
+def _choice(
+    linear: LinearMap, parts: Sequence[Decomposed], worth: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> Choice:
     """Option 0 keeps what is there; option r is rank r, as far as that pays."""
-    loss = scale * _summed(parts)
+    loss = worth(_summed(parts))
     ranks = [r for r in range(1, min(linear.rank, len(loss))) if pays(linear, r)]
     per_rank = linear.shape[0] * (linear.shape[1] + linear.shape[2])
     kept = float(loss[linear.rank]) if linear.v is not None and linear.rank < len(loss) else 0.0

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gscompile.crossbar import Crossbar
-from gscompile.data import input_specs, load_data
+from gscompile.data import Batch, input_specs, load_data
 from gscompile.errors import UsageError
 from gscompile.evaluate import Runner, drift
 from gscompile.groups import Family, Member
@@ -82,6 +82,27 @@ def test_without_data_what_the_outputs_hardly_feel_is_clipped_first() -> None:
     assert (loud.rank, faint.rank) == (20, 1)
 
 
+def test_without_data_a_branch_not_taken_keeps_its_rank() -> None:
+    net = network("""g (float[n,20] x, bool c) => (float[n,20] y) <float[20,20] w, float[20,20] v> {
+        y = If (c) <then_branch = t () => (float[n,20] a) { a = MatMul (x, w) },
+                    else_branch = e () => (float[n,20] b) { b = MatMul (x, v) }> }""")
+    batch = Batch({"x": np.random.default_rng(0).standard_normal((64, 20)).astype(np.float32), "c": np.array(True)}, None)
+    original = Runner(net)
+    context = Context(MAPPING, 0.3, drift=lambda n: drift(Runner(n), original, [batch]))
+    taken, other = linear_maps(RankClip().run(net.copy(), context).network)
+    assert taken.rank < 10  # where two factors begin to pay
+    assert other.rank == 20
+
+
+def test_without_data_a_bound_larger_than_what_fits_is_no_reason_to_find_nothing() -> None:
+    """The more may be lost, the fewer cells; a bound at which nothing is saved yet is not one at which nothing fits."""
+    net = network(CHAIN, v=np.random.default_rng(5).standard_normal((16, 4)))
+    found = [cells(RankClip().run(net.copy(), by_error(net, error)).network) for error in (0.001, 0.1, 0.2, 0.3, 0.5)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] == cells(net)
+    assert found[-1] < 0.8 * cells(net)
+
+
 def test_a_factorisation_that_saves_nothing_is_not_made() -> None:
     net = network(CHAIN)  # random: full rank
     result = RankClip().run(net.copy(), by_error(net, 1e-6))
@@ -123,6 +144,24 @@ def test_groups_go_until_the_budget_is_met() -> None:
     assert context.tuner is not None
     assert context.tuner.score(result.network) >= 60.0
     assert footprint(result.network, MAPPING).wires < footprint(net, MAPPING).wires
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("op", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+def test_groups_of_a_state_go_in_both_directions(op: str, gates: int) -> None:
+    """Columns and rows of the matrices that a recurrent layer multiplies its own state by."""
+    net = network(f"""g (float[n,20] x) => (float[n,4] y)
+        <float[2,{16 * gates},5] w, float[2,{16 * gates},16] r, float[32,4] v> {{
+        s = Constant <value = int64[3] {{0,4,5}}> ()  a = Reshape (x, s)  t = Transpose <perm = [1,0,2]> (a)
+        h, e = {op} <hidden_size = 16, direction = "bidirectional"> (t, w, r)
+        f = Transpose <perm = [1,0,2]> (e)  z = Constant <value = int64[2] {{0,32}}> ()  c = Reshape (f, z)
+        y = MatMul (c, v) }}""")
+    state = next(layer for layer in net.layers if layer.name.endswith(".R"))
+    assert state.matrices.shape == (2, 16, 16 * gates)
+    result = DeleteGroups(recover=1.0, slack=20.0, descents=1).run(net.copy(), with_data(net, floor=50.0, effort=0.3))
+    pruned = result.network.layer(state.name).matrices.reshape(2, 2, 8, 2 * gates, 8)  # tiles of 8x8
+    gone = [(~part.any(axis=3)).sum() + (~part.any(axis=1)).sum() for part in pruned]
+    assert min(gone) > 0
 
 
 def test_without_data_deletion_leaves_the_network_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,13 @@ PLACES = {
         { v = DequantizeLinear (w, s, o)  y = MatMul (x, v) }""",
     "integers by a factor": """g (float[n,24] x) => (float[n,20] y) <int8[24,20] w, float[20] s>
         { c = Cast <to = 1> (w)  v = Mul (c, s)  y = MatMul (x, v) }""",
+    "shared": """g (float[n,24] x) => (float[n,20] y, float[n,20] z) <float[24,20] w>
+        { a = Neg (x)  y = MatMul (x, w)  z = MatMul (a, w) }""",
+    "in both branches": """g (float[n,24] x, bool c) => (float[n,20] y) <float[24,20] w> {
+        y = If (c) <then_branch = t () => (float[n,20] a) { a = MatMul (x, w) },
+            else_branch = e () => (float[n,20] b) { d = Neg (x)  b = MatMul (d, w) }> }""",
+    "in a scan": """g (float[n,3,24] x) => (float[n,3,20] y) <float[24,20] w> {
+        y = Scan <num_scan_inputs = 1, body = b (float[3,24] s) => (float[3,20] o) { o = MatMul (s, w) }> (x) }""",
     "in a loop": """g (float[n,24] x, int64 m) => (float[n,20] y) <float[24,20] w> {
         t = Constant <value = bool {1}> ()
         z = MatMul (x, w)
@@ -59,3 +67,48 @@ def test_a_matrix_of_rank_two_is_found_wherever_it_is(place: str, tmp_path: Path
         place, onnx.TensorProto.FLOAT
     )
     assert wanted in kinds
+
+
+def in_a_constant_node(proto: onnx.ModelProto, folder: Path) -> None:  # noqa: ARG001
+    (tensor,) = proto.graph.initializer
+    proto.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["w"], "made", value=tensor))
+    proto.graph.ClearField("initializer")
+
+
+def sparse(proto: onnx.ModelProto, folder: Path) -> None:  # noqa: ARG001
+    (tensor,) = proto.graph.initializer
+    array = onnx.numpy_helper.to_array(tensor)
+    values = onnx.numpy_helper.from_array(array[array != 0], "w")
+    places = onnx.numpy_helper.from_array(np.flatnonzero(array), "places")
+    proto.graph.sparse_initializer.append(onnx.helper.make_sparse_tensor(values, places, array.shape))
+    proto.graph.ClearField("initializer")
+
+
+def in_a_branch_of_its_own(proto: onnx.ModelProto, folder: Path) -> None:  # noqa: ARG001
+    (tensor,), (node,) = proto.graph.initializer, proto.graph.node
+    output = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", 20])
+    branch = onnx.helper.make_graph([node], "branch", [], [output], [tensor])
+    proto.graph.input.append(onnx.helper.make_tensor_value_info("c", onnx.TensorProto.BOOL, []))
+    choice = onnx.helper.make_node("If", ["c"], ["y"], "choice", then_branch=branch, else_branch=branch)
+    proto.graph.ClearField("initializer")
+    proto.graph.ClearField("node")
+    proto.graph.node.append(choice)
+
+
+def in_another_file(proto: onnx.ModelProto, folder: Path) -> None:
+    onnx.save(proto, folder / "m.onnx", save_as_external_data=True, location="w.data", size_threshold=0)
+
+
+@pytest.mark.parametrize("home", [in_a_constant_node, sparse, in_a_branch_of_its_own, in_another_file])
+def test_a_matrix_of_rank_two_is_found_in_whatever_holds_it(
+    home: Callable[[onnx.ModelProto, Path], None], tmp_path: Path
+) -> None:
+    proto = model(PLACES["float"], w=RANK_2)
+    home(proto, tmp_path)
+    path = tmp_path / "m.onnx"
+    result = gscompile.compile(path if path.exists() else proto, out=tmp_path / "out")
+    copies = 2 if home is in_a_branch_of_its_own else 1
+    assert result.report.before.cells == np.count_nonzero(RANK_2.any(0)) * np.count_nonzero(RANK_2.any(1)) * copies
+    assert result.report.after.cells == 2 * (24 + 20) * copies
+    assert result.report.drift is not None
+    assert result.report.drift <= 1e-5
