@@ -152,11 +152,20 @@ class TileGrid:
         alive = np.asarray(weights != 0)
         if not self.tiles:
             return _nothing(self)
+        if alive.all():
+            return _everything(self)
         rows = np.logical_or.reduceat(alive, self.col_edges[:-1], axis=1)
         cols = np.logical_or.reduceat(alive, self.row_edges[:-1], axis=0)
         live_rows = np.add.reduceat(rows.astype(np.int64), self.row_edges[:-1], axis=0)
         live_cols = np.add.reduceat(cols.astype(np.int64), self.col_edges[:-1], axis=1)
         return Occupancy(rows, cols, live_rows, live_cols)
+
+
+def _everything(grid: TileGrid) -> Occupancy:
+    down, across = grid.shape
+    live_rows, live_cols = np.diff(grid.row_edges)[:, None], np.diff(grid.col_edges)[None]
+    rows, cols = np.ones((grid.inputs, across), bool), np.ones((down, grid.outputs), bool)
+    return Occupancy(rows, cols, *(np.broadcast_to(live, (down, across)) for live in (live_rows, live_cols)))
 
 
 def _nothing(grid: TileGrid) -> Occupancy:

@@ -117,7 +117,7 @@ class Dataset:
         owner = np.searchsorted(self._starts, rows[sorted_], side="right") - 1
         for number in np.unique(owner):
             here = sorted_[owner == number]
-            gathered[here] = stored[number].read()[rows[here] - self._starts[number]]
+            gathered[here] = stored[number].rows(rows[here] - self._starts[number])
         return gathered
 
     def _ready(self, rows: NDArray[np.int64]) -> Batch:

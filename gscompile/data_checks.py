@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gscompile.errors import DataError
 from gscompile.inputs import InputSpec
+from gscompile.npz import Stored
 from gscompile.sources import LABELS, Part
 
-_BLOCK_BYTES = 16 * 2**20  # how much of an array is looked at in one go
+_BLOCK_BYTES = 8 * 2**20  # how much of an array is looked at in one go
 
 
 def check_part(part: Part, specs: Sequence[InputSpec]) -> None:
@@ -80,15 +83,24 @@ def check_finite(part: Part, dtypes: Mapping[str, np.dtype[Any]]) -> None:
 
 
 def _check_values(part: Part, name: str, dtype: np.dtype[Any]) -> None:
-    array = np.atleast_1d(part.arrays[name].read())
-    step = max(1, _BLOCK_BYTES * len(array) // max(array.nbytes, 1))
-    for start in range(0, len(array), step):
+    for start, values in _blocks(part.arrays[name]):
         with np.errstate(over="ignore"):  # a number too large for the network's type is found as infinity
-            block = np.asarray(array[start : start + step]).astype(dtype, copy=False)
+            block = values.astype(dtype, copy=False)
         bad = np.argwhere(~np.isfinite(block))
         if len(bad):
             found = f"{block[tuple(bad[0])]} (as {dtype}) in sample {start + bad[0][0]} (from 0)"
             raise DataError(f"{part.name}: '{name}' holds {found}: mend or remove it")
+
+
+def _blocks(stored: Stored) -> Iterator[tuple[int, NDArray[Any]]]:
+    """The rows of an array a few at a time, with the number of the first."""
+    if not stored.shape:
+        yield 0, np.atleast_1d(stored.read())
+        return
+    count = stored.shape[0]
+    step = max(1, _BLOCK_BYTES // max(prod(stored.shape[1:]) * stored.dtype.itemsize, 1))
+    for start in range(0, count, step):
+        yield start, stored.rows(np.arange(start, min(start + step, count)))
 
 
 def check_part_labels(part: Part, classes: int) -> None:

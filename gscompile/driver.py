@@ -32,6 +32,7 @@ from gscompile.report import CompileReport
 from gscompile.shelf import on_shelf
 from gscompile.summary import Story, summarise
 from gscompile.target import Design
+from gscompile.tile_file import TileFile
 from gscompile.transform import Context, PassResult, run_passes
 from gscompile.units import drop_dead_units
 from gscompile.verify import verify_folder
@@ -119,6 +120,8 @@ def prepare(
 ) -> Job:
     """Check and fold the network, and find out what it may lose."""
     began, conduct = time.perf_counter(), conduct or Conduct()
+    if original.shelf is None:  # what is mapped from a file that somebody cuts short ends the process
+        original = original.in_memory()
     check_weights(original)
     check_constants(original.graph, original.constants, original.opset)
     folded = original.copy()
@@ -140,11 +143,13 @@ def finish(job: Job, result: PassResult, messages: list[str], out: Path, force: 
         written.adopt_origins(result.network)
         netlist = map_network(written, job.mapping, job.name)
         messages = [*messages, *_rearranged(netlist, map_network(written, job.context.mapping))]
-        weights = write_design(written, netlist, folder)
+        write_design(written, netlist, folder)
         checks = verify_folder(folder, judge.probes, judge.runs)
         before = map_network(job.original, job.context.mapping, job.name)
         chip = make_chip(Side(job.original, before), Side(written, netlist), options, folder, judge.sample)
-        emit_design(Design(netlist, weights, options.hardware, chip.floorplan), options.formats, folder)
+        if options.formats:
+            weights = TileFile(folder / "tiles.npz")
+            emit_design(Design(netlist, weights, options.hardware, chip.floorplan), options.formats, folder)
         story = Story(job.original, written, netlist, result.changes, job.folds, tuple(messages), checks, chip.figures)
         report = summarise(story, before, judge.measure(folder / "model.onnx"), options, folder, job.began)
         write_report(report, before, netlist, folder, chip.plans)

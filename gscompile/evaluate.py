@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from gscompile.closeness import differences
 from gscompile.data import Batch, Dataset
 from gscompile.errors import one_line
-from gscompile.loading import is_mapped, on_files, pointing_proto, proto_of, read_proto
+from gscompile.loading import is_mapped, large_tensors, on_files, pointing_proto, proto_of, read_proto
 from gscompile.network import Network
 from gscompile.score import Metric, is_floating
+from gscompile.wire import without_data
 
 Model = Path | bytes | Network
 Run = Callable[[dict[str, NDArray[Any]]], dict[str, Any]]
@@ -26,7 +28,8 @@ LEAN = 128 << 20  # bytes of a file whose weights onnxruntime leaves where they 
 class Runner:
     """An onnxruntime session of a file, of serialised bytes or of a network. Raises RuntimeError in its words.
 
-    Large weights are mapped and not copied where that can be: a large file, or a network on a shelf.
+    Large weights are not copied where that can be: those of a large file, or of a network on a shelf, are mapped, and
+    what such a network has in memory is fed.
     """
 
     def __init__(self, model: Model, optimise: bool = True, threads: int = 0) -> None:
@@ -36,7 +39,8 @@ class Runner:
         level = ort.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
         try:
-            self._session = ort.InferenceSession(_source(model, options), options, providers=["CPUExecutionProvider"])
+            source, self._weights = _source(model, options)
+            self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as problem:  # onnxruntime raises a class per error code
             raise RuntimeError(one_line(problem)) from problem
         self._names = [output.name for output in self._session.get_outputs()]
@@ -44,7 +48,8 @@ class Runner:
     def __call__(self, inputs: dict[str, NDArray[Any]]) -> dict[str, Any]:
         """Outputs by name."""
         try:
-            return dict(zip(self._names, self._session.run(None, inputs), strict=True))
+            outputs = self._session.run(None, {**inputs, **self._weights})
+            return dict(zip(self._names, outputs, strict=True))
         except Exception as problem:
             raise RuntimeError(one_line(problem)) from problem
 
@@ -52,20 +57,30 @@ class Runner:
 _FOLDER = "session.model_external_initializers_file_folder_path"
 
 
-def _source(model: Model, options: ort.SessionOptions) -> str | bytes:
+Fed = dict[str, NDArray[Any]]
+
+
+def _source(model: Model, options: ort.SessionOptions) -> tuple[str | bytes, Fed]:
+    """A file's name or a serialised model, and weights to be fed."""
     if isinstance(model, Path):
         if is_large(model):
             _leave_weights(options)
-        return _mapped_source(model, options) if is_large(model) and is_mapped(model) else str(model)
+        return _mapped_source(model, options) if is_large(model) and is_mapped(model) else str(model), {}
     if isinstance(model, bytes):
-        return model
+        return model, {}
     if model.shelf is None:
-        return bytes(proto_of(model.model).SerializeToString())
+        return bytes(proto_of(model.model).SerializeToString()), {}
+    return _shelf_source(model, options)
+
+
+def _shelf_source(network: Network, options: ort.SessionOptions) -> tuple[bytes, Fed]:
     _leave_weights(options)
-    outside = on_files(model.model)
-    for folder in {str(tensor.base_dir) for tensor in outside.values()}:  # one, or none
+    files, large = on_files(network.model), large_tensors(network.model)
+    fed = {name: t.numpy() for name, t in large.items() if not isinstance(t, ir.ExternalTensor)}
+    for folder in {str(tensor.base_dir) for tensor in files.values()}:  # one, or none
         options.add_session_config_entry(_FOLDER, folder)
-    return bytes(pointing_proto(model.model, outside).SerializeToString())
+    pointing = pointing_proto(network.model, files | {name: large[name] for name in fed})
+    return bytes(without_data(pointing, fed).SerializeToString()), fed
 
 
 def _mapped_source(path: Path, options: ort.SessionOptions) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
@@ -27,6 +28,7 @@ ONE_FILE = 1 << 31  # a protobuf message holds less than 2 GiB
 OLDEST_OPSET = 7
 FILES = "gscompile:files"  # by which a model knows the files of its data
 MAPPED = 64 << 20  # bytes of a file whose large weights are mapped and not read
+BLOCK = 1 << 20  # bytes that are read together
 _FRAME = "gscompile:frame"
 
 
@@ -203,14 +205,20 @@ def _proto(model: ir.Model) -> onnx.ModelProto:
     return proto
 
 
-def embedded(model: ir.Model, outside: Container[str] = (), copied: bool = False) -> ir.Model:
-    """The model with its data in itself, but for initializers `outside`: the same, or a copy where some was not.
+def embedded(model: ir.Model, copied: bool = False) -> ir.Model:
+    """The model with its data in itself: the same, or a copy where some was not.
 
     Data from files stays mapped unless it shall be `copied`.
     """
     if not any(isinstance(tensor, ir.ExternalTensor) for tensor in tensors_of(model)):
         return model
     model = model.clone()
+    embed(model, (), copied)
+    return model
+
+
+def embed(model: ir.Model, outside: Container[str] = (), copied: bool = False) -> None:
+    """The same in place, but for initializers `outside`."""
     for graph in model.graphs():
         for name, value in graph.initializers.items():
             if isinstance(value.const_value, ir.ExternalTensor) and not (graph is model.graph and name in outside):
@@ -219,16 +227,45 @@ def embedded(model: ir.Model, outside: Container[str] = (), copied: bool = False
         for name, attribute in list(node.attributes.items()):
             if attribute.type == ir.AttributeType.TENSOR and isinstance(attribute.value, ir.ExternalTensor):
                 node.attributes[name] = ir.AttrTensor(name, _held(attribute.value, copied))
-    return model
 
 
 def _held(tensor: ir.ExternalTensor | ir.TensorProtoTensor, copied: bool = False) -> ir.TensorProtocol:
     """The same tensor as an array; of an external one the array is the mapped file, unless it is `copied`."""
     notes = tensor.metadata_props
-    array = tensor.numpy().copy() if copied else tensor.numpy()
+    array = read_array(tensor) if copied and isinstance(tensor, ir.ExternalTensor) else tensor.numpy()
     return ir.Tensor(
         array, tensor.dtype, name=tensor.name, doc_string=tensor.doc_string, metadata_props=notes
     )
+
+
+def read_array(tensor: ir.ExternalTensor) -> NDArray[Any]:
+    """An array of its own, read and not mapped: where the file is cut short meanwhile, ModelError and not a signal."""
+    if not lies_whole(tensor):
+        return tensor.numpy().copy()
+    array = np.empty(tensor.shape.numpy(), tensor.dtype.numpy().newbyteorder("<"))
+    data, at = array.reshape(-1).view(np.uint8), 0
+    for block in blocks_of(tensor, BLOCK):
+        data[at : at + len(block)] = block
+        at += len(block)
+    return array
+
+
+def lies_whole(tensor: ir.TensorProtocol) -> bool:
+    """Whether every number takes whole bytes."""
+    return tensor.dtype.bitwidth % 8 == 0 and tensor.dtype != ir.DataType.STRING
+
+
+def blocks_of(tensor: ir.ExternalTensor, size: int) -> Iterator[NDArray[np.uint8]]:
+    """The bytes of a tensor in a file, read `size` at a time into the same buffer. Raises ModelError."""
+    buffer, left = np.empty(min(size, tensor.nbytes), np.uint8), tensor.nbytes
+    with open(tensor.path, "rb", buffering=0) as file:
+        file.seek(tensor.offset or 0)
+        while left:
+            count = file.readinto(buffer[:left].data)
+            if not count:
+                raise ModelError(f"{tensor.path}: was cut short while it was read; start again when it is complete")
+            yield buffer[:count]
+            left -= count
 
 
 def save_model(model: ir.Model, path: Path) -> None:
@@ -263,7 +300,8 @@ def on_files(model: ir.Model) -> dict[str, ir.ExternalTensor]:
 
 def pointing_proto(model: ir.Model, outside: Mapping[str, ir.TensorProtocol]) -> onnx.ModelProto:
     """The model as a message in which the tensors `outside` are pointed to, at no particular place."""
-    twin = embedded(model.clone(), outside)
+    twin = model.clone()
+    embed(twin, outside)
     for name, tensor in outside.items():
         twin.graph.initializers[name].const_value = _pointer(name, tensor)
     return _proto(twin)

@@ -15,6 +15,7 @@ from gscompile.crossbar import Crossbar, Occupancy, TileGrid, Tiling
 from gscompile.netlist import Matrix, Netlist, Tile
 from gscompile.network import Layer, Network
 from gscompile.packing import pack
+from gscompile.pins import block
 
 Order = tuple[NDArray[np.int64], NDArray[np.int64]]  # of rows, of columns
 
@@ -63,9 +64,10 @@ def cut(name: str, matrix: NDArray[np.generic], options: MapOptions) -> Iterator
     Rows and columns of the matrix that hold no weight at all are left out before cutting where that takes no
     more wires than cutting in place; with `arrange` those that are left may share tiles in another order.
     """
-    rows, cols = live_order(matrix, options)
-    grid = _grid((rows, cols), options)
-    occupancy = grid.occupancy(matrix[np.ix_(rows, cols)])
+    alive = np.asarray(matrix != 0)
+    rows, cols = order = live_order(alive, options)
+    grid = _grid(order, options)
+    occupancy = grid.occupancy(_in_order(alive, order))
     for (i, down), (j, across) in product(enumerate(grid.row_slices), enumerate(grid.col_slices)):
         if occupancy.live_rows[i, j]:
             tile_rows = rows[down][occupancy.rows[down, j]]
@@ -78,11 +80,19 @@ def live_order(matrix: NDArray[np.generic], options: MapOptions) -> Order:
     """Row and column indices in the order in which they are cut into tiles."""
     alive = matrix != 0
     everything = np.arange(matrix.shape[0]), np.arange(matrix.shape[1])
+    if alive.all():
+        return everything
     compact = np.flatnonzero(alive.any(axis=1)), np.flatnonzero(alive.any(axis=0))
     orders = [everything] if (len(compact[0]), len(compact[1])) == matrix.shape else [everything, compact]
     if options.arrange and _may_gain(alive, compact, options):
         orders.append(_arranged(alive, compact, options))
     return min(orders, key=lambda order: _cost(alive, order, options)) if len(orders) > 1 else everything
+
+
+def _in_order(alive: NDArray[np.bool_], order: Order) -> NDArray[np.bool_]:
+    rows, cols = order
+    as_it_is = alive.shape == (len(rows), len(cols)) and all((np.diff(side) == 1).all() for side in order)
+    return alive if as_it_is else alive[np.ix_(rows, cols)]
 
 
 def _grid(order: Order, options: MapOptions) -> TileGrid:
@@ -126,8 +136,9 @@ def footprint(network: Network, options: MapOptions) -> Footprint:
 
 
 def _occupancy(matrix: NDArray[np.generic], options: MapOptions) -> Occupancy:
-    order = live_order(matrix, options)
-    return _grid(order, options).occupancy(matrix[np.ix_(*order)])
+    alive = np.asarray(matrix != 0)
+    order = live_order(alive, options)
+    return _grid(order, options).occupancy(_in_order(alive, order))
 
 
 def tile_weights(network: Network, netlist: Netlist) -> Iterator[tuple[str, NDArray[np.generic]]]:
@@ -136,4 +147,4 @@ def tile_weights(network: Network, netlist: Netlist) -> Iterator[tuple[str, NDAr
     for matrix in netlist.matrices:
         dense = layers[matrix.layer].matrices[matrix.part]
         for tile in matrix.tiles:
-            yield tile.name, dense[tile.inputs[:, None], tile.outputs]
+            yield tile.name, dense[block(tile.inputs, tile.outputs)]

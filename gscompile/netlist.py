@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from gscompile.crossbar import Crossbar, Tiling
 from gscompile.ends import Ends, ends_of
 from gscompile.errors import VerificationError
-from gscompile.pins import Indices, all_from_ranges, all_to_ranges, hulls_apart, rising_below
+from gscompile.pins import Indices, all_from_ranges, all_to_ranges, block, hulls_apart, rising_below
 
 SCHEMA_VERSION = 1
 TileWeights = Mapping[str, NDArray[Any]]  # tile name -> live rows by live columns
@@ -197,7 +197,7 @@ def rebuild(matrix: Matrix, weights: TileWeights) -> NDArray[Any]:
             raise VerificationError(
                 f"tile {tile.name!r}: {len(tile.inputs)} row and {len(tile.outputs)} column pins, weights {array.shape}"
             )
-        dense[tile.inputs[:, None], tile.outputs] = array
+        dense[block(tile.inputs, tile.outputs)] = array
     return dense
 
 

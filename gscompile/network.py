@@ -144,6 +144,16 @@ class Network:
             }
         return twin
 
+    def in_memory(self) -> Network:
+        """The network without a file that it depends on: itself, or a copy where weights are mapped from one."""
+        from gscompile.loading import embed, tensors_of
+
+        if not any(isinstance(tensor, ir.ExternalTensor) for tensor in tensors_of(self.model)):
+            return self
+        twin = self.copy()
+        embed(twin.model, copied=True)
+        return twin
+
     @property
     def graph(self) -> ir.Graph:
         return self.model.graph
@@ -294,7 +304,7 @@ class Network:
         """A new initializer of the main graph, which every subgraph sees; `named` if the name is known to be free."""
         name = name if named else self.unique_name(name)
         held: ir.TensorProtocol = ir.Tensor(np.ascontiguousarray(tensor), dtype=dtype, name=name)
-        held = self.shelf.put(held) if self.shelf else held
+        held = self.shelf.keep(held) if self.shelf else held
         shape, kind = ir.Shape(held.shape.numpy()), ir.TensorType(held.dtype)
         value = ir.Value(name=name, shape=shape, type=kind, const_value=held)
         self.graph.register_initializer(value)

@@ -6,10 +6,13 @@ through one segment; between neighbouring cells there is a segment of `segment_o
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.linalg import splu
+
+if TYPE_CHECKING:  # it takes a fifth of a second to import, and lines without resistance need none of it
+    from scipy import sparse
 
 Array = NDArray[np.float64]
 
@@ -70,6 +73,8 @@ def _chains(conductance: Array, g: float, grounded: int) -> Array:
 
 def _sparse(conductance: Array, g_row: float, g_col: float) -> Array:
     """The same by a sparse factorisation of all nodes: slower, and never fails to settle."""
+    from scipy.sparse.linalg import splu
+
     rows, cols = conductance.shape
     matrix = _nodal_matrix(conductance, g_row, g_col)
     sense = np.zeros((2 * rows * cols, cols))  # unit vectors at the last node of every column
@@ -81,6 +86,8 @@ def _sparse(conductance: Array, g_row: float, g_col: float) -> Array:
 
 def _nodal_matrix(conductance: Array, g_row: float, g_col: float) -> sparse.csc_matrix:
     """Conductance matrix of the nodes: word line nodes (r, c) first, then bit line nodes (r, c)."""
+    from scipy import sparse
+
     rows, cols = conductance.shape
     word = np.arange(rows * cols).reshape(rows, cols)
     bit = word + rows * cols

@@ -1,8 +1,9 @@
-"""Arrays of an .npz file, found without loading them: what is stored uncompressed is mapped into memory.
+"""Arrays of an .npz file, found without loading them: rows of what is stored uncompressed are read when asked for.
 
 `numpy.load` reads a whole array before the first sample is used. Here only the headers are read; the samples
-of a file made by `numpy.savez` come from the disk as they are asked for. Nothing is unpickled and nothing is
-unpacked to the disk, so a file from elsewhere can at worst be refused.
+of a file made by `numpy.savez` come from the disk as they are asked for. They are read and not mapped: a mapped file
+that somebody cuts short ends the process. Nothing is unpickled and nothing is unpacked to the disk, so a file from
+elsewhere can at worst be refused.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from io import FileIO
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -43,16 +44,20 @@ _BROKEN = (
 
 @dataclass(frozen=True)
 class Stored:
-    """An array known by shape and type; `read()` gives it, mapped read-only when it lies in a file."""
+    """An array known by shape and type; `read()` gives all of it, `rows(indices)` those rows, in that order.
+
+    Both raise DataError when its file is no longer what it was.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     read: Callable[[], NDArray[Any]]
+    rows: Callable[[NDArray[np.int64]], NDArray[Any]]
 
 
 def held(array: NDArray[Any]) -> Stored:
     """An array that is in memory already."""
-    return Stored(array.shape, array.dtype, lambda: array)
+    return Stored(array.shape, array.dtype, lambda: array, lambda indices: array[indices])
 
 
 def open_npz(path: Path) -> dict[str, Stored]:
@@ -89,9 +94,9 @@ def _open(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Stor
         shape, fortran, dtype = _header(file)
         start = file.tell()
         _check_array(path, member, shape, dtype, start)
-        if member.compress_type == zipfile.ZIP_STORED:
-            offset = _data_offset(path, member) + start
-            return Stored(shape, dtype, partial(_map, path, dtype, offset, shape, "F" if fortran else "C"))
+        if member.compress_type == zipfile.ZIP_STORED and not fortran:
+            rows = _Rows(path, dtype, _data_offset(path, member) + start, shape)
+            return Stored(shape, dtype, rows.read, rows.at)
         return _load(path, member, file)
 
 
@@ -143,14 +148,52 @@ def _data_offset(path: Path, member: zipfile.ZipInfo) -> int:
     return offset
 
 
-def _map(path: Path, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...], order: Any) -> NDArray[Any]:
-    """The mapped array. Mapped anew at each use: a mapping keeps a file open, and folders may be long."""
-    if 0 in shape or dtype.itemsize == 0:
-        return np.zeros(shape, dtype)  # nothing to map
-    try:
-        return np.memmap(path, dtype, "r", offset, shape, order)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read any more ({_line(error)})") from error
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of an array that lies in a file from `offset` on; the file is open only while it is read."""
+
+    path: Path
+    dtype: np.dtype[Any]
+    offset: int
+    shape: tuple[int, ...]
+
+    def read(self) -> NDArray[Any]:
+        whole = np.empty(self.shape, self.dtype)
+        self._fill(whole, [(0, self.offset, whole.nbytes)])
+        return whole
+
+    def at(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        found = np.empty((len(indices), *self.shape[1:]), self.dtype)
+        size = prod(self.shape[1:]) * self.dtype.itemsize
+        begins = np.flatnonzero(np.diff(indices, prepend=-2) != 1)  # neighbours are read together
+        places = (self.offset + size * indices[begins]).tolist()
+        lengths = (size * np.diff(begins, append=len(indices))).tolist()
+        self._fill(found, zip((size * begins).tolist(), places, lengths, strict=True))
+        return found
+
+    def _fill(self, array: NDArray[Any], pieces: Iterable[tuple[int, int, int]]) -> None:
+        """Pieces of `array` from the file: where each begins in the one and in the other, and its bytes."""
+        if not array.nbytes:
+            return
+        into = array.reshape(-1).view(np.uint8).data
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                for at, place, length in pieces:
+                    file.seek(place)
+                    if file.readinto(into[at : at + length]) < length:  # a read of up to 2 GiB is done at once
+                        _read_on(self.path, file, into[at : at + length], place)
+        except OSError as error:
+            raise DataError(f"{self.path}: cannot be read any more ({_line(error)})") from error
+
+
+def _read_on(path: Path, file: FileIO, into: memoryview, place: int) -> None:
+    """All of a piece, in as many reads as it takes."""
+    done = file.seek(0, os.SEEK_CUR) - place
+    while done < len(into):
+        count = file.readinto(into[done:])
+        if not count:
+            raise DataError(f"{path}: was cut short while it was read: give it whole, and run the same again")
+        done += count
 
 
 def _load(path: Path, member: zipfile.ZipInfo, file: IO[bytes]) -> Stored:

@@ -1,9 +1,9 @@
 """Weights that memory would not like, kept in files: a network larger than memory is compiled from there.
 
 Every weight of 64 KiB and more lies on the shelf, a folder beside OUT, in a file of its own, whatever the model looked
-like: onnxruntime maps it from there as numpy does, a model that changes meanwhile does no harm, and a factor that a
-pass makes goes there too. A file is gone when the tensor is. Mapped pages count as memory of the process as long as
-they are mapped: `kept_small` lets go of them.
+like: onnxruntime maps it from there as numpy does, a model that changes meanwhile does no harm, and factors that a
+pass makes go there too, once those in memory are many. A file is gone when the tensor is. Mapped pages count as memory
+of the process as long as they are mapped: `kept_small` lets go of them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import os
 import shutil
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,13 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from gscompile.errors import OutputError
-from gscompile.loading import tensors_of
+from gscompile.loading import BLOCK, blocks_of, lies_whole, tensors_of
 from gscompile.network import Network
 from gscompile.wire import LARGE
 
 LEAN = 128 << 20  # bytes of weights from which on a network is compiled from the shelf
-BLOCK = 1 << 20  # bytes that are looked at together, whether they are zero
-_MAPPED = 256 << 20  # bytes of mapped files that may stay in memory
+ROOM = 256 << 20  # bytes of new weights that stay in memory: to write and to map a file takes longer
+_MAPPED = 128 << 20  # bytes of mapped files that may stay in memory
 _DONT_NEED = 4  # madvise(2): unmap these pages now; they come back from the file, or the system's copy of it
 
 
@@ -39,17 +40,28 @@ class Shelved(ir.ExternalTensor):
 
 
 class Shelf:
-    """Tensors, each in a file of its own in `folder`."""
+    """Tensors, each in a file of its own in `folder`; up to `room` bytes of new ones are kept in memory."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self._numbers = folder, count()
+    def __init__(self, folder: Path, room: int = ROOM) -> None:
+        self.folder, self._numbers, self._room = folder, count(), room
+
+    def keep(self, tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+        """The same tensor, in memory while there is room, else from a file. Raises OSError."""
+        if tensor.nbytes > self._room:
+            return self.put(tensor)
+        self._take(tensor.nbytes)
+        weakref.finalize(tensor, self._take, -tensor.nbytes)
+        return tensor
+
+    def _take(self, size: int) -> None:
+        self._room -= size
 
     def put(self, tensor: ir.TensorProtocol) -> ir.TensorProtocol:
         """The same tensor from a file, where it is large and of whole bytes. Raises OSError."""
-        if tensor.nbytes < LARGE or isinstance(tensor, Shelved) or tensor.numpy().nbytes != tensor.nbytes:
+        if tensor.nbytes < LARGE or isinstance(tensor, Shelved) or not lies_whole(tensor):
             return tensor
         path = self.folder / f"{next(self._numbers)}.weight"
-        _write(tensor.numpy(), path)
+        _write(blocks_of(tensor, BLOCK) if isinstance(tensor, ir.ExternalTensor) else _blocks(tensor.numpy()), path)
         kept = Shelved(
             path.name,
             0,
@@ -65,16 +77,27 @@ class Shelf:
         return kept
 
 
-def _write(array: NDArray[Any], path: Path) -> None:
-    """All bytes of an array; where they are zero, the file has a hole."""
+def _blocks(array: NDArray[Any]) -> Iterator[NDArray[np.uint8]]:
     data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    with path.open("wb") as file:
-        for start in range(0, len(data), BLOCK):
-            block = data[start : start + BLOCK]
-            if block.any():
-                file.seek(start)
-                file.write(block.data)
-        file.truncate(len(data))
+    return (data[start : start + BLOCK] for start in range(0, len(data), BLOCK))
+
+
+def _write(blocks: Iterable[NDArray[np.uint8]], path: Path) -> None:
+    """All bytes; where they are zero, the file has a hole."""
+    size = 0
+    with path.open("wb", buffering=0) as file:
+        for block in blocks:
+            if block[:64].any() or block.any():
+                _write_all(file, block, size)
+            size += len(block)
+        file.truncate(size)
+
+
+def _write_all(file: FileIO, block: NDArray[np.uint8], at: int) -> None:
+    file.seek(at)
+    done = 0
+    while done < len(block):  # a disk that is almost full takes a part
+        done += file.write(block[done:].data)
 
 
 def _remove(path: Path) -> None:

@@ -181,6 +181,8 @@ def _check_weights(name: str, array: NDArray[Any], pins: tuple[int, int]) -> Non
     if not np.isfinite(array).all():
         row, col = np.argwhere(~np.isfinite(array))[0].tolist()
         raise VerificationError(f"tile {name!r}: weight {array[row, col]} at row {row}, column {col}")
+    if array.all():
+        return
     for axis, side in ((1, "row"), (0, "column")):
         empty = np.flatnonzero(~(array != 0).any(axis=axis))
         if len(empty):

@@ -8,7 +8,7 @@ weight can be passed over and mapped from where it lies.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -80,13 +80,17 @@ def point_to(tensor: onnx.TensorProto, location: str, offset: int, length: int) 
         tensor.external_data.add(key=key, value=value)
 
 
-def without_data(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy for the checker: what it points to is fed instead, which is all the same to the graph."""
+def without_data(model: onnx.ModelProto, names: Container[str] | None = None) -> onnx.ModelProto:
+    """A copy in which the initializers of these names, or all that it points to, are fed: all the same to the graph."""
+
+    def is_fed(tensor: onnx.TensorProto) -> bool:
+        return tensor.data_location == onnx.TensorProto.EXTERNAL if names is None else tensor.name in names
+
     hollow = onnx.ModelProto()
     hollow.CopyFrom(model)
-    outside = [tensor for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    outside = [tensor for tensor in model.graph.initializer if is_fed(tensor)]
     del hollow.graph.initializer[:]
-    hollow.graph.initializer.extend(t for t in model.graph.initializer if t.data_location != onnx.TensorProto.EXTERNAL)
+    hollow.graph.initializer.extend(tensor for tensor in model.graph.initializer if not is_fed(tensor))
     fed = {value.name for value in model.graph.input}
     hollow.graph.input.extend(
         onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)

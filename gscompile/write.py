@@ -12,7 +12,7 @@ from gscompile.netlist import Netlist
 from gscompile.netlist_file import write_netlist
 from gscompile.network import Network
 from gscompile.report import CompileReport
-from gscompile.tile_file import TileFile, write_tiles
+from gscompile.tile_file import write_tiles
 
 
 def write_model(network: Network, path: Path) -> None:
@@ -20,11 +20,10 @@ def write_model(network: Network, path: Path) -> None:
     network.save(path)
 
 
-def write_design(network: Network, netlist: Netlist, folder: Path) -> TileFile:
-    """`netlist.json` and `tiles.npz`; returns the tiles, as read back from the file."""
+def write_design(network: Network, netlist: Netlist, folder: Path) -> None:
+    """`netlist.json` and `tiles.npz`."""
     write_netlist(netlist, folder / "netlist.json")
     write_tiles(tile_weights(network, netlist), folder / "tiles.npz")
-    return TileFile(folder / "tiles.npz")
 
 
 def write_report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tracemalloc
 import zipfile
@@ -344,7 +345,7 @@ def test_labels_are_integers_within_the_classes() -> None:
 # ---------------------------------------------------------------- .npz files
 
 
-def test_sixty_four_megabytes_are_mapped_and_not_loaded(tmp_path: Path) -> None:
+def test_sixty_four_megabytes_are_not_loaded(tmp_path: Path) -> None:
     path = tmp_path / "big.npz"
     np.savez(path, x=np.zeros((2**14, 1024), np.float32))
     assert path.stat().st_size > 64 * 2**20  # stored
@@ -352,13 +353,30 @@ def test_sixty_four_megabytes_are_mapped_and_not_loaded(tmp_path: Path) -> None:
     try:
         data = load_data(path, [InputSpec("x", F32, ("batch", 1024))])
         batch = next(data.batches(32, seed=0))
-        assert isinstance(open_npz(path)["x"].read(), np.memmap)
         kept, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert batch.inputs["x"].shape == (32, 1024)
     assert kept < 2**20
     assert peak < 32 * 2**20  # the look for NaN holds a block at a time
+
+
+@pytest.mark.parametrize("asked", [[], [3], [0, 1, 2], [4, 1, 2, 3, 0, 0]])
+def test_rows_come_in_the_order_that_is_asked_for(asked: list[int], tmp_path: Path) -> None:
+    stored = open_npz(Path(save(tmp_path / "a.npz", x=numbered(5))))["x"]
+    np.testing.assert_array_equal(stored.rows(np.array(asked, np.int64)), numbered(5)[asked])
+
+
+def test_a_file_cut_short_while_it_is_used_is_one_line(tmp_path: Path) -> None:
+    path = Path(save(tmp_path / "a.npz", x=numbered(5000)))
+    data = load_data(path, X)
+    os.truncate(path, 20_000)
+    assert len(data.batch(np.arange(10)).inputs["x"]) == 10  # what is still there
+    with pytest.raises(DataError, match=r"a\.npz: was cut short while it was read: give it whole, and run the same"):
+        data.batch(np.arange(4990, 5000))
+    path.unlink()
+    with pytest.raises(DataError, match=r"a\.npz: cannot be read any more"):
+        data.batch(np.arange(10))
 
 
 def test_compressed_and_stored_files_hold_the_same(tmp_path: Path) -> None:
