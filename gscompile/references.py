@@ -1,8 +1,8 @@
-"""An attribute of a node may be said by the name of a function's attribute: only in functions, and no graph is."""
+"""What refers by name must name something: a function's attribute that a node takes over, devices it is placed on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import onnx
 
@@ -12,25 +12,29 @@ _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
 def stray_reference(proto: onnx.ModelProto) -> str | None:
-    """What is wrong with the first attribute that refers to nothing, or to a graph; None where all are right."""
+    """What is wrong with the first node that refers to nothing, or to a graph; None where all are right."""
+    found = (_fault(node, within) for node, within in _nodes(proto))
+    return next((fault for fault in found if fault is not None), None)
+
+
+def _nodes(proto: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, bool]]:
+    """Every node, and whether it is within a function."""
     for _, graph in graphs_in(proto.graph):
-        for node, attribute in _references(graph.node):
-            what, wanted = f"{node.op_type} {_name(node)!r}", attribute.ref_attr_name
-            return (
-                f"{what}: attribute {attribute.name!r} refers to {wanted!r} of a function that is not there"
-            )
+        yield from ((node, False) for node in graph.node)
     for function in proto.functions:
-        for node, attribute in _references(function.node):
-            if attribute.type in _GRAPHS:
-                return f"{node.op_type} {_name(node)!r}: attribute {attribute.name!r} is a graph by reference"
+        body = onnx.GraphProto(node=function.node)
+        for _, graph in graphs_in(body):
+            yield from ((node, True) for node in graph.node)
+
+
+def _fault(node: onnx.NodeProto, within: bool) -> str | None:
+    what = f"{node.op_type} {node.name or next(iter(node.output), '')!r}"
+    if any(not device.configuration_id for device in node.device_configurations):
+        return f"{what}: a device configuration without an id"
+    for attribute in (a for a in node.attribute if a.ref_attr_name):
+        if not within:
+            wanted = f"{attribute.ref_attr_name!r} of a function that is not there"
+            return f"{what}: attribute {attribute.name!r} refers to {wanted}"
+        if attribute.type in _GRAPHS:
+            return f"{what}: attribute {attribute.name!r} is a graph by reference"
     return None
-
-
-def _references(nodes: Iterable[onnx.NodeProto]) -> Iterator[tuple[onnx.NodeProto, onnx.AttributeProto]]:
-    yield from (
-        (node, attribute) for node in nodes for attribute in node.attribute if attribute.ref_attr_name
-    )
-
-
-def _name(node: onnx.NodeProto) -> str:
-    return node.name or next(iter(node.output), "")

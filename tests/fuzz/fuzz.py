@@ -1,14 +1,15 @@
 """Coverage-guided fuzzing of harnesses, one after the other, with atheris: `python tests/fuzz/fuzz.py NAME=SECONDS...`.
 
 Ten seconds of the processor and 2 GB for a case. It begins with the corpus of that name and does not add to it; a case
-that is found ends the harness and is written to `tests/fuzz/found/NAME-...`, where the suite tries it from then on. At
-the end a line a harness says what it took. `pip install atheris` first.
+that is found ends the harness and is written to `tests/fuzz/found/NAME-...`, where the suite tries it from then on. A line
+that begins with == says what a harness took. `pip install atheris` first.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -31,38 +32,42 @@ def too_slow(*_: object) -> None:
     raise RuntimeError(f"a case took more than {MOST_S} s")
 
 
-def within_time(name: str, data: bytes) -> None:
-    signal.setitimer(signal.ITIMER_PROF, MOST_S)
-    try:
-        feed(name, data)
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+class Meter:
+    """Feeds a harness until its time is over; then the process ends, for atheris cannot end well in a fork."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self.name, self.seconds, self.end, self.cases = name, seconds, time.monotonic() + seconds, 0
+
+    def __call__(self, data: bytes) -> None:
+        signal.setitimer(signal.ITIMER_PROF, MOST_S)
+        try:
+            feed(self.name, data)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        self.cases += 1
+        if time.monotonic() > self.end:
+            self.tell()
+            os._exit(0)
+
+    def tell(self) -> None:
+        taken = resource.getrusage(resource.RUSAGE_SELF)
+        spent, memory = taken.ru_utime + taken.ru_stime, taken.ru_maxrss >> 10
+        print(f"== {self.name}: {self.cases} cases in {self.seconds:g} s, {spent:.0f} s of the processor, {memory} MB at most")
+        sys.stdout.flush()
 
 
-def fuzz(name: str, seconds: str) -> None:
+def fuzz(name: str, seconds: float) -> None:
     """Fuzz one harness; does not return."""
-    limits = [f"-timeout={STUCK_S}", "-rss_limit_mb=2048", f"-max_total_time={seconds}", "-max_len=4096"]
+    limits = [f"-timeout={STUCK_S}", "-rss_limit_mb=2048", "-max_len=4096"]
     found = f"-artifact_prefix={HERE}/found/{name}-"
     scratch = Path(tempfile.gettempdir()) / f"gscompile-fuzz-{name}"
     scratch.mkdir(exist_ok=True)
     atheris.Setup(
-        [sys.argv[0], *limits, found, "-print_final_stats=1", str(scratch), str(HERE / "corpus" / name)],
-        lambda data: within_time(name, data),
+        [sys.argv[0], *limits, found, str(scratch), str(HERE / "corpus" / name)],
+        Meter(name, seconds),
         custom_mutator=lambda data, most, seed: mutated(name, data, most, seed, atheris.Mutate),
     )
     atheris.Fuzz()
-
-
-def in_a_process(name: str, seconds: str) -> str:
-    """What fuzzing one harness took. A process of its own: atheris fuzzes once, instrumenting takes a while."""
-    began = time.perf_counter()
-    child = os.fork()
-    if not child:
-        fuzz(name, seconds)
-    _, status, taken = os.wait4(child, 0)
-    spent, wall = taken.ru_utime + taken.ru_stime, time.perf_counter() - began
-    ended = "clean" if not status else f"ENDED BY {os.waitstatus_to_exitcode(status)}"
-    return f"{name}: {ended}, {wall:.0f} s, {spent:.0f} s of the processor, at most {taken.ru_maxrss >> 10} MB"
 
 
 def main(tasks: list[str]) -> None:
@@ -70,8 +75,12 @@ def main(tasks: list[str]) -> None:
     logging.disable()
     signal.signal(signal.SIGPROF, too_slow)
     (HERE / "found").mkdir(exist_ok=True)
-    lines = [in_a_process(*task.split("=", 1)) for task in tasks]
-    print("\n".join(lines))
+    for name, _, seconds in (task.partition("=") for task in tasks):
+        child = os.fork()  # atheris fuzzes once in a process, and instrumenting takes a while
+        if not child:
+            fuzz(name, float(seconds or 600))
+        if os.waitpid(child, 0)[1]:
+            print(f"== {name}: ended before its time", flush=True)
 
 
 if __name__ == "__main__":
