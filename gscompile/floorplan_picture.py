@@ -20,6 +20,7 @@ from gscompile.congestion import Congestion
 from gscompile.floorplan import Component, Floorplan
 
 SIDE = 900  # pixels of the largest die
+_MARGIN, _WORDS, _CAPTION = 12, 220, 34  # pixels around a picture, for the legend beside it, for its size below
 Colour = tuple[int, int, int]
 Legend = Mapping[str, Colour]
 Image = NDArray[np.uint8]  # [height, width, 4]: red, green, blue, opacity
@@ -61,7 +62,8 @@ def heat(fullness: NDArray[np.float64]) -> NDArray[np.float64]:
 def heat_legend() -> Legend:
     """What the colours of the channels mean."""
     found = heat(np.array(STEPS)).round().astype(int).tolist()
-    return {f"{100 * step:.0f} % of the tracks": (r, g, b) for step, (r, g, b) in zip(STEPS, found, strict=True)}
+    shares = {f"{100 * step:.0f} % of the tracks": (r, g, b) for step, (r, g, b) in zip(STEPS, found, strict=True)}
+    return shares | {"no wire across": _PALE}
 
 
 # -- SVG ---------------------------------------------------------------------------------------------------
@@ -83,8 +85,10 @@ def write_svg(
 def _svg(plan: Floorplan, scale: float, crowd: Congestion | None, legend: Legend) -> Iterator[str]:
     width, height = plan.width * scale, plan.height * scale
     shown = heat_legend() if crowd else {**legend, "digital blocks": GREY}
-    tall = max(height, 20 * len(shown)) + 34
-    yield f'<svg xmlns="http://www.w3.org/2000/svg" width="{width + 220:.0f}" height="{tall:.0f}">\n'
+    wide = width + _WORDS + 2 * _MARGIN
+    tall = max(height, 20 * len(shown)) + _CAPTION + 2 * _MARGIN
+    yield f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide:.0f}" height="{tall:.0f}" '
+    yield f'viewBox="{-_MARGIN} {-_MARGIN} {wide:.0f} {tall:.0f}">\n'
     yield _STYLE
     yield f'<rect width="{width:.2f}" height="{height:.2f}" class="die"/>\n'
     for component in plan.components:
