@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Protocol
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 250, 44, 14, 40, 48
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 250, 56, 14, 40, 48
 COLUMNS = 2  # of the picture of all effects
 
 _WORDS = {
@@ -18,13 +18,25 @@ _WORDS = {
     "adc_bits": ("Converters", "bits"),
     "segment_ohm": ("Line resistance", "ohm between two cells"),
 }
-_STYLE = """<style>
-svg{--paper:#fcfcfa;--ink:#16181c;--soft:#62666d;--line:#e3e4e2;--live:#2a78d6}
-@media(prefers-color-scheme:dark){svg{--paper:#131416;--ink:#ecedee;--soft:#9da1a8;--line:#2e3034;--live:#4a94ea}}
-text{font:12px Inter,system-ui,Helvetica,Arial,sans-serif;fill:var(--soft)}
-.paper{fill:var(--paper)} .title{fill:var(--ink);font-weight:600;font-size:13px} .grid{stroke:var(--line)}
-.ideal{stroke:var(--soft);stroke-dasharray:4 3} .bar{stroke:var(--live);stroke-width:1.5}
-polyline{stroke:var(--live);stroke-width:2;fill:none;stroke-linejoin:round} circle{fill:var(--live)}
+_PAPER, _INK, _SOFT, _LINE, _LIVE = range(5)
+_LIGHT = ("#fcfcfa", "#16181c", "#62666d", "#e3e4e2", "#2a78d6")
+_DARK = ("#131416", "#ecedee", "#9da1a8", "#2e3034", "#4a94ea")
+
+
+def _inked(colours: Sequence[str]) -> str:
+    """The parts of the picture in these colours, by name: not every program knows CSS variables."""
+    return (
+        f".paper{{fill:{colours[_PAPER]}}}text{{fill:{colours[_SOFT]}}}.title{{fill:{colours[_INK]}}}"
+        f".grid{{stroke:{colours[_LINE]}}}.ideal{{stroke:{colours[_SOFT]}}}"
+        f".bar,polyline{{stroke:{colours[_LIVE]}}}circle{{fill:{colours[_LIVE]}}}"
+    )
+
+
+_STYLE = f"""<style>
+text{{font:12px Inter,system-ui,Helvetica,Arial,sans-serif}} .title{{font-weight:600;font-size:13px}}
+.ideal{{stroke-dasharray:4 3}} .bar{{stroke-width:1.5}} polyline{{stroke-width:2;fill:none;stroke-linejoin:round}}
+{_inked(_LIGHT)}
+@media(prefers-color-scheme:dark){{{_inked(_DARK)}}}
 </style>
 """
 
