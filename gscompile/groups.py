@@ -15,14 +15,13 @@ A unit has several members: its columns in every producer, its rows in every con
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gscompile.crossbar import TileGrid
-from gscompile.mapping import MapOptions
+from gscompile.mapping import MapOptions, live_order, tile_grid
 from gscompile.network import Layer, Network
 from gscompile.units import Space, find_spaces
 
@@ -116,19 +115,25 @@ def families(network: Network, mapping: MapOptions, units: bool = True) -> tuple
 
 
 def _tile_families(layer: Layer, mapping: MapOptions) -> Iterator[Family]:
-    inputs, outputs = layer.layout.inputs, layer.layout.outputs
-    grid = TileGrid(inputs, outputs, mapping.crossbar, mapping.tiling)
-    by_row, by_col = np.arange(inputs), np.arange(outputs)
-    tile_row, tile_col = _numbered(grid.row_slices, inputs), _numbered(grid.col_slices, outputs)
-    for part in range(layer.layout.parts):
-        yield Family("row group", (Member(layer.name, part, by_row, tile_col),))
-        yield Family("column group", (Member(layer.name, part, tile_row, by_col),))
+    """Tiles as they are mapped: rows and columns that are left out before cutting are in none, -1."""
+    for part, matrix in enumerate(layer.matrices):
+        rows, cols = live_order(matrix, mapping)
+        grid = tile_grid((rows, cols), mapping)
+        (inputs, outputs), (down, across) = matrix.shape, grid.shape
+        tile_row, tile_col = _placed(rows, grid.row_slices, inputs), _placed(cols, grid.col_slices, outputs)
+        yield Family("row group", (Member(layer.name, part, np.arange(inputs), tile_col, (inputs, across)),))
+        yield Family("column group", (Member(layer.name, part, tile_row, np.arange(outputs), (down, outputs)),))
 
 
 def _numbered(slices: tuple[slice, ...], length: int) -> Indices:
-    numbers = np.zeros(length, np.int64)
+    return _placed(np.arange(length), slices, length)
+
+
+def _placed(order: Indices, slices: tuple[slice, ...], length: int) -> Indices:
+    """The tile of each of `length` rows, of which those in `order` are cut into tiles. [length]"""
+    numbers = np.full(length, -1, np.int64)
     for number, span in enumerate(slices):
-        numbers[span] = number
+        numbers[order[span]] = number
     return numbers
 
 
@@ -172,9 +177,10 @@ def _member_savings(network: Network, member: Member, mapping: MapOptions, price
     among all of its cells, so that what is left of an almost empty tile is worth the most.
     """
     matrix = network.matrices(member.layer)[member.part]
-    inputs, outputs = matrix.shape
-    grid = TileGrid(inputs, outputs, mapping.crossbar, mapping.tiling)
-    live = grid.occupancy(matrix)
+    rows, cols = live_order(matrix, mapping)
+    member = replace(member, rows=member.rows[rows], cols=member.cols[cols], blocks=member.shape)
+    grid = tile_grid((rows, cols), mapping)
+    live = grid.occupancy(matrix[np.ix_(rows, cols)])
     tile_row, tile_col = _numbered(grid.row_slices, grid.inputs), _numbered(grid.col_slices, grid.outputs)
     built = live.rows[:, tile_col] & live.cols[tile_row]
     down, across = member.shape

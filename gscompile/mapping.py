@@ -66,7 +66,7 @@ def cut(name: str, matrix: NDArray[np.generic], options: MapOptions) -> Iterator
     """
     alive = np.asarray(matrix != 0)
     rows, cols = order = live_order(alive, options)
-    grid = _grid(order, options)
+    grid = tile_grid(order, options)
     occupancy = grid.occupancy(_in_order(alive, order))
     for (i, down), (j, across) in product(enumerate(grid.row_slices), enumerate(grid.col_slices)):
         if occupancy.live_rows[i, j]:
@@ -95,18 +95,19 @@ def _in_order(alive: NDArray[np.bool_], order: Order) -> NDArray[np.bool_]:
     return alive if as_it_is else alive[np.ix_(rows, cols)]
 
 
-def _grid(order: Order, options: MapOptions) -> TileGrid:
+def tile_grid(order: Order, options: MapOptions) -> TileGrid:
+    """How the rows and columns of an order are cut."""
     return TileGrid(len(order[0]), len(order[1]), options.crossbar, options.tiling)
 
 
 def _cost(alive: NDArray[np.generic], order: Order, options: MapOptions) -> tuple[int, int, int]:
-    occupancy = _grid(order, options).occupancy(alive[np.ix_(*order)])
+    occupancy = tile_grid(order, options).occupancy(alive[np.ix_(*order)])
     return occupancy.wires, occupancy.tiles, occupancy.cells
 
 
 def _may_gain(alive: NDArray[np.bool_], order: Order, options: MapOptions) -> bool:
     """Whether some column has enough zeros to die in a tile, or some row: without that, no order saves a wire."""
-    grid, here = _grid(order, options), alive[np.ix_(*order)]
+    grid, here = tile_grid(order, options), alive[np.ix_(*order)]
     if not grid.tiles:
         return False
     zeros = [len(here) - here.sum(axis=0).min(), here.shape[1] - here.sum(axis=1).min()]
@@ -116,7 +117,7 @@ def _may_gain(alive: NDArray[np.bool_], order: Order, options: MapOptions) -> bo
 def _arranged(alive: NDArray[np.bool_], order: Order, options: MapOptions) -> Order:
     """The same rows and columns, those that are alive together gathered in tiles."""
     rows, cols = order
-    grid, here = _grid(order, options), alive[np.ix_(rows, cols)]
+    grid, here = tile_grid(order, options), alive[np.ix_(rows, cols)]
     return rows[gathered(here, grid.row_edges)], cols[gathered(here.T, grid.col_edges)]
 
 
@@ -138,7 +139,7 @@ def footprint(network: Network, options: MapOptions) -> Footprint:
 def _occupancy(matrix: NDArray[np.generic], options: MapOptions) -> Occupancy:
     alive = np.asarray(matrix != 0)
     order = live_order(alive, options)
-    return _grid(order, options).occupancy(_in_order(alive, order))
+    return tile_grid(order, options).occupancy(_in_order(alive, order))
 
 
 def tile_weights(network: Network, netlist: Netlist) -> Iterator[tuple[str, NDArray[np.generic]]]:
