@@ -19,6 +19,7 @@ from gscompile.units import drop_dead_units
 
 Chosen = dict[Family, NDArray[np.bool_]]
 Values = dict[Family, NDArray[np.float64]]
+Scored = tuple[Network, float]
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,20 @@ class DeleteGroups:
 
     A round chooses the groups that cost the loss least for the cells and wires they save, until `step` of both is
     chosen; a stretch of training shrinks them to exactly zero by proximal group-lasso steps, then tunes the rest.
-    Rounds go on below the budget by `slack` points, and the smallest network that a longer tuning of `recover`
-    epochs brings back is kept; from there it goes on, `descents` times in all. `units` lets whole channels, neurons and
-    ranks go as well.
+    Rounds go on until the score has left the budget by more than chance. A recovery of `recover` epochs, whose
+    optimiser steps are `heat` times as long and then let down, brings it back, and further rounds go on from there.
+    Where it does not come back, they go on from the last network that did, in steps half as large, down to `least`.
+    `units` lets whole channels, neurons and ranks go as well. A frontier walks on without recoveries until the score
+    is `slack` points below the budget.
     """
 
     step: float = 0.25
     epochs: float = 1.0
     recover: float = 6.0
+    heat: float = 3.0
+    least: float = 0.1
     slack: float = 1.0
     units: bool = True
-    descents: int = 1
 
     @property
     def name(self) -> str:
@@ -52,44 +56,37 @@ class DeleteGroups:
         return PassResult(network, (change,) if after != before else ())
 
     def _search(self, start: Network, context: Context) -> Network:
-        """The smallest network on the way down that comes back within the budget, and on from there once more."""
+        """The smallest network that comes back within the budget, on a way down that goes on from each that does."""
         assert context.tuner is not None
-        best = start
-        for _ in range(self.descents):
-            way = [(best, context.tuner.score(best)), *self.walk(best, context)]
-            found = self._furthest(way, context)
-            if found is best or context.out_of_time():
-                break
-            best = found
+        best, step = start, self.step
+        if (score := context.tuner.score(start)) < context.floor:
+            best, _ = self.recovered(start, context, score)
+        while step >= self.least and not context.out_of_time():
+            way = [*self._rounds(best, context, step)]
+            best, whole = self._furthest(best, way, context)
+            step /= 1 if whole else 2
         return self._untuned(start, context) if best is start and not context.out_of_time() else best
 
-    def walk(self, network: Network, context: Context) -> Iterator[tuple[Network, float]]:
-        """Round by round smaller networks with their scores, until one is `slack` below the budget.
+    def _rounds(self, network: Network, context: Context, step: float) -> Iterator[Scored]:
+        """Round by round smaller networks, until the score has left the budget by more than chance.
 
-        What is left of the time is kept for two recoveries.
-        Rounds take larger steps while the score holds, and smaller ones once it does not: what goes in small steps
-        comes back better.
+        Time is kept for a recovery.
         """
-        assert context.tuner is not None
-        step, score, before = self.step, math.inf, None
-        slack = min(self.slack, 0.5 * (100 - context.floor))  # points weigh more where few are missing
-        while score >= context.bar - slack and context.time_left() > 2 * self._recovering(context):
-            network = self._round(network, context, step)
-            score, now = context.tuner.score(network), footprint(network, context.mapping)
-            context.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
-            if now == before:
+        score, before = math.inf, footprint(network, context.mapping)
+        while score >= context.bar - context.blur and context.time_left() > 1.5 * self._recovering(context):
+            network, score = self._scored_round(network, context, step)
+            if (now := footprint(network, context.mapping)) == before:
                 return
             yield network, score
             before = now
-            step = min(0.3, step * 1.2) if score >= context.bar else max(0.1, step / 1.5)
 
-    def _furthest(self, way: Sequence[tuple[Network, float]], context: Context) -> Network:
-        """The last network on the way that recovers, by bisection between the last that fits as it is and the end.
+    def _furthest(self, start: Network, way: Sequence[Scored], context: Context) -> tuple[Network, bool]:
+        """The last network on the way that recovers, and whether that is the last of all; `start` where none does.
 
-        The first guess is a third of that way: what is lost late rarely comes back.
+        By bisection between the last that fits as it is and the end, which is tried first.
         """
-        low, high = max((i for i, (_, score) in enumerate(way) if score >= context.floor), default=-1), len(way)
-        best, middle = way[max(low, 0)][0], low + max(1, (high - low) // 3)
+        low = max((i for i, (_, score) in enumerate(way) if score >= context.floor), default=-1)
+        best, high, middle = (way[low][0] if low >= 0 else start), len(way), len(way) - 1
         while low < high - 1 and not context.out_of_time():
             tuned, score = self.recovered(way[middle][0], context, way[middle][1])
             if score >= context.floor:
@@ -97,7 +94,24 @@ class DeleteGroups:
             else:
                 high = middle
             middle = (low + high) // 2
-        return best
+        return best, 0 <= low == len(way) - 1
+
+    def walk(self, network: Network, context: Context) -> Iterator[Scored]:
+        """Round by round smaller networks with their scores, until one is `slack` below the budget.
+
+        What is left of the time is kept for two recoveries.
+        Rounds take larger steps while the score holds, and smaller ones once it does not: what goes in small steps
+        comes back better.
+        """
+        step, score, before = self.step, math.inf, None
+        slack = min(self.slack, 0.5 * (100 - context.floor))  # points weigh more where few are missing
+        while score >= context.bar - slack and context.time_left() > 2 * self._recovering(context):
+            network, score = self._scored_round(network, context, step)
+            if (now := footprint(network, context.mapping)) == before:
+                return
+            yield network, score
+            before = now
+            step = min(0.3, step * 1.2) if score >= context.bar else max(0.1, step / 1.5)
 
     def _untuned(self, network: Network, context: Context) -> Network:
         """As much as goes without tuning, by bisection on the share; where tuning brings nothing back."""
@@ -113,7 +127,7 @@ class DeleteGroups:
         best = furthest(smaller, fits, 0.0, 0.5, 6, context.out_of_time)
         return network if best is None else best
 
-    def recovered(self, network: Network, context: Context, before: float = -math.inf) -> tuple[Network, float]:
+    def recovered(self, network: Network, context: Context, before: float = -math.inf) -> Scored:
         """A network tuned for long, as far as there is time, and its score.
 
         The learning rate is let down after a third; not where that third, from the score `before`, has not come half
@@ -122,25 +136,31 @@ class DeleteGroups:
         assert context.tuner is not None
         share = min(1.0, 0.9 * max(context.time_left(), 0.0) / max(self._recovering(context), 1e-9))
         third = share * self.recover * context.effort / 3
-        network = context.tuner.tune(network, third)
+        network = context.tuner.tune(network, third, lr=self.heat)
         if (score := context.tuner.score(network)) >= min(context.bar, 0.5 * (before + context.bar)) - context.blur:
-            network = context.tuner.tune(network, 2 * third, anneal=True)
+            network = context.tuner.tune(network, 2 * third, anneal=True, lr=self.heat)
             score = context.tuner.score(network)
+        self._tell(network, score, context)
+        return network, score
+
+    @staticmethod
+    def _tell(network: Network, score: float, context: Context) -> None:
         now = footprint(network, context.mapping)
         context.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
-        return network, score
 
     def _recovering(self, context: Context) -> float:
         """Seconds that a recovery takes."""
         assert context.tuner is not None
         return self.recover * context.effort * context.tuner.pace
 
-    def _round(self, network: Network, context: Context, step: float) -> Network:
+    def _scored_round(self, network: Network, context: Context, step: float) -> Scored:
         assert context.tuner is not None
         shrink = context.tuner.shrink(*self._choose(network, context, step))
         network = context.tuner.tune(network, self.epochs * context.effort, shrink)
         drop_dead_units(network)
-        return network
+        score = context.tuner.score(network)
+        self._tell(network, score, context)
+        return network, score
 
     def _choose(
         self, network: Network, context: Context, step: float

@@ -79,7 +79,7 @@ class RankClip:
     # -- ours -------------------------------------------------------------------------------------------------
 
     def _by_budget(self, network: Network, context: Context) -> Network:
-        """Each round clips until the score falls by `reach`, and tunes for an epoch what is left.
+        """Each round clips until the score falls by `reach`, and tunes what is left: an epoch where half was clipped.
 
         The first that does not come back, but for what chance makes of it, ends it; a first round is tried once more, a
         third as far. Where nothing comes back, it goes as far as it can without tuning.
@@ -98,7 +98,7 @@ class RankClip:
             candidate = self._within_reach(network, context, reach)
             if cells(candidate) >= cells(network):
                 break
-            candidate, returned = self._tuned(candidate, context)
+            candidate, returned = self._tuned(candidate, context, 2 * (1 - cells(candidate) / cells(network)))
             if not returned:
                 break
             network = candidate
@@ -120,10 +120,10 @@ class RankClip:
         best = furthest(clipped, lambda candidate: score(candidate) >= lowest, good=0.9, bad=0.5, rounds=3)
         return clipped(0.9) if best is None else best
 
-    def _tuned(self, network: Network, context: Context) -> tuple[Network, bool]:
-        """Tuned for an epoch, and once more with the learning rate let down where that is not enough; whether it is."""
+    def _tuned(self, network: Network, context: Context, epochs: float) -> tuple[Network, bool]:
+        """Tuned, and for an epoch with the learning rate let down where that is not enough; whether it is."""
         assert context.tuner is not None
-        tuned = context.tuner.tune(network, context.effort)
+        tuned = context.tuner.tune(network, epochs * context.effort)
         lowest = context.bar - 0.5 * context.blur
         if (score := context.tuner.score(tuned)) < lowest:
             tuned = context.tuner.tune(tuned, context.effort, anneal=True)

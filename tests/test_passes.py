@@ -140,7 +140,7 @@ def test_a_pair_is_clipped_further_without_a_third_factor() -> None:
 def test_groups_go_until_the_budget_is_met() -> None:
     net = network(CHAIN)
     context = with_data(net, floor=60.0, effort=0.3)
-    result = DeleteGroups(recover=1.0, slack=10.0, descents=1).run(net.copy(), context)
+    result = DeleteGroups(recover=1.0, least=0.2).run(net.copy(), context)
     assert context.tuner is not None
     assert context.tuner.score(result.network) >= 60.0
     assert footprint(result.network, MAPPING).wires < footprint(net, MAPPING).wires
@@ -194,11 +194,12 @@ class Coach:
     pace, toll = 10.0, 0.0  # seconds of an epoch; points
 
     def __init__(self, *scores: float) -> None:
-        self.scores, self.epochs, self.annealed = iter(scores), 0.0, 0.0
+        self.scores, self.epochs, self.annealed, self.rates = iter(scores), 0.0, 0.0, list[float]()
 
-    def tune(self, net: Network, epochs: float, anneal: bool = False) -> Network:
+    def tune(self, net: Network, epochs: float, anneal: bool = False, lr: float = 1.0) -> Network:
         self.epochs += epochs
         self.annealed += epochs if anneal else 0.0
+        self.rates.append(lr)
         return net
 
     def score(self, _: Network) -> float:
@@ -213,6 +214,7 @@ def test_a_recovery_lets_the_learning_rate_down_after_a_third() -> None:
     coach = Coach(89.0, 91.0)
     _, score = DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
     assert (score, coach.epochs, coach.annealed) == (91.0, 6.0, 4.0)
+    assert coach.rates == [3.0, 3.0]
 
 
 def test_a_recovery_that_gets_nowhere_is_given_up_early() -> None:
