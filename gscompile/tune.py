@@ -88,13 +88,14 @@ def _device(name: str) -> torch.device:
 
 @dataclass(frozen=True)
 class Stretch:
-    """What one stretch of training is to do."""
+    """What one stretch of training is to do; `varied` samples are augmented, others as they are."""
 
     steps: int
     seed: int
     anneal: bool
     lr: float
     shrink: Shrink | None = None
+    varied: bool = True
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ class Tuner:
             self.metric = self.metric.closely()
         self.classes = int(outputs[self.metric.classes[0]].shape[-1]) if self.metric.classes else 0
         self._runs = 0
+        self._varied: bool | None = None  # whether the ends of recoveries are augmented, once that is known
         self.toll = 0.0  # points that a short stretch costs the original itself: a long one, let down, brings them back
         self.pace = 0.0  # seconds that an epoch took the last time
 
@@ -234,6 +236,22 @@ class Tuner:
         """
         return self._tuned(network, epochs, lr * self.rate, shrink, anneal)
 
+    def let_down(self, network: Network, epochs: float, lr: float = 1.0) -> Network:
+        """Train for `epochs` while the learning rate falls to zero, on varied samples or, in the end, plain ones.
+
+        Samples that are varied teach large networks more, and small ones less, than what they are judged by: the
+        first time both are tried, from then on what did better.
+        """
+        if not self.options.augment:
+            return self.tune(network, epochs, anneal=True, lr=lr)
+        tried = {
+            varied: self._tuned(network, epochs, lr * self.rate, anneal=True, varied=varied)
+            for varied in ((True, False) if self._varied is None else (self._varied,))
+        }
+        self._varied = max(tried, key=lambda varied: self.score(tried[varied])) if len(tried) > 1 else self._varied
+        assert self._varied is not None
+        return tried[self._varied]
+
     @cached_property
     def rate(self) -> float:
         """The learning rate that was asked for, or the largest that does a trained network no harm.
@@ -251,12 +269,18 @@ class Tuner:
         return rate
 
     def _tuned(
-        self, network: Network, epochs: float, rate: float, shrink: Shrink | None = None, anneal: bool = False
+        self,
+        network: Network,
+        epochs: float,
+        rate: float,
+        shrink: Shrink | None = None,
+        anneal: bool = False,
+        varied: bool = True,
     ) -> Network:
         network = network.copy()
         expose_weights(network)
         self._runs += 1
-        stretch = Stretch(self._steps(epochs), self.options.seed + 1000 * self._runs, anneal, rate, shrink)
+        stretch = Stretch(self._steps(epochs), self.options.seed + 1000 * self._runs, anneal, rate, shrink, varied)
         run = _Run(self, network, stretch)
         self._carry_out(run, f"{self._runs:04}-{run.digest()}")
         run.write_back()
@@ -473,7 +497,9 @@ class _Run:
         if self.stretch.anneal:
             self.optimizer.rate = self._rate(self.done)
         self.optimizer.zero_grad()
-        feeds = self.tuner.augment(self.tuner.feeds(batch), self.generator)
+        feeds = self.tuner.feeds(batch)
+        if self.stretch.varied:
+            feeds = self.tuner.augment(feeds, self.generator)
         part = self.tuner.own_part(rows, batch, feeds)
         loss, over = self._backward(part), self.tuner.conduct.out_of_time()
         loss, self.cut_short = self.tuner.world.average(loss, self.parameters, part.share, over)

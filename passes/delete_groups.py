@@ -138,7 +138,7 @@ class DeleteGroups:
         third = share * self.recover * context.effort / 3
         network = context.tuner.tune(network, third, lr=self.heat)
         if (score := context.tuner.score(network)) >= min(context.bar, 0.5 * (before + context.bar)) - context.blur:
-            network = context.tuner.tune(network, 2 * third, anneal=True, lr=self.heat)
+            network = context.tuner.let_down(network, 2 * third, lr=self.heat)
             score = context.tuner.score(network)
         self._tell(network, score, context)
         return network, score

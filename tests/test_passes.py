@@ -202,6 +202,9 @@ class Coach:
         self.rates.append(lr)
         return net
 
+    def let_down(self, net: Network, epochs: float, lr: float) -> Network:
+        return self.tune(net, epochs, anneal=True, lr=lr)
+
     def score(self, _: Network) -> float:
         return next(self.scores)
 
