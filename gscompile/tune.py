@@ -553,7 +553,7 @@ class _Run:
         """All that the stretch depends on, but for the data and the options."""
         stretch, weights = self.stretch, self.executor.weights
         masks = [mask.numpy(force=True) for _, mask in self.shrinking]
-        what = (stretch.steps, stretch.seed, stretch.anneal, stretch.lr, self.shrink_steps, *weights)
+        what = (stretch.steps, stretch.seed, stretch.anneal, stretch.varied, stretch.lr, self.shrink_steps, *weights)
         return digest(*what, *(p.numpy(force=True) for p in weights.values()), *masks)
 
     def result(self) -> Arrays:

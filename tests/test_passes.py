@@ -158,7 +158,7 @@ def test_groups_of_a_state_go_in_both_directions(op: str, gates: int) -> None:
         y = MatMul (c, v) }}""")
     state = next(layer for layer in net.layers if layer.name.endswith(".R"))
     assert state.matrices.shape == (2, 16, 16 * gates)
-    result = DeleteGroups(recover=1.0, slack=20.0, descents=1).run(net.copy(), with_data(net, floor=50.0, effort=0.3))
+    result = DeleteGroups(recover=1.0, slack=20.0, least=0.2).run(net.copy(), with_data(net, floor=50.0, effort=0.3))
     pruned = result.network.layer(state.name).matrices.reshape(2, 2, 8, 2 * gates, 8)  # tiles of 8x8
     gone = [(~part.any(axis=3)).sum() + (~part.any(axis=1)).sum() for part in pruned]
     assert min(gone) > 0

@@ -160,3 +160,13 @@ def test_a_stretch_that_is_let_down_is_not_averaged(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(tune, "TAIL", tail)
         ends.append(tuner(net, labels=True, lr=1e-2).tune(net, 0.5, anneal=True).layers[0].matrix)
     assert np.array_equal(ends[0], ends[1])
+
+
+def test_samples_that_are_varied_beyond_use_are_left_out_at_the_end_of_a_recovery() -> None:
+    net = network(TWO_LAYERS)
+    judge = tuner(net, labels=True, lr=1e-2, augment=(lambda inputs, _: {"x": torch.zeros_like(inputs["x"])},))
+    first = judge.score(judge.let_down(net, 1.0))
+    assert first > judge.score(net)  # zeros alone would teach nothing
+    stretches = judge._runs
+    judge.let_down(net, 1.0)
+    assert judge._runs == stretches + 1  # what does better is known from then on
