@@ -386,10 +386,10 @@ def computes_the_network(model: Path, out: Path, *options: object) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "share"), [("lenet", 0.09), ("convnet", 0.71)])
+@pytest.mark.parametrize(("name", "share"), [("lenet", 0.108), ("convnet", 0.71)])
 def test_a_compressed_sample_is_built_and_computes_the_network(name: str, share: float, tmp_path: Path) -> None:
-    """Ranks clipped without data, to an output error of 0.3 of the range: LeNet to 8.4 % of its cells, ConvNet to
-    70.2 %, where the next smaller choice of ranks is at 0.31."""
+    """Ranks clipped without data, to an output error of 0.3 of the range: LeNet to 10.71 % of its cells, ConvNet to
+    70.2 % at most. On a batch of noise LeNet went to 8.4 %: pictures are a stricter judge of the same bound."""
     computes_the_network(SAMPLES / f"{name}.onnx", tmp_path / "out", "--max-error", "0.3")
     report = read_report(tmp_path / "out")
     assert report.after.cells < share * report.before.cells
@@ -402,7 +402,7 @@ def test_a_compressed_resnet_20_is_built_and_computes_the_network(shared: Path, 
         pytest.skip(f"{model} is not there")
     computes_the_network(model, tmp_path / "out", "--max-error", "0.3")
     report = read_report(tmp_path / "out")
-    assert report.after.cells < 0.78 * report.before.cells
+    assert report.after.cells < 0.88 * report.before.cells  # 87.65 % on pictures; 77 % on a batch of noise
 
 
 def test_the_page_of_a_report_read_back_is_the_same_but_for_pictures(compiled: Path) -> None:
