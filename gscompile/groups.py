@@ -117,7 +117,7 @@ def families(network: Network, mapping: MapOptions, units: bool = True) -> tuple
 def _tile_families(layer: Layer, mapping: MapOptions) -> Iterator[Family]:
     """Tiles as they are mapped: rows and columns that are left out before cutting are in none, -1."""
     for part, matrix in enumerate(layer.matrices):
-        rows, cols = live_order(matrix, mapping)
+        rows, cols = live_order(matrix != 0, mapping)
         grid = tile_grid((rows, cols), mapping)
         (inputs, outputs), (down, across) = matrix.shape, grid.shape
         tile_row, tile_col = _placed(rows, grid.row_slices, inputs), _placed(cols, grid.col_slices, outputs)
@@ -176,11 +176,11 @@ def _member_savings(network: Network, member: Member, mapping: MapOptions, price
     out evenly among the cells of its row (or column), which is exact for groups made of whole ones; a tile likewise
     among all of its cells, so that what is left of an almost empty tile is worth the most.
     """
-    matrix = network.matrices(member.layer)[member.part]
-    rows, cols = live_order(matrix, mapping)
+    alive = network.matrices(member.layer)[member.part] != 0
+    rows, cols = live_order(alive, mapping)
     member = replace(member, rows=member.rows[rows], cols=member.cols[cols], blocks=member.shape)
     grid = tile_grid((rows, cols), mapping)
-    live = grid.occupancy(matrix[np.ix_(rows, cols)])
+    live = grid.occupancy(alive[np.ix_(rows, cols)])
     tile_row, tile_col = _numbered(grid.row_slices, grid.inputs), _numbered(grid.col_slices, grid.outputs)
     built = live.rows[:, tile_col] & live.cols[tile_row]
     down, across = member.shape

@@ -76,14 +76,13 @@ def cut(name: str, matrix: NDArray[np.generic], options: MapOptions) -> Iterator
             yield Tile(tile, name, tile_rows, tile_cols, tile)
 
 
-def live_order(matrix: NDArray[np.generic], options: MapOptions) -> Order:
-    """Row and column indices in the order in which they are cut into tiles."""
-    alive = matrix != 0
-    everything = np.arange(matrix.shape[0]), np.arange(matrix.shape[1])
+def live_order(alive: NDArray[np.bool_], options: MapOptions) -> Order:
+    """Row and column indices in the order in which they are cut into tiles, by where weights are not zero."""
+    everything = np.arange(alive.shape[0]), np.arange(alive.shape[1])
     if alive.all():
         return everything
     compact = np.flatnonzero(alive.any(axis=1)), np.flatnonzero(alive.any(axis=0))
-    orders = [everything] if (len(compact[0]), len(compact[1])) == matrix.shape else [everything, compact]
+    orders = [everything] if (len(compact[0]), len(compact[1])) == alive.shape else [everything, compact]
     if options.arrange and _may_gain(alive, compact, options):
         orders.append(_arranged(alive, compact, options))
     return min(orders, key=lambda order: _cost(alive, order, options)) if len(orders) > 1 else everything

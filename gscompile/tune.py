@@ -149,7 +149,8 @@ class Tuner:
             self.metric = self.metric.closely()
         self.classes = int(outputs[self.metric.classes[0]].shape[-1]) if self.metric.classes else 0
         self._runs = 0
-        self._varied: bool | None = None  # whether the ends of recoveries are augmented, once that is known
+        # whether the ends of recoveries are varied: where anything is, that is found at the first
+        self._varied: bool | None = None if options.augment else True
         self.toll = 0.0  # points that a short stretch costs the original itself: a long one, let down, brings them back
         self.pace = 0.0  # seconds that an epoch took the last time
 
@@ -242,14 +243,13 @@ class Tuner:
         Samples that are varied teach large networks more, and small ones less, than what they are judged by: the
         first time both are tried, from then on what did better.
         """
-        if not self.options.augment:
-            return self.tune(network, epochs, anneal=True, lr=lr)
-        tried = {
-            varied: self._tuned(network, epochs, lr * self.rate, anneal=True, varied=varied)
-            for varied in ((True, False) if self._varied is None else (self._varied,))
-        }
-        self._varied = max(tried, key=lambda varied: self.score(tried[varied])) if len(tried) > 1 else self._varied
-        assert self._varied is not None
+        def tuned(varied: bool) -> Network:
+            return self._tuned(network, epochs, lr * self.rate, anneal=True, varied=varied)
+
+        if self._varied is not None:
+            return tuned(self._varied)
+        tried = {varied: tuned(varied) for varied in (True, False)}
+        self._varied = max(tried, key=lambda varied: self.score(tried[varied]))
         return tried[self._varied]
 
     @cached_property

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gscompile.bisection import furthest
 from gscompile.groups import Family, deleted, families, savings
-from gscompile.mapping import footprint
+from gscompile.mapping import Footprint, footprint
 from gscompile.network import Network
 from gscompile.trainable import trainable_values
 from gscompile.transform import Change, Context, PassResult
@@ -75,7 +75,7 @@ class DeleteGroups:
         score, before = math.inf, footprint(network, context.mapping)
         while score >= context.bar - context.blur and context.time_left() > 1.5 * self._recovering(context):
             network, score = self._scored_round(network, context, step)
-            if (now := footprint(network, context.mapping)) == before:
+            if (now := self._told(network, score, context)) == before:
                 return
             yield network, score
             before = now
@@ -107,7 +107,7 @@ class DeleteGroups:
         slack = min(self.slack, 0.5 * (100 - context.floor))  # points weigh more where few are missing
         while score >= context.bar - slack and context.time_left() > 2 * self._recovering(context):
             network, score = self._scored_round(network, context, step)
-            if (now := footprint(network, context.mapping)) == before:
+            if (now := self._told(network, score, context)) == before:
                 return
             yield network, score
             before = now
@@ -140,13 +140,15 @@ class DeleteGroups:
         if (score := context.tuner.score(network)) >= min(context.bar, 0.5 * (before + context.bar)) - context.blur:
             network = context.tuner.let_down(network, 2 * third, lr=self.heat)
             score = context.tuner.score(network)
-        self._tell(network, score, context)
+        self._told(network, score, context)
         return network, score
 
     @staticmethod
-    def _tell(network: Network, score: float, context: Context) -> None:
+    def _told(network: Network, score: float, context: Context) -> Footprint:
+        """What a network takes, which whoever watches is told."""
         now = footprint(network, context.mapping)
         context.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
+        return now
 
     def _recovering(self, context: Context) -> float:
         """Seconds that a recovery takes."""
@@ -158,9 +160,7 @@ class DeleteGroups:
         shrink = context.tuner.shrink(*self._choose(network, context, step))
         network = context.tuner.tune(network, self.epochs * context.effort, shrink)
         drop_dead_units(network)
-        score = context.tuner.score(network)
-        self._tell(network, score, context)
-        return network, score
+        return network, context.tuner.score(network)
 
     def _choose(
         self, network: Network, context: Context, step: float
