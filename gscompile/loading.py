@@ -14,6 +14,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from gscompile.attributes import ill_attribute
 from gscompile.bounds import check_functions
 from gscompile.constants import is_float
 from gscompile.declared import ill_declared
@@ -102,7 +103,7 @@ def _check(where: str, proto: onnx.ModelProto, model: onnx.ModelProto | str) -> 
         )
     if (bad := bad_text(proto)) is not None:
         raise ModelError(f"{where}: invalid graph: {bad[:40]!r} is no UTF-8 text")
-    if (fault := ill_declared(proto) or stray_reference(proto)) is not None:
+    if (fault := ill_declared(proto) or stray_reference(proto) or ill_attribute(proto)) is not None:
         raise ModelError(f"{where}: invalid graph: {fault}")
     check_functions(where, proto)
     try:

@@ -13,11 +13,11 @@ _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 def stray_reference(proto: onnx.ModelProto) -> str | None:
     """What is wrong with the first node that refers to nothing, or to a graph; None where all are right."""
-    found = (_fault(node, within) for node, within in _nodes(proto))
+    found = (_fault(node, within) for node, within in nodes_in(proto))
     return next((fault for fault in found if fault is not None), None)
 
 
-def _nodes(proto: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, bool]]:
+def nodes_in(proto: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, bool]]:
     """Every node, and whether it is within a function."""
     for _, graph in graphs_in(proto.graph):
         yield from ((node, False) for node in graph.node)

@@ -50,6 +50,18 @@ NETS = {
 }
 
 
+FUSED = """g (float[n,6] x, float[n,2,5,5] i, float[1,2,4] s) => (float[n,2] y, float[n,3,3,3] z, float[1,2,6] t)
+    <float[3,6] a, float[3,2] b, float[2] c, float[3,2,3,3] k, float[4,18] q, float[18] r>
+    { h = ms.FusedMatMul <transB = 1, alpha = 0.5> (x, a)  y = ms.FusedGemm <activation = "Relu"> (h, b, c)
+      z = ms.FusedConv <activation = "Relu"> (i, k)  t = ms.Attention <num_heads = 2> (s, q, r) }"""
+
+
+def fused() -> bytes:
+    """Ops of onnxruntime's own, whose attributes nobody has checked."""
+    proto = model(FUSED.replace("ms.", "com.microsoft."), imports=', "com.microsoft" : 1')
+    return bytes(proto.SerializeToString())
+
+
 def with_function() -> bytes:
     """A network whose product is within a function, its weight given from outside, another sparse."""
     proto = model(
@@ -126,6 +138,7 @@ def report() -> bytes:
 def main() -> None:
     for name, text in NETS.items():
         put("model", name, bytes(model(text).SerializeToString()))
+    put("model", "fused", fused())
     put("model", "function", with_function())
     put("model", "sparse", with_sparse_weight())
     for name, location in (("beside", "w.bin"), ("above", "../secret"), ("root", "/etc/passwd")):

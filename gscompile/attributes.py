@@ -1,0 +1,47 @@
+"""Attributes that are read are what they are read as: text is text, and onnxruntime's ops, which ONNX's checker does
+not know, have numbers where ONNX's of the same name have them."""
+
+from __future__ import annotations
+
+from onnx import AttributeProto, ModelProto, NodeProto
+
+from gscompile.references import nodes_in
+
+_OWN, _MICROSOFT = ("", "ai.onnx"), "com.microsoft"
+_KINDS = {
+    AttributeProto.INT: "transA transB transBatchA transBatchB group axis keepdims start end allowzero hidden_size",
+    AttributeProto.INTS: "strides dilations pads perm kernel_shape axes",
+    AttributeProto.FLOAT: "alpha beta epsilon",
+    AttributeProto.FLOATS: "scales activation_params",
+    AttributeProto.STRING: "equation mode auto_pad activation direction",
+}
+_WANTED = {name: kind for kind, names in _KINDS.items() for name in names.split()}
+
+
+def ill_attribute(proto: ModelProto) -> str | None:
+    """What is wrong with the first attribute that is not what it will be read as; None where all are right."""
+    for node, _ in nodes_in(proto):
+        faults = ((attribute.name, _fault(node, attribute)) for attribute in node.attribute)
+        for name, fault in faults:
+            if fault is not None:
+                return f"{node.op_type} {node.name or next(iter(node.output), '')!r}: attribute {name!r} {fault}"
+    return None
+
+
+def _fault(node: NodeProto, attribute: AttributeProto) -> str | None:
+    wanted = _WANTED.get(attribute.name, attribute.type)
+    if node.domain == _MICROSOFT and attribute.type != wanted:
+        found, name = AttributeProto.AttributeType.Name(attribute.type), AttributeProto.AttributeType.Name(wanted)
+        return f"is {found}; {name} would do"
+    read = node.domain in _OWN or (node.domain == _MICROSOFT and attribute.name in _WANTED)
+    if read and not all(map(_is_text, [attribute.s, *attribute.strings])):
+        return "is no UTF-8 text"
+    return None
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

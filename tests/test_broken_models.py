@@ -1,0 +1,73 @@
+"""Models that ONNX's checker lets through and readers of them would stumble over are refused when they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx
+import pytest
+
+from gscompile.errors import ModelError
+from gscompile.network import Network
+from tests.small_networks import model
+
+TEXT = """g (float[n,3] x) => (float[n,2] y) <float[3,4] a, float[4,2] b>
+    { h = com.microsoft.FusedMatMul <alpha = 0.5> (x, a)  y = Einsum <equation = "ab,bc->ac"> (h, b) }"""
+Break = Callable[[onnx.ModelProto], object]
+
+
+def short(proto: onnx.ModelProto) -> None:
+    proto.graph.initializer[0].raw_data = bytes(44)
+
+
+def numbers_of_another_type(proto: onnx.ModelProto) -> None:
+    proto.graph.initializer[0].ClearField("raw_data")
+    proto.graph.initializer[0].int64_data.extend(range(12))
+
+
+def negative(proto: onnx.ModelProto) -> None:
+    proto.graph.initializer[0].dims[:] = [-3, -4]
+
+
+def set_attribute(node: int, **values: object) -> Break:
+    def act(proto: onnx.ModelProto) -> None:
+        del proto.graph.node[node].attribute[:]
+        for name, value in values.items():
+            proto.graph.node[node].attribute.append(onnx.helper.make_attribute(name, value))
+
+    return act
+
+
+BROKEN: dict[str, tuple[Break, str]] = {
+    "too few bytes": (short, r"tensor 'a' of \[3, 4\] takes 48 bytes and has 44"),
+    "no numbers": (numbers_of_another_type, r"tensor 'a' of \[3, 4\] takes 12 numbers and has 0"),
+    "negative size": (negative, r"tensor 'a' of \[-3, -4\] has a negative size"),
+    "no text": (set_attribute(1, equation=b"ab,bc\xff>ac"), "Einsum 'n1': attribute 'equation' is no UTF-8 text"),
+    "another kind": (set_attribute(0, transB="yes"), "FusedMatMul 'n0': attribute 'transB' is STRING; INT would do"),
+    "no function": (
+        lambda proto: setattr(proto.graph.node[1].attribute[0], "ref_attr_name", "e"),
+        "Einsum 'n1': attribute 'equation' refers to 'e' of a function that is not there",
+    ),
+    "no device": (
+        lambda proto: proto.graph.node[1].device_configurations.add(),
+        "Einsum 'n1': a device configuration without an id",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_model_that_is_broken_within_is_refused_in_one_line(case: str) -> None:
+    proto = model(TEXT, imports=', "com.microsoft" : 1')
+    assert len(Network.from_proto(proto).layers) == 2
+    act, said = BROKEN[case]
+    act(proto)
+    with pytest.raises(ModelError, match=f"^model 'g': invalid graph: {said}$"):
+        Network.from_proto(proto)
+
+
+def test_half_a_byte_a_number_is_counted_as_such() -> None:
+    proto = model("g (float[n,3] x) => (float[n,3] y) { y = Relu (x) }", opset=21, ir_version=10)
+    proto.graph.initializer.append(onnx.TensorProto(name="i", dims=[3], data_type=onnx.TensorProto.INT4, raw_data=bytes(2)))
+    proto.graph.initializer.append(onnx.TensorProto(name="j", dims=[3], data_type=onnx.TensorProto.INT4, int32_data=[1, 2]))
+    proto.graph.initializer.append(onnx.TensorProto(name="c", dims=[2], data_type=onnx.TensorProto.COMPLEX64, float_data=[0] * 4))
+    assert Network.from_proto(proto).layers == ()
