@@ -47,7 +47,7 @@ def compress(task: Problem, training: Training, args: argparse.Namespace) -> Net
         chdir(notes),
     ):  # AIMET writes into ./data
         found = factored(task, args.strength)
-    training.run(found, args.epochs)
+    training.run(found)
     return found
 
 

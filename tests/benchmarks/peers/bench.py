@@ -14,6 +14,7 @@ import json
 import math
 import resource
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -56,17 +57,15 @@ class Training:
         return torch.optim.AdamW(net.parameters(), self.task.rate, weight_decay=0.0)
 
     def run(
-        self, net: Net, epochs: int, optimizer: Any = None, before_step: Callable[[], None] = lambda: None
+        self, net: Net, part: float = 1.0, optimizer: Any = None, before_step: Callable[[], None] = lambda: None
     ) -> None:
-        """Train; `before_step` is called when the gradients are there."""
-        used = optimizer or self.optimizer(net)
+        """Train for a part of all steps; `before_step` is called when the gradients are there."""
+        used, end = optimizer or self.optimizer(net), min(self.step + round(part * self.steps), self.steps)
         net.train()
-        for _ in range(epochs):
-            for images, labels in self.train.batches(BATCH, self.seed + self.step):
+        while self.step < end:
+            for images, labels in islice(self.train.batches(BATCH, self.seed + self.step), end - self.step):
                 for group in used.param_groups:
-                    group["lr"] = (
-                        self.task.rate * 0.5 * (1 + math.cos(math.pi * self.step / max(self.steps, 1)))
-                    )
+                    group["lr"] = self.task.rate * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
                 used.zero_grad()
                 self._loss(net, images, labels).backward()  # type: ignore[no-untyped-call]
                 before_step()

@@ -69,7 +69,7 @@ def seconds(task: Problem, training: Training) -> float:
     probe = Training(task, training.train.part(TIMED * BATCH), 1, training.seed)
     net = task.network()
     began = time.perf_counter()
-    probe.run(net, 1)
+    probe.run(net)
     return (time.perf_counter() - began) / probe.steps
 
 

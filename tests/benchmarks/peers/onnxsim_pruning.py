@@ -19,7 +19,7 @@ from tests.benchmarks.peers.problems import Problem
 def compress(task: Problem, training: Training, args: argparse.Namespace) -> Net:
     onnx.save(onnxsim.apply_structured_pruning(str(task.path), sparsity=args.strength), args.out)
     net = task.network(args.out)
-    training.run(net, args.epochs)
+    training.run(net)
     return net
 
 

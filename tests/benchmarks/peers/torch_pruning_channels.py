@@ -38,7 +38,7 @@ def compress(task: Problem, training: Training, args: argparse.Namespace) -> Net
     net = task.network()
     importance = torch_pruning.importance.GroupMagnitudeImportance(p=2)
     pruner(net, task, torch_pruning.pruner.MetaPruner, importance, args.strength).step()
-    training.run(net, args.epochs)
+    training.run(net)
     return net
 
 

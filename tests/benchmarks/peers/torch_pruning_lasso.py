@@ -22,9 +22,9 @@ def compress(task: Problem, training: Training, args: argparse.Namespace) -> Net
     lasso = pruner(net, task, torch_pruning.pruner.GroupNormPruner, importance, args.strength)
     lasso.reg = PENALTY
     lasso.update_regularizer()
-    training.run(net, (args.epochs + 1) // 2, before_step=lambda: lasso.regularize(net))
+    training.run(net, 0.5, before_step=lambda: lasso.regularize(net))
     lasso.step()
-    training.run(net, args.epochs // 2)
+    training.run(net, 0.5)
     return net
 
 

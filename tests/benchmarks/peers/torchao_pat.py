@@ -26,7 +26,7 @@ def compress(task: Problem, training: Training, args: argparse.Namespace) -> Net
     base.add_param_group({"params": pruned, "group_type": "Dim0Grouper", "prox_type": "ProxGroupLasso"})
     base.add_param_group({"params": rest})
     heal = training.steps * 2 // 3
-    training.run(net, args.epochs, build_prune_optimizer(base, args.strength, 0, heal))
+    training.run(net, 1.0, build_prune_optimizer(base, args.strength, 0, heal))
     return net
 
 
