@@ -63,8 +63,13 @@ class Objective:
         return cls(classes, normalised, values, labelled)
 
     def scores(self, name: str, output: Tensor) -> Tensor:
-        """Unnormalised log probabilities of an output of classes."""
-        return output.clamp_min(1e-12).log() if name in self.probabilities else output
+        """Unnormalised log probabilities of an output of classes, in single precision at least.
+
+        Probabilities are bounded from below such that the slope of the logarithm is a number of the output's own type.
+        """
+        if name not in self.probabilities:
+            return _wide(output)
+        return _wide(output).clamp_min(max(1e-12, torch.finfo(output.dtype).tiny)).log()
 
     def loss(self, outputs: Mapping[str, Tensor], teacher: Mapping[str, Tensor], labels: Tensor | None) -> Tensor:
         """The mean over the batch; a scalar."""
@@ -72,7 +77,9 @@ class Objective:
             said: Tensor = self.function(dict(outputs), dict(teacher), labels)
             return said
         terms = [self._distance(name, outputs[name], teacher[name]) for name in self.logits]
-        terms += [functional.mse_loss(outputs[n], teacher[n]) / scale**2 for n, scale in self.values.items()]
+        terms += [
+            functional.mse_loss(_wide(outputs[n]), _wide(teacher[n])) / scale**2 for n, scale in self.values.items()
+        ]
         if self.labelled is None or labels is None:
             return torch.stack(terms).sum()
         said = functional.cross_entropy(self.scores(self.labelled, outputs[self.labelled]), labels)
@@ -97,8 +104,13 @@ class Objective:
             terms.append((direction * scores).sum())
         for name, scale in self.values.items():
             direction = torch.randn(outputs[name].shape, generator=generator).to(outputs[name].device)
-            terms.append((direction * outputs[name]).sum() / scale)
+            terms.append((direction * _wide(outputs[name])).sum() / scale)
         return torch.stack(terms).sum()
+
+
+def _wide(output: Tensor) -> Tensor:
+    """Half precision is too coarse for sums and logarithms."""
+    return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
 
 
 def _leaf(output: Any) -> Any:

@@ -46,7 +46,8 @@ def measure_moments(
 ) -> dict[str, Moments]:
     """The moments of each layer over `batches` batches of the training part, by layer name.
 
-    A layer whose inputs cannot be read off (inside a subgraph, a recurrent state) is left out.
+    A layer whose inputs cannot be read off (inside a subgraph, a recurrent state) is left out, and so is one of whose
+    inputs or gradients some are no numbers.
     """
     names, network = {layer.name for layer in layers}, exposed(network)
     wanted = {layer.name: layer for layer in network.layers if layer.name in names and _is_readable(network, layer)}
@@ -58,7 +59,8 @@ def measure_moments(
     generator = torch.Generator().manual_seed(tuner.options.seed)
     for batch in tuner.some(batches):
         _add_batch(sums, wanted, executor(tuner.feeds(batch), capture), tuner, generator)
-    return {name: Moments(*(mean(*part) for part in parts)) for name, parts in sums.items()}
+    found = {name: Moments(*(mean(*part) for part in parts)) for name, parts in sums.items()}
+    return {name: m for name, m in found.items() if np.isfinite(m.inputs).all() and np.isfinite(m.outputs).all()}
 
 
 def _add_batch(

@@ -33,3 +33,16 @@ def test_it_takes_the_steps_of_torchs_own_bit_for_bit() -> None:
     assert all(torch.equal(p, q) for p, q in zip(ours, theirs, strict=True))
     mine.zero_grad()
     assert all(p.grad is None for p in ours)
+
+
+def test_half_precision_takes_the_same_steps_rounded() -> None:
+    """The square of a gradient of 1e-4 is nothing in half precision, and a step would divide by its root."""
+    half, single = (nn.Parameter(torch.ones(3, dtype=kind)) for kind in (torch.float16, torch.float32))
+    for p in (half, single):
+        optimizer = Adam([p], 0.01)
+        for _ in range(10):
+            p.grad = torch.full_like(p, 1e-4)
+            optimizer.step()
+    assert half.dtype == torch.float16
+    assert torch.allclose(single, torch.tensor(0.9), atol=1e-3)
+    assert torch.allclose(half.float(), single, atol=3e-3)

@@ -42,6 +42,20 @@ def test_a_probe_is_drawn_for_outputs_on_any_device() -> None:
             assert {t.grad.device.type for t in outputs.values() if t.grad is not None} == {device}
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_probabilities_that_are_zero_in_their_type_have_finite_gradients(dtype: torch.dtype) -> None:
+    """In half precision e^-20 is zero; a class that has no chance draws no gradient of infinity."""
+    objective = Objective(("classes",), frozenset({"classes"}), {}, None)
+    scores = torch.tensor([[0.0, -8.0, -12.0, -20.0]] * 64, dtype=dtype, requires_grad=True)
+    teacher = {"classes": torch.softmax(scores.detach(), -1)}
+    for seed in range(8):
+        outputs = {"classes": torch.softmax(scores, -1)}
+        found = objective.probe(outputs, torch.Generator().manual_seed(seed)) + objective.loss(outputs, teacher, None)
+        (gradient,) = torch.autograd.grad(found, scores)
+        assert gradient.dtype == dtype
+        assert bool(gradient.isfinite().all())
+
+
 @pytest.mark.parametrize("step", [crop, flip])
 def test_images_are_varied_on_any_device(step: Any) -> None:
     with EachGeneratorOnItsDevice():

@@ -137,6 +137,16 @@ def test_a_pair_is_clipped_further_without_a_third_factor() -> None:
     assert [layer.matrix.shape for layer in twice.layers] == [(20, 2), (2, 16), (16, 4)]
 
 
+def test_a_layer_whose_gradient_is_no_number_is_measured_by_its_weights() -> None:
+    """The root of nothing is infinitely steep, and here that meets its opposite."""
+    net = network("""g (float[n,20] x) => (float[n,4] y) <float[20,16] w, float[16,4] v>
+        { h = MatMul (x, w)  d = Sub (h, h)  s = Sqrt (d)  r = Add (h, s)  y = MatMul (r, v) }""")
+    context = with_data(net, floor=99.0)
+    assert context.moments is not None
+    assert [*context.moments(net)] == ["n4"]
+    assert cells(RankClip().run(net.copy(), context).network) <= cells(net)
+
+
 def test_groups_go_until_the_budget_is_met() -> None:
     net = network(CHAIN)
     context = with_data(net, floor=60.0, effort=0.3)

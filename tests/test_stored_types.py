@@ -112,3 +112,17 @@ def test_a_matrix_of_rank_two_is_found_in_whatever_holds_it(
     assert result.report.after.cells == 2 * (24 + 20) * copies
     assert result.report.drift is not None
     assert result.report.drift <= 1e-5
+
+
+def test_a_classifier_in_half_precision_is_trained_on_eight_batches(tmp_path: Path) -> None:
+    """Its smallest probabilities are zero in that type, of which no logarithm may be taken."""
+    rng = np.random.default_rng(0)
+    low = rng.standard_normal((24, 3)) @ rng.standard_normal((3, 20)) * 3
+    proto = model(
+        """g (float16[n,24] x) => (float16[n,20] y) <float16[24,20] w> { h = MatMul (x, w)  y = Softmax (h) }""", w=low
+    )
+    data = {"x": rng.standard_normal((256, 24)).astype(np.float16)}
+    result = gscompile.compile(proto, out=tmp_path / "out", data=data, effort="quick", epochs=0.1, threads=1, seed=0)
+    assert result.report.after.cells <= 3 * (24 + 20)
+    assert all(np.isfinite(layer.matrix).all() for layer in result.network.layers)
+    assert result.report.accuracy[0].after == 100
