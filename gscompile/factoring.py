@@ -1,8 +1,8 @@
-"""Low-rank factoring as mathematics: spectra, ranks under one budget, balanced factors. Arrays in, arrays out."""
+"""Low-rank factoring as mathematics: spectra, ranks and balanced factors. Arrays in, arrays out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -229,105 +229,3 @@ def pca_rank(w: Array, epsilon: float) -> int:
         energy = np.maximum(np.linalg.eigvalsh(_gram(w.T if len(w) < len(w.T) else w, np.float64))[::-1], 0.0)
     lost = np.append(np.cumsum(energy[::-1])[::-1], 0.0) / max(energy.sum(), np.finfo(float).tiny)
     return int(np.argmax(lost <= epsilon))
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a layer may become: `loss` and `cells` of every option, option 0 being what it is now."""
-
-    loss: tuple[float, ...]
-    cells: tuple[float, ...]
-
-
-def choose(choices: Sequence[Choice], budget: float) -> list[int]:
-    """The option of each layer with the least total loss such that all cells together fit `budget`.
-
-    Lagrange's method: one price for a cell, every layer takes its own best option at that price, and the price is
-    raised until the budget is met (or every layer is as small as it gets).
-    """
-    loss, cells = (_side_by_side([getattr(c, what) for c in choices]) for what in ("loss", "cells"))
-
-    def at_price(price: float) -> tuple[NDArray[np.int64], float]:
-        """The options taken, and the cells of all together."""
-        pick = np.argmin(loss + price * cells, axis=1)
-        return pick, float(np.take_along_axis(cells, pick[:, None], 1).sum())
-
-    low, high = 0.0, 1e-12
-    while (found := at_price(high))[1] > budget and high < 1e30:
-        low, high = high, high * 4
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        if (trial := at_price(middle))[1] > budget:
-            low = middle
-        else:
-            high, found = middle, trial
-    return [int(option) for option in found[0]]
-
-
-def _side_by_side(rows: Sequence[Sequence[float]]) -> Array:
-    """Rows of different lengths as one array; what is missing is beyond every price."""
-    most = max(map(len, rows), default=1)
-    return np.array([[*row, *[np.inf] * (most - len(row))] for row in rows]).reshape(len(rows), most)
-
-
-def choose_within(choices: Sequence[Choice], loss: float) -> list[int]:
-    """The option of each layer, such that losses sum to `loss` at most: as few cells as one price for all finds.
-
-    The price is raised until a layer's next option no longer fits; that layer stays where it is, and the others go on.
-    A layer whose first saving is a large one so does not keep the others from small ones. What is left of the loss in
-    the end goes to single layers, that which saves most first.
-
-    >>> fat, thin = Choice((0.0, 9.0), (100.0, 10.0)), Choice((0.0, 1.0, 2.0), (10.0, 8.0, 7.0))
-    >>> choose_within([fat, thin], 1.5), choose_within([fat, thin], 9.5)
-    ([0, 1], [1, 0])
-    """
-    losses, cells = (_side_by_side([getattr(c, name) for c in choices]) for name in ("loss", "cells"))
-    pick, free = np.zeros(len(choices), np.int64), np.ones(len(choices), bool)
-    while free.any():
-        fitting, beyond = _last_that_fits(losses, cells, pick, free, loss)
-        free &= fitting == beyond if (fitting != beyond).any() else False
-        pick = fitting
-    return _filled(losses, cells, pick, loss)
-
-
-_Pick = NDArray[np.int64]
-
-
-def _last_that_fits(
-    losses: Array, cells: Array, pick: _Pick, free: NDArray[np.bool_], loss: float
-) -> tuple[_Pick, _Pick]:
-    """What free layers choose at the highest price whose loss fits, and just above; twice the same where any fits."""
-
-    def at(price: float) -> _Pick:
-        with np.errstate(invalid="ignore"):
-            return np.where(free, np.nanargmin(losses + price * cells, axis=1), pick)
-
-    low, high = 0.0, 1e-12
-    chosen = pick
-    while _sum(losses, beyond := at(high)) <= loss:
-        low, high, chosen = high, high * 16, beyond
-        if high > 1e30:
-            return chosen, chosen
-    for _ in range(50):
-        middle = (low * high) ** 0.5 or 0.5 * high
-        if _sum(losses, found := at(middle)) <= loss:
-            low, chosen = middle, found
-        else:
-            high, beyond = middle, found
-    return chosen, beyond
-
-
-def _sum(table: Array, pick: Sequence[int] | _Pick) -> float:
-    return float(table[np.arange(len(table)), pick].sum())
-
-
-def _filled(losses: Array, cells: Array, pick: _Pick, loss: float) -> list[int]:
-    rows = np.arange(len(losses))
-    for _ in rows:
-        spare = loss - _sum(losses, pick)
-        saved = np.where(losses <= losses[rows, pick][:, None] + spare, cells[rows, pick][:, None] - cells, 0.0)
-        layer, option = np.unravel_index(int(np.argmax(saved)), saved.shape)
-        if saved[layer, option] <= 0:
-            break
-        pick[layer] = option
-    return [int(option) for option in pick]

@@ -31,7 +31,7 @@ from gscompile.wire import LARGE
 
 LEAN = 128 << 20  # bytes of weights from which on a network is compiled from the shelf
 ROOM = 256 << 20  # bytes of new weights that stay in memory: to write and to map a file takes longer
-_MAPPED = 128 << 20  # bytes of mapped files that may stay in memory
+_MAPPED = 192 << 20  # bytes of mapped files that may stay in memory
 _DONT_NEED = 4  # madvise(2): unmap these pages now; they come back from the file, or the system's copy of it
 
 

@@ -14,18 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.bisection import furthest
+from gscompile.choosing import Choice, choose, choose_within
 from gscompile.errors import UsageError
-from gscompile.factoring import (
-    Choice,
-    Decomposed,
-    WeightSpectrum,
-    choose,
-    choose_within,
-    pca_rank,
-    spectrum,
-    squared_norm,
-    weight_spectrum,
-)
+from gscompile.factoring import Decomposed, WeightSpectrum, pca_rank, spectrum, squared_norm, weight_spectrum
 from gscompile.network import Layer, Network
 from gscompile.pairs import factor_pairs
 from gscompile.transform import Change, Context, PassResult
@@ -394,4 +385,6 @@ def replace(network: Network, chosen: Sequence[tuple[LinearMap, Sequence[Decompo
 def _stacked(parts: Sequence[Decomposed], rank: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """u [parts, inputs, rank] and v [parts, rank, outputs]."""
     pairs = [s.factors(rank) for s in parts]
+    if len(pairs) == 1:
+        return pairs[0][0][None], pairs[0][1][None]
     return np.stack([a for a, _ in pairs]), np.stack([b for _, b in pairs])

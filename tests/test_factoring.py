@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gscompile import factoring
-from gscompile.factoring import (
-    Array,
-    Choice,
-    balanced,
-    choose,
-    choose_within,
-    pca_rank,
-    spectrum,
-    weight_spectrum,
-    worthwhile,
-)
+from gscompile.factoring import Array, balanced, pca_rank, spectrum, weight_spectrum, worthwhile
 
 seeds = st.integers(0, 10_000)
 small = st.integers(1, 7)
@@ -82,36 +70,6 @@ def test_the_papers_rule_counts_squared_singular_values() -> None:
     w = np.diag([3.0, 1.0, 0.1])  # squares 9, 1, 0.01
     assert [pca_rank(w, e) for e in (0.0, 0.0009, 0.001, 0.09, 0.11, 1.0)] == [3, 3, 2, 2, 1, 0]
     assert pca_rank(np.zeros((3, 3)), 0.03) == 0
-
-
-choices = st.lists(
-    st.lists(st.tuples(st.integers(0, 20), st.integers(1, 20)), min_size=1, max_size=4),
-    min_size=1,
-    max_size=4,
-)
-
-
-@given(choices, st.integers(1, 60))
-def test_choosing_meets_the_budget_where_anything_does_and_wastes_nothing(
-    options: list[list[tuple[int, int]]], budget: int
-) -> None:
-    layers = [Choice(tuple(float(a) for a, _ in o), tuple(float(b) for _, b in o)) for o in options]
-    pick = choose(layers, budget)
-    cells = sum(layer.cells[i] for layer, i in zip(layers, pick, strict=True))
-    loss = sum(layer.loss[i] for layer, i in zip(layers, pick, strict=True))
-    least = sum(min(layer.cells) for layer in layers)
-    assert cells <= budget or cells == least
-    for other in product(*(range(len(layer.loss)) for layer in layers)):
-        other_cells = sum(layer.cells[i] for layer, i in zip(layers, other, strict=True))
-        other_loss = sum(layer.loss[i] for layer, i in zip(layers, other, strict=True))
-        assert other_cells > cells or other_loss > loss - 1e-6 or other_cells > budget or cells > budget
-
-
-def test_a_generous_budget_changes_nothing() -> None:
-    layer = Choice((0.0, 1.0, 5.0), (100.0, 50.0, 10.0))
-    assert choose([layer, layer], 1000) == [0, 0]
-    assert choose([layer, layer], 100) == [1, 1]
-    assert choose([layer, layer], 0) == [2, 2]
 
 
 def decaying(n: int, m: int, rate: float, seed: int = 0) -> Array:
@@ -179,31 +137,3 @@ def test_the_papers_rank_is_that_of_the_singular_values(epsilon: float) -> None:
     w = decaying(40, 70, 0.8)
     lost = np.append(np.cumsum(np.linalg.svd(w)[1][::-1] ** 2)[::-1], 0.0) / np.sum(w**2)
     assert pca_rank(w, epsilon) == int(np.argmax(lost <= epsilon))
-
-
-@st.composite
-def falling(draw: st.DrawFn) -> Choice:
-    """Options that cost more and take fewer cells, one by one."""
-    count = draw(st.integers(1, 5))
-    steps = st.lists(st.integers(0, 9), min_size=count - 1, max_size=count - 1)
-    loss = np.append(0, np.cumsum(draw(steps)))
-    cells = 50 - np.append(0, np.cumsum(draw(steps)))
-    return Choice(tuple(loss.tolist()), tuple(cells.tolist()))
-
-
-@given(st.lists(falling(), min_size=1, max_size=4), st.integers(0, 30))
-def test_losses_stay_within_what_may_be_lost_and_no_single_option_saves_more(choices: list[Choice], most: int) -> None:
-    pick = choose_within(choices, most)
-    losses = [c.loss[n] for c, n in zip(choices, pick, strict=True)]
-    assert sum(losses) <= most
-    for choice, loss, chosen in zip(choices, losses, pick, strict=True):
-        spare = most - sum(losses) + loss
-        assert choice.cells[chosen] == min(n for n, cost in zip(choice.cells, choice.loss, strict=True) if cost <= spare)
-
-
-def test_a_layer_whose_first_saving_is_too_dear_does_not_keep_others_from_theirs() -> None:
-    fat = Choice((0.0, 100.0), (1000.0, 10.0))  # by far the most cells for its loss
-    thin = [Choice((0.0, 1.0), (10.0, 8.0)), Choice((0.0, 1.0), (10.0, 6.0))]
-    assert choose([fat, *thin], 1019) == [1, 0, 0]
-    assert choose_within([fat, *thin], 1.5) == [0, 0, 1]
-    assert choose_within([fat, *thin], 101.5) == [1, 0, 1]

@@ -1,0 +1,160 @@
+"""Options of many layers under one budget, by Lagrange's method: one price for a cell, the same for all.
+
+At a price every layer takes the option whose loss and price together are least. Those are the corners of the lower
+convex hull of its options in the plane of cells and loss; each corner but the first is taken from a price on, the slope
+of the edge that ends in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Pick = NDArray[np.int64]  # an option of each layer
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a layer may become: `loss` and `cells` of every option, option 0 being what it is now."""
+
+    loss: tuple[float, ...]
+    cells: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """`losses` and `cells` [layers, options]; a layer's corner n + 1 is taken above its price n."""
+
+    losses: Array
+    cells: Array
+    corners: Pick
+    prices: Array
+
+    def at(self, price: float) -> Pick:
+        """What every layer takes at a price above 0."""
+        return np.asarray(self.corners[np.arange(len(self.corners)), (self.prices < price).sum(axis=1)])
+
+
+@lru_cache(2)
+def _table(choices: tuple[Choice, ...]) -> _Table:
+    hulls = [_hull(choice) for choice in choices]
+    corners = _side_by_side([hull for hull, _ in hulls], 0).astype(np.int64)
+    prices = _side_by_side([prices for _, prices in hulls], np.inf)
+    losses, cells = (_side_by_side(rows, np.inf) for rows in ([c.loss for c in choices], [c.cells for c in choices]))
+    return _Table(losses, cells, corners, prices)
+
+
+def _side_by_side(rows: Sequence[Sequence[float]], fill: float) -> Array:
+    """Rows of different lengths as one array."""
+    most = max(map(len, rows), default=1)
+    return np.array([[*row, *[fill] * (most - len(row))] for row in rows], np.float64).reshape(len(rows), most)
+
+
+def _hull(choice: Choice) -> tuple[list[int], list[float]]:
+    """The corners from many cells to few, and the price from which each but the first is taken.
+
+    >>> _hull(Choice((0.0, 1.0, 4.0, 5.0), (10.0, 8.0, 7.0, 6.0)))
+    ([0, 1, 3], [0.5, 2.0])
+    """
+    loss, cells = choice.loss, choice.cells
+    corners: list[int] = []
+    prices: list[float] = []
+    for option in sorted(range(len(loss)), key=lambda i: (-cells[i], loss[i])):
+        if corners and cells[corners[-1]] == cells[option]:
+            continue
+        while corners and loss[corners[-1]] >= loss[option]:  # more cells, and no less loss
+            corners.pop()
+            prices[len(corners) - 1 :] = []
+        price = _price(choice, corners[-1], option) if corners else 0.0
+        while prices and prices[-1] >= price:
+            corners.pop()
+            prices.pop()
+            price = _price(choice, corners[-1], option)
+        prices += [price] if corners else []
+        corners.append(option)
+    return corners, prices
+
+
+def _price(choice: Choice, many: int, few: int) -> float:
+    """Loss per cell that is saved."""
+    return (choice.loss[few] - choice.loss[many]) / (choice.cells[many] - choice.cells[few])
+
+
+def choose(choices: Sequence[Choice], budget: float) -> list[int]:
+    """The option of each layer with the least total loss such that all cells together fit `budget`.
+
+    The price is raised until the budget is met (or every layer is as small as it gets).
+    """
+    table = _table(tuple(choices))
+    low, high = 0.0, 1e-12
+    while _sum(table.cells, found := table.at(high)) > budget and high < 1e30:
+        low, high = high, high * 4
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        if _sum(table.cells, trial := table.at(middle)) > budget:
+            low = middle
+        else:
+            high, found = middle, trial
+    return [int(option) for option in found]
+
+
+def choose_within(choices: Sequence[Choice], loss: float) -> list[int]:
+    """The option of each layer, such that losses sum to `loss` at most: as few cells as one price for all finds.
+
+    The price is raised until a layer's next option no longer fits; that layer stays where it is, and the others go on.
+    A layer whose first saving is a large one so does not keep the others from small ones. What is left of the loss in
+    the end goes to single layers, that which saves most first.
+
+    >>> fat, thin = Choice((0.0, 9.0), (100.0, 10.0)), Choice((0.0, 1.0, 2.0), (10.0, 8.0, 7.0))
+    >>> choose_within([fat, thin], 1.5), choose_within([fat, thin], 9.5)
+    ([0, 1], [1, 0])
+    """
+    table = _table(tuple(choices))
+    pick, free = np.zeros(len(choices), np.int64), np.ones(len(choices), bool)
+    while free.any():
+        fitting, beyond = _last_that_fits(table, pick, free, loss)
+        free &= fitting == beyond if (fitting != beyond).any() else False
+        pick = fitting
+    return _filled(table.losses, table.cells, pick, loss)
+
+
+def _last_that_fits(table: _Table, pick: Pick, free: NDArray[np.bool_], loss: float) -> tuple[Pick, Pick]:
+    """What free layers choose at the highest price whose loss fits, and just above; twice the same where any fits."""
+
+    def at(price: float) -> Pick:
+        return np.where(free, table.at(price), pick)
+
+    low, high = 0.0, 1e-12
+    chosen = pick
+    while _sum(table.losses, beyond := at(high)) <= loss:
+        low, high, chosen = high, high * 16, beyond
+        if high > 1e30:
+            return chosen, chosen
+    for _ in range(50):
+        middle = (low * high) ** 0.5 or 0.5 * high
+        if _sum(table.losses, found := at(middle)) <= loss:
+            low, chosen = middle, found
+        else:
+            high, beyond = middle, found
+    return chosen, beyond
+
+
+def _sum(values: Array, pick: Pick) -> float:
+    return float(values[np.arange(len(values)), pick].sum())
+
+
+def _filled(losses: Array, cells: Array, pick: Pick, loss: float) -> list[int]:
+    rows = np.arange(len(losses))
+    for _ in rows:
+        spare = loss - _sum(losses, pick)
+        saved = np.where(losses <= losses[rows, pick][:, None] + spare, cells[rows, pick][:, None] - cells, 0.0)
+        layer, option = np.unravel_index(int(np.argmax(saved)), saved.shape)
+        if saved[layer, option] <= 0:
+            break
+        pick[layer] = option
+    return [int(option) for option in pick]
