@@ -35,4 +35,5 @@ def furthest(
             best, good = made, middle
         else:
             bad = middle
+        del made  # it may be large, and the next one is made before it is forgotten
     return best

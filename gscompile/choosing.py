@@ -7,6 +7,7 @@ of the edge that ends in it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,31 +29,27 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """`losses` and `cells` [layers, options]; a layer's corner n + 1 is taken above its price n."""
+    """`losses` and `cells` [layers, options], and each layer's hull: corners, and the prices of all but the first."""
 
     losses: Array
     cells: Array
-    corners: Pick
-    prices: Array
+    hulls: list[tuple[list[int], list[float]]]
 
     def at(self, price: float) -> Pick:
         """What every layer takes at a price above 0."""
-        return np.asarray(self.corners[np.arange(len(self.corners)), (self.prices < price).sum(axis=1)])
+        return np.array([corners[bisect_left(prices, price)] for corners, prices in self.hulls], np.int64)
 
 
 @lru_cache(2)
 def _table(choices: tuple[Choice, ...]) -> _Table:
-    hulls = [_hull(choice) for choice in choices]
-    corners = _side_by_side([hull for hull, _ in hulls], 0).astype(np.int64)
-    prices = _side_by_side([prices for _, prices in hulls], np.inf)
-    losses, cells = (_side_by_side(rows, np.inf) for rows in ([c.loss for c in choices], [c.cells for c in choices]))
-    return _Table(losses, cells, corners, prices)
+    losses, cells = (_side_by_side(rows) for rows in ([c.loss for c in choices], [c.cells for c in choices]))
+    return _Table(losses, cells, [_hull(choice) for choice in choices])
 
 
-def _side_by_side(rows: Sequence[Sequence[float]], fill: float) -> Array:
-    """Rows of different lengths as one array."""
+def _side_by_side(rows: Sequence[Sequence[float]]) -> Array:
+    """Rows of different lengths as one array; what is missing is beyond every price."""
     most = max(map(len, rows), default=1)
-    return np.array([[*row, *[fill] * (most - len(row))] for row in rows], np.float64).reshape(len(rows), most)
+    return np.array([[*row, *[np.inf] * (most - len(row))] for row in rows], np.float64).reshape(len(rows), most)
 
 
 def _hull(choice: Choice) -> tuple[list[int], list[float]]:

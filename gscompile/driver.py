@@ -142,7 +142,8 @@ def finish(job: Job, result: PassResult, messages: list[str], out: Path, force: 
         written = Network.load(folder / "model.onnx")
         written.adopt_origins(result.network)
         netlist = map_network(written, job.mapping, job.name)
-        messages = [*messages, *_rearranged(netlist, map_network(written, job.context.mapping))]
+        if any(matrix.cells < matrix.inputs * matrix.outputs for matrix in netlist.matrices):  # else no order is better
+            messages = [*messages, *_rearranged(netlist, map_network(written, job.context.mapping))]
         write_design(written, netlist, folder)
         checks = verify_folder(folder, judge.probes, judge.runs)
         before = map_network(job.original, job.context.mapping, job.name)

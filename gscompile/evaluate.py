@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,7 @@ class Runner:
     def __init__(self, model: Model, optimise: bool = True, threads: int = 0) -> None:
         options = ort.SessionOptions()
         options.log_severity_level = 4
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads or _threads()
         level = ort.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
         try:
@@ -52,6 +53,12 @@ class Runner:
             return dict(zip(self._names, outputs, strict=True))
         except Exception as problem:
             raise RuntimeError(one_line(problem)) from problem
+
+
+def _threads() -> int:
+    """As many as other libraries are told to take, which onnxruntime does not look up; 0, all cores, without a word."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdecimal() else 0
 
 
 _FOLDER = "session.model_external_initializers_file_folder_path"
@@ -91,6 +98,7 @@ def _mapped_source(path: Path, options: ort.SessionOptions) -> bytes:
 
 def _leave_weights(options: ort.SessionOptions) -> None:
     options.add_session_config_entry("session.disable_prepacking", "1")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it is run once or twice
     options.enable_cpu_mem_arena = False
 
 

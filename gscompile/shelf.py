@@ -30,8 +30,8 @@ from gscompile.network import Network
 from gscompile.wire import LARGE
 
 LEAN = 128 << 20  # bytes of weights from which on a network is compiled from the shelf
-ROOM = 256 << 20  # bytes of new weights that stay in memory: to write and to map a file takes longer
-_MAPPED = 192 << 20  # bytes of mapped files that may stay in memory
+ROOM = 320 << 20  # bytes of new weights that stay in memory: to write and to map a file takes longer
+_MAPPED = 160 << 20  # bytes of mapped files that may stay in memory
 _DONT_NEED = 4  # madvise(2): unmap these pages now; they come back from the file, or the system's copy of it
 
 
@@ -164,10 +164,19 @@ def _resident_files() -> int:
 
 
 def _let_go(places: tuple[str, ...]) -> None:
-    """Pages that nobody can have written to; whoever maps them gets them back when they are looked at."""
+    """Pages that nobody has written to; whoever maps them gets them back when they are looked at."""
     library = ctypes.CDLL(None)
-    for line in Path("/proc/self/maps").read_text("utf-8", "replace").splitlines():
-        span, rights, *_, name = line.split(maxsplit=5)
-        if name.startswith(places) and "w" not in rights:
-            start, stop = (int(end, 16) for end in span.split("-"))
-            library.madvise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), _DONT_NEED)
+    for start, stop in _unwritten(places):
+        library.madvise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), _DONT_NEED)
+
+
+def _unwritten(places: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+    """Spans of files that are mapped: those with pages of their own, which onnxruntime's could have, are left out."""
+    span = (0, 0)
+    for line in Path("/proc/self/smaps").read_text("utf-8", "replace").splitlines():
+        head, *words = line.split(maxsplit=5)
+        if not head.endswith(":"):
+            start, stop = (int(end, 16) for end in head.split("-"))
+            span = (start, stop) if len(words) == 5 and words[4].startswith(places) else (0, 0)
+        elif head == "Anonymous:" and words[0] == "0" and span != (0, 0):
+            yield span
