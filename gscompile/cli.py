@@ -234,8 +234,8 @@ def _is_first() -> bool:
 
 
 @contextmanager
-def _stoppable(out: Path) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the block, and one line says how to go on."""
+def _stoppable(out: Path | None = None) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the block, and one line says how to go on, where something is kept beside `out`."""
     from gscompile.stopping import Stopped, stoppable
 
     try:
@@ -245,7 +245,7 @@ def _stoppable(out: Path) -> Iterator[None]:
         from gscompile.journal import is_begun
         from gscompile.parallel import AGAIN
 
-        kept = AGAIN if is_begun(out) else "there is nothing yet to go on from"
+        kept = AGAIN if out and is_begun(out) else "there is nothing yet to go on from"
         _fail(f"stopped; {kept}", 128 + problem.signal)
 
 
@@ -366,9 +366,8 @@ def simulate(
 
     hardware = target_of(out, target)
     options = SimulationOptions(samples, seeds=seeds, target=hardware, sweep=sweep)
-    with _progress(quiet) as progress:
+    with _stoppable(), _progress(quiet) as progress:
         report = simulate_folder(out, data_for(out, data), options, progress.say)
-    with _writing(out / "simulate"):
         write_simulation(report, out / "simulate")
     _show(report.to_json() if as_json else None, simulation_text(report), out / "simulate", quiet)
     if not report.agrees:
@@ -408,17 +407,9 @@ def place(
 
     options = PlaceOptions(engine, route_seconds=route_seconds)
     hardware, origins = target_of(out, target), origins_of(out)
-    with _writing(out / "place"), _progress(quiet) as progress:
+    with _stoppable(), _progress(quiet) as progress:
         report = place_folder(out, hardware, options, original, origins=origins, say=progress.say)
     _show(report.to_json() if as_json else None, place_text(report), out / "place", quiet)
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as problem:
-        raise OutputError(f"{folder}: cannot be written: {problem.strerror or problem}") from problem
 
 
 def _show(data: dict[str, Any] | None, text: str, folder: Path, quiet: bool) -> None:

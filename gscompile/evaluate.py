@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from gscompile.closeness import differences
 from gscompile.data import Batch, Dataset
 from gscompile.errors import one_line
-from gscompile.loading import is_mapped, large_tensors, on_files, pointing_proto, proto_of, read_proto
+from gscompile.loading import MAPPED, is_mapped, large_tensors, on_files, pointing_proto, proto_of, read_proto
+from gscompile.mapped import Mapped
 from gscompile.network import Network
 from gscompile.score import Metric, is_floating
-from gscompile.wire import without_data
+from gscompile.wire import LARGE, without_data
 
 Model = Path | bytes | Network
 Run = Callable[[dict[str, NDArray[Any]]], dict[str, Any]]
@@ -40,8 +42,8 @@ class Runner:
         level = ort.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
         try:
-            source, self._weights = _source(model, options)
-            self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            self._source = _source(model, options)
+            self._session = ort.InferenceSession(self._source.model, options, providers=["CPUExecutionProvider"])
         except Exception as problem:  # onnxruntime raises a class per error code
             raise RuntimeError(one_line(problem)) from problem
         self._names = [output.name for output in self._session.get_outputs()]
@@ -49,7 +51,7 @@ class Runner:
     def __call__(self, inputs: dict[str, NDArray[Any]]) -> dict[str, Any]:
         """Outputs by name."""
         try:
-            outputs = self._session.run(None, {**inputs, **self._weights})
+            outputs = self._session.run(None, {**inputs, **self._source.fed})
             return dict(zip(self._names, outputs, strict=True))
         except Exception as problem:
             raise RuntimeError(one_line(problem)) from problem
@@ -62,38 +64,57 @@ def _threads() -> int:
 
 
 _FOLDER = "session.model_external_initializers_file_folder_path"
+_NUMBERS = "fiub"  # kinds of arrays that onnxruntime takes from numpy
 
 
-Fed = dict[str, NDArray[Any]]
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """A file's name or a serialised model, weights to be fed at every run, and those that the session keeps using."""
+
+    model: str | bytes
+    fed: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    given: Sequence[ort.OrtValue] = ()
 
 
-def _source(model: Model, options: ort.SessionOptions) -> tuple[str | bytes, Fed]:
-    """A file's name or a serialised model, and weights to be fed."""
+def _source(model: Model, options: ort.SessionOptions) -> _Source:
     if isinstance(model, Path):
-        if is_large(model):
-            _leave_weights(options)
-        return _mapped_source(model, options) if is_large(model) and is_mapped(model) else str(model), {}
+        return _file_source(model, options) if is_large(model) else _Source(str(model))
     if isinstance(model, bytes):
-        return model, {}
+        return _Source(model)
     if model.shelf is None:
-        return bytes(proto_of(model.model).SerializeToString()), {}
+        return _Source(bytes(proto_of(model.model).SerializeToString()))
     return _shelf_source(model, options)
 
 
-def _shelf_source(network: Network, options: ort.SessionOptions) -> tuple[bytes, Fed]:
+def _shelf_source(network: Network, options: ort.SessionOptions) -> _Source:
     _leave_weights(options)
     files, large = on_files(network.model), large_tensors(network.model)
     fed = {name: t.numpy() for name, t in large.items() if not isinstance(t, ir.ExternalTensor)}
     for folder in {str(tensor.base_dir) for tensor in files.values()}:  # one, or none
         options.add_session_config_entry(_FOLDER, folder)
     pointing = pointing_proto(network.model, files | {name: large[name] for name in fed})
-    return bytes(without_data(pointing, fed).SerializeToString()), fed
+    return _Source(bytes(without_data(pointing, fed).SerializeToString()), fed, _given(files, options))
 
 
-def _mapped_source(path: Path, options: ort.SessionOptions) -> bytes:
-    """The graph of a large file; onnxruntime maps the weights from the same file."""
-    options.add_session_config_entry(_FOLDER, str(path.resolve().parent))
-    return bytes(read_proto(path).SerializeToString())
+def _file_source(path: Path, options: ort.SessionOptions) -> _Source:
+    """The graph of a large file; its weights are mapped from where they are."""
+    _leave_weights(options)
+    if path.stat().st_size >= MAPPED and not is_mapped(path):
+        return _Source(str(path))
+    folder, proto = path.resolve().parent, read_proto(path)
+    options.add_session_config_entry(_FOLDER, str(folder))
+    outside = {t.name: ir.from_proto(t) for t in proto.graph.initializer if t.data_location == t.EXTERNAL}
+    files = {name: Mapped.of(tensor, folder) for name, tensor in outside.items()}
+    return _Source(bytes(proto.SerializeToString()), given=_given(files, options))
+
+
+def _given(files: Mapping[str, ir.ExternalTensor], options: ort.SessionOptions) -> list[ort.OrtValue]:
+    """Weights as this process maps them: onnxruntime would map them itself, and no page of that could be let go of."""
+    arrays = {name: tensor.numpy() for name, tensor in files.items() if tensor.nbytes >= LARGE}
+    given = {n: ort.OrtValue.ortvalue_from_numpy(a) for n, a in arrays.items() if a.dtype.kind in _NUMBERS}
+    for name, value in given.items():
+        options.add_initializer(name, value)
+    return [*given.values()]
 
 
 def _leave_weights(options: ort.SessionOptions) -> None:

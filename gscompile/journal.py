@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import sys
 import time
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from gscompile import __version__
 from gscompile.errors import BudgetError, OutputError
+from gscompile.output import tidy
 from gscompile.progress import Progress
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def journal_of(out: Path, resume: bool = True, progress: Progress | None = None)
     """
     folder = resume_folder(out)
     with _locked(folder, out):
-        _tidy(out)
+        tidy(out)
         journal = Journal(folder, progress)
         if not resume:
             journal.clear()
@@ -208,17 +208,6 @@ def _take(lock: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _tidy(out: Path) -> None:
-    """Remove what a killed compile left beside `out`; an output that it had moved aside comes back."""
-    pattern = re.compile(rf"\.{re.escape(out.name)}\.\d+\.(partial|old|shelf)")
-    for path in out.absolute().parent.iterdir():
-        if pattern.fullmatch(path.name):
-            if path.suffix == ".old" and not out.exists():
-                path.rename(out)
-            else:
-                shutil.rmtree(path, ignore_errors=True)
 
 
 # -- what a journal belongs to ----------------------------------------------------------------------------------

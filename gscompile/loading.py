@@ -20,6 +20,7 @@ from gscompile.constants import is_float
 from gscompile.declared import ill_declared
 from gscompile.errors import ModelError, one_line
 from gscompile.faithful import SPARSE, remember, restore
+from gscompile.mapped import Mapped
 from gscompile.references import stray_reference
 from gscompile.sparse import sparse_tensors, write_out_sparse
 from gscompile.utf8 import bad_text
@@ -139,6 +140,8 @@ def _parsed(where: str, proto: onnx.ModelProto, folder: Path) -> ir.Model:
         for value in inner.initializers.values():
             if isinstance(value.const_value, ir.TensorProtoTensor) and is_float(value.const_value.dtype):
                 value.const_value = _quick(value.const_value)
+            elif isinstance(value.const_value, ir.ExternalTensor):
+                value.const_value = Mapped.of(value.const_value)
     model.graph.meta[_FRAME] = frame
     return model
 

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from gscompile.congestion import Squares, net_squares
-from gscompile.errors import UsageError
+from gscompile.errors import OutputError, UsageError
 from gscompile.floorplan import Floorplan
 from gscompile.netlist import Netlist
 
@@ -132,30 +132,31 @@ def check_router() -> None:
 
 
 def routes(grid: Squares, nets: Sequence[tuple[int, ...]], width: int, seconds: int) -> bool:
-    """Whether every net is routed on channels of `width` tracks, checked on the routes themselves."""
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        terminals = list(_terminals(grid, nets))
-        fabric = {
-            "cols": grid.cols,
-            "rows": grid.rows,
-            "width": width,
-            "reach": REACH,
-            "terminals": terminals,
-        }
-        (folder / "data.json").write_text(json.dumps(fabric))
-        (folder / "fabric.py").write_text(f"DATA = {str(folder / 'data.json')!r}\n{_FABRIC}")
-        (folder / "nets.json").write_text(json.dumps(_design(terminals, nets)))
-        command = [PROGRAM, "-q", "--pre-pack", "fabric.py", "--json", "nets.json"]
-        command += ["--router", "router2", "--write", "routed.json"]
-        limit = seconds + math.ceil(_PIP_SECONDS * _pips(grid, width, len(terminals)))
-        try:
-            done = subprocess.run(
-                command, cwd=folder, capture_output=True, preexec_fn=lambda: _bound(limit), check=False
-            )
-        except subprocess.SubprocessError as error:
-            raise UsageError(f"routing: {PROGRAM} cannot be started ({error})") from error
-        return done.returncode == 0 and _is_routed(folder / "routed.json", terminals, nets)
+    """Whether every net is routed on channels of `width` tracks, checked on the routes themselves.
+
+    Raises OutputError where there is no room for temporary files.
+    """
+    try:
+        with TemporaryDirectory() as name:
+            return _routes_in(Path(name), grid, nets, width, seconds)
+    except OSError as problem:
+        raise OutputError(f"routing: temporary files cannot be written: {problem.strerror or problem}") from problem
+
+
+def _routes_in(folder: Path, grid: Squares, nets: Sequence[tuple[int, ...]], width: int, seconds: int) -> bool:
+    terminals = list(_terminals(grid, nets))
+    fabric = {"cols": grid.cols, "rows": grid.rows, "width": width, "reach": REACH, "terminals": terminals}
+    (folder / "data.json").write_text(json.dumps(fabric))
+    (folder / "fabric.py").write_text(f"DATA = {str(folder / 'data.json')!r}\n{_FABRIC}")
+    (folder / "nets.json").write_text(json.dumps(_design(terminals, nets)))
+    command = [PROGRAM, "-q", "--pre-pack", "fabric.py", "--json", "nets.json"]
+    command += ["--router", "router2", "--write", "routed.json"]
+    limit = seconds + math.ceil(_PIP_SECONDS * _pips(grid, width, len(terminals)))
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, preexec_fn=lambda: _bound(limit), check=False)
+    except subprocess.SubprocessError as error:
+        raise UsageError(f"routing: {PROGRAM} cannot be started ({error})") from error
+    return done.returncode == 0 and _is_routed(folder / "routed.json", terminals, nets)
 
 
 def _pips(grid: Squares, width: int, terminals: int) -> int:

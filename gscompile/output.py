@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gscompile.errors import OutputError
+from gscompile.exchange import exchange
 
 
 def check_free(out: Path, force: bool) -> None:
@@ -28,26 +31,87 @@ def check_free(out: Path, force: bool) -> None:
 def staged(out: Path, force: bool) -> Iterator[Path]:
     """A folder to fill; it becomes `out` when the block ends well and is removed when it does not."""
     check_free(out, force)
+    with _told(out), _filled(out) as stage:
+        yield stage
+
+
+@contextmanager
+def renewed(folder: Path, mark: str) -> Iterator[Path]:
+    """The same for a folder within an output: an earlier one, known by its file `mark`, is replaced.
+
+    Processes that write at once wait for each other; what a killed one left there is removed. Raises OutputError.
+    """
+    if folder.exists() and not (folder / mark).is_file():
+        raise OutputError(f"{folder}: cannot be written: it is there without a {mark}, and stays as it is")
+    with _told(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _alone_in(folder.parent):
+            tidy(folder)
+            with _filled(folder) as stage:
+                yield stage
+
+
+@contextmanager
+def _told(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        raise OutputError(f"{out}: cannot be written: {problem.strerror or problem}") from problem
+
+
+@contextmanager
+def _filled(out: Path) -> Iterator[Path]:
     stage = out.absolute().with_name(f".{out.name}.{os.getpid()}.partial")
     try:
         stage.mkdir()
         yield stage
         _move(stage, out)
-    except OSError as problem:
-        raise OutputError(f"{out}: cannot be written: {problem.strerror or problem}") from problem
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
 
 def _move(stage: Path, out: Path) -> None:
-    """Put the new folder in place; an old one moves aside first and is only then removed."""
+    """Put the new folder in place; what is then in the place of the stage goes with it."""
+    if not out.exists():
+        stage.rename(out)
+    elif not exchange(stage, out):
+        _move_aside(stage, out)
+
+
+def _move_aside(stage: Path, out: Path) -> None:
     old = stage.with_suffix(".old")
-    if out.exists():
-        out.rename(old)
+    out.rename(old)
     try:
         stage.rename(out)
     except OSError:
-        if old.exists():
-            old.rename(out)
+        old.rename(out)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def tidy(out: Path) -> None:
+    """Remove what a process that was killed left beside `out`; an output that it had moved aside comes back."""
+    pattern = re.compile(rf"\.{re.escape(out.name)}\.\d+\.(partial|old|shelf)")
+    for path in out.absolute().parent.iterdir():
+        if pattern.fullmatch(path.name):
+            if path.suffix == ".old" and not out.exists():
+                path.rename(out)
+            else:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _alone_in(place: Path) -> Iterator[None]:
+    """Hold the lock of a folder, where folders can be locked; the system lets it go when the process ends."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    lock = os.open(place, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # not on every network's file system
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

@@ -21,6 +21,7 @@ from gscompile.mapping import MapOptions, map_network, tile_weights
 from gscompile.netlist import Netlist
 from gscompile.network import Network
 from gscompile.nextpnr import ChannelWidth, channel_width, check_router
+from gscompile.output import renewed
 from gscompile.place import PlaceOptions, net_boxes, place
 from gscompile.report import ratio
 from gscompile.simulate import Chip, Folder
@@ -107,9 +108,9 @@ def place_folder(
 ) -> PlaceReport:
     """Place the netlist of `out`, and that of the `original` model beside it; write figures and pictures.
 
-    Files go to `folder`, by default `out`/place: place.json, cost.csv, and a floorplan and a congestion map
-    each as SVG and PNG. `sample` is one input of the network, for counting the uses of each matrix where
-    shapes are open; `origins` names the layer of the original that a layer comes from, for its colour.
+    Files go to `folder`, by default `out`/place, in the place of an earlier placement: place.json, cost.csv, and a
+    floorplan and a congestion map each as SVG and PNG. `sample` is one input of the network, for counting the uses of
+    each matrix where shapes are open; `origins` names the layer that a layer comes from, for its colour.
     """
     out, options = Path(out), options or PlaceOptions()
     if options.route_seconds:
@@ -123,7 +124,10 @@ def place_folder(
         mapped = map_network(network, MapOptions(netlist.crossbar, netlist.tiling, netlist.packed), netlist.name)
         before = placed(network, mapped, target, options, sample, say)
     report = PlaceReport(target.name, after, before, ())
-    return replace(report, files=write_placed(report, Path(folder or out / "place"), origins or {}))
+    folder = Path(folder or out / "place")
+    with renewed(folder, _FILES[0]) as stage:
+        files = write_placed(report, stage, origins or {})
+    return replace(report, files=tuple(folder / path.name for path in files))
 
 
 def placed(
@@ -184,7 +188,6 @@ def _closed(shape: tuple[int | str | None, ...] | None) -> list[int]:
 
 def write_placed(report: PlaceReport, folder: Path, origins: Mapping[str, str]) -> tuple[Path, ...]:
     """The files of a placement; the pictures of both networks have one scale and one colour a layer."""
-    folder.mkdir(parents=True, exist_ok=True)
     sets = report.sets
     (folder / "place.json").write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
     write_costs({name: item.costs for name, item in sets.items()}, folder / "cost.csv")

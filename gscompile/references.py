@@ -1,8 +1,10 @@
-"""What refers by name must name something: a function's attribute that a node takes over, devices it is placed on."""
+"""What refers by name must name something: a function's attribute that a node takes over, devices it is placed on, and
+values within functions, which ONNX's checker passes over."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
+from itertools import chain
 
 import onnx
 
@@ -14,7 +16,8 @@ _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 def stray_reference(proto: onnx.ModelProto) -> str | None:
     """What is wrong with the first node that refers to nothing, or to a graph; None where all are right."""
     found = (_fault(node, within) for node, within in nodes_in(proto))
-    return next((fault for fault in found if fault is not None), None)
+    unmade = (fault for function in proto.functions for fault in _unmade_of(function))
+    return next((fault for fault in chain(found, unmade) if fault is not None), None)
 
 
 def nodes_in(proto: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, bool]]:
@@ -38,3 +41,22 @@ def _fault(node: onnx.NodeProto, within: bool) -> str | None:
         if attribute.type in _GRAPHS:
             return f"{what}: attribute {attribute.name!r} is a graph by reference"
     return None
+
+
+def _unmade_of(function: onnx.FunctionProto) -> Iterator[str]:
+    what, known = f"function {function.name!r}", {"", *function.input}
+    made = known.union(*(node.output for node in function.node))
+    yield from (f"{what}: {name!r} is read and not made before" for name in _unmade(function.node, known))
+    yield from (f"{what}: its output {name!r} is not made" for name in function.output if name not in made)
+
+
+def _unmade(nodes: Iterable[onnx.NodeProto], known: Set[str]) -> Iterator[str]:
+    """Names that nodes, and graphs within them, read before anything has made them."""
+    known = {*known}
+    for node in nodes:
+        yield from (name for name in node.input if name not in known)
+        for attribute in node.attribute:
+            for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                held = (*(v.name for v in graph.input), *(t.name for t in graph.initializer))
+                yield from _unmade(graph.node, {*known, *held, *(t.values.name for t in graph.sparse_initializer)})
+        known.update(node.output)

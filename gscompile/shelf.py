@@ -2,16 +2,13 @@
 
 Every weight of 64 KiB and more lies on the shelf, a folder beside OUT, in a file of its own, whatever the model looked
 like: onnxruntime maps it from there as numpy does, a model that changes meanwhile does no harm, and factors that a
-pass makes go there too, once those in memory are many. A file is gone when the tensor is. Mapped pages count as memory
-of the process as long as they are mapped: `kept_small` lets go of them.
+pass makes go there too, once those in memory are many. A file is gone when the tensor is.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
-import threading
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,16 +23,15 @@ from numpy.typing import NDArray
 
 from gscompile.errors import OutputError
 from gscompile.loading import BLOCK, blocks_of, lies_whole, tensors_of
+from gscompile.mapped import Mapped, kept_small
 from gscompile.network import Network
 from gscompile.wire import LARGE
 
 LEAN = 128 << 20  # bytes of weights from which on a network is compiled from the shelf
 ROOM = 320 << 20  # bytes of new weights that stay in memory: to write and to map a file takes longer
-_MAPPED = 160 << 20  # bytes of mapped files that may stay in memory
-_DONT_NEED = 4  # madvise(2): unmap these pages now; they come back from the file, or the system's copy of it
 
 
-class Shelved(ir.ExternalTensor):
+class Shelved(Mapped):
     """A tensor on the shelf; its file goes when it does."""
 
 
@@ -116,7 +112,7 @@ def on_shelf(network: Network, out: Path, wanted: bool) -> Iterator[Network]:
         return
     folder = out.absolute().with_name(f".{out.name}.{os.getpid()}.shelf")
     try:
-        with kept_small(folder.parent, *network.files):
+        with kept_small():
             yield _shelved(network, folder)
     except OSError as problem:
         raise OutputError(f"{folder}: cannot be written: {problem.strerror or problem}") from problem
@@ -133,50 +129,3 @@ def _shelved(network: Network, folder: Path) -> Network:
             if value.const_value is not None:
                 value.const_value = twin.shelf.put(value.const_value)
     return twin
-
-
-# -- mapped files ---------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def kept_small(*places: Path) -> Iterator[None]:
-    """Within, mapped files, those of `places` and what lies below them, do not fill the memory of this process."""
-    done, names = threading.Event(), tuple(os.fspath(place.resolve()) for place in places)
-    keeper = threading.Thread(target=_keep_small, args=(names, done), daemon=True)
-    keeper.start()
-    try:
-        yield
-    finally:
-        done.set()
-        keeper.join()
-
-
-def _keep_small(places: tuple[str, ...], done: threading.Event) -> None:
-    while not done.wait(0.02):
-        with suppress(OSError, ValueError):  # no such files, or no such call, on this system
-            if _resident_files() > _MAPPED:
-                _let_go(places)
-
-
-def _resident_files() -> int:
-    text = Path("/proc/self/statm").read_text("ascii")
-    return int(text.split()[2]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _let_go(places: tuple[str, ...]) -> None:
-    """Pages that nobody has written to; whoever maps them gets them back when they are looked at."""
-    library = ctypes.CDLL(None)
-    for start, stop in _unwritten(places):
-        library.madvise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), _DONT_NEED)
-
-
-def _unwritten(places: tuple[str, ...]) -> Iterator[tuple[int, int]]:
-    """Spans of files that are mapped: those with pages of their own, which onnxruntime's could have, are left out."""
-    span = (0, 0)
-    for line in Path("/proc/self/smaps").read_text("utf-8", "replace").splitlines():
-        head, *words = line.split(maxsplit=5)
-        if not head.endswith(":"):
-            start, stop = (int(end, 16) for end in head.split("-"))
-            span = (start, stop) if len(words) == 5 and words[4].startswith(places) else (0, 0)
-        elif head == "Anonymous:" and words[0] == "0" and span != (0, 0):
-            yield span

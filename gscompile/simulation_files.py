@@ -7,17 +7,22 @@ import json
 from pathlib import Path
 
 from gscompile.accuracy_picture import accuracy_svg
+from gscompile.output import renewed
 from gscompile.simulate import Figure, SimulationReport
+
+_FIGURES = "simulation.json"
 
 
 def write_simulation(report: SimulationReport, folder: str | Path) -> tuple[Path, ...]:
-    """Write simulation.json, accuracy.csv, accuracy.svg of all sweeps and accuracy_PARAMETER.svg of each into `folder`;
-    returns the files."""
+    """Write simulation.json, accuracy.csv, accuracy.svg of all sweeps and accuracy_PARAMETER.svg of each into `folder`.
+
+    An earlier simulation there is replaced, when all is written. Returns the files; raises OutputError.
+    """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    figures = folder / "simulation.json"
-    figures.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
-    return figures, _table(report, folder / "accuracy.csv"), *_pictures(report, folder)
+    with renewed(folder, _FIGURES) as stage:
+        (stage / _FIGURES).write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
+        files = stage / _FIGURES, _table(report, stage / "accuracy.csv"), *_pictures(report, stage)
+    return tuple(folder / path.name for path in files)
 
 
 def _table(report: SimulationReport, path: Path) -> Path:

@@ -22,8 +22,12 @@ _BUFFER = 1 << 13  # bytes of the directory that are in memory while it is copie
 
 
 def write_zip(members: Iterable[tuple[str, bytes]], path: str | Path) -> None:
-    """Write (name, bytes) in their order, one in memory at a time. Raises OSError where a file cannot be written."""
-    with Path(path).open("wb") as file, TemporaryFile() as directory:
+    """Write (name, bytes) in their order, one in memory at a time. Raises OSError where a file cannot be written.
+
+    The temporary file lies where the file does: there is room for it, whatever becomes of the system's own place.
+    """
+    path = Path(path)
+    with path.open("wb") as file, TemporaryFile(dir=path.parent) as directory:
         count = 0
         for name, data in members:
             _write_member(file, directory, name.encode(), data)

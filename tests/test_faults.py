@@ -19,6 +19,11 @@ import gscompile
 from gscompile import journal, loading, shelf
 from gscompile.errors import ModelError, OutputError
 from gscompile.network import Network
+from gscompile.place import PlaceOptions
+from gscompile.place_folder import place_folder
+from gscompile.simulate import Figure, SimulationReport
+from gscompile.simulation_files import write_simulation
+from gscompile.target import load_target
 from gscompile.verify import sha256, verify_again
 from gscompile.write import write_report
 from tests.small_networks import model
@@ -216,3 +221,81 @@ def test_a_disk_that_is_full_from_any_write_on_is_one_line_and_what_was_there_st
     assert number > 8
     assert end == number - 1
     assert digests(tmp_path / "out") != earlier
+
+
+# -- what is written into an output folder later ---------------------------------------------------------------------
+
+
+def placing(out: Path, target: str) -> None:
+    place_folder(out, load_target(target), PlaceOptions("shelves"))
+
+
+def simulating(out: Path, target: str) -> None:
+    figures = Figure("target", 0, (50.0,)), Figure("adc_bits", 3, (25.0,))
+    write_simulation(SimulationReport(1, 0.0, 1, 0, {}, "labels", None, 99.0, target, figures), out / "simulate")
+
+
+LATER = pytest.mark.parametrize("later", [placing, simulating])
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: sha256(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def settled(folder: Path, later: Callable[[Path, str], None]) -> list[dict[str, str]]:
+    """A compiled network with what is written later for one target; returns that, and the same for another target."""
+    write_small(folder)
+    compile_small(folder)
+    wanted = []
+    for target in ("macro_128", "rram_45nm", "macro_128"):
+        later(folder / "out", target)
+        wanted.append(contents(folder / "out"))
+    assert wanted[0] == wanted[2] != wanted[1]
+    return wanted[:2]
+
+
+@LATER
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
+def test_killed_while_it_is_written_what_comes_later_is_the_old_or_the_new(
+    later: Callable[[Path, str], None], tmp_path: Path
+) -> None:
+    old, new = settled(tmp_path, later)
+    out = tmp_path / "out"
+
+    def killed(number: int) -> int:
+        def work() -> int:
+            seen = at_event(number, lambda: os.kill(os.getpid(), signal.SIGKILL))
+            later(out, "rram_45nm")
+            return seen[0]
+
+        return in_child(work)
+
+    number = 1
+    while (end := killed(number)) == -signal.SIGKILL:
+        held = {path.name: sha256(path) for path in out.rglob("*") if ".partial" not in str(path) and path.is_file()}
+        assert held in (old, new), f"at event {number}"
+        assert verify_again(out)
+        number += 1
+    assert 5 < end < number  # on the way what the killed ones left was removed, too
+    assert contents(out) == new
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+@LATER
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS], ids=["full", "read-only"])
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+def test_a_disk_that_is_full_meanwhile_is_one_line_and_what_was_there_stays(
+    code: int, later: Callable[[Path, str], None], tmp_path: Path
+) -> None:
+    old, new = settled(tmp_path, later)
+    out, number = tmp_path / "out", 1
+
+    def written_until(number: int) -> int:
+        return in_child(lambda: end_of(lambda: later(out, "rram_45nm"), full_from(number, out, code)))
+
+    while (end := written_until(number)) >= 200:
+        assert end == 200, f"at write {number}"
+        assert contents(out) == old
+        number += 1
+    assert end == number - 1 > 5
+    assert contents(out) == new

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from gscompile import output
 from gscompile.errors import OutputError
-from gscompile.output import check_free, staged
+from gscompile.exchange import exchange
+from gscompile.output import check_free, renewed, staged
 
 
 def earlier(out: Path) -> Path:
@@ -60,11 +64,34 @@ def test_a_failure_leaves_an_earlier_output_as_it_was(tmp_path: Path) -> None:
     assert (out / "netlist.json").read_text() == "old"
 
 
+def test_where_folders_cannot_change_places_the_earlier_one_moves_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "exchange", lambda *_: False)
+    out = earlier(tmp_path / "out")
+    with staged(out, force=True) as folder:
+        (folder / "a").write_text("new")
+    assert [path.name for path in out.iterdir()] == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a call of Linux")
+def test_two_folders_change_places(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"was {name}").touch()
+    assert exchange(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a" / "was b").exists()
+    assert (tmp_path / "b" / "was a").exists()
+    assert not exchange(tmp_path / "a", tmp_path / "c")
+
+
 def test_a_failing_rename_puts_the_earlier_output_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = earlier(tmp_path / "out")
     rename = Path.rename
+    monkeypatch.setattr(output, "exchange", lambda *_: False)
 
     def refuse(self: Path, target: Path) -> Path:
         if self.name.endswith(".partial"):
@@ -76,6 +103,49 @@ def test_a_failing_rename_puts_the_earlier_output_back(
         pass
     assert (out / "netlist.json").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def renew(folder: Path, text: str) -> None:
+    with renewed(folder, "mark.json") as stage:
+        (stage / "mark.json").write_text(text)
+
+
+def test_a_folder_within_an_output_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    place = tmp_path / "out" / "place"
+    renew(place, "one")
+    (place / "of the first").touch()
+    renew(place, "two")
+    assert [path.read_text() for path in place.iterdir()] == ["two"]
+    assert [path.name for path in place.parent.iterdir()] == ["place"]
+
+
+def test_what_others_put_where_it_would_be_stays(tmp_path: Path) -> None:
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / "notes").write_text("mine")
+    with pytest.raises(OutputError, match=r"place: cannot be written: it is there without a mark\.json"):
+        renew(tmp_path / "place", "new")
+    assert (tmp_path / "place" / "notes").read_text() == "mine"
+
+
+def test_what_killed_processes_left_is_removed_or_comes_back(tmp_path: Path) -> None:
+    for name in (".place.7.partial", ".place.8.old", ".other.7.partial"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".place.8.old" / "mark.json").write_text("old")
+    with pytest.raises(ZeroDivisionError), renewed(tmp_path / "place", "mark.json"):
+        raise ZeroDivisionError
+    assert (tmp_path / "place" / "mark.json").read_text() == "old"
+    assert {path.name for path in tmp_path.iterdir()} == {"place", ".other.7.partial"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked")
+def test_two_that_write_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    place, second = tmp_path / "place", threading.Thread(target=renew, args=(tmp_path / "place", "second"))
+    with renewed(place, "mark.json") as stage:
+        (stage / "mark.json").write_text("first")
+        second.start()
+    second.join()
+    assert (place / "mark.json").read_text() == "second"
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
 
 
 def test_force_replaces_nothing_but_an_earlier_output(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Coverage-guided fuzzing of harnesses, one after the other, with atheris: `python tests/fuzz/fuzz.py NAME=SECONDS...`.
 
-Ten seconds of the processor and 2 GB for a case. It begins with the corpus of that name and does not add to it; a case
-that is found ends the harness and is written to `tests/fuzz/found/NAME-...`, where the suite tries it from then on. A line
-that begins with == says what a harness took. `pip install atheris` first.
+Seconds are of the processor, for machines are shared; a case has ten of them and 2 GB. A harness begins with the corpus of
+its name and does not add to it; a case that is found ends it and is written to `tests/fuzz/found/NAME-...`, where the suite
+tries it from then on. A line that begins with == says what a harness took. `pip install atheris` first.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Meter:
     """Feeds a harness until its time is over; then the process ends, for atheris cannot end well in a fork."""
 
     def __init__(self, name: str, seconds: float) -> None:
-        self.name, self.seconds, self.end, self.cases = name, seconds, time.monotonic() + seconds, 0
+        self.name, self.end, self.cases = name, time.process_time() + seconds, 0
 
     def __call__(self, data: bytes) -> None:
         signal.setitimer(signal.ITIMER_PROF, MOST_S)
@@ -45,14 +45,14 @@ class Meter:
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
         self.cases += 1
-        if time.monotonic() > self.end:
+        if time.process_time() > self.end:
             self.tell()
             os._exit(0)
 
     def tell(self) -> None:
         taken = resource.getrusage(resource.RUSAGE_SELF)
         spent, memory = taken.ru_utime + taken.ru_stime, taken.ru_maxrss >> 10
-        print(f"== {self.name}: {self.cases} cases in {self.seconds:g} s, {spent:.0f} s of the processor, {memory} MB at most")
+        print(f"== {self.name}: {self.cases} cases in {spent:.0f} s of the processor, {memory} MB at most")
         sys.stdout.flush()
 
 
