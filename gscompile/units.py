@@ -9,7 +9,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from gscompile.channels import Along, Side, Sized, Source, Space, find_spaces, weight_axis
+from gscompile.channels import find_spaces
+from gscompile.channels.layer_axes import weight_axis
+from gscompile.channels.spaces import Along, Side, Sized, Source, Space
 from gscompile.network import Network, replace_held
 from gscompile.unit_sets import Units
 

@@ -19,7 +19,7 @@ user_function
 score
 crossbar pins constants inputs npz weight_ops value_ranges factoring shapes sparse references attributes bounds arrangement ends
 wire netlist loading network data_checks sources paper augment
-pairs weights synthetic data netlist_file tile_file fold trainable units target
+pairs weights synthetic data netlist_file tile_file fold trainable channels units target
 shelf packing blocks mapping evaluate options execute
 groups inspection transform objective wiring_check trial
 passes report untouched tune statistics

@@ -1,0 +1,39 @@
+"""Channels: which axes of which values hold the units that one layer produces and another consumes.
+
+A *space* is a set of channels that several values of the graph share: what one layer's columns produce and
+the rows of the next consume, with everything between them that treats channels alike (activations, pooling,
+biases, depthwise filters, residual additions and gates, which tie several producers; concatenations and splits,
+whose parts stay spaces of their own; the heads of an attention, in which a place of the heads is one unit). The
+ranks between two factors U and V are a space as well, so one mechanism removes neurons, channels and ranks. A space
+is *pinned* where an op between is not known to keep channels apart, or where a channel can be seen from outside.
+
+The walk also keeps, for every value, when its channel is zero: *alternatives*, each a set of sources
+(producing layers, vectors) that must all be zero there. A sum needs both sides to be, a product one of them,
+and a sigmoid never is.
+"""
+
+from __future__ import annotations
+
+from gscompile.channels import axes, binary, elementwise, joints, positions, reshaping, told_sizes
+from gscompile.channels.collected import spaces_of
+from gscompile.channels.spaces import Space
+from gscompile.channels.walk import Walk
+from gscompile.channels.weighted import weighted
+from gscompile.network import Network
+
+RULES = {
+    **elementwise.RULES,
+    **binary.RULES,
+    **positions.RULES,
+    **told_sizes.RULES,
+    **joints.RULES,
+    **axes.RULES,
+    **reshaping.RULES,
+}
+
+
+def find_spaces(network: Network) -> tuple[Space, ...]:
+    """The spaces of the main graph, pinned ones included, in the order of their first producer."""
+    walk = Walk(network)
+    walk.run(RULES, weighted)
+    return spaces_of(walk)

@@ -1,0 +1,136 @@
+"""Two values that meet, channel by channel: sums, products, constants beside channels, and two that are multiplied."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx_ir as ir
+
+from gscompile.channels.carried import Channels, alike, size_at, vector_axis
+from gscompile.channels.spaces import Along, Meeting, Source, Zero, both_zero, either
+from gscompile.channels.walk import Rule, Walk
+from gscompile.constants import behind_identity, held_tensor
+
+_PRODUCTS = {"Mul", "PRelu"}
+_BINARY = {"Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Max", "Min", "BiasGelu"}
+
+
+def product(walk: Walk, node: ir.Node) -> None:
+    """Two computed values: units that both sum over meet, and others stay on their side."""
+    first, second = (walk.channels(v) for v in node.inputs)
+    if first is not None and second is not None and (first.axis, second.axis) == (-1, -2):
+        return meet(walk, node, first, second)
+    sides = ((first, -2), (second, -1))
+    kept = [c for c, axis in sides if c is not None and c.axis == axis and c.spread == 1]
+    counts = [len(sizes) for v in node.inputs if (sizes := walk.sizes(v)) is not None]
+    if len(kept) != 1 or None not in (first, second) or len(counts) < 2 or min(counts) < 2:
+        return walk.unknown(node)
+    return walk.put(node.outputs[0], replace(kept[0], count=max(counts)))
+
+
+def meet(walk: Walk, node: ir.Node, first: Channels, second: Channels) -> None:
+    if {first.spread, second.spread} != {1} or first.size != second.size:
+        return walk.unknown(node)
+    walk.sets.unite(first.units, second.units)
+    walk.meetings.append(Meeting(first.units, either(first.zero, second.zero)))
+    return None
+
+
+def binary(walk: Walk, node: ir.Node) -> None:
+    carriers = [walk.channels(v) for v in node.inputs]
+    known = [c for c in carriers if c is not None]
+    if not known:
+        return None
+    if len(carriers) == 2 and {c.size == 1 for c in known} == {True, False}:
+        carriers = [unless_single(walk, v, c) for v, c in zip(node.inputs, carriers, strict=True)]
+        known = [c for c in carriers if c is not None]
+    if len(known) == len(carriers):
+        return both(walk, node, known)
+    (channels,) = known[:1]
+    other = next(v for v, c in zip(node.inputs, carriers, strict=True) if c is None)
+    if len(carriers) != 2 or other is None:
+        return walk.unknown(node)
+    if not walk.is_constant(other):
+        return with_other(walk, node, channels, other)
+    source = along(walk, other, channels)
+    if source is None:
+        return walk.unknown(node)
+    zero, axes = zero_with(node, channels, other, source), walk.array(other)
+    assert axes is not None
+    count = None if channels.count is None else max(channels.count, axes.ndim)
+    return walk.put(node.outputs[0], replace(channels, zero=zero, count=count))
+
+
+def unless_single(walk: Walk, value: ir.Value | None, channels: Channels | None) -> Channels | None:
+    """One channel that is broadcast to all others stays as it is."""
+    if channels is not None and channels.size == 1:
+        walk.pin(value, "it meets all channels of another")
+        return None
+    return channels
+
+
+def both(walk: Walk, node: ir.Node, known: list[Channels]) -> None:
+    first, *rest = known
+    if not all(alike(first, c) for c in rest):
+        return walk.unknown(node)
+    zero = first.zero
+    for channels in rest:
+        walk.sets.unite(first.units, channels.units)
+        zero = either(zero, channels.zero) if node.op_type in _PRODUCTS else both_zero(zero, channels.zero)
+    if node.op_type in ("Div", "Pow"):
+        zero = first.zero if one_over_one_plus(walk, node) else ()
+    counts = [c.count for c in known]
+    count = None if None in counts else max(c for c in counts if c is not None)
+    return walk.put(node.outputs[0], replace(first, zero=zero, count=count))
+
+
+def with_other(walk: Walk, node: ir.Node, channels: Channels, other: ir.Value) -> None:
+    """A computed value without these channels may stand beside them where it is the same for all of them."""
+    size = size_at(walk.sizes(other), channels)
+    if size != 1 or channels.spread != 1:
+        return walk.unknown(node)
+    zero = channels.zero if node.op_type in _PRODUCTS else ()
+    return walk.put(node.outputs[0], replace(channels, zero=zero))
+
+
+def zero_with(node: ir.Node, channels: Channels, other: ir.Value, source: Source | float) -> Zero:
+    """When the result of a channel and a constant is zero: x * c and x / c keep zeros, x + b needs b as well."""
+    in_front = node.inputs[1] is other
+    if node.op_type in _PRODUCTS or (node.op_type in ("Div", "Pow") and in_front):
+        return channels.zero
+    if node.op_type in ("Div", "Pow"):
+        return ()
+    if isinstance(source, float):
+        return channels.zero if source == 0 else ()
+    return both_zero(channels.zero, (frozenset([source]),)) if node.op_type in ("Add", "Sub") else ()
+
+
+def one_over_one_plus(walk: Walk, node: ir.Node) -> bool:
+    """x / (k + a x^2)^b, local normalisation: zero over something that is not zero."""
+    below = node.inputs[1]
+    while below is not None and (producer := below.producer()) is not None:
+        if producer.op_type == "Add":
+            constants = [walk.array(v) for v in producer.inputs if walk.is_constant(v)]
+            return any(c is not None and bool(np.all(c > 0)) for c in constants)  # type: ignore[operator]
+        if producer.op_type not in ("Pow", "Sqrt"):
+            return False
+        below = producer.inputs[0]
+    return False
+
+
+def along(walk: Walk, value: ir.Value, channels: Channels) -> Source | float | None:
+    """A constant beside channels: a number, or a vector along their axis, which then is cut with them."""
+    array = walk.array(value)
+    if array is None:
+        return None
+    if array.size == 1:
+        return float(array.reshape(-1)[0]) if array.dtype.kind in "fiu" else 1.0
+    axis, root = vector_axis(array.shape, channels), behind_identity(value)
+    if axis is None or held_tensor(root) is None:
+        return None
+    walk.vectors.append(Along(root, axis, channels.units))
+    return root
+
+
+RULES: dict[str, Rule] = {**dict.fromkeys(_BINARY, binary), "MatMul": product}

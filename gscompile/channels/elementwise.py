@@ -1,0 +1,88 @@
+"""Channels that every node of its kind treats alike: activations, poolings, bounds and normalisations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import onnx_ir as ir
+
+from gscompile.channels.spaces import Along, both_zero
+from gscompile.channels.walk import Rule, Walk
+from gscompile.constants import behind_identity, held_tensor
+
+# f(0) = 0, and channels are treated alike.
+_ZERO_SAFE = set(
+    "Relu LeakyRelu "  # noqa: SIM905
+    "Elu Selu Celu Tanh Abs Neg Sign Sin Sinh Asinh Atan Tan Erf Sqrt Ceil Floor Round Identity Cast "
+    "Dropout MaxPool AveragePool LpPool GlobalAveragePool GlobalMaxPool Softsign ThresholdedRelu Gelu HardSwish Mish "
+    "Swish QuickGelu FastGelu".split()
+)
+_ELEMENTWISE = set("Sigmoid HardSigmoid Softplus Exp Log Reciprocal Cos Cosh Acos Asin Not".split())  # noqa: SIM905
+_POOLS = {"MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool"}
+
+
+def unary(walk: Walk, node: ir.Node) -> None:
+    channels = walk.channels(node.inputs[0])
+    if channels is None:
+        return None
+    if (node.op_type in _POOLS and not channels.is_second) or len(node.outputs) > 1:
+        return walk.unknown(node)
+    zero = () if node.op_type in _ELEMENTWISE else channels.zero
+    return walk.put(node.outputs[0], replace(channels, zero=zero))
+
+
+def clip(walk: Walk, node: ir.Node) -> None:
+    channels = walk.channels(node.inputs[0])
+    if channels is None:
+        return None
+    low, high = (bound(walk, node, index, name) for index, name in ((1, "min"), (2, "max")))
+    if low is None or high is None:
+        return walk.unknown(node)
+    inside = low <= 0 <= high
+    return walk.put(node.outputs[0], replace(channels, zero=channels.zero if inside else ()))
+
+
+def bound(walk: Walk, node: ir.Node, index: int, name: str) -> float | None:
+    """An end of a Clip, 0 where there is none; None where it is not constant."""
+    value = node.inputs[index] if index < len(node.inputs) else None
+    if value is None:
+        return node.attributes.get_float(name, 0.0)
+    array = walk.array(value)
+    return None if array is None or array.size != 1 else float(array.reshape(-1)[0])
+
+
+def batch_norm(walk: Walk, node: ir.Node) -> None:
+    """scale (x - mean) / deviation + shift: zero where scale and shift are."""
+    channels = walk.channels(node.inputs[0])
+    vectors = [behind_identity(v) for v in node.inputs[1:] if v is not None]
+    if channels is None:
+        return None
+    held = all(held_tensor(v) is not None for v in vectors)
+    if not channels.is_second or channels.spread != 1 or not held:
+        return walk.unknown(node)
+    walk.vectors += [Along(v, 0, channels.units) for v in vectors]
+    return walk.put(node.outputs[0], replace(channels, zero=(frozenset(vectors[:2]),)))
+
+
+def instance_norm(walk: Walk, node: ir.Node) -> None:
+    """scale (x - mean) / deviation + shift over the positions of a channel: of zeros, shift is left."""
+    channels = walk.channels(node.inputs[0])
+    scale, shift = (behind_identity(v) if v is not None else None for v in node.inputs[1:3])
+    if channels is None:
+        return None
+    held = scale is not None and shift is not None and None not in (held_tensor(scale), held_tensor(shift))
+    if not (held and channels.is_second and channels.spread == 1):
+        return walk.unknown(node)
+    assert scale is not None
+    assert shift is not None
+    walk.vectors += [Along(v, 0, channels.units) for v in (scale, shift)]
+    silent = both_zero((*channels.zero, frozenset([scale])), (frozenset([shift]),))
+    return walk.put(node.outputs[0], replace(channels, zero=silent))
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys((*_ZERO_SAFE, *_ELEMENTWISE), unary),
+    "BatchNormalization": batch_norm,
+    "Clip": clip,
+    "InstanceNormalization": instance_norm,
+}
