@@ -139,7 +139,7 @@ def _placed(order: Indices, slices: tuple[slice, ...], length: int) -> Indices:
 
 def _unit_families(network: Network) -> Iterator[Family]:
     for space in find_spaces(network):
-        if space.pinned is None and space.zero_safe and space.producers and space.consumers:
+        if space.pinned is None and space.zero_safe and space.producers and space.readers:
             yield Family("unit", tuple(_unit_members(network, space)), space)
 
 

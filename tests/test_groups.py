@@ -15,6 +15,9 @@ TILES = MapOptions(Crossbar(2, 2))
 NET = "g (float[n,3] x) => (float[n,4] y) <float[3,4] w> { y = MatMul (x, w) }"
 TWO = "g (float[n,3] x) => (float[n,2] y) <float[3,4] a, float[4,2] b> { h = MatMul (x, a)  r = Relu (h)  y = MatMul (r, b) }"
 
+SCORES = """g (float[n,5,3] x) => (float[n,5,5] y) <float[3,4] q, float[3,4] k> { a = MatMul (x, q)  b = MatMul (x, k)
+    t = Transpose <perm = [0,2,1]> (b)  y = MatMul (a, t) }"""
+
 
 def member(rows: list[int], cols: list[int]) -> Member:
     return Member("w", 0, np.array(rows), np.array(cols))
@@ -63,6 +66,13 @@ def test_a_unit_saves_its_column_and_its_row_with_all_their_wires() -> None:
     gone = deleted(net, {unit: np.array([False, True, False, False])})
     assert np.flatnonzero(gone["n0"].any(axis=(0, 1))).tolist() == [1]
     assert np.flatnonzero(gone["n2"].any(axis=(0, 2))).tolist() == [1]
+
+
+def test_a_place_of_queries_and_keys_goes_from_both() -> None:
+    net = network(SCORES)
+    (unit,) = [family for family in families(net, TILES) if family.kind == "unit"]
+    assert [m.layer for m in unit.members] == ["n0", "n1"]
+    assert savings(net, unit, TILES, Price(1, 0)).tolist() == [6] * 4  # a column of 3 in each
 
 
 def test_units_that_are_pinned_are_no_groups() -> None:
