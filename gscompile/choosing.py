@@ -8,7 +8,7 @@ of the edge that ends in it.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -29,21 +29,31 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """`losses` and `cells` [layers, options], and each layer's hull: corners, and the prices of all but the first."""
+    """`losses` and `cells` [layers, options], and each layer's hull: corners, and the prices of all but the first.
+
+    Layers take the same from just above one of `prices` up to the next, which are those of all hulls and infinity.
+    """
 
     losses: Array
     cells: Array
     hulls: list[tuple[list[int], list[float]]]
+    prices: list[float]
 
-    def at(self, price: float) -> Pick:
-        """What every layer takes at a price above 0."""
+    def at(self, number: int) -> Pick:
+        """What every layer takes at the price of that number."""
+        price = self.prices[number]
         return np.array([corners[bisect_left(prices, price)] for corners, prices in self.hulls], np.int64)
+
+    def first(self, is_so: Callable[[Pick], bool]) -> int:
+        """The number of the first price at which something is so of what is taken; their count where it never is."""
+        return bisect_left(range(len(self.prices)), True, key=lambda number: is_so(self.at(number)))
 
 
 @lru_cache(2)
 def _table(choices: tuple[Choice, ...]) -> _Table:
     losses, cells = (_side_by_side(rows) for rows in ([c.loss for c in choices], [c.cells for c in choices]))
-    return _Table(losses, cells, [_hull(choice) for choice in choices])
+    hulls = [_hull(choice) for choice in choices]
+    return _Table(losses, cells, hulls, sorted({np.inf, *(price for _, prices in hulls for price in prices)}))
 
 
 def _side_by_side(rows: Sequence[Sequence[float]]) -> Array:
@@ -88,16 +98,8 @@ def choose(choices: Sequence[Choice], budget: float) -> list[int]:
     The price is raised until the budget is met (or every layer is as small as it gets).
     """
     table = _table(tuple(choices))
-    low, high = 0.0, 1e-12
-    while _sum(table.cells, found := table.at(high)) > budget and high < 1e30:
-        low, high = high, high * 4
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        if _sum(table.cells, trial := table.at(middle)) > budget:
-            low = middle
-        else:
-            high, found = middle, trial
-    return [int(option) for option in found]
+    number = table.first(lambda pick: _sum(table.cells, pick) <= budget)
+    return [int(option) for option in table.at(min(number, len(table.prices) - 1))]
 
 
 def choose_within(choices: Sequence[Choice], loss: float) -> list[int]:
@@ -123,22 +125,12 @@ def choose_within(choices: Sequence[Choice], loss: float) -> list[int]:
 def _last_that_fits(table: _Table, pick: Pick, free: NDArray[np.bool_], loss: float) -> tuple[Pick, Pick]:
     """What free layers choose at the highest price whose loss fits, and just above; twice the same where any fits."""
 
-    def at(price: float) -> Pick:
-        return np.where(free, table.at(price), pick)
+    def of(taken: Pick) -> Pick:
+        return np.where(free, taken, pick)
 
-    low, high = 0.0, 1e-12
-    chosen = pick
-    while _sum(table.losses, beyond := at(high)) <= loss:
-        low, high, chosen = high, high * 16, beyond
-        if high > 1e30:
-            return chosen, chosen
-    for _ in range(50):
-        middle = (low * high) ** 0.5 or 0.5 * high
-        if _sum(table.losses, found := at(middle)) <= loss:
-            low, chosen = middle, found
-        else:
-            high, beyond = middle, found
-    return chosen, beyond
+    beyond = table.first(lambda taken: _sum(table.losses, of(taken)) > loss)
+    chosen = of(table.at(beyond - 1)) if beyond else pick
+    return chosen, of(table.at(beyond)) if beyond < len(table.prices) else chosen
 
 
 def _sum(values: Array, pick: Pick) -> float:

@@ -19,7 +19,7 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-MOST = 160 << 20  # bytes of mapped files that may stay in memory
+MOST = 128 << 20  # bytes of mapped files that may stay in memory
 EVERY = 0.02  # seconds
 _LOCK = threading.Lock()
 _MAPS: dict[int, weakref.ref[mmap.mmap]] = {}

@@ -28,7 +28,7 @@ from gscompile.network import Network
 from gscompile.wire import LARGE
 
 LEAN = 128 << 20  # bytes of weights from which on a network is compiled from the shelf
-ROOM = 320 << 20  # bytes of new weights that stay in memory: to write and to map a file takes longer
+ROOM = 224 << 20  # bytes of new weights that stay in memory: to write and to map a file takes longer
 
 
 class Shelved(Mapped):
