@@ -25,10 +25,13 @@ def ill_attribute(proto: ModelProto) -> str | None:
         for name, fault in faults:
             if fault is not None:
                 return f"{node.op_type} {node.name or next(iter(node.output), '')!r}: attribute {name!r} {fault}"
-    return None
+    defaults = ((function.name, a.name) for function in proto.functions for a in function.attribute_proto if not a.type)
+    return next((f"function {name!r}: attribute {attribute!r} is of no type" for name, attribute in defaults), None)
 
 
 def _fault(node: NodeProto, attribute: AttributeProto) -> str | None:
+    if attribute.type == AttributeProto.UNDEFINED:
+        return "is of no type"
     wanted = _WANTED.get(attribute.name, attribute.type)
     if node.domain == _MICROSOFT and attribute.type != wanted:
         found, name = AttributeProto.AttributeType.Name(attribute.type), AttributeProto.AttributeType.Name(wanted)
