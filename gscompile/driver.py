@@ -33,8 +33,7 @@ from gscompile.shelf import on_shelf
 from gscompile.summary import Story, summarise
 from gscompile.target import Design
 from gscompile.tile_file import TileFile
-from gscompile.transform import Context, PassResult, run_passes
-from gscompile.units import drop_dead_units
+from gscompile.transform import Context, PassResult, run_passes, without_dead_units
 from gscompile.verify import verify_folder
 from gscompile.weights import check_weights
 from gscompile.write import write_design, write_model, write_report
@@ -92,7 +91,8 @@ def compile_model(
             return _taken_over(follow(job, conduct.world), out)
         result = run_passes(job.folded, passes, job.context)
         result, messages = _within_budget(result, job)
-        drop_dead_units(result.network)
+        tidied = without_dead_units(result.network)
+        result = replace(result, changes=(*result.changes, *tidied.changes))
         done = finish(job, result, messages, out, force)
         tell(lambda: (done.network.to_proto().SerializeToString(), done.netlist, done.report), conduct.world)
     return done
@@ -178,4 +178,5 @@ def _within_budget(result: PassResult, job: Job) -> tuple[PassResult, list[str]]
         return result, messages
     if job.options.strict:
         raise BudgetError("; ".join(judge.refusal))
-    return PassResult(job.folded), [*messages, f"{judge.refusal.why}: the original network is mapped"]
+    folded = ", folded" if job.folds else ""
+    return PassResult(job.folded), [*messages, f"{judge.refusal.why}: the original network is mapped{folded}"]

@@ -26,8 +26,7 @@ from gscompile.output import staged
 from gscompile.passes import PASSES
 from gscompile.progress import Progress
 from gscompile.registry import create
-from gscompile.transform import Change, Context, Pass, PassResult, run_passes
-from gscompile.units import drop_dead_units
+from gscompile.transform import Change, Context, Pass, PassResult, run_passes, without_dead_units
 
 
 @dataclass(frozen=True)
@@ -198,8 +197,8 @@ def next_stop(sizes: Sequence[float], fits: dict[int, bool]) -> int | None:
 
 def _candidate(job: Job, number: int, result: PassResult, folder: Path) -> Candidate:
     """Write a network and measure what was written."""
-    result = replace(result, network=result.network.copy())
-    drop_dead_units(result.network)
+    tidied = without_dead_units(result.network.copy())
+    result = replace(tidied, changes=(*result.changes, *tidied.changes))
     path = folder / f"candidate-{number:02d}" / "model.onnx"
     path.parent.mkdir()
     result.network.save(path)

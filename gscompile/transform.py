@@ -11,6 +11,7 @@ from gscompile.groups import Price
 from gscompile.mapping import Footprint, MapOptions
 from gscompile.network import Network
 from gscompile.progress import Progress
+from gscompile.units import drop_dead_units
 
 if TYPE_CHECKING:  # torch is handed to passes, never imported by them
     from gscompile.statistics import Moments
@@ -33,6 +34,13 @@ class PassResult:
 
     network: Network
     changes: tuple[Change, ...] = ()
+
+
+def without_dead_units(network: Network) -> PassResult:
+    """The network, changed in place, without channels, neurons and ranks that carry nothing or that nothing reads."""
+    dropped = drop_dead_units(network)
+    changes = (Change(layer, "units", str(before), str(after)) for layer, before, after in dropped)
+    return PassResult(network, tuple(changes))
 
 
 def balanced_price(now: Footprint) -> Price:

@@ -10,6 +10,7 @@ from gscompile.constants import behind_identity, held_tensor, nodes_of, placed_n
 from gscompile.network import Layer, Network
 from gscompile.report import Untouched
 
+_LISTS = {ir.AttributeType.FLOATS, ir.AttributeType.INTS, ir.AttributeType.STRINGS}
 LARGE = 256  # elements: a constant that the report accounts for
 
 
@@ -17,11 +18,30 @@ def untouched(original: Network, written: Network) -> Iterator[Untouched]:
     """Every node of the original with a constant of 256 elements or more that no layer of the result took over."""
     story = _Story(original, written)
     for path, node in placed_nodes(original.graph):
+        yield from _of_attributes(path, node)
         for index, value in enumerate(node.inputs):
             held = held_tensor(behind_identity(value)) if value is not None else None
             if held is not None and held.size >= LARGE and (why := story.why(node, index)):
                 yield _row(path + _label(node), node, held, why)
     yield from _in_functions(original)
+
+
+def _of_attributes(path: str, node: ir.Node) -> Iterator[Untouched]:
+    """Tables inside a node itself: those of trees, of labels, and of what is no matrix product."""
+    for name, size in _tables(node):
+        if size >= LARGE and node.op_type != "Constant":
+            why = f"an attribute of {node.op_type}: it stays digital"
+            yield Untouched(path + _label(node), node.op_type, name, size, why)
+
+
+def _tables(node: ir.Node) -> Iterator[tuple[str, int]]:
+    """Names and sizes of the attributes that are lists or tensors."""
+    for name, attribute in node.attributes.items():
+        if isinstance(attribute, ir.Attr) and not attribute.is_ref():
+            if attribute.type is ir.AttributeType.TENSOR:
+                yield name, int(attribute.as_tensor().size)
+            elif attribute.type in _LISTS:
+                yield name, len(attribute.value)
 
 
 def _row(name: str, node: ir.Node, held: ir.TensorProtocol, why: str) -> Untouched:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gscompile.network import Network
-from gscompile.transform import Change, Context, PassResult
-from gscompile.units import drop_dead_units
+from gscompile.transform import Context, PassResult, without_dead_units
 
 
 @dataclass(frozen=True)
@@ -18,6 +17,4 @@ class DropDeadUnits:
         return "drop-dead-units"
 
     def run(self, network: Network, context: Context) -> PassResult:  # noqa: ARG002
-        dropped = drop_dead_units(network)
-        changes = (Change(layer, "units", str(before), str(after)) for layer, before, after in dropped)
-        return PassResult(network, tuple(changes))
+        return without_dead_units(network)

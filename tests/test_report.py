@@ -7,11 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import gscompile
 from gscompile.crossbar import Crossbar
 from gscompile.mapping import MapOptions, cut
 from gscompile.netlist import Matrix, Netlist
@@ -28,6 +30,7 @@ from gscompile.report import (
 )
 from gscompile.report_html import html
 from gscompile.transform import Change
+from tests.small_networks import network
 
 SIZE = Crossbar(64, 64)
 Weights = Mapping[str, NDArray[np.generic]]
@@ -278,3 +281,16 @@ def test_three_thousand_matrices_stay_below_five_megabytes() -> None:
 
 def test_the_same_report_gives_the_same_page() -> None:
     assert page_of(*pair()) == page_of(*pair())
+
+
+def test_a_dead_unit_that_goes_where_nothing_else_fits_is_in_the_report(tmp_path: Path) -> None:
+    weights = np.random.default_rng(0).standard_normal((30, 40)).astype(np.float32)
+    weights[:, 3] = 0
+    net = network(
+        """g (float[n,30] x) => (float[n,20] y) <float[30,40] a, float[40,20] b>
+        { h = MatMul (x, a)  r = Relu (h)  y = MatMul (r, b) }""",
+        a=weights,
+    )
+    report = gscompile.compile(net.to_proto(), out=tmp_path / "out", max_error=0, passes=("rank-clip",)).report
+    assert any("the original network is mapped" in message for message in report.messages)
+    assert report.changes == (Change("n0", "units", "40", "39"),)

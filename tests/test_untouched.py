@@ -64,13 +64,18 @@ WHY = {
         { y = com.microsoft.MatMulNBits <K = 32, N = 32, bits = 4, block_size = 32> (x, w, s) }""",
         "a few bits",
     ),
+    "a table in the node itself": (
+        f"""g (int64[n] x) => (int64[n] y) {{ y = ai.onnx.ml.LabelEncoder
+        <keys_int64s = [{",".join(map(str, range(256)))}], values_int64s = [{",".join(map(str, range(256)))}]> (x) }}""",
+        "an attribute of LabelEncoder: it stays digital",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", WHY)
 def test_every_large_constant_has_a_row_and_a_reason(case: str) -> None:
     text, why = WHY[case]
-    net = network(text, opset=17, imports=MS + ', "some.where" : 1')
+    net = network(text, opset=17, imports=MS + ', "some.where" : 1, "ai.onnx.ml" : 3')
     rows = [*untouched(net, net.copy())]
     assert why in rows[-1].why
     assert all(row.elements >= 256 for row in rows)

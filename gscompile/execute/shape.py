@@ -130,13 +130,14 @@ def slice_inputs(
 def _sliced(
     x: Tensor, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int], steps: Sequence[int]
 ) -> Tensor:
-    """torch knows no negative steps: there the elements are picked one by one."""
+    """torch knows no negative steps, where elements are picked one by one, and warns of ends as far off as they get."""
     forward = [slice(None)] * x.ndim
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        span = slice(start, end, step).indices(x.shape[axis])
         if step > 0:
-            forward[axis] = slice(start, end, step)
+            forward[axis] = slice(*span)
         else:
-            index = list(range(*slice(start, end, step).indices(x.shape[axis])))
+            index = list(range(*span))
             x = x.index_select(axis, torch.tensor(index, dtype=torch.int64, device=x.device))
     return x[tuple(forward)]
 

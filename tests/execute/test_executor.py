@@ -51,6 +51,15 @@ def spy(monkeypatch: pytest.MonkeyPatch, op_type: str, seen: Callable[[Tensor], 
     monkeypatch.setitem(table._OPS, ("", op_type), watched)
 
 
+def test_a_slice_from_the_furthest_start_to_the_furthest_end_is_everything_and_warns_of_nothing() -> None:
+    model = model_of(f"""g (float[3] x) => (float[3] y) {{
+        start = Constant<value = int64[1] {{{-(2**63)}}}>()
+        end = Constant<value = int64[1] {{{2**63 - 1}}}>()
+        y = Slice(x, start, end)
+    }}""")
+    assert Executor(model, {})({"x": floats(1, 2, 3)})["y"].tolist() == [1, 2, 3]
+
+
 class TestGradients:
     def test_reach_the_chosen_weight_and_no_other(self) -> None:
         model = model_of("""g (float[1,2] x) => (float[1,1] y) <float[2,1] w = {3., 5.}, float[1] b = {1.}> {
