@@ -21,6 +21,7 @@ from gscompile.declared import ill_declared
 from gscompile.errors import ModelError, one_line
 from gscompile.faithful import SPARSE, remember, restore
 from gscompile.mapped import Mapped
+from gscompile.ordering import in_order, put_in_order
 from gscompile.references import stray_reference
 from gscompile.sparse import sparse_tensors, write_out_sparse
 from gscompile.utf8 import bad_text
@@ -37,7 +38,8 @@ _FRAME = "gscompile:frame"
 def load_model(path: Path) -> ir.Model:
     """Read and check an ONNX file. Raises ModelError with what was found and what would do."""
     proto = _read(path)
-    _check(str(path), proto, without_data(proto) if is_mapped(path) else str(path))
+    sorted_here = put_in_order(proto)
+    _check(str(path), proto, without_data(proto) if sorted_here or is_mapped(path) else str(path))
     return _parsed(str(path), proto, path.resolve().parent if is_mapped(path) else path.parent)
 
 
@@ -71,11 +73,12 @@ def model_in_memory(proto: onnx.ModelProto) -> ir.Model:
     where = f"model {proto.graph.name!r}"
     if not proto.HasField("graph") or not proto.opset_import:
         raise ModelError(f"{where}: it has no graph or no opset")
-    _check(where, proto, proto)
-    if any(True for _ in sparse_tensors(proto)):  # the caller's model stays as it is
+    if not in_order(proto) or any(True for _ in sparse_tensors(proto)):  # the caller's model stays as it is
         twin = onnx.ModelProto()
         twin.CopyFrom(proto)
+        put_in_order(twin)
         proto = twin
+    _check(where, proto, proto)
     return _parsed(where, proto, Path())
 
 
