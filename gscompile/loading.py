@@ -127,11 +127,8 @@ def _parsed(where: str, proto: onnx.ModelProto, folder: Path) -> ir.Model:
     frame = replace(frame, sparse=tuple(write_out_sparse(where, proto, folder)))
     try:
         model = ir.from_proto(proto)
-    except Exception as problem:  # onnx-ir raises its own error around whatever it met
-        cause: BaseException = problem
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        raise ModelError(f"{where}: invalid graph: {one_line(cause)}") from problem
+    except Exception as problem:
+        raise ModelError(f"{where}: invalid graph: {one_line(_first_cause(problem))}") from problem
     outside = [tensor for tensor in tensors_of(model) if isinstance(tensor, ir.ExternalTensor)]
     for tensor in outside:
         tensor.base_dir = folder
@@ -147,6 +144,11 @@ def _parsed(where: str, proto: onnx.ModelProto, folder: Path) -> ir.Model:
                 value.const_value = Mapped.of(value.const_value)
     model.graph.meta[_FRAME] = frame
     return model
+
+
+def _first_cause(problem: BaseException) -> BaseException:
+    """What onnx-ir met, around which it raises an error of its own."""
+    return problem if problem.__cause__ is None else _first_cause(problem.__cause__)
 
 
 def tensors_of(model: ir.Model) -> Iterator[ir.TensorProtocol]:
@@ -206,7 +208,11 @@ def proto_of(model: ir.Model) -> onnx.ModelProto:
 
 
 def _proto(model: ir.Model) -> onnx.ModelProto:
-    proto = ir.to_proto(model)
+    try:
+        proto = ir.to_proto(model)
+    except Exception as problem:  # it was read so, and nobody can write it
+        why = one_line(_first_cause(problem))
+        raise ModelError(f"model {model.graph.name!r}: cannot be written: {why}") from problem
     if (frame := model.graph.meta.get(_FRAME)) is not None:
         restore(proto, frame)
     return proto

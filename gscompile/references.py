@@ -34,6 +34,8 @@ def _fault(node: onnx.NodeProto, within: bool) -> str | None:
     what = f"{node.op_type} {node.name or next(iter(node.output), '')!r}"
     if any(not device.configuration_id for device in node.device_configurations):
         return f"{what}: a device configuration without an id"
+    if any(not spec.tensor_name for device in node.device_configurations for spec in device.sharding_spec):
+        return f"{what}: a device configuration that shards no tensor"
     for attribute in (a for a in node.attribute if a.ref_attr_name):
         if not within:
             wanted = f"{attribute.ref_attr_name!r} of a function that is not there"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import onnx
+import onnx_ir as ir
 import pytest
 
 from gscompile.errors import ModelError
@@ -38,6 +39,13 @@ def set_attribute(node: int, **values: object) -> Break:
     return act
 
 
+def function(takes: str, reads: str, makes: str, *attributes: onnx.AttributeProto) -> onnx.FunctionProto:
+    """One op, whose output is to be `c`."""
+    node = onnx.NodeProto(op_type="Neg", input=[reads], output=[makes], attribute=attributes)
+    opset = [onnx.helper.make_opsetid("", 17)]
+    return onnx.FunctionProto(name="f", domain="mine", input=[takes], output=["c"], node=[node], opset_import=opset)
+
+
 BROKEN: dict[str, tuple[Break, str]] = {
     "too few bytes": (short, r"tensor 'a' of \[3, 4\] takes 48 bytes and has 44"),
     "no numbers": (numbers_of_another_type, r"tensor 'a' of \[3, 4\] takes 12 numbers and has 0"),
@@ -52,6 +60,22 @@ BROKEN: dict[str, tuple[Break, str]] = {
         lambda proto: proto.graph.node[1].device_configurations.add(),
         "Einsum 'n1': a device configuration without an id",
     ),
+    "no shards": (
+        lambda proto: proto.graph.node[1].device_configurations.add(configuration_id="x").sharding_spec.add(),
+        "Einsum 'n1': a device configuration that shards no tensor",
+    ),
+    "a value that a function does not make": (
+        lambda proto: proto.functions.append(function("a", "b", "c")),
+        "function 'f': 'b' is read and not made before",
+    ),
+    "an output that a function does not make": (
+        lambda proto: proto.functions.append(function("a", "a", "d")),
+        "function 'f': its output 'c' is not made",
+    ),
+    "an attribute of no type": (
+        lambda proto: proto.functions.append(function("a", "a", "c", onnx.AttributeProto(name="mine"))),
+        "Neg 'c': attribute 'mine' is of no type",
+    ),
 }
 
 
@@ -63,6 +87,14 @@ def test_a_model_that_is_broken_within_is_refused_in_one_line(case: str) -> None
     act(proto)
     with pytest.raises(ModelError, match=f"^model 'g': invalid graph: {said}$"):
         Network.from_proto(proto)
+
+
+def test_what_cannot_be_written_is_told_in_one_line() -> None:
+    network = Network.from_proto(model(TEXT, imports=', "com.microsoft" : 1'))
+    node = network.graph.node(1)
+    node.attributes["odd"] = ir.Attr("odd", ir.AttributeType.UNDEFINED, None)
+    with pytest.raises(ModelError, match=r"^model .g.: cannot be written: Unsupported attribute type: UNDEFINED$"):
+        network.to_proto()
 
 
 def test_half_a_byte_a_number_is_counted_as_such() -> None:
