@@ -435,9 +435,8 @@ def _weights_of(node: ir.Node, network: Network) -> Iterable[tuple[int, MatrixLa
     roots = {i: behind_identity(v) for i, v in enumerate(node.inputs) if v is not None}
     shapes = {i: shape for i, v in roots.items() if (shape := _constant_shape(v, network)) is not None}
     for index, layout in op.layouts(node, shapes).items():
-        if (
-            layout.rows * layout.cols * layout.parts == prod(layout.shape) > 0
-        ):  # a broken file may say anything
+        whole = layout.rows * layout.cols * layout.parts == prod(layout.shape) > 0  # a broken file may say anything
+        if whole and op.data_input(node, index) in roots:
             yield index, _checked(layout, roots[index]), roots[index]
 
 
