@@ -19,6 +19,7 @@ from gscompile.options import Options, read_config
 from gscompile.passes import PASSES
 from gscompile.registry import create
 from tests.benchmarks import results
+from tests.benchmarks.plots import scaling_svg
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -133,6 +134,7 @@ def test_pages_have_no_other_code() -> None:
 def test_the_page_of_costs_is_that_of_the_results() -> None:
     known = json.loads((ROOT / "tests/benchmarks/results.json").read_text("utf-8"))
     assert DOCS["costs.md"] == results.page(known)
+    assert results.PICTURE.read_text("utf-8") == scaling_svg(known["steps"]["rows"])
     assert {f"bench_{name}.py" for name in known} <= {path.name for path in (ROOT / "tests/benchmarks").iterdir()}
 
 

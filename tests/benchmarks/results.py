@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from tests.benchmarks.plots import scaling_svg
+
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).with_name("results.json")
 PAGE = ROOT / "gscompile/docs/costs.md"
+PICTURE = PAGE.with_name("scaling.svg")
 Row = Mapping[str, Any]
 
 
@@ -25,18 +28,29 @@ def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
 
 
+def read(name: str) -> list[Row]:
+    """The rows that are kept of a benchmark."""
+    known = json.loads(RESULTS.read_text("utf-8")) if RESULTS.is_file() else {}
+    return list(known[name]["rows"]) if name in known else []
+
+
 def record(name: str, limits: str, rows: Sequence[Row]) -> None:
     """Keep the rows of a benchmark, replacing those of an earlier run, and bring the page up to date."""
     known = json.loads(RESULTS.read_text("utf-8")) if RESULTS.is_file() else {}
     known[name] = {"limits": limits, "python": platform.python_version(), "numpy": np.__version__, "rows": [*rows]}
     RESULTS.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", "utf-8")
     PAGE.write_text(page(known), "utf-8")
+    if name == "steps":
+        PICTURE.write_text(scaling_svg(rows), "utf-8")
 
 
 def page(known: Mapping[str, Any]) -> str:
     """The page of the guide, made of nothing but the results."""
     parts = ["# Costs\n", *(_section(name, known[name]) for name in sorted(known))]
-    made = "Measured by the programs in `tests/benchmarks`, which write this page; seconds are of one core.\n"
+    made = (
+        "Measured by the programs in `tests/benchmarks`, which write this page; seconds are of one core. "
+        "`python -m tests.benchmarks` runs them all.\n"
+    )
     return "\n".join([parts[0], made, *parts[1:]])
 
 
@@ -46,7 +60,10 @@ def _section(name: str, found: Mapping[str, Any]) -> str:
     lines = [" | ".join(heads), " | ".join("---" for _ in heads)]
     lines += [" | ".join(_shown(row.get(head, "")) for head in heads) for row in rows]
     table = "\n".join(f"| {line} |" for line in lines)
-    return f"## {name}\n\n`python tests/benchmarks/bench_{name}.py`: {found['limits']}\n\n{table}\n"
+    start, picture = "python", ""
+    if name == "steps":
+        start, picture = "OMP_NUM_THREADS=1 python -m pytest", f"\n![Seconds over cells, step by step, both axes logarithmic]({PICTURE.name})\n"
+    return f"## {name}\n\n`{start} tests/benchmarks/bench_{name}.py`: {found['limits']}\n\n{table}\n{picture}"
 
 
 def _shown(value: Any) -> str:

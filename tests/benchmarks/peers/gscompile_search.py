@@ -1,7 +1,7 @@
-"""gscompile's own row: a search that ends after so many epochs' time, counted by what it draws from the data.
+"""gscompile's own row: a search whose time is over when it has taken as many steps as so many epochs have.
 
-A search has no number of epochs to be given: it gets the time that this machine takes for `--epochs` of plain
-fine-tuning, and the row tells how many it came to. Its time is of the clock: run nothing else meanwhile.
+A search has no number of epochs to be given, but a time: here that is what the steps that are left would take of plain
+fine-tuning. The row tells how many epochs of steps it came to.
 
 `python -m tests.benchmarks.peers.gscompile_search lenet --data MNIST --epochs 6 --strength 0.1`
 """
@@ -14,10 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 import gscompile
+from gscompile import conduct
+from gscompile.adam import Adam
 from gscompile.network import Network
 from tests.benchmarks.peers.bench import BATCH, Training, main
 from tests.benchmarks.peers.problems import Problem, Split
@@ -26,14 +29,17 @@ TIMED = 100  # steps whose time tells that of an epoch
 
 
 def compress(task: Problem, training: Training, args: argparse.Namespace) -> None:
-    budget = seconds(task, training) * training.steps
-    drawn = [0]
+    taken, step, each = [0], Adam.step, seconds(task, training)
 
-    def count(inputs: Any, _: Any) -> Any:
-        drawn[0] += 1
-        return inputs
+    def counted(self: Adam) -> None:
+        taken[0] += 1
+        step(self)
 
-    with tempfile.TemporaryDirectory() as name:
+    def left() -> float:
+        return each * (training.steps - taken[0])
+
+    clock = patch.object(Adam, "step", counted), patch.object(conduct, "deadline", lambda _: left)
+    with tempfile.TemporaryDirectory() as name, clock[0], clock[1]:
         folder, (_, val, _) = Path(name), task.read(args.data)
         for part, split in (("train", training.train), ("val", val)):
             save(split, folder / f"{part}.npz", gscompile_input(task))
@@ -44,14 +50,14 @@ def compress(task: Problem, training: Training, args: argparse.Namespace) -> Non
             data=str(folder / "train.npz"),
             eval=str(folder / "val.npz"),
             max_drop=args.strength,
-            time_budget=budget,
-            augment=(count, *(["flip"] if task.flips else [])),
+            time_budget=left(),
+            augment=("flip",) if task.flips else (),
             batch_size=BATCH,
             seed=args.seed,
             threads=1,
         )
         shutil.copy(folder / "out/model.onnx", args.out)
-    args.epochs = round(drawn[0] / (len(training.train.labels) // BATCH), 1)
+    args.epochs = round(taken[0] / (len(training.train.labels) // BATCH), 1)
 
 
 def gscompile_input(task: Problem) -> str:
@@ -65,7 +71,7 @@ def save(split: Split, path: Path, name: str) -> None:
 
 
 def seconds(task: Problem, training: Training) -> float:
-    """What a step of fine-tuning takes here, by the clock."""
+    """What a step of fine-tuning takes here, by the clock that the search looks at."""
     probe = Training(task, training.train.part(TIMED * BATCH), 1, training.seed)
     net = task.network()
     began = time.perf_counter()
