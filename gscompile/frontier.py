@@ -122,7 +122,8 @@ def _stops(job: Job, passes: _Passes, points: int) -> Iterator[PassResult]:
     if not isinstance(judge, DataJudge):
         raise DataError(f"frontier: {'; '.join(judge.messages)}")
     yield PassResult(job.folded)
-    gentle = replace(job.context, floor=judge.base - judge.max_drop / 2)  # the walk needs the rest
+    # the walk needs the rest of the budget
+    gentle = replace(job.context, floor=judge.base - judge.max_drop / 2, later=(passes.walker.name,))
     start = run_passes(job.folded, passes.before, gentle)
     descent = _Descent(start.network, passes.walker, job.context)
     with job.context.progress.stage(passes.walker.name):

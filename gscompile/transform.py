@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from gscompile.groups import Price
@@ -56,7 +56,8 @@ class Context:
     `moments` measures what the data does to each layer. Without data,
     `drift` tells the output error of a candidate, relative to the outputs' range, and `max_error` bounds it.
     `blur` is the standard error of a score, in points: less than that is no difference.
-    `effort` scales the epochs that may be spent; `price` tells what the search is paid for.
+    `effort` scales the epochs that may be spent; `price` tells what the search is paid for. `later` names the passes
+    that run afterwards.
     """
 
     mapping: MapOptions
@@ -70,6 +71,7 @@ class Context:
     time_left: Callable[[], float] = field(default=lambda: math.inf)
     blur: float = 0.0
     seed: int = 0
+    later: tuple[str, ...] = ()
     progress: Progress = field(default_factory=Progress)
 
     @property
@@ -95,9 +97,11 @@ class Pass(Protocol):
 def run_passes(network: Network, passes: Iterable[Pass], context: Context) -> PassResult:
     """Run passes in order, each on a copy, and gather what they changed."""
     changes: list[Change] = []
-    for step in passes:
+    steps = [*passes]
+    for number, step in enumerate(steps, 1):
+        later = (*(each.name for each in steps[number:]), *context.later)
         with context.progress.stage(step.name):
-            result = step.run(network.copy(), context)
+            result = step.run(network.copy(), replace(context, later=later))
         network = result.network
         changes.extend(result.changes)
     return PassResult(network, tuple(changes))

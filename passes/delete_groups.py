@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.bisection import furthest
-from gscompile.groups import Family, deleted, families, savings
+from gscompile.deletion import cheapest, ranked, vector_masks, without
+from gscompile.groups import deleted
 from gscompile.mapping import Footprint, footprint
 from gscompile.network import Network
-from gscompile.trainable import trainable_values
 from gscompile.transform import Change, Context, PassResult
 from gscompile.units import drop_dead_units
 
-Chosen = dict[Family, NDArray[np.bool_]]
-Values = dict[Family, NDArray[np.float64]]
 Scored = tuple[Network, float]
 
 
@@ -83,10 +81,11 @@ class DeleteGroups:
     def _furthest(self, start: Network, way: Sequence[Scored], context: Context) -> tuple[Network, bool]:
         """The last network on the way that recovers, and whether that is the last of all; `start` where none does.
 
-        By bisection between the last that fits as it is and the end, which is tried first.
+        By bisection between the last that fits as it is and the end, which is tried first. One that fits as it is has
+        been lucky, perhaps: it is tuned for long all the same.
         """
-        low = max((i for i, (_, score) in enumerate(way) if score >= context.floor), default=-1)
-        best, high, middle = (way[low][0] if low >= 0 else start), len(way), len(way) - 1
+        low = fitting = max((i for i, (_, score) in enumerate(way) if score >= context.floor), default=-1)
+        best, high, middle = start, len(way), len(way) - 1
         while low < high - 1 and not context.out_of_time():
             tuned, score = self.recovered(way[middle][0], context, way[middle][1])
             if score >= context.floor:
@@ -94,7 +93,16 @@ class DeleteGroups:
             else:
                 high = middle
             middle = (low + high) // 2
+        if low == fitting >= 0:
+            best = self._settled(*way[low], context)
         return best, 0 <= low == len(way) - 1
+
+    def _settled(self, network: Network, score: float, context: Context) -> Network:
+        """A network that fits, tuned for long where there is time for that and it does it good."""
+        if context.time_left() < self._recovering(context):
+            return network
+        tuned, then = self.recovered(network, context, score)
+        return tuned if then >= score else network
 
     def walk(self, network: Network, context: Context) -> Iterator[Scored]:
         """Round by round smaller networks with their scores, until one is `slack` below the budget.
@@ -116,13 +124,13 @@ class DeleteGroups:
     def _untuned(self, network: Network, context: Context) -> Network:
         """As much as goes without tuning, by bisection on the share; where tuning brings nothing back."""
         assert context.tuner is not None
-        score, ranked = context.tuner.score, self._ranked(network, context)
+        score, groups = context.tuner.score, ranked(network, context, self.units)
 
         def fits(candidate: Network) -> bool:
             return score(candidate) >= context.floor
 
         def smaller(share: float) -> Network:
-            return without(network, deleted(network, cheapest(*ranked, share)))
+            return without(network, deleted(network, cheapest(*groups, share)))
 
         best = furthest(smaller, fits, 0.0, 0.5, 6, context.out_of_time)
         return network if best is None else best
@@ -166,48 +174,5 @@ class DeleteGroups:
         self, network: Network, context: Context, step: float
     ) -> tuple[dict[str, NDArray[np.bool_]], dict[str, NDArray[np.bool_]]]:
         """Masks of the weights and of the biases that are to go."""
-        chosen = cheapest(*self._ranked(network, context), step)
+        chosen = cheapest(*ranked(network, context, self.units), step)
         return deleted(network, chosen), vector_masks(network, chosen)
-
-    def _ranked(self, network: Network, context: Context) -> tuple[Values, Values]:
-        """The harm of all groups, and what they save."""
-        assert context.tuner is not None
-        found = families(network, context.mapping, self.units)
-        price = context.price(footprint(network, context.mapping))
-        worth = {family: savings(network, family, context.mapping, price) for family in found}
-        return context.tuner.saliency(network, found), worth
-
-
-def without(network: Network, gone: Mapping[str, NDArray[np.bool_]]) -> Network:
-    """A copy with those weights [parts, inputs, outputs] at zero, and the units that are dead then dropped."""
-    network = network.copy()
-    for name, mask in gone.items():
-        network.set_matrices(name, np.where(mask, 0, network.matrices(name)))
-    drop_dead_units(network)
-    return network
-
-
-def cheapest(harm: Values, worth: Values, share: float) -> Chosen:
-    """The groups with the least harm for their worth, until their worth adds up to `share`; one at the least."""
-    order = list(harm)
-    all_harm, all_worth = np.concatenate([harm[f] for f in order]), np.concatenate([worth[f] for f in order])
-    ratio = np.where(all_worth > 0, all_harm / np.maximum(all_worth, 1e-30), np.inf)
-    ranking = np.argsort(ratio, kind="stable")
-    count = max(1, int(np.searchsorted(np.cumsum(all_worth[ranking]), share * (1 + 1e-9), side="right")))
-    picked = ranking[:count]
-    chosen = np.zeros(len(ratio), bool)
-    chosen[picked[np.isfinite(ratio[picked])]] = True
-    edges = np.cumsum([family.size for family in order])[:-1]
-    return dict(zip(order, np.split(chosen, edges), strict=True))
-
-
-def vector_masks(network: Network, chosen: Chosen) -> dict[str, NDArray[np.bool_]]:
-    """Entries of biases that go with their units, by the vectors' training keys."""
-    keys = {value: key for key, value in trainable_values(network).items()}
-    masks: dict[str, NDArray[np.bool_]] = {}
-    for family, which in chosen.items():
-        for along in family.space.vectors if family.space and which.any() else ():
-            if along.value in keys:
-                key, mask = keys[along.value], np.append(which, False)[along.unit_of]
-                masks[key] = masks.get(key, False) | mask
-    return masks

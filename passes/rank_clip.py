@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 from gscompile.bisection import furthest
 from gscompile.choosing import Choice, choose, choose_within
+from gscompile.deletion import cheapest, ranked, saved, without
 from gscompile.errors import UsageError
 from gscompile.factoring import Decomposed, WeightSpectrum, pca_rank, spectrum, squared_norm, weight_spectrum
+from gscompile.groups import deleted
+from gscompile.mapping import footprint
 from gscompile.network import Layer, Network
 from gscompile.pairs import factor_pairs
 from gscompile.transform import Change, Context, PassResult
@@ -28,6 +31,7 @@ PROBED_LOSS = 0.01  # of a matrix: less says little of more
 PROBED_LEAST = 0.01  # of the median: a tenth of its drift
 MOST_DRIFT = 1e3
 UNMOVED = 1e-7  # less is rounding
+DELETION = "delete-groups"
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class RankClip:
     """Clip ranks, then tune, again and again, as far as the accuracy budget allows.
 
     `output` (ours): components are dropped, over all layers at once, where the loss loses least for the cells saved;
-    each round up to half of the cells, as far as the score falls by at most `reach` points before it is tuned.
+    each round up to half of the cells, as far as the score falls by at most `reach` points before it is tuned. Where
+    groups are deleted later, ranks go only as long as groups that save as much would cost more.
     `pca` (the paper's): every layer but the last keeps the smallest rank whose relative weight error stays within
     `epsilon`, looked at anew every `every` steps until `stop` of `epochs` are over. `ranks`, as in 5/12/36, are the
     paper's ranks to be reached by the end instead.
@@ -73,7 +78,7 @@ class RankClip:
         """Each round clips until the score falls by `reach`, and tunes what is left: an epoch where half was clipped.
 
         The first that does not come back, but for what chance makes of it, ends it; a first round is tried once more, a
-        third as far. Where nothing comes back, it goes as far as it can without tuning.
+        third as far. Where nothing comes back, and no groups are deleted later, it goes as far as it can untuned.
         """
         assert context.tuner is not None
         start, score = network, context.tuner.score
@@ -81,13 +86,15 @@ class RankClip:
             network = self._clipped(start, context, reach)
             if network is not start or context.out_of_time():
                 return network
+        if DELETION in context.later:
+            return start
         return self._fewest_cells(start, context, lambda candidate: score(candidate) >= context.floor)
 
     def _clipped(self, network: Network, context: Context, reach: float) -> Network:
         """The last network that came back; the one that is given where none did."""
         while not context.out_of_time():
             candidate = self._within_reach(network, context, reach)
-            if cells(candidate) >= cells(network):
+            if cells(candidate) >= cells(network) or _deleting_costs_less(network, candidate, context):
                 break
             candidate, returned = self._tuned(candidate, context, 2 * (1 - cells(candidate) / cells(network)))
             if not returned:
@@ -186,6 +193,19 @@ class RankClip:
                 if pays(linear, rank) and (linear.v is None or rank < linear.rank):
                     replace(network, [(linear, [weight_spectrum(linear.product[0])], max(rank, 1))])
         return network
+
+
+def _deleting_costs_less(network: Network, clipped: Network, context: Context) -> bool:
+    """Whether, untuned, the network scores better without groups that save as much as ranks did than with these ranks.
+
+    Of the same matrix, low ranks suit one network and zeros another. False where no groups are deleted later.
+    """
+    if DELETION not in context.later or context.tuner is None:
+        return False
+    now, then = footprint(network, context.mapping), footprint(clipped, context.mapping)
+    share = saved(now, then, context.price(now))
+    groups = without(network, deleted(network, cheapest(*ranked(network, context), share)))
+    return context.tuner.score(groups) > context.tuner.score(clipped)
 
 
 # -- linear maps ------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ wire netlist loading network data_checks sources paper augment
 pairs weights synthetic data netlist_file tile_file fold trainable channels units target
 shelf packing blocks mapping evaluate options execute
 groups inspection transform objective wiring_check trial
-passes report untouched tune statistics
+passes report untouched tune statistics deletion
 pictures report_html verify exam judge summary registry
 targets
 driver write output

@@ -10,12 +10,13 @@ import torch
 
 from gscompile.crossbar import Crossbar
 from gscompile.data import Batch, input_specs, load_data
+from gscompile.deletion import cheapest
 from gscompile.errors import UsageError
 from gscompile.evaluate import Runner, drift
 from gscompile.groups import Family, Member
 from gscompile.mapping import MapOptions, footprint
 from gscompile.network import Network
-from gscompile.passes.delete_groups import DeleteGroups, cheapest
+from gscompile.passes.delete_groups import DeleteGroups
 from gscompile.passes.drop_dead_units import DropDeadUnits
 from gscompile.passes.rank_clip import RankClip, cells, linear_maps
 from gscompile.statistics import measure_moments

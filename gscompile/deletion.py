@@ -1,0 +1,68 @@
+"""Which groups are deleted, and what is left: the mathematics that passes share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gscompile.groups import Family, Price, families, savings
+from gscompile.mapping import Footprint, footprint
+from gscompile.network import Network
+from gscompile.trainable import trainable_values
+from gscompile.transform import Context
+from gscompile.units import drop_dead_units
+
+Chosen = dict[Family, NDArray[np.bool_]]
+Values = dict[Family, NDArray[np.float64]]
+
+
+def ranked(network: Network, context: Context, units: bool = True) -> tuple[Values, Values]:
+    """The harm of all groups to the loss, and what they save."""
+    assert context.tuner is not None
+    found = families(network, context.mapping, units)
+    price = context.price(footprint(network, context.mapping))
+    worth = {family: savings(network, family, context.mapping, price) for family in found}
+    return context.tuner.saliency(network, found), worth
+
+
+def saved(before: Footprint, after: Footprint, price: Price) -> float:
+    """What the one takes less than the other, as a share of the worth of `before` when the price is its own."""
+    cells, wires, tiles = before.cells - after.cells, before.wires - after.wires, before.tiles - after.tiles
+    return price.cell * cells + price.wire * wires + price.tile * tiles
+
+
+def without(network: Network, gone: Mapping[str, NDArray[np.bool_]]) -> Network:
+    """A copy with those weights [parts, inputs, outputs] at zero, and the units that are dead then dropped."""
+    network = network.copy()
+    for name, mask in gone.items():
+        network.set_matrices(name, np.where(mask, 0, network.matrices(name)))
+    drop_dead_units(network)
+    return network
+
+
+def cheapest(harm: Values, worth: Values, share: float) -> Chosen:
+    """The groups with the least harm for their worth, until their worth adds up to `share`; one at the least."""
+    order = list(harm)
+    all_harm, all_worth = np.concatenate([harm[f] for f in order]), np.concatenate([worth[f] for f in order])
+    ratio = np.where(all_worth > 0, all_harm / np.maximum(all_worth, 1e-30), np.inf)
+    ranking = np.argsort(ratio, kind="stable")
+    count = max(1, int(np.searchsorted(np.cumsum(all_worth[ranking]), share * (1 + 1e-9), side="right")))
+    picked = ranking[:count]
+    chosen = np.zeros(len(ratio), bool)
+    chosen[picked[np.isfinite(ratio[picked])]] = True
+    edges = np.cumsum([family.size for family in order])[:-1]
+    return dict(zip(order, np.split(chosen, edges), strict=True))
+
+
+def vector_masks(network: Network, chosen: Chosen) -> dict[str, NDArray[np.bool_]]:
+    """Entries of biases that go with their units, by the vectors' training keys."""
+    keys = {value: key for key, value in trainable_values(network).items()}
+    masks: dict[str, NDArray[np.bool_]] = {}
+    for family, which in chosen.items():
+        for along in family.space.vectors if family.space and which.any() else ():
+            if along.value in keys:
+                key, mask = keys[along.value], np.append(which, False)[along.unit_of]
+                masks[key] = masks.get(key, False) | mask
+    return masks
