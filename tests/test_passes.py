@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -131,6 +132,19 @@ def test_with_data_clipping_finds_the_rank_too() -> None:
     assert cells(result.network) < cells(net)
 
 
+def test_where_inputs_matter_little_and_all_directions_matter_ranks_are_left_to_deletion() -> None:
+    """Ten of twenty inputs weigh a hundredth of the others: they can go, while a lower rank would lose much."""
+    rng = np.random.default_rng(3)
+    net = network(CHAIN, w=rng.standard_normal((20, 16)) * np.repeat([1.0, 0.01], 10)[:, None])
+    context = with_data(net, floor=80.0)
+    assert linear_maps(RankClip().run(net.copy(), context).network)[0].v is not None
+    later = replace(context, later=("delete-groups",))
+    assert linear_maps(RankClip().run(net.copy(), later).network)[0].v is None
+    flat = rank_two()  # here the ranks cost nothing
+    found = RankClip().run(flat.copy(), replace(with_data(flat, floor=99.0), later=("delete-groups",))).network
+    assert linear_maps(found)[0].rank <= 2
+
+
 def test_a_pair_is_clipped_further_without_a_third_factor() -> None:
     net = rank_two()
     once = RankClip(method="pca", ranks="8").run(net.copy(), Context(MAPPING)).network
@@ -235,6 +249,16 @@ def test_a_recovery_that_gets_nowhere_is_given_up_early() -> None:
     coach = Coach(86.0)  # not half of the way from 85 to 90, even if a point is chance
     _, score = DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
     assert (score, coach.epochs, coach.annealed) == (86.0, 2.0, 0.0)
+
+
+@pytest.mark.parametrize("then", [91.5, 90.5])
+def test_a_network_that_fits_as_it_is_is_tuned_for_long_all_the_same(then: float) -> None:
+    fits, end = network(CHAIN), network(CHAIN)
+    coach = Coach(86.0, 91.0, then)  # the end gets nowhere; then that which fits is tuned
+    pass_, context = DeleteGroups(recover=6.0), coached(coach)
+    best, whole = pass_._furthest(network(CHAIN), [(fits, 91.0), (end, 85.0)], context)
+    assert (coach.epochs, whole) == (2.0 + 6.0, False)
+    assert best is fits  # a coach gives back what it is given
 
 
 def test_a_recovery_takes_the_time_that_is_left() -> None:
