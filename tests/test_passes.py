@@ -245,6 +245,13 @@ def test_a_recovery_lets_the_learning_rate_down_after_a_third() -> None:
     assert coach.rates == [3.0, 3.0]
 
 
+@pytest.mark.parametrize(("again", "score"), [(90.5, 90.5), (89.2, 89.5)])
+def test_a_recovery_that_lacks_no_more_than_chance_is_let_down_once_more(again: float, score: float) -> None:
+    coach = Coach(89.0, 89.5, again)
+    _, found = DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
+    assert (found, coach.epochs, coach.annealed) == (score, 10.0, 8.0)
+
+
 def test_a_recovery_that_gets_nowhere_is_given_up_early() -> None:
     coach = Coach(86.0)  # not half of the way from 85 to 90, even if a point is chance
     _, score = DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
