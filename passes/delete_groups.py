@@ -37,7 +37,7 @@ class DeleteGroups:
     epochs: float = 1.0
     recover: float = 6.0
     heat: float = 3.0
-    least: float = 0.1
+    least: float = 0.05
     slack: float = 1.0
     units: bool = True
 
