@@ -52,9 +52,17 @@ class Runner:
         """Outputs by name."""
         try:
             outputs = self._session.run(None, {**inputs, **self._source.fed})
-            return dict(zip(self._names, outputs, strict=True))
+            return {name: _plain(output) for name, output in zip(self._names, outputs, strict=True)}
         except Exception as problem:
             raise RuntimeError(one_line(problem)) from problem
+
+
+def _plain(output: Any) -> Any:
+    """An output as it came; of maps, one for each sample, the numbers by ascending label. [samples, labels]"""
+    maps = [output] if isinstance(output, dict) else output
+    if not (isinstance(maps, list) and maps and isinstance(maps[0], dict)):
+        return output
+    return np.array([[each[label] for label in sorted(each)] for each in maps])
 
 
 def _threads() -> int:

@@ -157,12 +157,21 @@ def _restore_graph(graph: onnx.GraphProto, frame: GraphFrame) -> None:
     _replace(graph.quantization_annotation, notes)
     _replace(graph.metadata_props, frame.graph.metadata_props)
     _restore_blanks(graph, frame.graph)
+    _restore_types(graph, frame.graph)
     for node in graph.node:
         said = frame.nodes.get(node.output[0] if node.output else "", onnx.NodeProto())
         _restore_notes(node, said.metadata_props)
         _restore_blanks(node, said)
     for name, tensor in _tensors(graph):
         _restore_notes(tensor, frame.tensors.get(name, ()))
+
+
+def _restore_types(graph: onnx.GraphProto, said: onnx.GraphProto) -> None:
+    """Of outputs whose types onnx-ir has no words for."""
+    types = {value.name: value.type for value in said.output if value.HasField("type")}
+    for value in graph.output:
+        if value.name in types and not value.HasField("type"):
+            value.type.CopyFrom(types[value.name])
 
 
 def _restore_blanks(message: Any, said: Any) -> None:

@@ -24,6 +24,7 @@ from gscompile.mapped import Mapped
 from gscompile.ordering import in_order, put_in_order
 from gscompile.references import stray_reference
 from gscompile.sparse import sparse_tensors, write_out_sparse
+from gscompile.unsaid import has_maps, says_ranks, take_off_maps, with_ranks
 from gscompile.utf8 import bad_text
 from gscompile.wire import LARGE, read_hollow, without_data, write_whole
 
@@ -73,9 +74,9 @@ def model_in_memory(proto: onnx.ModelProto) -> ir.Model:
     where = f"model {proto.graph.name!r}"
     if not proto.HasField("graph") or not proto.opset_import:
         raise ModelError(f"{where}: it has no graph or no opset")
-    if not in_order(proto) or any(True for _ in sparse_tensors(proto)):  # the caller's model stays as it is
+    if not in_order(proto) or has_maps(proto) or any(True for _ in sparse_tensors(proto)):
         twin = onnx.ModelProto()
-        twin.CopyFrom(proto)
+        twin.CopyFrom(proto)  # the caller's model stays as it is
         put_in_order(twin)
         proto = twin
     _check(where, proto, proto)
@@ -111,7 +112,7 @@ def _check(where: str, proto: onnx.ModelProto, model: onnx.ModelProto | str) -> 
         raise ModelError(f"{where}: invalid graph: {fault}")
     check_functions(where, proto)
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(model if says_ranks(proto) else with_ranks(without_data(proto)))
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, RuntimeError, ValueError) as problem:
         raise ModelError(f"{where}: invalid graph: {one_line(problem)}") from problem
     if not proto.graph.output:
@@ -125,6 +126,7 @@ def _check(where: str, proto: onnx.ModelProto, model: onnx.ModelProto | str) -> 
 def _parsed(where: str, proto: onnx.ModelProto, folder: Path) -> ir.Model:
     frame = remember(proto)
     frame = replace(frame, sparse=tuple(write_out_sparse(where, proto, folder)))
+    take_off_maps(proto)
     try:
         model = ir.from_proto(proto)
     except Exception as problem:

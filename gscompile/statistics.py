@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gscompile.einsum import parse_product, permutation
+from gscompile.errors import ExecutionError
 from gscompile.network import Layer, Network
 from gscompile.trainable import exposed
 from gscompile.tune import Tuner
@@ -71,7 +72,10 @@ def _add_batch(
     gen: torch.Generator,
 ) -> None:
     outputs = [seen[str(layer.uses[0].node.outputs[0].name)] for layer in wanted.values()]
-    gradients = torch.autograd.grad(tuner.objective.probe(seen, gen), outputs, allow_unused=True)
+    probe = tuner.objective.probe(seen, gen)
+    if not probe.requires_grad:
+        raise ExecutionError("no gradient of an output reaches a weight: compile without --data")
+    gradients = torch.autograd.grad(probe, outputs, allow_unused=True)
     for (name, layer), output, gradient in zip(wanted.items(), outputs, gradients, strict=True):
         inputs = input_vectors(layer, seen[str(layer.uses[0].data.name)].detach())
         at_outputs = output_vectors(layer, torch.zeros_like(output) if gradient is None else gradient)

@@ -402,9 +402,11 @@ class Tuner:
         cut = {name: tensor if name in whole else tensor[part] for name, tensor in feeds.items()}
         return Part(rows[part], Batch(inputs, labels), cut, len(rows[part]) / len(rows))
 
-    def feeds(self, batch: Batch) -> dict[str, Tensor]:
-        """A batch's inputs as tensors on the device."""
-        return {name: torch.from_numpy(array).to(self.device) for name, array in batch.inputs.items()}
+    def feeds(self, batch: Batch) -> dict[str, Any]:
+        """A batch's inputs as tensors on the device; arrays of texts stay as they are."""
+        texts = {name: array for name, array in batch.inputs.items() if array.dtype.kind not in "fiub"}
+        numbers = {name: array for name, array in batch.inputs.items() if name not in texts}
+        return {**texts, **{name: torch.from_numpy(array).to(self.device) for name, array in numbers.items()}}
 
     def labels(self, batch: Batch) -> Tensor | None:
         """A batch's labels as a tensor on the device: whole numbers, else as they are."""

@@ -19,6 +19,7 @@ from gscompile.execute import (
     shape,
     signal,
     spatial,
+    tables,
 )
 from gscompile.execute.table import find, find_control
 
@@ -41,6 +42,7 @@ FAMILIES = (
     shape,
     signal,
     spatial,
+    tables,
 )
 
 __all__ = ["FAMILIES", "find", "find_control"]

@@ -1,4 +1,8 @@
-"""Quantised arithmetic. Values are right; gradients end at a rounding, as they do in the mathematics."""
+"""Quantised arithmetic. Values are right; a gradient passes straight through `QuantizeLinear` and ends elsewhere.
+
+Straight through: what is rounded counts as what it was, inside the range (Bengio et al., arXiv:1308.3432). Such a
+tensor holds its whole numbers as floats, since torch differentiates no others; `DequantizeLinear` takes both.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +33,32 @@ def _along(parameter: Tensor, x: Tensor, axis: int, block: int) -> Tensor:
 
 def quantized(x: Tensor, scale: Tensor, zero: Tensor | None, dtype: torch.dtype) -> Tensor:
     """round(x / scale) + zero within the range of `dtype`, halves to even; both broadcast over x."""
+    return _rounded(x / scale, zero, dtype).to(torch.int32).to(dtype)
+
+
+def straight_through(x: Tensor, scale: Tensor, zero: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """The same numbers as floats, with the gradient of x / scale where that is within the range."""
+    steps = x / scale
+    whole = _rounded(steps, zero, dtype).detach()
+    limits = torch.iinfo(dtype)
+    shift = 0 if zero is None else zero.to(steps.dtype)
+    inside = (steps + shift).clamp(limits.min, limits.max)
+    return whole + (inside - inside.detach())
+
+
+def _rounded(steps: Tensor, zero: Tensor | None, dtype: torch.dtype) -> Tensor:
     if dtype not in QUANTISED:
         raise NotImplementedError
     limits = torch.iinfo(dtype)
-    y = torch.round(x / scale)
+    y = torch.round(steps)
     y = y if zero is None else y + zero.to(y.dtype)
-    return y.clamp(limits.min, limits.max).to(torch.int32).to(dtype)
+    return y.clamp(limits.min, limits.max)
 
 
 def dequantized(x: Tensor, scale: Tensor, zero: Tensor | None) -> Tensor:
     """(x - zero) * scale; scale and zero broadcast over x."""
+    if x.requires_grad:  # whole numbers held as floats
+        return (x if zero is None else x - zero.to(x.dtype)).to(scale.dtype) * scale
     whole = x.to(torch.int32) if zero is None else x.to(torch.int32) - zero.to(torch.int32)
     return whole.to(scale.dtype) * scale
 
@@ -52,9 +72,8 @@ def quantize_linear(node: NodeInfo, x: Tensor, scale: Tensor, zero: Tensor | Non
     dtype = zero.dtype if zero is not None else torch_type(chosen) if chosen else torch.uint8
     scale = _along(scale, x, axis, block)
     floats = x if x.is_floating_point() else x.to(scale.dtype)
-    return quantized(
-        floats, scale.to(floats.dtype), None if zero is None else _along(zero, x, axis, block), dtype
-    )
+    made = straight_through if torch.is_grad_enabled() and floats.requires_grad else quantized
+    return made(floats, scale.to(floats.dtype), None if zero is None else _along(zero, x, axis, block), dtype)
 
 
 @op("DequantizeLinear")

@@ -115,3 +115,50 @@ def deform_conv(
     kernels = w.reshape(group, w.shape[0] // group, -1)
     y = torch.einsum("ngkhw,gmk->ngmhw", patches, kernels).reshape(x.shape[0], -1, rows, columns)
     return y if b is None else y + b[:, None, None]
+
+
+@op("NonMaxSuppression")
+def non_max_suppression(
+    node: NodeInfo,
+    boxes: Tensor,
+    scores: Tensor,
+    most: Tensor | None = None,
+    overlap: Tensor | None = None,
+    least: Tensor | None = None,
+) -> Tensor:
+    """[batch, class, box] of boxes [batch, n, 4] that no better one of their class covers by more than `overlap`."""
+    limit, share = 0 if most is None else int(number(most)), 0.0 if overlap is None else float(number(overlap))
+    corners = _corners(boxes.detach(), bool(node.get("center_point_box", 0)))
+    found = [
+        [batch, kind, place]
+        for batch, kinds in enumerate(scores.detach())
+        for kind, each in enumerate(kinds)
+        for place in _best(corners[batch], each, limit, share, None if least is None else float(number(least)))
+    ]
+    return torch.tensor(found, dtype=torch.int64, device=boxes.device).reshape(-1, 3)
+
+
+def _corners(boxes: Tensor, centred: bool) -> Tensor:
+    """Lower and upper corners [batch, n, 4] of boxes by any two, or by their centre and size."""
+    first, second = boxes[..., :2], boxes[..., 2:]
+    if centred:
+        return torch.cat([first - second / 2, first + second / 2], -1)
+    return torch.cat([torch.minimum(first, second), torch.maximum(first, second)], -1)
+
+
+def _best(corners: Tensor, scores: Tensor, limit: int, share: float, least: float | None) -> list[int]:
+    """The highest score, then the highest of those that it does not cover, and so on; of equals the first."""
+    order = torch.argsort(scores, descending=True, stable=True)
+    order, found = order if least is None else order[scores[order] > least], list[int]()
+    while len(order) and len(found) < limit:
+        found.append(int(order[0]))
+        order = order[1:][_covered(corners[order[0]], corners[order[1:]]) <= share]
+    return found
+
+
+def _covered(box: Tensor, others: Tensor) -> Tensor:
+    """Intersection over union of a box [4] and others [n, 4]. [n]"""
+    sides = (torch.minimum(box[2:], others[:, 2:]) - torch.maximum(box[:2], others[:, :2])).clamp(min=0)
+    areas = (others[:, 2:] - others[:, :2]).prod(-1) + (box[2:] - box[:2]).prod()
+    both = sides.prod(-1)
+    return torch.where(both > 0, both / (areas - both), torch.zeros_like(both))

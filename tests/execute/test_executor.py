@@ -60,6 +60,16 @@ def test_a_slice_from_the_furthest_start_to_the_furthest_end_is_everything_and_w
     assert Executor(model, {})({"x": floats(1, 2, 3)})["y"].tolist() == [1, 2, 3]
 
 
+def test_boxes_are_suppressed_by_limits_that_are_scalars() -> None:
+    model = model_of("""g (float[1,3,4] boxes, float[1,1,3] scores) => (int64[n,3] y)
+        <int64 most = {2}, float overlap = {0.5}, float least = {0.1}> {
+        y = NonMaxSuppression(boxes, scores, most, overlap, least)
+    }""")
+    boxes = torch.tensor([[[0.0, 0, 1, 1], [0, 0, 1, 0.9], [2, 2, 3, 3]]])
+    kept = Executor(model, {})({"boxes": boxes, "scores": torch.tensor([[[0.9, 0.8, 0.7]]])})["y"]
+    assert kept.tolist() == [[0, 0, 0], [0, 0, 2]]  # the second lies under the first
+
+
 class TestGradients:
     def test_reach_the_chosen_weight_and_no_other(self) -> None:
         model = model_of("""g (float[1,2] x) => (float[1,1] y) <float[2,1] w = {3., 5.}, float[1] b = {1.}> {
@@ -74,6 +84,22 @@ class TestGradients:
         assert [p.shape for p in executor.parameters()] == [(2, 1)]
         assert executor.weights["chosen"].grad is not None
         assert executor.weights["chosen"].grad.tolist() == [[10], [100]]
+
+    def test_pass_straight_through_a_rounding_inside_its_range(self) -> None:
+        model = model_of("""g (float[4] x) => (float[4] y) <float[1] w = {1.}, float s = {0.5}, uint8 z = {128}> {
+            h = Mul(x, w)
+            q = QuantizeLinear(h, s, z)
+            y = DequantizeLinear(q, s, z)
+        }""")
+        executor = Executor(model, {"w": initializer(model, "w")})
+        y = executor({"x": floats(1.1, -2.4, 900, -900)})["y"]
+        y.sum().backward()
+        assert y.tolist() == [1, -2.5, 63.5, -64]  # of 0 to 255 in halves, from -64 on
+        grad = executor.weights["w"].grad
+        assert grad is not None
+        assert grad.tolist() == pytest.approx([1.1 - 2.4])
+        with torch.no_grad():
+            assert executor({"x": floats(1.1, -2.4, 900, -900)})["y"].tolist() == y.tolist()
 
     def test_reach_a_weight_in_a_constant_node(self) -> None:
         model = model_of("""g (float[2] x) => (float[2] y) {
