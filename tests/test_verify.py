@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,7 +14,9 @@ import onnx.numpy_helper
 import pytest
 
 import gscompile
+from gscompile.data import Batch
 from gscompile.errors import VerificationError
+from gscompile.evaluate import drift, last_places
 from gscompile.tile_file import TileFile, write_tiles
 from gscompile.verify import sha256, verify_again, verify_folder
 from tests.small_networks import model
@@ -126,3 +129,15 @@ def test_a_report_that_is_none_is_named(text: str, folder: Path) -> None:
 def test_the_report_has_the_digests_of_what_is_there(folder: Path) -> None:
     files = json.loads((folder / "report.json").read_text())["files"]
     assert files == {name: sha256(folder / name) for name in ("model.onnx", "netlist.json", "tiles.npz")}
+
+
+def test_outputs_that_hardly_move_may_differ_in_their_last_places() -> None:
+    one, above = np.float32(1), np.nextafter(np.float32(1), np.float32(2))
+    batch = Batch({"x": np.zeros((2, 1), np.float32)}, None)
+
+    def giving(*numbers: np.float32) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        return lambda _: {"y": np.array(numbers)}
+
+    assert drift(giving(above, above), giving(one, above), [batch]) == 1  # the whole range
+    assert last_places(giving(above, above), giving(one, above), [batch]) == 1
+    assert last_places(giving(above - one), giving(np.float32(0)), [batch]) == 1  # next to nothing, as next to one
