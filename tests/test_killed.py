@@ -90,7 +90,7 @@ def test_a_compile_that_is_killed_again_and_again_comes_to_the_same_end(tmp_path
             code = process.run(cut, moments.randrange(2, 16))
             assert code in (0, -signal.SIGKILL)
             kills += code != 0
-            assert kills < 30, "no run gets further than the one before"
+            assert kills < 100, "no run gets further than the one before"
     assert kills >= 2
     assert verify_again(cut / "out")
     for name in FILES:

@@ -106,7 +106,8 @@ class Builder:
         attributes = {name: self._parsed(attribute) for name, attribute in raw.items()}
         wanted = tuple(_is_read(value) for value in node.outputs)
         version = self.opsets.get(node.domain, self.opsets.get(domain, 1))
-        info = NodeInfo(node.op_type, domain, version, node.name or "", attributes, wanted, raw)
+        last = any(value.is_graph_output() for value in node.outputs)
+        info = NodeInfo(node.op_type, domain, version, node.name or "", attributes, wanted, raw, last)
         return self._with_layers(info, node)
 
     def _with_layers(self, info: NodeInfo, node: ir.Node) -> Call:

@@ -17,7 +17,7 @@ class NodeInfo:
 
     `version` is the opset of the op's domain; `attributes` are Python values (a tensor is a torch tensor, a
     graph a `Block`); `wanted` says for each output whether anyone may read it; `raw` are the attributes as
-    the graph has them.
+    the graph has them; `last` says whether an output is one of the graph's own, or of the function's.
     """
 
     op_type: str
@@ -27,6 +27,7 @@ class NodeInfo:
     attributes: Mapping[str, Any]
     wanted: tuple[bool, ...]
     raw: Mapping[str, ir.Attr]
+    last: bool = False
 
     def get(self, name: str, default: T) -> T:
         """The attribute `name`, or `default` where the node does not have it."""

@@ -1,7 +1,8 @@
 """Quantised arithmetic. Values are right; a gradient passes straight through `QuantizeLinear` and ends elsewhere.
 
 Straight through: what is rounded counts as what it was, inside the range (Bengio et al., arXiv:1308.3432). Such a
-tensor holds its whole numbers as floats, since torch differentiates no others; `DequantizeLinear` takes both.
+tensor holds its whole numbers as floats, since torch differentiates no others; `DequantizeLinear` takes both, and what
+leaves a graph or a function is of its own type.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def quantize_linear(node: NodeInfo, x: Tensor, scale: Tensor, zero: Tensor | Non
     dtype = zero.dtype if zero is not None else torch_type(chosen) if chosen else torch.uint8
     scale = _along(scale, x, axis, block)
     floats = x if x.is_floating_point() else x.to(scale.dtype)
-    made = straight_through if torch.is_grad_enabled() and floats.requires_grad else quantized
+    learns = torch.is_grad_enabled() and floats.requires_grad and not node.last
+    made = straight_through if learns else quantized
     return made(floats, scale.to(floats.dtype), None if zero is None else _along(zero, x, axis, block), dtype)
 
 
