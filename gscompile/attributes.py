@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from onnx import AttributeProto, ModelProto, NodeProto
 
-from gscompile.references import nodes_in
+from gscompile.references import called, nodes_in
 
 _OWN, _MICROSOFT = ("", "ai.onnx"), "com.microsoft"
 _KINDS = {
@@ -24,7 +24,7 @@ def ill_attribute(proto: ModelProto) -> str | None:
         faults = ((attribute.name, _fault(node, attribute)) for attribute in node.attribute)
         for name, fault in faults:
             if fault is not None:
-                return f"{node.op_type} {node.name or next(iter(node.output), '')!r}: attribute {name!r} {fault}"
+                return f"{called(node)}: attribute {name!r} {fault}"
     defaults = ((function.name, a.name) for function in proto.functions for a in function.attribute_proto if not a.type)
     return next((f"function {name!r}: attribute {attribute!r} is of no type" for name, attribute in defaults), None)
 

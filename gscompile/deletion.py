@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from gscompile.groups import Family, Price, families, savings
+from gscompile.groups import Family, Price, deleted, families, savings
 from gscompile.mapping import Footprint, footprint
 from gscompile.network import Network
 from gscompile.trainable import trainable_values
@@ -40,6 +40,11 @@ def without(network: Network, gone: Mapping[str, NDArray[np.bool_]]) -> Network:
         network.set_matrices(name, np.where(mask, 0, network.matrices(name)))
     drop_dead_units(network)
     return network
+
+
+def without_cheapest(network: Network, groups: tuple[Values, Values], share: float) -> Network:
+    """A copy without the cheapest of the groups that `ranked` found, of `share` of what there is, and untuned."""
+    return without(network, deleted(network, cheapest(*groups, share)))
 
 
 def cheapest(harm: Values, worth: Values, share: float) -> Chosen:

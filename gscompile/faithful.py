@@ -42,10 +42,14 @@ def graphs_in(graph: onnx.GraphProto, place: Place = ()) -> Iterator[tuple[Place
     yield place, graph
     for node in graph.node:
         for attribute in node.attribute:
-            inner = [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
-            for number, held in enumerate(inner):
+            for number, held in enumerate(graphs_of(attribute)):
                 first = next(iter(filter(None, node.output)), "")
                 yield from graphs_in(held, (*place, first, f"{attribute.name}:{number}"))
+
+
+def graphs_of(attribute: onnx.AttributeProto) -> list[onnx.GraphProto]:
+    """The graphs that an attribute holds; not those within them."""
+    return [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
 
 
 def remember(proto: onnx.ModelProto) -> Frame:

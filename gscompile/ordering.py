@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 
 import onnx
 
-from gscompile.faithful import graphs_in
+from gscompile.faithful import graphs_in, graphs_of
 
 
 def in_order(proto: onnx.ModelProto) -> bool:
@@ -58,7 +58,7 @@ def _read(node: onnx.NodeProto) -> Iterator[str]:
     """Names that a node reads, by graphs within it too."""
     yield from node.input
     for attribute in node.attribute:
-        for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+        for graph in graphs_of(attribute):
             yield from _captured(graph)
 
 

@@ -8,7 +8,7 @@ from itertools import chain
 
 import onnx
 
-from gscompile.faithful import graphs_in
+from gscompile.faithful import graphs_in, graphs_of
 
 _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
@@ -30,8 +30,13 @@ def nodes_in(proto: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, bool]]:
             yield from ((node, True) for node in graph.node)
 
 
+def called(node: onnx.NodeProto) -> str:
+    """What messages call a node: its op, with its name or that of what it makes."""
+    return f"{node.op_type} {node.name or next(iter(node.output), '')!r}"
+
+
 def _fault(node: onnx.NodeProto, within: bool) -> str | None:
-    what = f"{node.op_type} {node.name or next(iter(node.output), '')!r}"
+    what = called(node)
     if any(not device.configuration_id for device in node.device_configurations):
         return f"{what}: a device configuration without an id"
     if any(not spec.tensor_name for device in node.device_configurations for spec in device.sharding_spec):
@@ -58,7 +63,7 @@ def _unmade(nodes: Iterable[onnx.NodeProto], known: Set[str]) -> Iterator[str]:
     for node in nodes:
         yield from (name for name in node.input if name not in known)
         for attribute in node.attribute:
-            for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            for graph in graphs_of(attribute):
                 held = (*(v.name for v in graph.input), *(t.name for t in graph.initializer))
                 yield from _unmade(graph.node, {*known, *held, *(t.values.name for t in graph.sparse_initializer)})
         known.update(node.output)

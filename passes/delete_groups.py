@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.bisection import furthest
-from gscompile.deletion import cheapest, ranked, vector_masks, without
+from gscompile.deletion import cheapest, ranked, vector_masks, without_cheapest
 from gscompile.groups import deleted
 from gscompile.mapping import Footprint, footprint
 from gscompile.network import Network
@@ -130,7 +130,7 @@ class DeleteGroups:
             return score(candidate) >= context.floor
 
         def smaller(share: float) -> Network:
-            return without(network, deleted(network, cheapest(*groups, share)))
+            return without_cheapest(network, groups, share)
 
         best = furthest(smaller, fits, 0.0, 0.5, 6, context.out_of_time)
         return network if best is None else best

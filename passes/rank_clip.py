@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from gscompile.bisection import furthest
 from gscompile.choosing import Choice, choose, choose_within
-from gscompile.deletion import cheapest, ranked, saved, without
+from gscompile.deletion import ranked, saved, without_cheapest
 from gscompile.errors import UsageError
 from gscompile.factoring import Decomposed, WeightSpectrum, pca_rank, spectrum, squared_norm, weight_spectrum
-from gscompile.groups import deleted
 from gscompile.mapping import footprint
 from gscompile.network import Layer, Network
 from gscompile.pairs import factor_pairs
@@ -204,7 +203,7 @@ def _deleting_costs_less(network: Network, clipped: Network, context: Context) -
         return False
     now, then = footprint(network, context.mapping), footprint(clipped, context.mapping)
     share = saved(now, then, context.price(now))
-    groups = without(network, deleted(network, cheapest(*ranked(network, context), share)))
+    groups = without_cheapest(network, ranked(network, context), share)
     return context.tuner.score(groups) > context.tuner.score(clipped)
 
 

