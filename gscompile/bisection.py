@@ -1,11 +1,14 @@
-"""How far one may go: the last of the things made from a number that fits, by halving."""
+"""How far one may go: the last of the things made from a number that fits, by halving or by a measured slope."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+NEAR = 0.05  # an excess this little below zero is as good as none
+STEEPEST = 4.0  # times the slope that was expected, or one over that
 
 
 def furthest(
@@ -37,3 +40,51 @@ def furthest(
             bad = middle
         del made  # it may be large, and the next one is made before it is forgotten
     return best
+
+
+def closest(
+    make: Callable[[float], T],
+    excess: Callable[[T], float],
+    good: float,
+    bad: float,
+    slope: float,
+    rounds: int,
+    over: Callable[[], bool] = lambda: False,
+) -> T | None:
+    """As `furthest`, where how far a thing is from fitting is a number: `excess`, at most 0 where it fits.
+
+    It is expected to grow by `slope` for each unit from `good` to `bad`; what two trials say of that counts from then on
+    (the secant method, within the bracket). One that fits with `NEAR` or less to spare ends it, which takes three or
+    four trials where `furthest` takes seven.
+
+    >>> closest(lambda x: x, lambda x: x - 5, good=0, bad=8, slope=1, rounds=2)
+    4.975
+    """
+    best, known, seen, at = None, slope, None, 0.5 * (good + bad)
+    for _ in range(rounds):
+        if over():
+            break
+        made = make(at)
+        found = excess(made)
+        if found <= 0:
+            best, good = made, at
+        else:
+            bad = at
+        if -NEAR <= found <= 0:
+            break
+        del made  # it may be large, and the next one is made before it is forgotten
+        if seen is not None:
+            known = _slope(seen, (at, found), slope)
+        seen, at = (at, found), _inside(at - (found + NEAR / 2) / known, good, bad)
+    return best
+
+
+def _slope(first: tuple[float, float], second: tuple[float, float], expected: float) -> float:
+    """Between two trials (where, excess), within a factor of what was expected; that where they do not tell."""
+    between = (second[1] - first[1]) / (second[0] - first[0])
+    return expected * min(max(between / expected, 1 / STEEPEST), STEEPEST) if math.isfinite(between) else expected
+
+
+def _inside(at: float, good: float, bad: float) -> float:
+    """There, where it lies between the two; else in their middle."""
+    return at if min(good, bad) < at < max(good, bad) else 0.5 * (good + bad)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gscompile.bisection import furthest
+from gscompile.bisection import closest, furthest
 from gscompile.choosing import Choice, choose, choose_within
 from gscompile.deletion import ranked, saved, without_cheapest
 from gscompile.errors import UsageError
@@ -30,6 +30,7 @@ PROBED_LOSS = 0.01  # of a matrix: less says little of more
 PROBED_LEAST = 0.01  # of the median: a tenth of its drift
 MOST_DRIFT = 1e3
 UNMOVED = 1e-7  # less is rounding
+EXACT = 1e-5  # what verifying allows where no error is
 DELETION = "delete-groups"
 
 
@@ -129,16 +130,19 @@ class RankClip:
         return tuned, score >= lowest
 
     def _by_drift(self, network: Network, context: Context) -> Network:
-        """As few cells as leave the outputs within `max_error`, by bisection on what the layers may lose together."""
-        drift, lost, before = context.drift, max(context.max_error, 1e-5) ** 2, cells(network)
+        """As few cells as leave the outputs within `max_error`, by trials of what the layers may lose together."""
+        drift, before, most = context.drift, cells(network), max(context.max_error, UNMOVED)
         assert drift is not None
         clipper = Clipper.of(network, context).probed(context)
+        maps = 1 if clipper.scales else len(clipper.maps)  # not probed, losses are relative, of each map
+        start = maps * max(most, EXACT) ** 2
 
-        def fits(candidate: Network) -> bool:
+        def excess(candidate: Network) -> float:
             saves_nothing = cells(candidate) >= before  # and costs nothing: more may be lost
-            return saves_nothing or drift(candidate) <= context.max_error
+            return -math.inf if saves_nothing else math.log(max(drift(candidate), UNMOVED) / most)
 
-        best = furthest(lambda x: clipper.within(lost * 4.0**x), fits, -6, 6, 7, context.out_of_time)
+        slope = math.log(2)  # the drift goes with the root of the loss
+        best = closest(lambda x: clipper.within(start * 4.0**x), excess, -6, 6, slope, 7, context.out_of_time)
         return network if best is None or cells(best) >= before else best
 
     def _fewest_cells(self, network: Network, context: Context, fits: Callable[[Network], bool]) -> Network:
@@ -308,7 +312,7 @@ class Clipper:
             found.append(self._probe(number, drift))
         median = float(np.median([scale for scale in found if 0 < scale < np.inf] or [1.0]))
         scales = [median if np.isnan(scale) else max(scale, PROBED_LEAST * median) for scale in found]
-        return dataclasses.replace(self, scales=scales, unknown=max(context.max_error, 1e-5) ** 2)
+        return dataclasses.replace(self, scales=scales, unknown=max(context.max_error, EXACT) ** 2)
 
     def _probe(self, number: int, drift: Callable[[Network], float]) -> float:
         """The squared drift per loss of one map alone, at a rank that saves a fifth of its cells, or less that is felt.
