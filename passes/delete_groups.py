@@ -18,6 +18,7 @@ from gscompile.transform import Change, Context, PassResult
 from gscompile.units import drop_dead_units
 
 Scored = tuple[Network, float]
+GROWTH = 1.5  # of a round after one whose score is within the budget
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,9 @@ class DeleteGroups:
 
     A round chooses the groups that cost the loss least for the cells and wires they save, until `step` of both is
     chosen; a stretch of training shrinks them to exactly zero by proximal group-lasso steps, then tunes the rest.
-    Rounds go on until the score has left the budget by more than chance. A recovery of `recover` epochs, whose
-    optimiser steps are `heat` times as long and then let down, brings it back, and further rounds go on from there.
+    While the score stays within the budget rounds grow, to twice that. They go on until the score has left the budget
+    by more than chance. A recovery of `recover` epochs, whose optimiser steps are `heat` times as long and then let
+    down, brings it back, and further rounds go on from there.
     Where it does not come back, they go on from the last network that did, in steps half as large, down to `least`.
     `units` lets whole channels, neurons and ranks go as well. A frontier walks on without recoveries until the score
     is `slack` points below the budget.
@@ -56,27 +58,16 @@ class DeleteGroups:
     def _search(self, start: Network, context: Context) -> Network:
         """The smallest network that comes back within the budget, on a way down that goes on from each that does."""
         assert context.tuner is not None
-        best, step = start, self.step
-        if (score := context.tuner.score(start)) < context.floor:
-            best, _ = self.recovered(start, context, score)
+        best, step, lowest = start, self.step, context.bar - context.blur
+        if (score := context.tuner.score(start)) < lowest:
+            best, score = self.recovered(start, context, score)
         while step >= self.least and not context.out_of_time():
-            way = [*self._rounds(best, context, step)]
+            way = [*self._rounds(best, context, step, lowest)]
             best, whole = self._furthest(best, way, context)
             step /= 1 if whole else 2
+        if best is start and score < context.floor:  # rounds began all the same, from where one brings it back
+            best, score = self.recovered(start, context, score)
         return self._untuned(start, context) if best is start and not context.out_of_time() else best
-
-    def _rounds(self, network: Network, context: Context, step: float) -> Iterator[Scored]:
-        """Round by round smaller networks, until the score has left the budget by more than chance.
-
-        Time is kept for a recovery.
-        """
-        score, before = math.inf, footprint(network, context.mapping)
-        while score >= context.bar - context.blur and context.time_left() > 1.5 * self._recovering(context):
-            network, score = self._scored_round(network, context, step)
-            if (now := self._told(network, score, context)) == before:
-                return
-            yield network, score
-            before = now
 
     def _furthest(self, start: Network, way: Sequence[Scored], context: Context) -> tuple[Network, bool]:
         """The last network on the way that recovers, and whether that is the last of all; `start` where none does.
@@ -105,21 +96,23 @@ class DeleteGroups:
         return tuned if then >= score else network
 
     def walk(self, network: Network, context: Context) -> Iterator[Scored]:
-        """Round by round smaller networks with their scores, until one is `slack` below the budget.
-
-        What is left of the time is kept for two recoveries.
-        Rounds take larger steps while the score holds, and smaller ones once it does not: what goes in small steps
-        comes back better.
-        """
-        step, score, before = self.step, math.inf, None
+        """Round by round smaller networks with their scores, until one is `slack` below the budget."""
         slack = min(self.slack, 0.5 * (100 - context.floor))  # points weigh more where few are missing
-        while score >= context.bar - slack and context.time_left() > 2 * self._recovering(context):
-            network, score = self._scored_round(network, context, step)
+        return self._rounds(network, context, self.step, context.bar - slack)
+
+    def _rounds(self, network: Network, context: Context, step: float, lowest: float) -> Iterator[Scored]:
+        """Round by round smaller networks with their scores, until one is below `lowest`.
+
+        While scores are within the budget rounds grow, to twice `step`; once they are not they are of `step`: what goes
+        in small steps comes back better. Time is kept for a recovery.
+        """
+        score, size, before = math.inf, step, footprint(network, context.mapping)
+        while score >= lowest and context.time_left() > 1.5 * self._recovering(context):
+            network, score = self._scored_round(network, context, size)
             if (now := self._told(network, score, context)) == before:
                 return
             yield network, score
-            before = now
-            step = min(0.3, step * 1.2) if score >= context.bar else max(0.1, step / 1.5)
+            before, size = now, min(2 * step, GROWTH * size) if score >= context.floor else step
 
     def _untuned(self, network: Network, context: Context) -> Network:
         """As much as goes without tuning, by bisection on the share; where tuning brings nothing back."""
