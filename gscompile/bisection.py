@@ -53,9 +53,9 @@ def closest(
 ) -> T | None:
     """As `furthest`, where how far a thing is from fitting is a number: `excess`, at most 0 where it fits.
 
-    It is expected to grow by `slope` for each unit from `good` to `bad`; what two trials say of that counts from then on
-    (the secant method, within the bracket). One that fits with `NEAR` or less to spare ends it, which takes three or
-    four trials where `furthest` takes seven.
+    It is expected to grow by `slope` for each unit from `good` to `bad`; what two trials say of that counts from then
+    on (the secant method, within the bracket). One that fits with `NEAR` or less to spare ends it, which takes three
+    or four trials where `furthest` takes seven.
 
     >>> closest(lambda x: x, lambda x: x - 5, good=0, bad=8, slope=1, rounds=2)
     4.975

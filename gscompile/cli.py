@@ -122,6 +122,7 @@ _SEARCH = (
     click.option("--seed", type=int, help="[default: 0]"),
     click.option("--threads", type=int, help="Threads for training. [default: all cores]"),
     click.option("--device", help="Where torch trains. [default: cpu]"),
+    click.option("--precision", help="auto, float32 or bfloat16: what training multiplies. [default: auto]"),
     click.option(
         "--augment", multiple=True, metavar="NAME", help="Vary training images: crop, flip or module:function."
     ),

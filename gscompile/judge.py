@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -220,8 +220,7 @@ def _by_data(
     splits, batch = _splits(options, specs), batch_size_for(specs, options.batch_size)
     _try_out(original, next(splits.val.batches(batch), None))
     progress.say(f"{len(splits.train):,} samples to tune on, {len(splits.val):,} to decide on")
-    shared = ("lr", "batch_size", "epochs", "seed", "threads", "device", "augment", "loss", "metric", "max_error")
-    settings = TuneOptions(**{name: getattr(options, name) for name in shared})
+    settings = TuneOptions(**{field.name: getattr(options, field.name) for field in fields(TuneOptions)})
     tuner = Tuner(folded, splits.train, splits.val, settings, progress, conduct)
     conduct.journal.claim(key_of(original, options, splits.train, splits.val))
     messages = (*splits.messages, *_check_labels(splits, tuner), *_few(splits, tuner))

@@ -20,6 +20,7 @@ from gscompile.user_function import UserFunction, called
 
 Effort = Literal["quick", "standard", "max"]
 Minimize = Literal["area", "cells", "wires", "tiles"]
+Precision = Literal["auto", "float32", "bfloat16"]
 DEFAULT_PASSES = ("rank-clip", "delete-groups", "drop-dead-units")
 EFFORTS: Mapping[str, float] = {"quick": 0.5, "standard": 1.0, "max": 2.5}
 
@@ -60,6 +61,7 @@ class Options:
     nproc: int = 1
     threads: int | None = None
     device: str = "cpu"
+    precision: Precision = "auto"
     augment: tuple[Any, ...] = ()
     loss: Any = None
     metric: Any = None
@@ -75,6 +77,7 @@ class Options:
         _one_of("tiling", self.tiling, get_args(Tiling))
         _one_of("effort", self.effort, get_args(Effort))
         _one_of("minimize", self.minimize, get_args(Minimize))
+        _one_of("precision", self.precision, get_args(Precision))
         for name, value, low in (
             ("max-drop", self.max_drop, 0.0),
             ("margin", self.margin, 0.0),

@@ -25,12 +25,14 @@ from gscompile.augment import augmentation
 from gscompile.conduct import Conduct
 from gscompile.constants import constant_array
 from gscompile.data import Batch, Dataset, batch_size_for, input_specs
-from gscompile.errors import DataError, UsageError, one_line
+from gscompile.errors import DataError, ExecutionError, UsageError, one_line
 from gscompile.execute import Executor
 from gscompile.groups import Family
 from gscompile.journal import Arrays, digest
 from gscompile.network import Network, replace_held
 from gscompile.objective import Objective
+from gscompile.options import Precision
+from gscompile.precision import multiplies_bfloat16
 from gscompile.progress import Progress
 from gscompile.score import ENOUGH, Metric, choose_metric, standard_error, telling
 from gscompile.trainable import expose_weights, exposed, trainable_values
@@ -56,6 +58,7 @@ class TuneOptions:
     seed: int = 0
     threads: int | None = None
     device: str = "cpu"
+    precision: Precision = "auto"
     augment: tuple[Any, ...] = ()
     loss: Any = None
     metric: Any = None
@@ -251,6 +254,39 @@ class Tuner:
         tried = {varied: tuned(varied) for varied in (True, False)}
         self._varied = max(tried, key=lambda varied: self.score(tried[varied]))
         return tried[self._varied]
+
+    def backward(self, executor: Executor, part: Part, target: Mapping[str, Tensor], mixed: bool) -> Tensor:
+        """The loss on a part of a batch; gradients are left in the weights. `mixed` multiplies in bfloat16."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+            outputs = executor(part.feeds)
+        loss = self.objective.loss(outputs, target, self.labels(part.batch))
+        torch.autograd.backward(loss)
+        return loss
+
+    @cached_property
+    def mixed(self) -> bool:
+        """Whether steps multiply in bfloat16: as asked for, or where images are told apart and it is faster.
+
+        Values and probabilities that are compared closely want all their digits.
+        """
+        if self.options.precision == "bfloat16" and not self._runs_mixed():
+            raise UsageError("precision bfloat16: an op of the network does not take it; float32 would do")
+        if self.options.precision != "auto":
+            return self.options.precision == "bfloat16"
+        coarse = bool(self.metric.classes) and not self.metric.looks_closely and not self.objective.probabilities
+        suits = coarse and self.objective.function is None and _has_images(self.teacher)
+        return suits and multiplies_bfloat16(self.device) and self._runs_mixed()
+
+    def _runs_mixed(self) -> bool:
+        """Whether the original can be run and gradients had: not every op takes numbers of two kinds."""
+        rows, batch = next(self.batches(self.train, self.options.seed))
+        network = exposed(self.teacher)
+        part, target = Part(rows, batch, self.feeds(batch), 1.0), self._target(self.train, rows, batch)
+        try:
+            self.backward(self.executor(network, trainable_values(network)), part, target, True)
+        except (RuntimeError, ExecutionError):
+            return False
+        return True
 
     @cached_property
     def rate(self) -> float:
@@ -524,11 +560,8 @@ class _Run:
         """The loss on a part of a batch; gradients are left in the parameters."""
         if not len(part.rows):
             return torch.zeros((), device=self.tuner.device)
-        outputs = self.executor(part.feeds)
         target = self.tuner._target(self.tuner.train, part.rows, part.batch)
-        loss = self.tuner.objective.loss(outputs, target, self.tuner.labels(part.batch))
-        torch.autograd.backward(loss)
-        return loss
+        return self.tuner.backward(self.executor, part, target, self.tuner.mixed)
 
     def _rate(self, number: int) -> float:
         return float(self.stretch.lr * 0.5 * (1 + math.cos(math.pi * number / self.stretch.steps)))

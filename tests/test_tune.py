@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gscompile import tune
 from gscompile.crossbar import Crossbar
 from gscompile.data import Dataset, input_specs, load_data
+from gscompile.errors import UsageError
 from gscompile.groups import families
 from gscompile.mapping import MapOptions
 from gscompile.network import Network
@@ -170,3 +171,46 @@ def test_samples_that_are_varied_beyond_use_are_left_out_at_the_end_of_a_recover
     stretches = judge._runs
     judge.let_down(net, 1.0)
     assert judge._runs == stretches + 1  # what does better is known from then on
+
+
+IMAGES = """
+seen (float[n, 1, 4, 4] x) => (float[n, 2] y) <float[3, 1, 3, 3] k, float[12, 2] w> {
+  c = Conv(x, k)
+  r = Relu(c)
+  f = Flatten(r)
+  y = MatMul(f, w)
+}
+"""
+
+
+def image_tuner(monkeypatch: pytest.MonkeyPatch, native: bool, **options: object) -> Tuner:
+    net = network(IMAGES)
+    x = np.random.default_rng(0).standard_normal((256, 1, 4, 4)).astype(np.float32)
+    data = load_data({"x": x, "labels": (x.sum((1, 2, 3)) > 0).astype(np.int64)}, input_specs(net.model))
+    monkeypatch.setattr(tune, "multiplies_bfloat16", lambda device: native)
+    return Tuner(net, data, data, TuneOptions(batch_size=32, lr=1e-2, **options))  # type: ignore[arg-type]
+
+
+def test_images_are_told_apart_in_bfloat16_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert image_tuner(monkeypatch, native=True).mixed
+    assert not image_tuner(monkeypatch, native=False).mixed
+    assert not image_tuner(monkeypatch, native=True, precision="float32").mixed
+    assert not tuner(network(TWO_LAYERS), labels=True).mixed  # no images
+
+
+def test_steps_in_bfloat16_leave_weights_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = []
+    for precision in ("bfloat16", "float32"):
+        judge = image_tuner(monkeypatch, native=True, precision=precision)
+        trained = judge.tune(judge.teacher, 2.0, anneal=True)
+        ends.append(trained.layers[0].matrix)
+    single, before = ends[1], judge.teacher.layers[0].matrix
+    assert ends[0].dtype == np.float32
+    assert 0 < np.abs(ends[0] - single).max() < 0.1 * np.abs(single - before).max()
+
+
+def test_what_does_not_run_in_bfloat16_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tuner, "_runs_mixed", lambda self: False)
+    assert not image_tuner(monkeypatch, native=True).mixed
+    with pytest.raises(UsageError, match="precision bfloat16.*float32 would do"):
+        _ = image_tuner(monkeypatch, native=True, precision="bfloat16").mixed
