@@ -187,7 +187,7 @@ def image_tuner(monkeypatch: pytest.MonkeyPatch, native: bool, **options: object
     net = network(IMAGES)
     x = np.random.default_rng(0).standard_normal((256, 1, 4, 4)).astype(np.float32)
     data = load_data({"x": x, "labels": (x.sum((1, 2, 3)) > 0).astype(np.int64)}, input_specs(net.model))
-    monkeypatch.setattr(tune, "multiplies_bfloat16", lambda device: native)
+    monkeypatch.setattr(tune, "multiplies_bfloat16", lambda _: native)
     return Tuner(net, data, data, TuneOptions(batch_size=32, lr=1e-2, **options))  # type: ignore[arg-type]
 
 
@@ -210,7 +210,7 @@ def test_steps_in_bfloat16_leave_weights_in_single_precision(monkeypatch: pytest
 
 
 def test_what_does_not_run_in_bfloat16_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Tuner, "_runs_mixed", lambda self: False)
+    monkeypatch.setattr(Tuner, "_runs_mixed", lambda _: False)
     assert not image_tuner(monkeypatch, native=True).mixed
-    with pytest.raises(UsageError, match="precision bfloat16.*float32 would do"):
+    with pytest.raises(UsageError, match=r"precision bfloat16.*float32 would do"):
         _ = image_tuner(monkeypatch, native=True, precision="bfloat16").mixed
