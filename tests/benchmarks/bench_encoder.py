@@ -1,6 +1,6 @@
 """A data-free compile of a BERT-base-sized encoder beside `numpy.linalg.svd` of the same matrices.
 
-Run by name: `python tests/benchmarks/bench_encoder.py [LAYERS]`, 12 layers unless told otherwise. One thread each.
+Run by name: `python -m tests.benchmarks.bench_encoder [LAYERS]`, 12 layers unless told otherwise. One thread each.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The train step of the executor beside that of the same network written by hand in torch: at most 1.10x.
 
-Run by name: `python tests/benchmarks/bench_execute.py`. Seconds of the processor; the two take turns: a busy machine slows
+Run by name: `python -m tests.benchmarks.bench_execute`. Seconds of the processor; the two take turns: a busy machine slows
 both.
 """
 

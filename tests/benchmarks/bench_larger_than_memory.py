@@ -1,6 +1,6 @@
 """Models of 6 GB with external data, compiled in less than half of that memory.
 
-Run by name: `python tests/benchmarks/bench_larger_than_memory.py [MATRICES [KIND]]`, 24 of 256 MiB unless told otherwise. The
+Run by name: `python -m tests.benchmarks.bench_larger_than_memory [MATRICES [KIND]]`, 24 of 256 MiB unless told otherwise. The
 data files have holes. `clipped`: a block of low rank in each matrix, all passes. `streamed`: nothing can be made
 smaller, and all of it goes to the output.
 """

@@ -1,6 +1,6 @@
 """LeNet on MNIST at `--effort quick`, beside the figures that are committed: no regression by accident.
 
-Run by name: `python tests/benchmarks/bench_lenet.py`, with the four MNIST files in GSCOMPILE_SHARED/data/mnist
+Run by name: `python -m tests.benchmarks.bench_lenet`, with the four MNIST files in GSCOMPILE_SHARED/data/mnist
 (default ../shared); under three minutes on two cores. `--record` commits the new figures. Exit code 1 where cells or
 wires are more than a tenth above the committed ones, or the test accuracy more than 0.15 points below.
 """

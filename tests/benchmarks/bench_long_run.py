@@ -1,6 +1,6 @@
 """Two thousand compiles in one process: memory is flat within 5 % once the first are over.
 
-Run by name: `python tests/benchmarks/bench_long_run.py [COMPILES]`.
+Run by name: `python -m tests.benchmarks.bench_long_run [COMPILES]`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Mapping, writing, reading and verifying netlists of four sizes: seconds, wires a second, and how costs grow.
 
-Run by name: `python tests/benchmarks/bench_netlists.py`. Half of the row and column groups are deleted, at random,
+Run by name: `python -m tests.benchmarks.bench_netlists`. Half of the row and column groups are deleted, at random,
 which is what makes pins many and ranges short. Time is the processor's, not the wall's.
 """
 

@@ -1,6 +1,6 @@
 """How long `gscompile --help` takes, and `gscompile inspect` of a ResNet-50.
 
-Run by name: `python tests/benchmarks/bench_start.py`. Seconds of the processor, the least of several runs.
+Run by name: `python -m tests.benchmarks.bench_start`. Seconds of the processor, the least of several runs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A compile killed at 200 random moments: what is there afterwards verifies and is whole, or nothing is there.
 
-Run by name: `python tests/benchmarks/kill.py [TIMES]`. A compile that replaces an earlier output is started and killed,
+Run by name: `python -m tests.benchmarks.kill [TIMES]`. A compile that replaces an earlier output is started and killed,
 again and again; processes are forked, since imports take longer than the compile. The suite does the same at ten places
 chosen among all writes.
 """

@@ -60,10 +60,11 @@ def _section(name: str, found: Mapping[str, Any]) -> str:
     lines = [" | ".join(heads), " | ".join("---" for _ in heads)]
     lines += [" | ".join(_shown(row.get(head, "")) for head in heads) for row in rows]
     table = "\n".join(f"| {line} |" for line in lines)
-    start, picture = "python", ""
+    start, picture = f"python -m tests.benchmarks.bench_{name}", ""
     if name == "steps":
-        start, picture = "OMP_NUM_THREADS=1 python -m pytest", f"\n![Seconds over cells, step by step, both axes logarithmic]({PICTURE.name})\n"
-    return f"## {name}\n\n`{start} tests/benchmarks/bench_{name}.py`: {found['limits']}\n\n{table}\n{picture}"
+        start = "OMP_NUM_THREADS=1 python -m pytest tests/benchmarks/bench_steps.py"
+        picture = f"\n![Seconds over cells, step by step, both axes logarithmic]({PICTURE.name})\n"
+    return f"## {name}\n\n`{start}`: {found['limits']}\n\n{table}\n{picture}"
 
 
 def _shown(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Full searches and what they found: kept as JSON, a row a run, and shown as a table in samples/README.md.
 
-    python tests/benchmarks/searches.py add OUT...   # output folders of gscompile, with test data
-    python tests/benchmarks/searches.py              # the table anew
+    python -m tests.benchmarks.searches add OUT...   # output folders of gscompile, with test data
+    python -m tests.benchmarks.searches              # the table anew
 
 Every figure is read from a folder's report.json, where it was measured on the written files. A run takes the place of
 an earlier one of the same command and seed.
@@ -134,7 +134,7 @@ def record(reports: Iterable[Row]) -> None:
 
 def main(words: Sequence[str]) -> None:
     if words[:1] not in ([], ["add"]):
-        sys.exit("usage: python tests/benchmarks/searches.py [add OUT...]")
+        sys.exit("usage: python -m tests.benchmarks.searches [add OUT...]")
     record([json.loads((Path(out) / "report.json").read_text("utf-8")) for out in words[1:]])
 
 

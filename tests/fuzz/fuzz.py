@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of harnesses, one after the other, with atheris: `python tests/fuzz/fuzz.py NAME=SECONDS...`.
+"""Coverage-guided fuzzing of harnesses, one after the other, with atheris: `python -m tests.fuzz.fuzz NAME=SECONDS...`.
 
 Seconds are of the processor, for machines are shared; a case has ten of them and 2 GB. A harness begins with the corpus of
 its name and does not add to it; a case that is found ends it and is written to `tests/fuzz/found/NAME-...`, where the suite

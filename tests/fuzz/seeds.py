@@ -1,4 +1,4 @@
-"""Writes the corpora: one small right file a kind, and those that tried to get out. `python tests/fuzz/seeds.py`."""
+"""Writes the corpora: one small right file a kind, and those that tried to get out. `python -m tests.fuzz.seeds`."""
 
 from __future__ import annotations
 

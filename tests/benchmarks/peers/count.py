@@ -1,6 +1,6 @@
 """Cells, tiles and wires of an ONNX file on 64x64 crossbars, counted by nothing but numpy and onnx.
 
-    python tests/benchmarks/peers/count.py FILE.onnx...
+    python -m tests.benchmarks.peers.count FILE.onnx...
 
 The one counter for every row of the comparison; it shares no code with gscompile. A weight of Conv, Gemm or MatMul is
 a matrix: a row per input (kernel position and channel), a column per output; each group of a grouped Conv is one.
