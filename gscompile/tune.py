@@ -1,14 +1,14 @@
-"""Fine-tuning: an ONNX network trained by torch towards labels and teacher, zeros held, groups shrunk to zero.
+"""Fine-tuning: an ONNX network trained by torch towards labels and teacher, and scored.
 
-The only place, with `execute/`, `objective.py` and `statistics.py`, that knows torch.
+Passes are handed a `Tuner` and need not know torch.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -20,26 +20,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gscompile.adam import Adam
 from gscompile.augment import augmentation
 from gscompile.conduct import Conduct
-from gscompile.constants import constant_array
 from gscompile.data import Batch, Dataset, batch_size_for, input_specs
 from gscompile.errors import DataError, ExecutionError, UsageError, one_line
 from gscompile.execute import Executor
 from gscompile.groups import Family
-from gscompile.journal import Arrays, digest
-from gscompile.network import Network, replace_held
+from gscompile.journal import Arrays
+from gscompile.network import Network
 from gscompile.objective import Objective
 from gscompile.options import Precision
 from gscompile.precision import multiplies_bfloat16
 from gscompile.progress import Progress
 from gscompile.score import ENOUGH, Metric, choose_metric, standard_error, telling
+from gscompile.stretch import Masks, Part, Shrink, Stretch, StretchRun
 from gscompile.trainable import expose_weights, exposed, trainable_values
 
-Masks = Mapping[str, NDArray[np.bool_]]
 CACHE_BYTES = 512 << 20
-TAIL = 0.3  # of a stretch: its weights are averaged there
 RATES = (1e-3, 3e-4, 1e-4)  # learning rates to choose from
 SHORTEST = 150  # steps of a stretch of one epoch: small data is gone through several times
 MOST_PASSES = 32  # over data so small that it would be learned by heart
@@ -65,20 +62,6 @@ class TuneOptions:
     max_error: float = 0.0
 
 
-@dataclass(frozen=True)
-class Shrink:
-    """Weights that a stretch of training brings to exactly zero, by layer and by vector key.
-
-    Every step is the proximal step of the group lasso on the chosen groups (a soft threshold on the group's norm);
-    the threshold is the norm over the steps that are left, so strength follows the weights' own scale, and
-    every chosen group reaches zero at `share` of the stretch. After that it is held there.
-    """
-
-    layers: Masks
-    vectors: Masks = field(default_factory=dict)
-    share: float = 0.6
-
-
 def _device(name: str) -> torch.device:
     """The device of that name. Raises UsageError where there is none."""
     try:
@@ -87,18 +70,6 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as problem:  # torch raises either
         raise UsageError(f"device {name!r}: {one_line(problem)}") from problem
     return device
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """What one stretch of training is to do; `varied` samples are augmented, others as they are."""
-
-    steps: int
-    seed: int
-    anneal: bool
-    lr: float
-    shrink: Shrink | None = None
-    varied: bool = True
 
 
 @dataclass(frozen=True)
@@ -172,7 +143,7 @@ class Tuner:
     def telling(self) -> float:
         """How many samples of the validation part tell whether classes are right."""
         seen = (
-            (_arrays(self._target(self.val, rows, b)), b.labels, math.inf if self.val.ready_made else len(rows))
+            (_arrays(self.target(self.val, rows, b)), b.labels, math.inf if self.val.ready_made else len(rows))
             for rows, b in self.batches(self.val, None)
         )
         return telling(self.plain_metric, seen)
@@ -181,7 +152,7 @@ class Tuner:
     def _score(self, executor: Executor) -> float:
         def results() -> Iterator[tuple[dict[str, Any], dict[str, Any], NDArray[Any] | None]]:
             for rows, batch in self.batches(self.val, None):
-                target = self._target(self.val, rows, batch)
+                target = self.target(self.val, rows, batch)
                 yield _arrays(self._run(executor, batch)), _arrays(target), batch.labels
 
         return self.metric.score(results())
@@ -281,7 +252,7 @@ class Tuner:
         """Whether the original can be run and gradients had: not every op takes numbers of two kinds."""
         rows, batch = next(self.batches(self.train, self.options.seed))
         network = exposed(self.teacher)
-        part, target = Part(rows, batch, self.feeds(batch), 1.0), self._target(self.train, rows, batch)
+        part, target = Part(rows, batch, self.feeds(batch), 1.0), self.target(self.train, rows, batch)
         try:
             self.backward(self.executor(network, trainable_values(network)), part, target, True)
         except (RuntimeError, ExecutionError):
@@ -317,12 +288,12 @@ class Tuner:
         expose_weights(network)
         self._runs += 1
         stretch = Stretch(self._steps(epochs), self.options.seed + 1000 * self._runs, anneal, rate, shrink, varied)
-        run = _Run(self, network, stretch)
+        run = StretchRun(self, network, stretch)
         self._carry_out(run, f"{self._runs:04}-{run.digest()}")
         run.write_back()
         return network
 
-    def _carry_out(self, run: _Run, name: str) -> None:
+    def _carry_out(self, run: StretchRun, name: str) -> None:
         """Train together with the other processes, from where an earlier run of the same command was."""
         state = self.conduct.journal.load(name)
         if state is not None and not run.fits(state):
@@ -340,7 +311,7 @@ class Tuner:
         if not run.cut_short:
             self.conduct.journal.save(name, run.result())
 
-    def _keep(self, run: _Run, name: str) -> None:
+    def _keep(self, run: StretchRun, name: str) -> None:
         if self.conduct.journal.due:
             self.conduct.journal.save(name, run.state())
 
@@ -348,7 +319,7 @@ class Tuner:
         """Train what the first process says, until it says something else; returns that."""
         while isinstance(job := self.world.share(), SharedStretch):
             network = Network.from_proto(onnx.ModelProto.FromString(job.model))
-            run = _Run(self, network, job.stretch)
+            run = StretchRun(self, network, job.stretch)
             if job.state is not None:
                 run.restore(job.state)
             run.train()
@@ -413,7 +384,8 @@ class Tuner:
         every = self.objective.function is not None or self.metric.function is not None
         return {n: o for n, o in outputs.items() if n in names or (every and isinstance(o, Tensor))}
 
-    def _target(self, data: Dataset, rows: NDArray[np.int64], batch: Batch) -> dict[str, Tensor]:
+    def target(self, data: Dataset, rows: NDArray[np.int64], batch: Batch) -> dict[str, Tensor]:
+        """What the teacher says of these rows of the data, remembered or computed anew."""
         known = self._targets[id(data)]
         if isinstance(known, list):
             return known[int(rows[0])]
@@ -457,199 +429,8 @@ class Tuner:
         if _has_images(network):
             executor.register_forward_pre_hook(_images_last)
             for parameter in executor.weights.values():
-                parameter.data = _channels_last(parameter.data)
+                parameter.data = channels_last(parameter.data)
         return executor
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one process trains on in one step: rows and samples, the inputs as varied, and its share of the batch."""
-
-    rows: NDArray[np.int64]
-    batch: Batch
-    feeds: dict[str, Tensor]
-    share: float
-
-
-class _Run:
-    """One stretch of training: parameters, what is held at zero, what shrinks, and the learning rate."""
-
-    def __init__(self, tuner: Tuner, network: Network, stretch: Stretch) -> None:
-        self.tuner, self.network, self.stretch = tuner, network, stretch
-        self.values = trainable_values(network)
-        self.executor = tuner.executor(network, self.values)
-        self.layers = {layer.name: layer for layer in network.layers}
-        self.parameters = [p for p in self.executor.weights.values() if p.requires_grad]
-        self.optimizer = Adam(self.parameters, stretch.lr)
-        weights = [p for key, p in self.executor.weights.items() if key in self.layers]
-        self.held = [(p, p != 0) for p in weights if bool((p == 0).any())]
-        shrink = stretch.shrink
-        self.shrinking = list(self._shrinking(shrink)) if shrink else []
-        self.shrink_steps = max(1, int(stretch.steps * (shrink.share if shrink else 0)))
-        self.averaging = stretch.steps if stretch.anneal else max(int((1 - TAIL) * stretch.steps), self.shrink_steps)
-        self.average = [torch.zeros_like(p, requires_grad=False) for p in self.parameters]
-        self.generator = torch.Generator().manual_seed(stretch.seed)
-        self.done, self.epoch, self.epoch_began = 0, 0, 0  # steps, epochs, and the first step of this epoch
-        self.over, self.cut_short = False, False
-        self.good = self._weights()
-
-    def _weights(self) -> list[Tensor]:
-        return [p.detach().clone() for p in self.parameters]
-
-    def _shrinking(self, shrink: Shrink) -> Iterator[tuple[Tensor, Tensor]]:
-        """Parameters with what of them shrinks, 1 where it does."""
-        for key, mask in (*shrink.layers.items(), *shrink.vectors.items()):
-            parameter = self.executor.weights[key]
-            tensor = self.layers[key].layout.tensor(mask) if key in self.layers else mask.reshape(parameter.shape)
-            yield parameter, torch.from_numpy(np.ascontiguousarray(tensor)).to(parameter)
-
-    def train(self, after_step: Callable[[], None] = lambda: None) -> None:
-        """Go on from where the stretch is, to its end; the time may be over before."""
-        while self.done < self.stretch.steps and self._ends_epoch(after_step):
-            self.epoch, self.epoch_began, self.good = self.epoch + 1, self.done, self._weights()
-        if self.done > self.averaging:
-            self._become(self.average)
-        if not all(bool(p.isfinite().all()) for p in self.parameters):
-            self._become(self.good)
-        self._finish()
-
-    @torch.no_grad()
-    def _become(self, weights: Sequence[Tensor]) -> None:
-        for p, weight in zip(self.parameters, weights, strict=True):
-            p.copy_(weight)
-
-    def _ends_epoch(self, after_step: Callable[[], None]) -> bool:
-        """Train through what is left of an epoch; False when the stretch ends within."""
-        skip = self.done - self.epoch_began
-        for rows, batch in self.tuner.batches(self.tuner.train, self.stretch.seed + self.epoch, skip):
-            if self.done == self.stretch.steps or not self._step(rows, batch):
-                return False
-            self.done += 1
-            self._average()
-            self.tuner.progress.steps(self.done, self.stretch.steps)
-            after_step()
-        return True
-
-    def _step(self, rows: NDArray[np.int64], batch: Batch) -> bool:
-        """One optimiser step; False when the loss is not finite, or the time is over."""
-        if self.stretch.anneal:
-            self.optimizer.rate = self._rate(self.done)
-        self.optimizer.zero_grad()
-        feeds = self.tuner.feeds(batch)
-        if self.stretch.varied:
-            feeds = self.tuner.augment(feeds, self.generator)
-        part = self.tuner.own_part(rows, batch, feeds)
-        loss, over = self._backward(part), self.tuner.conduct.out_of_time()
-        loss, self.cut_short = self.tuner.world.average(loss, self.parameters, part.share, over)
-        if self.cut_short or not bool(loss.isfinite()):
-            return False
-        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
-        self._project(self.done)
-        return True
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        """The running mean of the weights near the end (Izmailov et al. 2018): as good as a lower learning rate."""
-        count = self.done - self.averaging
-        if count > 0:
-            for mean, p in zip(self.average, self.parameters, strict=True):
-                mean.lerp_(p, 1 / count)
-
-    def _backward(self, part: Part) -> Tensor:
-        """The loss on a part of a batch; gradients are left in the parameters."""
-        if not len(part.rows):
-            return torch.zeros((), device=self.tuner.device)
-        target = self.tuner._target(self.tuner.train, part.rows, part.batch)
-        return self.tuner.backward(self.executor, part, target, self.tuner.mixed)
-
-    def _rate(self, number: int) -> float:
-        return float(self.stretch.lr * 0.5 * (1 + math.cos(math.pi * number / self.stretch.steps)))
-
-    @torch.no_grad()
-    def _project(self, number: int) -> None:
-        """The proximal step of the shrinking groups, and zeros back to zero."""
-        left = self.shrink_steps - number
-        for parameter, mask in self.shrinking:
-            parameter.mul_(1 - mask / left if left > 1 else 1 - mask)
-        for parameter, alive in self.held:
-            parameter.mul_(alive)
-
-    @torch.no_grad()
-    def _finish(self) -> None:
-        for parameter, mask in self.shrinking:
-            parameter.mul_(1 - mask)
-        for parameter, alive in self.held:
-            parameter.mul_(alive)
-
-    # -- what a journal keeps ---------------------------------------------------------------------------------
-
-    def digest(self) -> str:
-        """All that the stretch depends on, but for the data and the options."""
-        stretch, weights = self.stretch, self.executor.weights
-        masks = [mask.numpy(force=True) for _, mask in self.shrinking]
-        what = (stretch.steps, stretch.seed, stretch.anneal, stretch.varied, stretch.lr, self.shrink_steps, *weights)
-        return digest(*what, *(p.numpy(force=True) for p in weights.values()), *masks)
-
-    def result(self) -> Arrays:
-        """The weights at the end."""
-        return {"over": np.array(True), **self._numbered("weight", self.parameters)}
-
-    def state(self) -> Arrays:
-        """Everything that the rest of the stretch depends on."""
-        return {
-            "over": np.array(False),
-            "place": np.array([self.done, self.epoch, self.epoch_began]),
-            "random": self.generator.get_state().numpy(),
-            **self._numbered("weight", self.parameters),
-            **self._numbered("good", self.good),
-            **self._numbered("average", self.average),
-            **self._numbered("step", self.optimizer.steps),
-            **self._numbered("mean", self.optimizer.means),
-            **self._numbered("square", self.optimizer.squares),
-        }
-
-    @staticmethod
-    def _numbered(kind: str, tensors: Sequence[Tensor]) -> Arrays:
-        return {f"{kind}{i}": tensor.numpy(force=True) for i, tensor in enumerate(tensors)}
-
-    def fits(self, state: Arrays) -> bool:
-        """Whether `restore` can take it: every array is there, in its shape and type."""
-        over = state.get("over", np.zeros(2))
-        wanted = self.result() if over.all() else self.state()
-        return {n: (a.shape, a.dtype) for n, a in wanted.items()} == {n: (a.shape, a.dtype) for n, a in state.items()}
-
-    def restore(self, state: Arrays) -> None:
-        """Be where `state`, or `result`, was taken."""
-        self.over = bool(state["over"])
-        self._take(state, "weight", self.parameters)
-        if not self.over:
-            self.done, self.epoch, self.epoch_began = state["place"].tolist()
-            self.generator.set_state(torch.from_numpy(state["random"]))
-            self._take(state, "good", self.good)
-            self._take(state, "average", self.average)
-            self._take(state, "step", self.optimizer.steps)
-            self._take(state, "mean", self.optimizer.means)
-            self._take(state, "square", self.optimizer.squares)
-
-    @staticmethod
-    @torch.no_grad()
-    def _take(state: Arrays, kind: str, tensors: Sequence[Tensor]) -> None:
-        """In place, so that the layout stays and sums come out the same to the last bit."""
-        for i, tensor in enumerate(tensors):
-            tensor.copy_(torch.from_numpy(state[f"{kind}{i}"]))
-
-    def write_back(self) -> None:
-        """Put what was learned into the network, by name."""
-        for key, parameter in self.executor.weights.items():
-            array = parameter.detach().cpu().numpy() + 0.0  # + 0.0: no negative zeros
-            if key in self.layers:
-                self.network.set_tensor(self.network.layer(key), array)
-            else:
-                old = constant_array(self.values[key], self.network.opset)
-                assert old is not None
-                replace_held(self.values[key], array.astype(old.dtype))
-        self.network.changed()
 
 
 def _has_images(network: Network) -> bool:
@@ -659,10 +440,10 @@ def _has_images(network: Network) -> bool:
 
 def _images_last(_: torch.nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     feeds, *more = arguments
-    return ({name: _channels_last(tensor) for name, tensor in feeds.items()}, *more)
+    return ({name: channels_last(tensor) for name, tensor in feeds.items()}, *more)
 
 
-def _channels_last(tensor: Tensor) -> Tensor:
+def channels_last(tensor: Tensor) -> Tensor:
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 

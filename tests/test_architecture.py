@@ -18,18 +18,18 @@ errors progress closeness einsum unit_sets faithful utf8 declared bisection choo
 user_function
 score
 crossbar pins constants inputs npz weight_ops value_ranges factoring shapes sparse ordering unsaid references attributes bounds arrangement ends
-wire netlist loading network data_checks sources paper augment
+wire netlist loading network data_checks sources paper augment precision
 pairs weights synthetic data netlist_file tile_file fold trainable channels units target
 shelf packing blocks mapping evaluate options execute
 groups inspection transform objective wiring_check trial
-passes report untouched tune statistics deletion
+passes report untouched stretch tune statistics deletion
 pictures report_html verify exam judge summary registry
 targets
 driver write output
 api
 cli
 """.strip().splitlines()
-TORCH = {"execute", "tune", "objective", "statistics", "augment", "process_group", "adam"}
+TORCH = {"execute", "tune", "objective", "statistics", "augment", "process_group", "adam", "precision", "stretch"}
 # The simulator, floor plan and cost model stand beside the pipeline: they read netlists and targets.
 PLACED = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
 

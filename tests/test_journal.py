@@ -37,7 +37,8 @@ from gscompile.journal import (
 from gscompile.network import Network
 from gscompile.options import Options, parse_duration
 from gscompile.progress import Progress
-from gscompile.tune import Shrink, TuneOptions, Tuner
+from gscompile.stretch import Shrink
+from gscompile.tune import TuneOptions, Tuner
 from tests.small_networks import network
 
 SAMPLES = Path(__file__).parents[1] / "samples"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gscompile import tune
+from gscompile import stretch, tune
 from gscompile.crossbar import Crossbar
 from gscompile.data import Dataset, input_specs, load_data
 from gscompile.errors import UsageError
@@ -16,7 +16,8 @@ from gscompile.mapping import MapOptions
 from gscompile.network import Network
 from gscompile.score import ACCURACY, standard_error
 from gscompile.statistics import measure_moments
-from gscompile.tune import Shrink, TuneOptions, Tuner
+from gscompile.stretch import Shrink
+from gscompile.tune import TuneOptions, Tuner
 from tests.small_networks import network
 
 TWO_LAYERS = """
@@ -147,7 +148,7 @@ def test_weights_are_averaged_near_the_end_of_a_stretch(monkeypatch: pytest.Monk
     net = network(TWO_LAYERS)
 
     def after(steps: int, averaged: int) -> NDArray[np.float64]:
-        monkeypatch.setattr(tune, "TAIL", averaged / steps)
+        monkeypatch.setattr(stretch, "TAIL", averaged / steps)
         return tuner(net, labels=True, lr=1e-2).tune(net, steps / tune.SHORTEST).layers[0].matrix.astype(float)
 
     separately = [after(steps, 1) for steps in (8, 9, 10)]
@@ -158,7 +159,7 @@ def test_a_stretch_that_is_let_down_is_not_averaged(monkeypatch: pytest.MonkeyPa
     net = network(TWO_LAYERS)
     ends = []
     for tail in (0.1, 0.9):
-        monkeypatch.setattr(tune, "TAIL", tail)
+        monkeypatch.setattr(stretch, "TAIL", tail)
         ends.append(tuner(net, labels=True, lr=1e-2).tune(net, 0.5, anneal=True).layers[0].matrix)
     assert np.array_equal(ends[0], ends[1])
 

@@ -1,5 +1,7 @@
 """The train step of the executor beside that of the same network written by hand in torch: at most 1.10x.
 
+Beside both, the step as training takes it where the processor has bfloat16: multiplied in that, channels last.
+
 Run by name: `python -m tests.benchmarks.bench_execute`. Seconds of the processor; the two take turns: a busy machine slows
 both.
 """
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gscompile.execute import Executor
+from gscompile.tune import channels_last
 from tests.benchmarks.results import record
 
 BATCH = 128
@@ -170,16 +173,32 @@ def step(run: Callable[[Tensor], Tensor], weights: list[nn.Parameter], x: Tensor
     return time.process_time() - start
 
 
+def mixed(model: ir.Model, weights: dict[str, ir.Value]) -> tuple[Callable[[Tensor], Tensor], list[nn.Parameter]]:
+    """As the tuner runs it."""
+    executor = Executor(model, weights)
+    for weight in executor.parameters():
+        weight.data = channels_last(weight.data)
+
+    def run(x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            (y,) = executor({"x": channels_last(x)}).values()
+        return torch.as_tensor(y).float()
+
+    return run, list(executor.parameters())
+
+
 def compare(name: str, net: nn.Module, writer: Writer) -> dict[str, Any]:
-    """The milliseconds of the two steps, and their ratio."""
+    """The milliseconds of the three steps, and the ratio of the first two."""
     y = writer.nodes[-1].outputs[0]
-    executor = Executor(writer.model(y), writer.weights)
+    model = writer.model(y)
+    executor = Executor(model, writer.weights)
     x = torch.randn(writer.shape)
     label = torch.randint(10, (BATCH,))
     assert torch.allclose(executor({"x": x})[str(y.name)], net(x), atol=1e-4)
     runs = {
         "torch": (net.__call__, list(net.parameters())),
         "executor": (lambda x: executor({"x": x})[str(y.name)], list(executor.parameters())),
+        "bfloat16": mixed(model, writer.weights),
     }
     seconds: dict[str, list[float]] = {key: [] for key in runs}
     for turn in range(ROUNDS + 2):
