@@ -24,10 +24,9 @@ def ill_declared(message: Any) -> str | None:
 
 
 def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
-    """Every tensor within a message, but for those that are elsewhere."""
+    """Every tensor within a message."""
     if isinstance(message, onnx.TensorProto):
-        if message.data_location != _EXTERNAL:
-            yield message
+        yield message
         return
     for field, value in message.ListFields():
         if field.type == FieldDescriptor.TYPE_MESSAGE:
@@ -44,6 +43,8 @@ def _fault(tensor: onnx.TensorProto) -> str | None:
         bits = 0 if kind == ir.DataType.STRING else _bits(kind)
     except (ValueError, TypeError):
         return f"{what} is of no known type ({tensor.data_type})"
+    if tensor.data_location == _EXTERNAL:  # whose data is looked at where it lies
+        return None
     if kind == ir.DataType.STRING:
         return _differ(what, prod(tensor.dims), len(tensor.string_data), "texts")
     if tensor.HasField("raw_data"):
