@@ -58,11 +58,11 @@ class DeleteGroups:
     def _search(self, start: Network, context: Context) -> Network:
         """The smallest network that comes back within the budget, on a way down that goes on from each that does."""
         assert context.tuner is not None
-        best, step, lowest = start, self.step, context.bar - context.blur
+        best, step, lowest, kept = start, self.step, context.bar - context.blur, context.time_left() / 3
         if (score := context.tuner.score(start)) < lowest:
             best, score = self.recovered(start, context, score)
         while step >= self.least and not context.out_of_time():
-            way = [*self._rounds(best, context, step, lowest)]
+            way = [*self._rounds(best, context, step, lowest, kept)]
             best, whole = self._furthest(best, way, context)
             step /= 1 if whole else 2
         if best is start and score < context.floor:  # rounds began all the same, from where one brings it back
@@ -98,16 +98,18 @@ class DeleteGroups:
     def walk(self, network: Network, context: Context) -> Iterator[Scored]:
         """Round by round smaller networks with their scores, until one is `slack` below the budget."""
         slack = min(self.slack, 0.5 * (100 - context.floor))  # points weigh more where few are missing
-        return self._rounds(network, context, self.step, context.bar - slack)
+        return self._rounds(network, context, self.step, context.bar - slack, context.time_left() / 3)
 
-    def _rounds(self, network: Network, context: Context, step: float, lowest: float) -> Iterator[Scored]:
+    def _rounds(
+        self, network: Network, context: Context, step: float, lowest: float, kept: float
+    ) -> Iterator[Scored]:
         """Round by round smaller networks with their scores, until one is below `lowest`.
 
         While scores are within the budget rounds grow, to twice `step`; once they are not they are of `step`: what goes
-        in small steps comes back better. Time is kept for a recovery.
+        in small steps comes back better. Time is kept for a recovery, `kept` seconds at the most.
         """
         score, size, before = math.inf, step, footprint(network, context.mapping)
-        while score >= lowest and context.time_left() > 1.5 * self._recovering(context):
+        while score >= lowest and context.time_left() > min(1.5 * self._recovering(context), kept):
             network, score = self._scored_round(network, context, size)
             if (now := self._told(network, score, context)) == before:
                 return

@@ -50,6 +50,7 @@ def compress(task: Problem, training: Training, args: argparse.Namespace) -> Non
             data=str(folder / "train.npz"),
             eval=str(folder / "val.npz"),
             max_drop=args.strength,
+            effort="quick",
             time_budget=left(),
             augment=("flip",) if task.flips else (),
             batch_size=BATCH,
