@@ -1,7 +1,7 @@
 """gscompile's own row: a search whose time is over when it has taken as many steps as so many epochs have.
 
 A search has no number of epochs to be given, but a time: here that is what the steps that are left would take of plain
-fine-tuning. The row tells how many epochs of steps it came to.
+fine-tuning. The row tells how many epochs of steps it came to. The learning rate is that of all peers.
 
 `python -m tests.benchmarks.peers.gscompile_search lenet --data MNIST --epochs 6 --strength 0.1`
 """
@@ -51,6 +51,7 @@ def compress(task: Problem, training: Training, args: argparse.Namespace) -> Non
             eval=str(folder / "val.npz"),
             max_drop=args.strength,
             effort="quick",
+            lr=task.rate,
             time_budget=left(),
             augment=("flip",) if task.flips else (),
             batch_size=BATCH,
