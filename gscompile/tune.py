@@ -238,15 +238,16 @@ class Tuner:
     def mixed(self) -> bool:
         """Whether steps multiply in bfloat16: as asked for, or where images are told apart and it is faster.
 
-        Values and probabilities that are compared closely want all their digits.
+        Values and probabilities that are compared closely want all their digits; convolutions of groups take longer.
         """
         if self.options.precision == "bfloat16" and not self._runs_mixed():
             raise UsageError("precision bfloat16: an op of the network does not take it; float32 would do")
         if self.options.precision != "auto":
             return self.options.precision == "bfloat16"
-        coarse = bool(self.metric.classes) and not self.metric.looks_closely and not self.objective.probabilities
-        suits = coarse and self.objective.function is None and _has_images(self.teacher)
-        return suits and multiplies_bfloat16(self.device) and self._runs_mixed()
+        metric, objective = self.metric, self.objective
+        coarse = metric.classes and not metric.looks_closely and not objective.probabilities and not objective.function
+        faster = _has_images(self.teacher) and not _has_groups(self.teacher) and multiplies_bfloat16(self.device)
+        return bool(coarse) and faster and self._runs_mixed()
 
     def _runs_mixed(self) -> bool:
         """Whether the original can be run and gradients had: not every op takes numbers of two kinds."""
@@ -436,6 +437,11 @@ class Tuner:
 def _has_images(network: Network) -> bool:
     """Whether there are convolutions of images, which take about half of the time with their channels last."""
     return any(layer.op == "Conv" and len(layer.layout.shape) == 4 for layer in network.layers)
+
+
+def _has_groups(network: Network) -> bool:
+    """Whether there are convolutions of groups, as those of each channel by itself."""
+    return any(layer.op == "Conv" and layer.layout.parts > 1 for layer in network.layers)
 
 
 def _images_last(_: torch.nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -184,8 +184,8 @@ seen (float[n, 1, 4, 4] x) => (float[n, 2] y) <float[3, 1, 3, 3] k, float[12, 2]
 """
 
 
-def image_tuner(monkeypatch: pytest.MonkeyPatch, native: bool, **options: object) -> Tuner:
-    net = network(IMAGES)
+def image_tuner(monkeypatch: pytest.MonkeyPatch, native: bool, text: str = IMAGES, **options: object) -> Tuner:
+    net = network(text)
     x = np.random.default_rng(0).standard_normal((256, 1, 4, 4)).astype(np.float32)
     data = load_data({"x": x, "labels": (x.sum((1, 2, 3)) > 0).astype(np.int64)}, input_specs(net.model))
     monkeypatch.setattr(tune, "multiplies_bfloat16", lambda _: native)
@@ -197,6 +197,8 @@ def test_images_are_told_apart_in_bfloat16_where_the_processor_has_it(monkeypatc
     assert not image_tuner(monkeypatch, native=False).mixed
     assert not image_tuner(monkeypatch, native=True, precision="float32").mixed
     assert not tuner(network(TWO_LAYERS), labels=True).mixed  # no images
+    depthwise = IMAGES.replace("r = Relu(c)", "r = Conv<group=3>(c, d)").replace("k,", "k, float[3, 1, 1, 1] d,")
+    assert not image_tuner(monkeypatch, native=True, text=depthwise).mixed
 
 
 def test_steps_in_bfloat16_leave_weights_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
