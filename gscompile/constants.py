@@ -12,6 +12,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
+from gscompile.kinds import is_standard, kind
+
 # A node computes the same for the same inputs unless it draws random numbers or carries a graph.
 _NOT_PURE = {
     "RandomNormal",
@@ -37,7 +39,7 @@ def held_tensor(value: ir.Value) -> ir.TensorProtocol | None:
     if value.is_initializer():
         return value.const_value
     producer = value.producer()
-    if producer is None or producer.op_type != "Constant":
+    if producer is None or kind(producer) != "Constant":
         return None
     return next((held for a in producer.attributes.values() if (held := _spelled_out(a)) is not None), None)
 
@@ -92,7 +94,7 @@ def _placed_graphs(node: ir.Node) -> Iterator[tuple[str, ir.Graph]]:
 def behind_identity(value: ir.Value) -> ir.Value:
     """The value that `Identity` nodes hand on as `value`: tied weights have one root."""
     producer = value.producer()
-    while producer is not None and producer.op_type == "Identity" and producer.domain in ("", "ai.onnx"):
+    while producer is not None and kind(producer) == "Identity":
         source = producer.inputs[0]
         assert source is not None
         value, producer = source, source.producer()
@@ -106,14 +108,14 @@ def constant_values(graph: ir.Graph) -> frozenset[ir.Value]:
         value for g in (graph, *(g for n in nodes for g in graphs_in(n))) for value in g.initializers.values()
     }
     for node in nodes:
-        held = node.op_type == "Constant" and bool(node.outputs) and held_tensor(node.outputs[0]) is not None
+        held = kind(node) == "Constant" and bool(node.outputs) and held_tensor(node.outputs[0]) is not None
         if held or (_pure(node) and any(node.inputs) and all(v is None or v in known for v in node.inputs)):
             known.update(node.outputs)
     return frozenset(known)
 
 
 def _pure(node: ir.Node) -> bool:
-    return node.op_type not in _NOT_PURE and not graphs_in(node) and node.domain in ("", "ai.onnx")
+    return node.op_type not in _NOT_PURE and not graphs_in(node) and is_standard(node)
 
 
 def constant_array(value: ir.Value, opset: int) -> NDArray[np.generic] | None:

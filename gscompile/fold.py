@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from gscompile.constants import behind_identity, constant_array, evaluate, held_tensor
+from gscompile.kinds import kind
 from gscompile.network import Layer, Network
 
 SMALL = 256  # elements: larger constants may be weights, which stay where they are
@@ -72,7 +73,7 @@ def _is_seen(network: Network, node: ir.Node) -> bool:
 def _batch_norm(network: Network) -> Iterator[str]:
     """y = s (W x + b - mean) / sqrt(var + eps) + t: s / sqrt(var + eps) goes into W, the rest into the bias."""
     layers = {layer.uses[0].node: layer for layer in network.layers if layer.op == "Conv"}
-    for node in [n for n in network.graph if n.op_type == "BatchNormalization"]:
+    for node in [n for n in network.graph if kind(n) == "BatchNormalization"]:
         before, label = node.inputs[0].producer() if node.inputs[0] else None, _label(node)
         if (
             before in layers
@@ -153,7 +154,7 @@ def _sum_into_gemm(network: Network) -> Iterator[str]:
     layers = {
         layer.uses[0].node: layer for layer in network.layers if layer.op == "MatMul" and len(layer.uses) == 1
     }
-    for node in [n for n in network.graph if n.op_type == "Add"]:
+    for node in [n for n in network.graph if kind(n) == "Add"]:
         label = _label(node)
         for value, bias in (node.inputs, reversed(node.inputs)):
             before = value.producer() if value is not None else None
@@ -198,9 +199,9 @@ def _has_two_axes(value: ir.Value) -> bool:
     if value.shape is not None:
         return len(value.shape) == 2
     producer = value.producer()
-    if producer is None or producer.op_type in ("Gemm", "Flatten"):
+    if producer is None or kind(producer) in ("Gemm", "Flatten"):
         return producer is not None
-    source = producer.inputs[0] if producer.op_type in _KEEPS_AXES else None
+    source = producer.inputs[0] if kind(producer) in _KEEPS_AXES else None
     return source is not None and _has_two_axes(source)
 
 

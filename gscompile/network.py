@@ -29,6 +29,7 @@ from gscompile.constants import (
     placed_nodes,
 )
 from gscompile.errors import ModelError
+from gscompile.kinds import kind
 from gscompile.weight_ops import Matrices, MatrixLayout, as_matrices, weight_op
 
 if TYPE_CHECKING:
@@ -396,7 +397,7 @@ def _held_for(layer: Layer) -> bool:
 def readers_behind_identity(value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
     """Nodes that read a value, and as which of their inputs, `Identity` nodes looked through."""
     for use in value.uses():
-        if use.node.op_type == "Identity":
+        if kind(use.node) == "Identity":
             yield from readers_behind_identity(use.node.outputs[0])
         else:
             yield use.node, use.idx

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from gscompile.data import Batch, Dataset, load_data
 from gscompile.errors import UsageError
 from gscompile.inputs import input_specs
+from gscompile.kinds import is_standard
 from gscompile.netlist import Netlist
 from gscompile.netlist_file import read_netlist
 from gscompile.network import Layer, Network
@@ -70,7 +71,7 @@ def _own_nodes(network: Network, matrices: Mapping[str, MatrixOnTiles]) -> Itera
     weights: dict[ir.Node, dict[int, Layer]] = {}
     for layer in network.layers:
         for use in layer.uses:
-            if use.node.domain in ("", "ai.onnx") and use.node.graph is network.graph:
+            if is_standard(use.node) and use.node.graph is network.graph:
                 weights.setdefault(use.node, {})[use.index] = layer
     for node, layers in weights.items():
         function = _function(node, layers, matrices)

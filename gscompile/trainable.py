@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import onnx_ir as ir
 
 from gscompile.constants import behind_identity, constant_array, held_tensor, is_float, placed_nodes
+from gscompile.kinds import kind
 from gscompile.network import Network
 
 # Inputs of an op that hold a trained vector (scale, bias, slope), beside the weights of its layers.
@@ -58,7 +59,7 @@ def trainable_values(network: Network) -> dict[str, ir.Value]:
 
 def _vectors(network: Network) -> Iterator[tuple[str, ir.Value]]:
     for path, node in placed_nodes(network.graph):
-        for index in _VECTORS.get(node.op_type, ()):
+        for index in _VECTORS.get(kind(node), ()):
             value = node.inputs[index] if index < len(node.inputs) else None
             root = behind_identity(value) if value is not None else None
             held = held_tensor(root) if root is not None else None

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from gscompile.constants import constant_array, held_tensor
+from gscompile.kinds import kind
 
 # Ops whose output holds values of these inputs, unchanged (None: of all inputs).
 _PASSES_ON: dict[str, tuple[int, ...] | None] = {
@@ -61,17 +62,17 @@ def compared_values(model: ir.Model) -> dict[str, NDArray[np.int64]]:
 
 def _limits(model: ir.Model, value: ir.Value) -> Iterator[int]:
     for node, index in _readers(model, value):
-        table = _LOOKS_UP.get(node.op_type, {}).get(index)
+        table = _LOOKS_UP.get(kind(node), {}).get(index)
         if table is not None and table < len(node.inputs):
             yield _table_size(node, node.inputs[table])
-        elif node.op_type == "OneHot" and index == 0:
+        elif kind(node) == "OneHot" and index == 0:
             depth = _whole_numbers(model, node.inputs[1])
             yield 1 if depth is None else int(depth[0])
 
 
 def _compared(model: ir.Model, value: ir.Value) -> Iterator[NDArray[np.int64]]:
     for node, index in _readers(model, value):
-        if node.op_type == "Equal":
+        if kind(node) == "Equal":
             numbers = _whole_numbers(model, node.inputs[1 - index])
             if numbers is not None:
                 yield numbers
@@ -92,9 +93,9 @@ def _handed_on(model: ir.Model, node: ir.Node, index: int) -> list[ir.Value]:
     function = model.functions.get(node.op_identifier())
     if function is not None:
         return list(function.inputs[index : index + 1])
-    if node.op_type in ("Loop", "Scan"):
+    if kind(node) in ("Loop", "Scan"):
         return list(node.attributes["body"].as_graph().inputs[index : index + 1])
-    positions = _PASSES_ON.get(node.op_type, ())
+    positions = _PASSES_ON.get(kind(node), ())
     return list(node.outputs) if positions is None or index in positions else []
 
 
@@ -111,7 +112,7 @@ def _table_size(node: ir.Node, table: ir.Value | None) -> int:
 def _sizes(value: ir.Value | None) -> list[int]:
     while value is not None and held_tensor(value) is None and value.shape is None:
         producer = value.producer()
-        value = producer.inputs[0] if producer is not None and producer.op_type in _KEEPS_SIZE else None
+        value = producer.inputs[0] if producer is not None and kind(producer) in _KEEPS_SIZE else None
     if value is None:
         return []
     held = held_tensor(value)

@@ -11,6 +11,7 @@ from gscompile.channels.carried import Channels, alike, size_at, vector_axis
 from gscompile.channels.spaces import Along, Meeting, Source, Zero, both_zero, either
 from gscompile.channels.walk import Rule, Walk
 from gscompile.constants import behind_identity, held_tensor
+from gscompile.kinds import kind
 
 _PRODUCTS = {"Mul", "PRelu"}
 _BINARY = {"Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Max", "Min", "BiasGelu"}
@@ -110,10 +111,10 @@ def one_over_one_plus(walk: Walk, node: ir.Node) -> bool:
     """x / (k + a x^2)^b, local normalisation: zero over something that is not zero."""
     below = node.inputs[1]
     while below is not None and (producer := below.producer()) is not None:
-        if producer.op_type == "Add":
+        if kind(producer) == "Add":
             constants = [walk.array(v) for v in producer.inputs if walk.is_constant(v)]
             return any(c is not None and bool(np.all(c > 0)) for c in constants)  # type: ignore[operator]
-        if producer.op_type not in ("Pow", "Sqrt"):
+        if kind(producer) not in ("Pow", "Sqrt"):
             return False
         below = producer.inputs[0]
     return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from gscompile.channels.walk import Rule, Walk
+from gscompile.kinds import kind
 
 
 def shape(walk: Walk, node: ir.Node) -> None:
@@ -30,10 +31,10 @@ def reads_others(walk: Walk, sizes: ir.Value, told: list[int], axis: int) -> boo
 
 def axes_picked(walk: Walk, node: ir.Node, told: list[int]) -> list[int] | None:
     """The axes whose sizes a node picks out of those `told`; None where that is not known."""
-    if node.op_type == "Gather":
+    if kind(node) == "Gather":
         places = walk.numbers(node, 1, "")
         return None if places is None else [told[n] for n in places if -len(told) <= n < len(told)]
-    if node.op_type != "Slice":
+    if kind(node) != "Slice":
         return None
     ends = [walk.numbers(node, n, name) for n, name in ((1, "starts"), (2, "ends"), (4, ""))]
     start, end, step = (None if numbers is None or len(numbers) != 1 else numbers[0] for numbers in ends)

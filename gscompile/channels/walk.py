@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gscompile.channels.carried import Channels
 from gscompile.channels.spaces import Along, Meeting, Parted, Side, Sized, Zero
 from gscompile.constants import graphs_in, nodes_of
+from gscompile.kinds import kind
 from gscompile.network import Layer, Network
 from gscompile.shapes import Sizes, known_shapes
 from gscompile.unit_sets import Units, UnitSets
@@ -45,10 +46,10 @@ class Walk:
         for node in self.network.graph:
             if node in self.weighted:
                 weighted(self, node)
-            elif node.op_type == "Constant" or self.is_constant(node.outputs[0]):
+            elif kind(node) == "Constant" or self.is_constant(node.outputs[0]):
                 continue
             else:
-                rules.get(node.op_type, Walk.unknown)(self, node)
+                rules.get(kind(node), Walk.unknown)(self, node)
             self.pin_captured(node)
         for value in self.network.outputs:
             self.pin(value, "a graph output")

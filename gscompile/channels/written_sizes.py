@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from gscompile.channels.spaces import Sized
 from gscompile.channels.walk import Walk
+from gscompile.kinds import kind
 from gscompile.shapes import Sizes
 from gscompile.unit_sets import Units
 
@@ -28,7 +29,7 @@ def target_entries(walk: Walk, node: ir.Node) -> list[tuple[int | None, ir.Node,
         return [(number, node, 1, place) for place, number in enumerate(numbers)]
     source = node.inputs[1] if len(node.inputs) > 1 else None
     joint = None if source is None else source.producer()
-    if joint is None or joint.op_type != "Concat":
+    if joint is None or kind(joint) != "Concat":
         return []
     found: list[tuple[int | None, ir.Node, int, int]] = []
     for index, value in enumerate(joint.inputs):

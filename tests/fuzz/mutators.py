@@ -189,7 +189,10 @@ def tree(data: bytes, most: int, rng: random.Random, raw: Raw) -> bytes:
         return raw(data, most)
     for _ in range(rng.randint(1, 3)):
         _change_tree(root, rng)
-    return json.dumps(root[0]).encode("utf-8", "replace") if root else b""
+    try:
+        return json.dumps(root[0]).encode("utf-8", "replace") if root else b""
+    except (ValueError, RecursionError):  # a branch was put below itself
+        return raw(data, most)
 
 
 def _change_tree(root: list[Any], rng: random.Random) -> None:
