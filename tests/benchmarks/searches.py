@@ -49,7 +49,7 @@ def command(model: str, options: Row) -> str:
     default = Options(crossbar=options["crossbar"]).plain()
     words = [f"gscompile {model}.onnx --crossbar {options['crossbar']}"]
     for field in dataclasses.fields(Options):
-        value = options.get(field.name)
+        value = options.get(field.name, default[field.name])  # a report from before there was such an option
         if field.name not in NOT_SAID | {"crossbar"} and value != default[field.name]:
             words += _words(field.name, value)
     return " ".join(words)
