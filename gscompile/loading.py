@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
@@ -84,9 +85,9 @@ def model_in_memory(proto: onnx.ModelProto) -> ir.Model:
 
 
 def _read(path: Path) -> onnx.ModelProto:
-    if not path.exists():
+    if not os.path.exists(path):  # which is not put off by a name that no system takes
         raise ModelError(f"{path}: no such file")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ModelError(f"{path}: a folder, not an ONNX file")
     try:
         proto = read_proto(path)
@@ -177,7 +178,7 @@ def _check_external(where: str, tensor: ir.ExternalTensor, folder: Path) -> None
     what, path = f"{where}: invalid graph: tensor {tensor.name!r}", folder / tensor.location
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ModelError(f"{what}: its data is outside the model's folder, in {tensor.location}")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ModelError(f"{what}: its data file {tensor.location} is missing")
     if path.stat().st_nlink > 1:
         raise ModelError(f"{what}: its data file {tensor.location} has several hard links; a copy would do")

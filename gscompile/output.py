@@ -13,9 +13,13 @@ from pathlib import Path
 from gscompile.errors import OutputError
 from gscompile.exchange import exchange
 
+LONGEST_NAME = 220  # bytes of an output folder's name: systems take 255, and some stand beside it while it is made
+
 
 def check_free(out: Path, force: bool) -> None:
     """Raise OutputError unless `out` can be created (or, with `force`, replaced: an earlier output, nothing else)."""
+    if len(os.fsencode(out.name)) > LONGEST_NAME:
+        raise OutputError(f"{out}: its name is too long; {LONGEST_NAME} bytes would do")
     if out.exists() and not force:
         raise OutputError(f"{out}: exists; choose another with -o, or replace it with --force")
     if out.exists() and not any((out / name).is_file() for name in ("netlist.json", "frontier.json")):

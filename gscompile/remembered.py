@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from gscompile.errors import OutputError, VerificationError
@@ -16,7 +17,7 @@ def target_of(out: Path, name: str | None = None) -> Target:
 
     Raises OutputError where there is no such folder, VerificationError for one that is not whole.
     """
-    if not out.is_dir():
+    if not os.path.isdir(out):
         raise OutputError(f"{out}: no such folder")
     report = _report(out)
     compiled = report.options.get("target") if report else None

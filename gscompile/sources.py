@@ -45,9 +45,9 @@ def parts_of(source: Any, name: str) -> Iterator[Part]:
 
 def _named_parts(source: str) -> Iterator[Part]:
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):
         yield from _folder_parts(path)
-    elif path.exists():
+    elif os.path.exists(path):
         yield Part(source, open_npz(path))
     elif re.fullmatch(r"[\w.]+:\w+", source):
         with working_folder_importable():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -176,7 +177,7 @@ def verify_digests(folder: Path, digests: Mapping[str, str]) -> str:
     """The files are those the report tells of. Raises VerificationError for one that changed or is missing."""
     for name, digest in digests.items():
         path = folder / name
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise VerificationError(f"{path}: missing")
         if sha256(path) != digest:
             raise VerificationError(f"{path}: not the file that was written (its sha256 changed)")
@@ -187,7 +188,7 @@ def verify_again(folder: Path, input_shapes: Sequence[str] = ()) -> tuple[str, .
     """The verification of an existing output folder, with a synthetic batch for onnxruntime."""
     from gscompile.synthetic import parse_input_shape, synthetic_batch
 
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise OutputError(f"{folder}: no such folder")
     shapes, report = dict(parse_input_shape(text) for text in input_shapes), read_report(folder)
     try:

@@ -427,6 +427,29 @@ def test_labels_must_be_in_both_parts_of_the_data(here: Path) -> None:
     )
 
 
+LONG = 300 * "x"  # no system takes a name of so many bytes
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ([LONG], "no such file"),
+        (["mlp.onnx", "-o", LONG], "its name is too long; 220 bytes would do"),
+        (["mlp.onnx", "--data", LONG], "no such file"),
+        (["mlp.onnx", "--test", LONG], "no such file"),
+        (["mlp.onnx", "--target", f"{LONG}.toml"], "name too long"),
+        (["mlp.onnx", "--config", LONG], "name too long"),
+        (["inspect", LONG], "no such file"),
+        (["verify", LONG], "no such folder"),
+        (["place", LONG], "no such folder"),
+        (["simulate", LONG, "--data", LONG], "no such folder"),
+    ],
+)
+def test_a_name_that_is_too_long_is_said_to_be_so(here: Path, command: list[str], says: str) -> None:
+    assert here.is_dir()
+    assert_refused(run(*command), says)
+
+
 def test_a_device_that_is_none_is_named(here: Path) -> None:
     np.savez(here / "d.npz", x=X, labels=Y)
     assert_refused(run("mlp.onnx", "-q", "--data", "d.npz", "--device", "gpu0"), "device 'gpu0'")
