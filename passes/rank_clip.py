@@ -142,7 +142,7 @@ class RankClip:
             return -math.inf if saves_nothing else math.log(max(drift(candidate), UNMOVED) / most)
 
         slope = math.log(2)  # the drift goes with the root of the loss
-        best = closest(lambda x: clipper.within(start * 4.0**x), excess, -6, 6, slope, 7, context.out_of_time)
+        best = closest(lambda x: clipper.within(start * 4.0**x), excess, -6, 6, slope, 10, context.out_of_time)
         return network if best is None or cells(best) >= before else best
 
     def _fewest_cells(self, network: Network, context: Context, fits: Callable[[Network], bool]) -> Network:

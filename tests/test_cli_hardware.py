@@ -54,7 +54,7 @@ def refused(code: int, *arguments: object) -> str:
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The digits sample on 16x16 arrays, its ranks clipped without data, in every format and placed."""
     out = tmp_path_factory.mktemp("cli") / "digits.gscompile"
-    done(SAMPLES / "digits.onnx", "--crossbar", "16x16", "--target", "rram_45nm", "--max-error", "0.3", "--emit", FORMATS, "-o", out)
+    done(SAMPLES / "digits.onnx", "--crossbar", "16x16", "--target", "rram_45nm", "--max-error", "0.2", "--emit", FORMATS, "-o", out)
     return out
 
 
@@ -97,7 +97,7 @@ def test_the_cost_table_adds_up_to_the_report(compiled: Path) -> None:
 
 def test_compiling_twice_gives_the_same_files(compiled: Path, tmp_path: Path) -> None:
     again = tmp_path / "digits.gscompile"
-    done(SAMPLES / "digits.onnx", "--crossbar", "16x16", "--target", "rram_45nm", "--max-error", "0.3", "--emit", FORMATS, "-o", again)
+    done(SAMPLES / "digits.onnx", "--crossbar", "16x16", "--target", "rram_45nm", "--max-error", "0.2", "--emit", FORMATS, "-o", again)
     assert read_report(again).files == read_report(compiled).files
 
 
