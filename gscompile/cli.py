@@ -250,10 +250,11 @@ def _stoppable(out: Path | None = None) -> Iterator[None]:
         _fail(f"stopped; {kept}", 128 + problem.signal)
 
 
-def _width() -> int:
+def _width() -> int | None:
+    """Columns of the terminal; None where a file or another program reads."""
     import shutil
 
-    return min(shutil.get_terminal_size((100, 24)).columns, 140)
+    return min(shutil.get_terminal_size((100, 24)).columns, 140) if sys.stdout.isatty() else None
 
 
 def _progress(quiet: bool) -> Progress:

@@ -335,9 +335,13 @@ def mean_routing_area(matrices: Iterable[MatrixFigures]) -> float | None:
 # -- text ---------------------------------------------------------------------------------------------------
 
 
-def text(report: CompileReport, width: int = 100) -> str:
-    """The report for a terminal of `width` columns: headline, a table a layer, and what must be said."""
+def text(report: CompileReport, width: int | None = None) -> str:
+    """The report for a terminal of `width` columns: headline, a table a layer, and what must be said.
+
+    Without a terminal, as in a file, the table is as wide as its names, and 100 columns at least.
+    """
     out = StringIO()
+    width = width or max(100, Console(width=1000).measure(_table(report)).maximum)
     console = Console(file=out, width=width, color_system=None, highlight=False, markup=False, emoji=False)
     for part in (headline(report), _table(report), *_lines(report)):
         console.print(part)
