@@ -13,7 +13,8 @@ from tests.benchmarks.results import Row, exponent, read, record
 SAID = (
     "seconds of the processor by pytest-benchmark, the least of up to three rounds after one that warms up. Square "
     "matrices of falling spectra for decompositions; for the rest chains of 1024 x 1024 on 64x64, half of all groups "
-    "deleted. Required: exponents up to 1.1 in cells for mapping and writing."
+    "deleted; cells are all of them for mapping and those that are left for the steps after it. Required: exponents up to "
+    "1.1 in cells for mapping and writing."
 )
 MOST = 1.1
 BOUND = ("mapping", "writing")
