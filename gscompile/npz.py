@@ -120,7 +120,10 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     if version not in readers:
         raise ValueError(f"array format {version[0]}.{version[1]}")
-    shape, fortran, dtype = readers[version](file)
+    try:
+        shape, fortran, dtype = readers[version](file)
+    except (MemoryError, RecursionError) as error:  # the parser's, of a literal in a hundred brackets
+        raise ValueError("an array's header is no header") from error
     return shape, fortran, dtype
 
 
