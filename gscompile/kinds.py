@@ -1,11 +1,13 @@
-"""What kind of node a node is: names are ONNX's, and onnxruntime's, in their own domains alone."""
+"""What kind of node a node is: a name means what ONNX says in ONNX's own domain alone."""
 
 from __future__ import annotations
 
+import onnx
 import onnx_ir as ir
 
 STANDARD = ("", "ai.onnx")
-_KNOWN = (*STANDARD, "com.microsoft")
+MICROSOFT = "com.microsoft"
+_ALIKE = {"Gelu"}  # in both domains
 
 
 def is_standard(node: ir.Node) -> bool:
@@ -14,9 +16,13 @@ def is_standard(node: ir.Node) -> bool:
 
 
 def kind(node: ir.Node) -> str:
-    """The op's name, by which rules go; with its domain where that is somebody's own, for there it may mean anything.
+    """The op's name, by which rules go: ONNX's, or onnxruntime's where ONNX has no such name; else with its domain.
 
-    >>> kind(ir.Node("", "Relu", [])), kind(ir.Node("com.microsoft", "Gelu", [])), kind(ir.Node("mine", "Relu", []))
-    ('Relu', 'Gelu', 'mine:Relu')
+    >>> kind(ir.Node("", "Relu", [])), kind(ir.Node("com.microsoft", "QuickGelu", []))
+    ('Relu', 'QuickGelu')
+    >>> kind(ir.Node("mine", "Relu", [])), kind(ir.Node("com.microsoft", "Identity", []))
+    ('mine:Relu', 'com.microsoft:Identity')
     """
-    return node.op_type if node.domain in _KNOWN else f"{node.domain}:{node.op_type}"
+    op = node.op_type
+    own = node.domain == MICROSOFT and (op in _ALIKE or not onnx.defs.has(op))
+    return op if own or is_standard(node) else f"{node.domain}:{op}"
