@@ -15,6 +15,12 @@ _KINDS = {
     AttributeProto.FLOATS: "scales activation_params",
     AttributeProto.STRING: "equation mode auto_pad activation direction",
 }
+_MESSAGES = {
+    AttributeProto.TENSOR: "t",
+    AttributeProto.GRAPH: "g",
+    AttributeProto.SPARSE_TENSOR: "sparse_tensor",
+    AttributeProto.TYPE_PROTO: "tp",
+}
 _WANTED = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 
 
@@ -25,13 +31,16 @@ def ill_attribute(proto: ModelProto) -> str | None:
         for name, fault in faults:
             if fault is not None:
                 return f"{called(node)}: attribute {name!r} {fault}"
-    defaults = ((function.name, a.name) for function in proto.functions for a in function.attribute_proto if not a.type)
-    return next((f"function {name!r}: attribute {attribute!r} is of no type" for name, attribute in defaults), None)
+    defaults = ((function.name, a) for function in proto.functions for a in function.attribute_proto)
+    ill = ((name, a.name) for name, a in defaults if not a.type or _is_missing(a))
+    return next((f"function {name!r}: attribute {attribute!r} is of no type" for name, attribute in ill), None)
 
 
 def _fault(node: NodeProto, attribute: AttributeProto) -> str | None:
     if attribute.type == AttributeProto.UNDEFINED:
         return "is of no type"
+    if _is_missing(attribute):
+        return f"is {AttributeProto.AttributeType.Name(attribute.type)} and has none"
     wanted = _WANTED.get(attribute.name, attribute.type)
     if node.domain == _MICROSOFT and attribute.type != wanted:
         found, name = AttributeProto.AttributeType.Name(attribute.type), AttributeProto.AttributeType.Name(wanted)
@@ -40,6 +49,12 @@ def _fault(node: NodeProto, attribute: AttributeProto) -> str | None:
     if read and not all(map(_is_text, [attribute.s, *attribute.strings])):
         return "is no UTF-8 text"
     return None
+
+
+def _is_missing(attribute: AttributeProto) -> bool:
+    """Whether a message that the type tells of is not there, nor where to find it."""
+    field = _MESSAGES.get(attribute.type)
+    return field is not None and not attribute.HasField(field) and not attribute.ref_attr_name
 
 
 def _is_text(data: bytes) -> bool:

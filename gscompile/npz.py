@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import struct
-import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.errors import DataError
+from gscompile.npy import read_head
 
 # Deflate cannot do better than 1032 : 1, so a size beyond that is a lie and nothing is allocated for it.
 _DEFLATE_RATIO = 1032
@@ -37,8 +37,6 @@ _BROKEN = (
     NotImplementedError,
     RuntimeError,
     struct.error,
-    SyntaxError,  # numpy reads a header as Python does
-    tokenize.TokenError,
 )
 
 
@@ -91,7 +89,7 @@ def _refuse_twins(path: Path, names: list[str]) -> None:
 def _open(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Stored:
     _check_sizes(path, member)
     with archive.open(member) as file:
-        shape, fortran, dtype = _header(file)
+        shape, fortran, dtype = read_head(file)
         start = file.tell()
         _check_array(path, member, shape, dtype, start)
         if member.compress_type == zipfile.ZIP_STORED and not fortran:
@@ -113,18 +111,6 @@ def _check_sizes(path: Path, member: zipfile.ZipInfo) -> None:
     whole = path.stat().st_size
     if member.compress_size > whole or member.file_size > ratio * member.compress_size:
         raise DataError(f"{path}: '{member.filename}' declares {member.file_size} bytes in a file of {whole}")
-
-
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    version = np.lib.format.read_magic(file)
-    if version not in readers:
-        raise ValueError(f"array format {version[0]}.{version[1]}")
-    try:
-        shape, fortran, dtype = readers[version](file)
-    except (MemoryError, RecursionError) as error:  # the parser's, of a literal in a hundred brackets
-        raise ValueError("an array's header is no header") from error
-    return shape, fortran, dtype
 
 
 def _check_array(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import struct
-import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from gscompile.errors import VerificationError
 from gscompile.netlist import Matrix, Netlist
+from gscompile.npy import Head, read_head
 from gscompile.zip_stream import write_zip
 
 _BROKEN = (zipfile.BadZipFile, EOFError, ValueError, RuntimeError, NotImplementedError, struct.error)
@@ -73,7 +73,7 @@ class TileFile(Mapping[str, NDArray[Any]]):
         try:
             with self._path.open("rb", buffering=0) as file:
                 return _array(_bytes(file.fileno(), member))
-        except (*_BROKEN, SyntaxError, tokenize.TokenError, MemoryError) as error:
+        except _BROKEN as error:
             raise VerificationError(f"{self._path}: tile {name!r} cannot be read ({error})") from error
         except OSError as error:
             raise VerificationError(f"{self._path}: tile {name!r} cannot be read ({error.strerror})") from error
@@ -137,12 +137,10 @@ def _array(data: memoryview) -> NDArray[Any]:
 
 
 @lru_cache(1 << 12)
-def _described(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    file = BytesIO(header)
-    version = np.lib.format.read_magic(file)
-    if version != (1, 0):
-        raise ValueError(f"array format {version[0]}.{version[1]}")
-    return np.lib.format.read_array_header_1_0(file)
+def _described(header: bytes) -> Head:
+    if header[6:8] != b"\1\0":  # whose length takes two bytes
+        raise ValueError("another array format than 1.0")
+    return read_head(BytesIO(header))
 
 
 def check_tiles(netlist: Netlist, weights: Mapping[str, NDArray[Any]]) -> None:

@@ -17,7 +17,7 @@ LAYERS = """
 errors kinds progress closeness einsum unit_sets faithful utf8 declared bisection choosing twins zip_stream leaves mapped exchange
 user_function
 score
-crossbar pins constants inputs npz weight_ops value_ranges factoring shapes sparse ordering unsaid references attributes bounds arrangement ends
+crossbar pins constants inputs npy npz weight_ops value_ranges factoring shapes sparse ordering unsaid references attributes bounds arrangement ends
 wire netlist loading network data_checks sources paper augment precision
 pairs weights synthetic data netlist_file tile_file fold trainable channels units target
 shelf packing blocks mapping evaluate options execute
