@@ -1,5 +1,5 @@
 """What refers by name must name something: a function's attribute that a node takes over, devices it is placed on, and
-values within functions, which ONNX's checker passes over."""
+values within functions, which ONNX's checker passes over. A node must make something, too."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ def called(node: onnx.NodeProto) -> str:
 
 def _fault(node: onnx.NodeProto, within: bool) -> str | None:
     what = called(node)
+    if not node.output:
+        return f"{what}: it has no outputs"
     if any(not device.configuration_id for device in node.device_configurations):
         return f"{what}: a device configuration without an id"
     if any(not spec.tensor_name for device in node.device_configurations for spec in device.sharding_spec):
