@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,8 +98,7 @@ def _only_reader(value: ir.Value, node: ir.Node) -> bool:
 
 
 def _folds(network: Network, layer: Layer, node: ir.Node) -> bool:
-    """Inference mode, constant vectors, and a weight and bias of the convolution's own."""
-    vectors = [constant_array(v, network.opset) if v is not None else None for v in node.inputs[1:]]
+    """Inference mode, constant vectors of a number a channel, and a weight and bias of the convolution's own."""
     bias = layer.uses[0].node.inputs[2] if len(layer.uses[0].node.inputs) > 2 else None
     own_bias = bias is None or (held_tensor(behind_identity(bias)) is not None and len(bias.uses()) == 1)
     plain = all(v is None or v is node.outputs[0] or not v.uses() for v in node.outputs)
@@ -107,14 +106,21 @@ def _folds(network: Network, layer: Layer, node: ir.Node) -> bool:
         node.attributes.get_int("training_mode", 0) == 0 and len([v for v in node.outputs if v.uses()]) <= 1
     )
     return (
-        all(v is not None for v in vectors)
+        len(node.inputs) == 5
         and own_bias
+        and _a_number_a_channel(network, layer, [*node.inputs[1:], *([bias] if bias is not None else [])])
         and plain
         and trained
         and len(layer.uses) == 1
         and layer.layout.compressible
         and network.holds_alone(layer)
     )
+
+
+def _a_number_a_channel(network: Network, layer: Layer, vectors: Sequence[ir.Value | None]) -> bool:
+    arrays = [constant_array(v, network.opset) if v is not None else None for v in vectors]
+    channels = layer.layout.shape[0]
+    return all(array is not None and array.shape == (channels,) for array in arrays)
 
 
 def _with_batch_norm(network: Network, layer: Layer, node: ir.Node) -> tuple[NDArray[Any], NDArray[Any]]:
