@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def load_model(path: Path) -> ir.Model:
     """Read and check an ONNX file. Raises ModelError with what was found and what would do."""
     proto = _read(path)
     sorted_here = put_in_order(proto)
-    _check(str(path), proto, without_data(proto) if sorted_here or is_mapped(path) else str(path))
+    _check(str(path), proto, lambda: without_data(proto) if sorted_here or is_mapped(path) else str(path))
     return _parsed(str(path), proto, path.resolve().parent if is_mapped(path) else path.parent)
 
 
@@ -80,7 +80,7 @@ def model_in_memory(proto: onnx.ModelProto) -> ir.Model:
         twin.CopyFrom(proto)  # the caller's model stays as it is
         put_in_order(twin)
         proto = twin
-    _check(where, proto, proto)
+    _check(where, proto, lambda: proto)
     return _parsed(where, proto, Path())
 
 
@@ -100,7 +100,8 @@ def _read(path: Path) -> onnx.ModelProto:
     return proto
 
 
-def _check(where: str, proto: onnx.ModelProto, model: onnx.ModelProto | str) -> None:
+def _check(where: str, proto: onnx.ModelProto, model: Callable[[], onnx.ModelProto | str]) -> None:
+    """`model` is what ONNX's checker looks at, made once all texts are known to be such."""
     opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), None)
     if opset is not None and not OLDEST_OPSET <= opset <= onnx.defs.onnx_opset_version():
         raise ModelError(
@@ -113,7 +114,7 @@ def _check(where: str, proto: onnx.ModelProto, model: onnx.ModelProto | str) -> 
         raise ModelError(f"{where}: invalid graph: {fault}")
     check_functions(where, proto)
     try:
-        onnx.checker.check_model(model if says_ranks(proto) else with_ranks(without_data(proto)))
+        onnx.checker.check_model(model() if says_ranks(proto) else with_ranks(without_data(proto)))
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, RuntimeError, ValueError) as problem:
         raise ModelError(f"{where}: invalid graph: {one_line(problem)}") from problem
     if not proto.graph.output:
