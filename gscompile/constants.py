@@ -148,6 +148,8 @@ def evaluate(node: ir.Node, opset: int) -> list[NDArray[np.generic]]:
     feeds = {v.name or "": constant_array(v, opset) for v in node.inputs if v is not None}
     if any(array is None for array in feeds.values()):
         raise ValueError(f"{node.op_type} {node.name!r}: an input is not constant")
+    if any(array is not None and not array.size and max(array.shape, default=0) > LARGEST for array in feeds.values()):
+        raise ValueError(f"{node.op_type} {node.name!r}: an input holds nothing, in more rows than memory likes")
     proto = ir.to_proto(node)
     for number, name in enumerate(proto.output):
         proto.output[number] = name or f"unused:{number}"
