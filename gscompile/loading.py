@@ -177,6 +177,8 @@ def every_node(model: ir.Model) -> Iterator[ir.Node]:
 def _check_external(where: str, tensor: ir.ExternalTensor, folder: Path) -> None:
     """What a tensor declares must be there, beside the model and nowhere else."""
     what, path = f"{where}: invalid graph: tensor {tensor.name!r}", folder / tensor.location
+    if "\0" in str(tensor.location):
+        raise ModelError(f"{what}: its data file has a name that no system takes")
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ModelError(f"{what}: its data is outside the model's folder, in {tensor.location}")
     if not os.path.isfile(path):
