@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from onnx import AttributeProto, ModelProto, NodeProto
 
+from gscompile.kinds import MICROSOFT, STANDARD
 from gscompile.references import called, nodes_in
 
-_OWN, _MICROSOFT = ("", "ai.onnx"), "com.microsoft"
 _KINDS = {
     AttributeProto.INT: "transA transB transBatchA transBatchB group axis keepdims start end allowzero hidden_size",
     AttributeProto.INTS: "strides dilations pads perm kernel_shape axes",
@@ -42,10 +42,10 @@ def _fault(node: NodeProto, attribute: AttributeProto) -> str | None:
     if _is_missing(attribute):
         return f"is {AttributeProto.AttributeType.Name(attribute.type)} and has none"
     wanted = _WANTED.get(attribute.name, attribute.type)
-    if node.domain == _MICROSOFT and attribute.type != wanted:
+    if node.domain == MICROSOFT and attribute.type != wanted:
         found, name = AttributeProto.AttributeType.Name(attribute.type), AttributeProto.AttributeType.Name(wanted)
         return f"is {found}; {name} would do"
-    read = node.domain in _OWN or (node.domain == _MICROSOFT and attribute.name in _WANTED)
+    read = node.domain in STANDARD or (node.domain == MICROSOFT and attribute.name in _WANTED)
     if read and not all(map(_is_text, [attribute.s, *attribute.strings])):
         return "is no UTF-8 text"
     return None

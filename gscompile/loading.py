@@ -21,6 +21,7 @@ from gscompile.constants import is_float
 from gscompile.declared import ill_declared
 from gscompile.errors import ModelError, one_line
 from gscompile.faithful import SPARSE, remember, restore
+from gscompile.kinds import STANDARD
 from gscompile.mapped import Mapped
 from gscompile.ordering import in_order, put_in_order
 from gscompile.references import stray_reference
@@ -102,7 +103,7 @@ def _read(path: Path) -> onnx.ModelProto:
 
 def _check(where: str, proto: onnx.ModelProto, model: Callable[[], onnx.ModelProto | str]) -> None:
     """`model` is what ONNX's checker looks at, made once all texts are known to be such."""
-    opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), None)
+    opset = next((o.version for o in proto.opset_import if o.domain in STANDARD), None)
     if opset is not None and not OLDEST_OPSET <= opset <= onnx.defs.onnx_opset_version():
         raise ModelError(
             f"{where}: opset {opset}; {OLDEST_OPSET} to {onnx.defs.onnx_opset_version()} can be compiled "

@@ -341,9 +341,10 @@ def text(report: CompileReport, width: int | None = None) -> str:
     Without a terminal, as in a file, the table is as wide as its names, and 100 columns at least.
     """
     out = StringIO()
-    width = width or max(100, Console(width=1000).measure(_table(report)).maximum)
+    table = _table(report)
+    width = width or max(100, Console(width=1000).measure(table).maximum)
     console = Console(file=out, width=width, color_system=None, highlight=False, markup=False, emoji=False)
-    for part in (headline(report), _table(report), *_lines(report)):
+    for part in (headline(report), table, *_lines(report)):
         console.print(part)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import onnx_ir as ir
 
 from gscompile.constants import behind_identity, held_tensor, nodes_of, placed_nodes
+from gscompile.kinds import MICROSOFT, STANDARD
 from gscompile.network import Layer, Network
 from gscompile.report import Untouched
 
@@ -161,6 +162,6 @@ def _reason(node: ir.Node, index: int, is_function: bool) -> str:
         return f"not one matrix that multiplies: input {index} of {op} as it is used here stays digital"
     if op in _DATA:
         return f"data that {op} moves stays digital"
-    if node.domain not in ("", "ai.onnx", "com.microsoft"):
+    if node.domain not in (*STANDARD, MICROSOFT):
         return f"nobody knows what {node.domain}:{op} does with it"
     return f"input {index} of {op} is not a matrix that multiplies"

@@ -60,13 +60,13 @@ class DeleteGroups:
         assert context.tuner is not None
         best, step, lowest, kept = start, self.step, context.bar - context.blur, context.time_left() / 3
         if (score := context.tuner.score(start)) < lowest:
-            best, score = self.recovered(start, context, score)
+            best, _ = self.recovered(start, context, score)
         while step >= self.least and not context.out_of_time():
             way = [*self._rounds(best, context, step, lowest, kept)]
             best, whole = self._furthest(best, way, context)
             step /= 1 if whole else 2
         if best is start and score < context.floor:  # rounds began all the same, from where one brings it back
-            best, score = self.recovered(start, context, score)
+            best, _ = self.recovered(start, context, score)
         return self._untuned(start, context) if best is start and not context.out_of_time() else best
 
     def _furthest(self, start: Network, way: Sequence[Scored], context: Context) -> tuple[Network, bool]:

@@ -15,8 +15,7 @@ from gscompile.execute.convolution import conv
 from gscompile.execute.linear import gemm
 from gscompile.execute.node import NodeInfo
 from gscompile.execute.table import op
-
-MICROSOFT = "com.microsoft"
+from gscompile.kinds import MICROSOFT
 
 
 @op("FusedMatMul", domain=MICROSOFT)
