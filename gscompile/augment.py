@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,14 +22,14 @@ def crop(images: Tensor, generator: torch.Generator) -> Tensor:
     count, _, rows, columns = images.shape
     most = max(1, min(rows, columns) // 12)
     padded = functional.pad(images, (most,) * 4)
-    down, across = torch.randint(0, 2 * most + 1, (2, count, 1), generator=generator)
-    at_rows = (down + torch.arange(rows))[:, None, :, None]
-    at_cols = (across + torch.arange(columns))[:, None, None, :]
+    shifts = torch.randint(0, 2 * most + 1, (2, count, 1), generator=generator)
+    down, across = shifts.to(images.device)
+    along = partial(torch.arange, device=images.device)
     picked: Tensor = padded[
-        torch.arange(count)[:, None, None, None],
-        torch.arange(images.shape[1])[:, None, None],
-        at_rows,
-        at_cols,
+        along(count)[:, None, None, None],
+        along(images.shape[1])[:, None, None],
+        (down + along(rows))[:, None, :, None],
+        (across + along(columns))[:, None, None, :],
     ]
     return picked
 

@@ -20,10 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gscompile.accelerator import device_named
 from gscompile.augment import augmentation
 from gscompile.conduct import Conduct
 from gscompile.data import Batch, Dataset, batch_size_for, input_specs
-from gscompile.errors import DataError, ExecutionError, UsageError, one_line
+from gscompile.errors import DataError, ExecutionError, UsageError
 from gscompile.execute import Executor
 from gscompile.groups import Family
 from gscompile.journal import Arrays
@@ -62,16 +63,6 @@ class TuneOptions:
     max_error: float = 0.0
 
 
-def _device(name: str) -> torch.device:
-    """The device of that name. Raises UsageError where there is none."""
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as problem:  # torch raises either
-        raise UsageError(f"device {name!r}: {one_line(problem)}") from problem
-    return device
-
-
 @dataclass(frozen=True)
 class SharedStretch:
     """A stretch that several processes train together: the network as ONNX, and where to go on from."""
@@ -101,7 +92,7 @@ class Tuner:
         self.world = self.conduct.world
         if options.threads:
             torch.set_num_threads(options.threads)
-        self.device = _device(self.world.device(options.device))
+        self.device = device_named(self.world.device(options.device))
         self.size = batch_size_for(input_specs(teacher.model), options.batch_size)
         self.teacher, self._teacher = teacher, self.executor(teacher)
         probe = next(iter(self.batches(val, None)), None)

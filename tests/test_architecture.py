@@ -18,7 +18,7 @@ errors kinds progress closeness einsum unit_sets faithful utf8 declared bisectio
 user_function
 score
 crossbar pins constants inputs npy npz weight_ops value_ranges factoring shapes sparse ordering unsaid references attributes bounds arrangement ends
-wire netlist loading network data_checks sources paper augment precision
+wire netlist loading network data_checks sources paper augment precision accelerator
 pairs weights synthetic data netlist_file tile_file fold trainable channels units target
 shelf packing blocks mapping evaluate options execute
 groups inspection transform objective wiring_check trial
@@ -29,7 +29,7 @@ driver write output
 api
 cli
 """.strip().splitlines()
-TORCH = {"execute", "tune", "objective", "statistics", "augment", "process_group", "adam", "precision", "stretch"}
+TORCH = {"execute", "tune", "objective", "statistics", "augment", "process_group", "accelerator", "adam", "precision", "stretch"}
 # The simulator, floor plan and cost model stand beside the pipeline: they read netlists and targets.
 PLACED = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
 

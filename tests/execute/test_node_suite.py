@@ -1,7 +1,11 @@
-"""ONNX's own node tests: every case with floating point inputs or outputs, its values and its gradients."""
+"""ONNX's own node tests: every case with floating point inputs or outputs, its values and its gradients.
+
+`GSCOMPILE_DEVICE=cuda` runs them on a GPU.
+"""
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -14,10 +18,12 @@ import torch
 from onnx.backend.test.loader import load_node_model_tests
 from torch import Tensor
 
+from gscompile.accelerator import device_named
 from gscompile.execute import Executor
 from gscompile.execute.values import from_numpy, to_numpy
 
 torch.set_num_threads(1)
+DEVICE = device_named(os.environ.get("GSCOMPILE_DEVICE", "cpu"))
 
 RANDOM = "random numbers: the expected ones are numpy's, these are torch's"
 WRONG_VALUES = {
@@ -269,7 +275,7 @@ def _value(value: Any) -> Any:
     """A value of the test data as the executor takes it."""
     if value is None or isinstance(value, list):
         return None if value is None else [_value(item) for item in value]
-    return from_numpy(_array(value))
+    return from_numpy(_array(value), DEVICE)
 
 
 def _inputs(case: Any, data: Any) -> dict[str, Any]:
@@ -314,7 +320,7 @@ def _leaves(value: Any) -> Iterator[Tensor]:
 def test_values_are_those_of_onnx(name: str) -> None:
     torch.manual_seed(0)  # a draw must not be right by chance
     case = CASES[name]
-    executor = Executor(ir.from_proto(case.model))
+    executor = Executor(ir.from_proto(case.model)).to(DEVICE)
     for data, expected in case.data_sets:
         outputs = executor(_inputs(case, data))
         for actual, wanted in zip(outputs.values(), expected, strict=True):
@@ -326,7 +332,7 @@ def test_gradients_pass(name: str) -> None:
     case = CASES[name]
     inputs = _inputs(case, case.data_sets[0][0])
     leaves = [leaf.requires_grad_() for value in inputs.values() for leaf in _leaves(value)]
-    outputs = Executor(ir.from_proto(case.model))(inputs)
+    outputs = Executor(ir.from_proto(case.model)).to(DEVICE)(inputs)
     reached = [leaf for value in outputs.values() for leaf in _leaves(value) if leaf.requires_grad]
     torch.stack([leaf.double().sum() for leaf in reached]).sum().backward()  # type: ignore[no-untyped-call]
     assert any(leaf.grad is not None for leaf in leaves)
@@ -335,7 +341,7 @@ def test_gradients_pass(name: str) -> None:
 @pytest.mark.parametrize("name", _params(SMOOTH, {}))
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     case = CASES[name]
-    executor = Executor(ir.from_proto(case.model))
+    executor = Executor(ir.from_proto(case.model)).to(DEVICE)
     given = _inputs(case, case.data_sets[0][0])
     doubles = {k: v.double().requires_grad_() for k, v in given.items() if list(_leaves(v))}
 
