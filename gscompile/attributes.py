@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from onnx import AttributeProto, ModelProto, NodeProto
 
+from gscompile.einsum import is_equation
 from gscompile.kinds import MICROSOFT, STANDARD
 from gscompile.references import called, nodes_in
 
@@ -48,6 +49,8 @@ def _fault(node: NodeProto, attribute: AttributeProto) -> str | None:
     read = node.domain in STANDARD or (node.domain == MICROSOFT and attribute.name in _WANTED)
     if read and not all(map(_is_text, [attribute.s, *attribute.strings])):
         return "is no UTF-8 text"
+    if read and attribute.name == "equation" and not is_equation(attribute.s.decode()):  # ONNX would read it for ever
+        return f"is {attribute.s.decode()!r}; letters, commas and an arrow, as in 'ij,jk->ik', would do"
     return None
 
 

@@ -7,10 +7,13 @@ free] for each batch: `bsd,dhk->bshk` multiplies by [d, h * k], `bhsk,hdk->bhsd`
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_TERM = r"[A-Za-z ]*(\.\.\.[A-Za-z ]*)?"
+_NOTATION = re.compile(rf"{_TERM}(,{_TERM})*(->{_TERM})?")
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,15 @@ def permutation(term: str, rank: int, batch: str, last: str) -> list[int]:
     axis = {x: i for i, x in enumerate(before)} | {x: rank - len(after) + i for i, x in enumerate(after)}
     first, end = [axis[x] for x in batch], [axis[x] for x in last]
     return [*first, *(i for i in range(rank) if i not in first and i not in end), *end]
+
+
+def is_equation(text: str) -> bool:
+    """Whether it is of the notation: letters, one "..." in a term at most, commas and an arrow. ONNX asks no more.
+
+    >>> is_equation("...ij, jk -> ...ik"), is_equation("ij,jk>ik")
+    (True, False)
+    """
+    return _NOTATION.fullmatch(text) is not None
 
 
 def parse_product(equation: str, index: int) -> Product | None:

@@ -51,6 +51,10 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "no numbers": (numbers_of_another_type, r"tensor 'a' of \[3, 4\] takes 12 numbers and has 0"),
     "negative size": (negative, r"tensor 'a' of \[-3, -4\] has a negative size"),
     "no text": (set_attribute(1, equation=b"ab,bc\xff>ac"), "Einsum 'n1': attribute 'equation' is no UTF-8 text"),
+    "no equation": (
+        set_attribute(1, equation="ab,bc>ac"),
+        "Einsum 'n1': attribute 'equation' is 'ab,bc>ac'; letters, commas and an arrow, as in 'ij,jk->ik', would do",
+    ),
     "another kind": (set_attribute(0, transB="yes"), "FusedMatMul 'n0': attribute 'transB' is STRING; INT would do"),
     "no function": (
         lambda proto: setattr(proto.graph.node[1].attribute[0], "ref_attr_name", "e"),
