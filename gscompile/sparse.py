@@ -12,7 +12,9 @@ import onnx
 from gscompile.errors import ModelError, one_line
 from gscompile.faithful import SPARSE, graphs_in
 
-LARGEST = 1 << 30  # bytes that all sparse tensors of a model may take once they are written out
+LARGEST = 1 << 30  # bytes that all sparse tensors of a model may take once they are written out;
+UNFOUNDED = 1 << 28  # no more than so many, on the word of a small file,
+GROWTH = 64  # or so many times what is stored
 
 Place = Callable[[onnx.TensorProto], None]  # puts the dense tensor where the sparse one was
 
@@ -71,10 +73,11 @@ def write_out_sparse(where: str, proto: onnx.ModelProto, folder: Path) -> list[o
 
 
 def _check_size(where: str, tensors: Iterable[onnx.SparseTensorProto]) -> None:
-    total = 0
+    total = stored = 0
     for sparse in tensors:
-        total += prod(sparse.dims) * onnx.helper.tensor_dtype_to_np_dtype(sparse.values.data_type).itemsize
-        if total > LARGEST:
+        each = onnx.helper.tensor_dtype_to_np_dtype(sparse.values.data_type).itemsize
+        total, stored = total + prod(sparse.dims) * each, stored + prod(sparse.values.dims) * each
+        if total > min(LARGEST, max(UNFOUNDED, GROWTH * stored)):
             name = sparse.values.name
             raise ModelError(f"{where}: sparse tensor {name!r} of {[*sparse.dims]} takes {total} bytes")
 
