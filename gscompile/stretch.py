@@ -73,7 +73,7 @@ class StretchRun:
         self.values = trainable_values(network)
         self.executor = tuner.executor(network, self.values)
         self.layers = {layer.name: layer for layer in network.layers}
-        self.parameters = [p for p in self.executor.weights.values() if p.requires_grad]
+        self.parameters: list[Tensor] = [p for p in self.executor.weights.values() if p.requires_grad]
         self.optimizer = Adam(self.parameters, stretch.lr)
         weights = [p for key, p in self.executor.weights.items() if key in self.layers]
         self.held = [(p, p != 0) for p in weights if bool((p == 0).any())]
@@ -147,8 +147,7 @@ class StretchRun:
         """The running mean of the weights near the end (Izmailov et al. 2018): as good as a lower learning rate."""
         count = self.done - self.averaging
         if count > 0:
-            for mean, p in zip(self.average, self.parameters, strict=True):
-                mean.lerp_(p, 1 / count)
+            torch._foreach_lerp_(self.average, self.parameters, 1 / count)
 
     def _backward(self, part: Part) -> Tensor:
         """The loss on a part of a batch; gradients are left in the parameters."""
