@@ -10,6 +10,7 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.descriptor import FieldDescriptor
 
+_MOST = (1 << 63) - 1  # numpy's arrays stay below it in bytes, those of nothing too but for the sizes that are 0
 _EXTERNAL = onnx.TensorProto.EXTERNAL
 
 
@@ -38,6 +39,8 @@ def _fault(tensor: onnx.TensorProto) -> str | None:
     what = f"tensor {tensor.name!r} of {[*tensor.dims]}"
     if min(tensor.dims, default=0) < 0:
         return f"{what} has a negative size"
+    if 16 * prod(size for size in tensor.dims if size) > _MOST:
+        return f"{what} has sizes that no array can have"
     try:
         kind = ir.DataType(tensor.data_type)
         bits = 0 if kind == ir.DataType.STRING else _bits(kind)

@@ -216,7 +216,7 @@ class MatMul:
         if len(shapes) != 1:
             return {}
         (index, shape), *_ = shapes.items()
-        if len(shape) < 2:
+        if len(shape) < 2 or index > 1:  # ONNX's checker does not know how many inputs onnxruntime's ops take
             return {}
         *batch, rows, cols = shape
         factorable = not batch or _has_rows(node.inputs[1 - index])

@@ -39,6 +39,10 @@ def set_attribute(node: int, **values: object) -> Break:
     return act
 
 
+def nothing_in_huge_sizes(proto: onnx.ModelProto) -> None:
+    proto.graph.initializer[0].CopyFrom(onnx.TensorProto(name="a", dims=[1 << 32, 1 << 32, 0], data_type=1))
+
+
 def function(takes: str, reads: str, makes: str, *attributes: onnx.AttributeProto) -> onnx.FunctionProto:
     """One op, whose output is to be `c`."""
     node = onnx.NodeProto(op_type="Neg", input=[reads], output=[makes], attribute=attributes)
@@ -50,6 +54,10 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "too few bytes": (short, r"tensor 'a' of \[3, 4\] takes 48 bytes and has 44"),
     "no numbers": (numbers_of_another_type, r"tensor 'a' of \[3, 4\] takes 12 numbers and has 0"),
     "negative size": (negative, r"tensor 'a' of \[-3, -4\] has a negative size"),
+    "sizes of nothing": (
+        nothing_in_huge_sizes,
+        r"tensor 'a' of \[4294967296, 4294967296, 0\] has sizes that no array can have",
+    ),
     "no text": (set_attribute(1, equation=b"ab,bc\xff>ac"), "Einsum 'n1': attribute 'equation' is no UTF-8 text"),
     "no equation": (
         set_attribute(1, equation="ab,bc>ac"),
