@@ -139,9 +139,8 @@ class DeleteGroups:
         assert context.tuner is not None
         share = min(1.0, 0.9 * max(context.time_left(), 0.0) / max(self._recovering(context), 1e-9))
         third = share * self.recover * context.effort / 3
-        network = context.tuner.tune(network, third, lr=self.heat)
-        score = context.tuner.score(network)
-        if score >= min(context.bar, 0.5 * (before + context.bar)) - context.blur:
+        network, score = self._heated(network, third, before, context)
+        if self._promises(score, before, context):
             network, score = self._let_down(network, 2 * third, context)
             near = context.floor - context.blur <= score < context.floor
             if near and context.time_left() > self._recovering(context):
@@ -150,9 +149,29 @@ class DeleteGroups:
         self._told(network, score, context)
         return network, score
 
+    def _heated(self, network: Network, epochs: float, before: float, context: Context) -> Scored:
+        """Tuned in long steps. Where they do harm they are as long as others from then on, and it is tuned anew."""
+        assert context.tuner is not None
+        tuned = context.tuner.tune(network, epochs, lr=self._heat(context))
+        score = context.tuner.score(tuned)
+        harm = score < before - context.blur and not self._promises(score, before, context)
+        if harm and self._heat(context) > 1 and not context.out_of_time():
+            context.tuner.hottest = 1.0
+            return self._heated(network, epochs, before, context)
+        return tuned, score
+
+    def _heat(self, context: Context) -> float:
+        assert context.tuner is not None
+        return min(self.heat, context.tuner.hottest)
+
+    @staticmethod
+    def _promises(score: float, before: float, context: Context) -> bool:
+        """Whether a network that has been tuned in long steps has come half of the way, but for chance."""
+        return score >= min(context.bar, 0.5 * (before + context.bar)) - context.blur
+
     def _let_down(self, network: Network, epochs: float, context: Context) -> Scored:
         assert context.tuner is not None
-        network = context.tuner.let_down(network, epochs, lr=self.heat)
+        network = context.tuner.let_down(network, epochs, lr=self._heat(context))
         return network, context.tuner.score(network)
 
     @staticmethod

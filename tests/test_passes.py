@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, cast
 
@@ -216,7 +217,7 @@ def test_the_cheapest_groups_are_those_with_least_harm_for_their_worth() -> None
 class Coach:
     """A tuner that leaves networks as they are and scores them as told."""
 
-    pace, toll = 10.0, 0.0  # seconds of an epoch; points
+    pace, toll, hottest = 10.0, 0.0, math.inf  # seconds of an epoch; points; times the rate
 
     def __init__(self, *scores: float) -> None:
         self.scores, self.epochs, self.annealed, self.rates = iter(scores), 0.0, 0.0, list[float]()
@@ -256,6 +257,12 @@ def test_a_recovery_that_gets_nowhere_is_given_up_early() -> None:
     coach = Coach(86.0)  # not half of the way from 85 to 90, even if a point is chance
     _, score = DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
     assert (score, coach.epochs, coach.annealed) == (86.0, 2.0, 0.0)
+
+
+def test_steps_that_are_too_long_are_as_long_as_others_from_then_on() -> None:
+    coach = Coach(83.0, 88.0, 91.0)  # from 85 to 83: worse by more than chance; to 88 at a third of the rate
+    _, score = DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
+    assert (score, coach.rates, coach.hottest) == (91.0, [3.0, 1.0, 1.0], 1.0)
 
 
 @pytest.mark.parametrize("then", [91.5, 90.5])

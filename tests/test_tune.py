@@ -139,7 +139,7 @@ def test_without_a_learning_rate_the_largest_that_does_no_harm_is_taken() -> Non
     data = samples(net, labels=True)
     trained = Tuner(net, data, data, TuneOptions(batch_size=32, lr=1e-2)).tune(net, 8.0, anneal=True)
     free = Tuner(trained, data, data, TuneOptions(batch_size=32))
-    assert free.rate == 1e-3
+    assert free.rate == tune.RATES[0]
     assert 0 <= free.toll <= 2 * standard_error(free.score(trained), len(data))
     assert Tuner(trained, data, data, TuneOptions(batch_size=32, lr=0.25)).rate == 0.25
 
