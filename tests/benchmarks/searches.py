@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).with_name("searches.json")
 PAGE = ROOT / "samples/README.md"
 BEGIN, END = "<!-- searches: made by tests/benchmarks/searches.py -->", "<!-- end of searches -->"
-NOT_SAID = {"seed", "threads", "device", "emit", "place", "nproc"}  # no part of what is searched for
+NOT_SAID = {"seed", "threads", "emit", "place", "nproc"}  # no part of what is searched for
 FILES = ("data", "eval", "test")
 Row = Mapping[str, Any]
 
