@@ -39,7 +39,6 @@ from gscompile.trainable import expose_weights, exposed, trainable_values
 
 CACHE_BYTES = 512 << 20
 RATES = (1e-3, 3e-4, 1e-4)  # learning rates to choose from
-CLOSE = 1e-4  # where outputs are compared closely
 SHORTEST = 150  # steps of a stretch of one epoch: small data is gone through several times
 MOST_PASSES = 32  # over data so small that it would be learned by heart
 
@@ -258,10 +257,10 @@ class Tuner:
         """The learning rate that was asked for, or the largest that does a trained network no harm.
 
         Of `RATES`, the first at which half an epoch leaves the original's own score where it was, but for chance; where
-        outputs are compared closely, `CLOSE`.
+        outputs are compared closely, the smallest.
         """
         if self.options.lr is not None or self.metric.looks_closely:
-            return self.options.lr or CLOSE
+            return self.options.lr or RATES[-1]
         chance = standard_error(self.base, len(self.val))
         for rate in RATES:
             self.toll = max(0.0, self.base - self.score(self._tuned(self.teacher, 0.5, rate)))
