@@ -438,10 +438,15 @@ WEIGHT_OPS: dict[tuple[str, str], WeightOp] = {
 }
 
 
+# Operands that onnxruntime's ops have at the least, which ONNX's checker does not count.
+_LEAST = {"QAttention": 5, "QGemm": 6, "MatMulIntegerToFloat": 4, "DynamicQuantizeMatMul": 3, "DynamicQuantizeLSTM": 12}
+
+
 def weight_op(node: ir.Node) -> WeightOp | None:
-    """The adapter of a node's op, if it is one that multiplies by a weight."""
+    """The adapter of a node's op, if it is one that multiplies by a weight and has its operands."""
     domain = "" if node.domain == "ai.onnx" else node.domain
-    return WEIGHT_OPS.get((domain, node.op_type))
+    op = WEIGHT_OPS.get((domain, node.op_type))
+    return op if domain == "" or len(node.inputs) >= _LEAST.get(node.op_type, 2) else None
 
 
 def as_matrices(layout: MatrixLayout, tensor: NDArray[np.generic]) -> Matrices:
