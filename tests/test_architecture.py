@@ -21,7 +21,7 @@ crossbar pins constants inputs npy npz weight_ops value_ranges factoring shapes 
 wire netlist loading network data_checks sources paper augment precision accelerator
 pairs weights synthetic data netlist_file tile_file fold trainable channels units target
 shelf packing blocks mapping evaluate options execute
-groups inspection transform objective wiring_check trial
+groups linear_maps inspection transform objective wiring_check trial
 passes report untouched stretch tune statistics deletion
 pictures report_html verify exam judge summary registry
 targets

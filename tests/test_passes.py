@@ -16,11 +16,12 @@ from gscompile.deletion import cheapest
 from gscompile.errors import UsageError
 from gscompile.evaluate import Runner, drift
 from gscompile.groups import Family, Member
+from gscompile.linear_maps import cells, linear_maps
 from gscompile.mapping import MapOptions, footprint
 from gscompile.network import Network
 from gscompile.passes.delete_groups import DeleteGroups
 from gscompile.passes.drop_dead_units import DropDeadUnits
-from gscompile.passes.rank_clip import RankClip, cells, linear_maps
+from gscompile.passes.rank_clip import RankClip
 from gscompile.statistics import measure_moments
 from gscompile.transform import Context
 from gscompile.tune import TuneOptions, Tuner
