@@ -154,7 +154,7 @@ class DeleteGroups:
         assert context.tuner is not None
         tuned = context.tuner.tune(network, epochs, lr=self._heat(context))
         score = context.tuner.score(tuned)
-        harm = score < before - context.blur and not self._promises(score, before, context)
+        harm = score < before and not self._promises(score, before, context)
         if harm and self._heat(context) > 1 and not context.out_of_time():
             context.tuner.hottest = 1.0
             return self._heated(network, epochs, before, context)
