@@ -22,6 +22,7 @@ _MESSAGES = {
     AttributeProto.SPARSE_TENSOR: "sparse_tensor",
     AttributeProto.TYPE_PROTO: "tp",
 }
+_GRAPHS = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
 _WANTED = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 
 
@@ -33,8 +34,12 @@ def ill_attribute(proto: ModelProto) -> str | None:
             if fault is not None:
                 return f"{called(node)}: attribute {name!r} {fault}"
     defaults = ((function.name, a) for function in proto.functions for a in function.attribute_proto)
-    ill = ((name, a.name) for name, a in defaults if not a.type or _is_missing(a))
-    return next((f"function {name!r}: attribute {attribute!r} is of no type" for name, attribute in ill), None)
+    ill = ((name, a) for name, a in defaults if not a.type or a.type in _GRAPHS or _is_missing(a))
+    return next((f"function {name!r}: attribute {a.name!r} is {_by_default(a)}" for name, a in ill), None)
+
+
+def _by_default(attribute: AttributeProto) -> str:
+    return "a graph by default; a node with that graph would do" if attribute.type in _GRAPHS else "of no type"
 
 
 def _fault(node: NodeProto, attribute: AttributeProto) -> str | None:

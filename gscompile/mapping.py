@@ -79,7 +79,8 @@ def cut(name: str, matrix: NDArray[np.generic], options: MapOptions) -> Iterator
 def live_order(alive: NDArray[np.bool_], options: MapOptions) -> Order:
     """Row and column indices in the order in which they are cut into tiles, by where weights are not zero."""
     everything = np.arange(alive.shape[0]), np.arange(alive.shape[1])
-    if alive.all():
+    one_tile = alive.shape[0] <= options.crossbar.rows and alive.shape[1] <= options.crossbar.cols
+    if one_tile or alive.all():  # a tile has no more than its live rows and columns, in whatever order
         return everything
     compact = np.flatnonzero(alive.any(axis=1)), np.flatnonzero(alive.any(axis=0))
     orders = [everything] if (len(compact[0]), len(compact[1])) == alive.shape else [everything, compact]

@@ -50,6 +50,12 @@ def function(takes: str, reads: str, makes: str, *attributes: onnx.AttributeProt
     return onnx.FunctionProto(name="f", domain="mine", input=[takes], output=["c"], node=[node], opset_import=opset)
 
 
+def graph_by_default(proto: onnx.ModelProto) -> None:
+    proto.functions.append(function("a", "a", "c"))
+    body = onnx.helper.make_graph([], "empty", [], [])
+    proto.functions[0].attribute_proto.append(onnx.helper.make_attribute("body", body))
+
+
 BROKEN: dict[str, tuple[Break, str]] = {
     "too few bytes": (short, r"tensor 'a' of \[3, 4\] takes 48 bytes and has 44"),
     "no numbers": (numbers_of_another_type, r"tensor 'a' of \[3, 4\] takes 12 numbers and has 0"),
@@ -87,6 +93,10 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "an attribute of no type": (
         lambda proto: proto.functions.append(function("a", "a", "c", onnx.AttributeProto(name="mine"))),
         "Neg 'c': attribute 'mine' is of no type",
+    ),
+    "a graph by default": (
+        graph_by_default,
+        "function 'f': attribute 'body' is a graph by default; a node with that graph would do",
     ),
 }
 

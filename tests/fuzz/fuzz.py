@@ -25,7 +25,12 @@ from tests.fuzz.mutators import mutated
 
 HERE = Path(__file__).parent
 MOST_S = 10  # of the processor, for one case; libFuzzer's own limit is of the clock, and machines are shared
+LARGE_MB, STEP_MB = 400, 100  # a case that takes the process there, and further, is kept in the temporary folder
 STUCK_S = 900  # of the clock, where code that is not Python never comes back
+
+
+def scratch(name: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"gscompile-fuzz-{name}"
 
 
 def too_slow(*_: object) -> None:
@@ -36,7 +41,7 @@ class Meter:
     """Feeds a harness until its time is over; then the process ends, for atheris cannot end well in a fork."""
 
     def __init__(self, name: str, seconds: float) -> None:
-        self.name, self.end, self.cases = name, time.process_time() + seconds, 0
+        self.name, self.end, self.cases, self.peak = name, time.process_time() + seconds, 0, 0
 
     def __call__(self, data: bytes) -> None:
         signal.setitimer(signal.ITIMER_PROF, MOST_S)
@@ -45,6 +50,9 @@ class Meter:
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
         self.cases += 1
+        if (peak := resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10) > max(LARGE_MB, self.peak):
+            (scratch(self.name).with_suffix(f".{peak}MB")).write_bytes(data)  # to be looked at
+            self.peak = peak + STEP_MB
         if time.process_time() > self.end:
             self.tell()
             os._exit(0)
@@ -60,10 +68,9 @@ def fuzz(name: str, seconds: float) -> None:
     """Fuzz one harness; does not return."""
     limits = [f"-timeout={STUCK_S}", "-rss_limit_mb=2048", "-max_len=4096"]
     found = f"-artifact_prefix={HERE}/found/{name}-"
-    scratch = Path(tempfile.gettempdir()) / f"gscompile-fuzz-{name}"
-    scratch.mkdir(exist_ok=True)
+    scratch(name).mkdir(exist_ok=True)
     atheris.Setup(
-        [sys.argv[0], *limits, found, str(scratch), str(HERE / "corpus" / name)],
+        [sys.argv[0], *limits, found, str(scratch(name)), str(HERE / "corpus" / name)],
         Meter(name, seconds),
         custom_mutator=lambda data, most, seed: mutated(name, data, most, seed, atheris.Mutate),
     )
