@@ -32,6 +32,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from gscompile.einsum import parse_product
+from gscompile.kinds import MICROSOFT
 
 Matrices = NDArray[Any]  # [parts, inputs, outputs]
 Shapes = Mapping[int, tuple[int, ...]]  # shapes of a node's constant inputs, by input index
@@ -277,7 +278,7 @@ class FusedMatMul:
     def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
         data = node.inputs[1 - index]
         moved = [ir.AttrInt64(name, node.attributes.get_int(name, 0)) for name in _TURNS]
-        first = ir.Node("com.microsoft", "FusedMatMul", [u, data] if index == 0 else [data, u], moved)
+        first = ir.Node(MICROSOFT, "FusedMatMul", [u, data] if index == 0 else [data, u], moved)
         node.attributes.pop(_TURNS[1 - index], None)
         return _feed(node, 1 - index, first, index, v)
 
@@ -426,15 +427,15 @@ WEIGHT_OPS: dict[tuple[str, str], WeightOp] = {
     ("", "MatMulInteger"): Mapped(MatMul()),
     ("", "QLinearConv"): Mapped(Conv(), 3),
     ("", "QLinearMatMul"): Mapped(MatMul(), 3),
-    ("com.microsoft", "FusedConv"): Conv(),
-    ("com.microsoft", "FusedMatMul"): FusedMatMul(),
-    ("com.microsoft", "FusedGemm"): Gemm(),
-    ("com.microsoft", "Attention"): Projection(),
-    ("com.microsoft", "QAttention"): Mapped(Projection()),
-    ("com.microsoft", "QGemm"): Mapped(Gemm(), 3),
-    ("com.microsoft", "MatMulIntegerToFloat"): Mapped(MatMul()),
-    ("com.microsoft", "DynamicQuantizeMatMul"): Mapped(MatMul()),
-    ("com.microsoft", "DynamicQuantizeLSTM"): Mapped(MatMul(), 1, 2),
+    (MICROSOFT, "FusedConv"): Conv(),
+    (MICROSOFT, "FusedMatMul"): FusedMatMul(),
+    (MICROSOFT, "FusedGemm"): Gemm(),
+    (MICROSOFT, "Attention"): Projection(),
+    (MICROSOFT, "QAttention"): Mapped(Projection()),
+    (MICROSOFT, "QGemm"): Mapped(Gemm(), 3),
+    (MICROSOFT, "MatMulIntegerToFloat"): Mapped(MatMul()),
+    (MICROSOFT, "DynamicQuantizeMatMul"): Mapped(MatMul()),
+    (MICROSOFT, "DynamicQuantizeLSTM"): Mapped(MatMul(), 1, 2),
 }
 
 

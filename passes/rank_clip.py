@@ -81,37 +81,37 @@ class RankClip:
         third as far. Where nothing comes back, and no groups are deleted later, it goes as far as it can untuned.
         """
         assert context.tuner is not None
-        start, score = network, context.tuner.score
+        start, score, clipper = network, context.tuner.score, Clipper.of(network, context)
         for reach in (self.reach, self.reach / 3):
-            network = self._clipped(start, context, reach)
+            network = self._clipped(start, clipper, context, reach)
             if network is not start or context.out_of_time():
                 return network
         if DELETION in context.later:
             return start
-        return self._fewest_cells(start, context, lambda candidate: score(candidate) >= context.floor)
+        return self._fewest_cells(clipper, context, lambda candidate: score(candidate) >= context.floor)
 
-    def _clipped(self, network: Network, context: Context, reach: float) -> Network:
-        """The last network that came back; the one that is given where none did."""
+    def _clipped(self, network: Network, clipper: Clipper | None, context: Context, reach: float) -> Network:
+        """The last network that came back; the one that is given, and its clipper, where none did."""
         while not context.out_of_time():
-            candidate = self._within_reach(network, context, reach)
+            candidate = self._within_reach(clipper or Clipper.of(network, context), context, reach)
             if cells(candidate) >= cells(network) or _deleting_costs_less(network, candidate, context):
                 break
             candidate, returned = self._tuned(candidate, context, 2 * (1 - cells(candidate) / cells(network)))
             if not returned:
                 break
-            network = candidate
+            network, clipper = candidate, None
         return network
 
-    def _within_reach(self, network: Network, context: Context, reach: float) -> Network:
+    def _within_reach(self, clipper: Clipper, context: Context, reach: float) -> Network:
         """Half of the cells, or as few as leave the untuned score at most `reach` below the budget.
 
         More than half at a time does not come back as well: what is left has to take over what was clipped.
         """
         assert context.tuner is not None
-        clipper, score, lowest = Clipper.of(network, context), context.tuner.score, context.bar - reach
+        score, lowest, whole = context.tuner.score, context.bar - reach, cells(clipper.network)
 
         def clipped(share: float) -> Network:
-            return clipper.to(share * cells(network))
+            return clipper.to(share * whole)
 
         if score(half := clipped(0.5)) >= lowest:
             return half
@@ -145,9 +145,9 @@ class RankClip:
         best = closest(lambda x: clipper.within(start * 4.0**x), excess, -6, 6, slope, 10, context.out_of_time)
         return network if best is None or cells(best) >= before else best
 
-    def _fewest_cells(self, network: Network, context: Context, fits: Callable[[Network], bool]) -> Network:
+    def _fewest_cells(self, clipper: Clipper, context: Context, fits: Callable[[Network], bool]) -> Network:
         """By bisection on the share of cells; the network itself where nothing smaller fits."""
-        clipper, all_cells = Clipper.of(network, context), cells(network)
+        network, all_cells = clipper.network, cells(clipper.network)
 
         def smaller(candidate: Network) -> bool:
             return cells(candidate) < all_cells and fits(candidate)
