@@ -39,20 +39,25 @@ class Adam:
         for p in self.parameters:
             p.grad = None
 
-    @torch.no_grad()
     def step(self) -> None:
-        """Adam's step on every parameter divided by its scale."""
-        ready = [i for i, p in enumerate(self.parameters) if p.grad is not None]
-        scales = [self.scales[i] for i in ready]
-        means, squares, steps = ([kept[i] for i in ready] for kept in (self.means, self.squares, self.steps))
-        gradients = [p.grad.to(m.dtype) for p, m in zip(self.parameters, self.means, strict=True) if p.grad is not None]
-        params = [self.parameters[i].to(mean.dtype) for i, mean in zip(ready, means, strict=True)]
-        scaled = list(torch._foreach_div(params, scales))
+        """Every parameter by the steps of its scale: those are Adam's on parameters divided by it."""
+        for size in sorted({*self.scales}):
+            alike = (i for i, own in enumerate(self.scales) if own == size)
+            self._step([i for i in alike if self.parameters[i].grad is not None], size)
+
+    @torch.no_grad()
+    def _step(self, which: Sequence[int], size: float) -> None:
+        means, squares, steps = ([kept[i] for i in which] for kept in (self.means, self.squares, self.steps))
+        own = [self.parameters[i] for i in which]
+        gradients = [p.grad.to(m.dtype) for p, m in zip(own, means, strict=True) if p.grad is not None]
+        params = [p.to(m.dtype) for p, m in zip(own, means, strict=True)]
         adam(
-            scaled, list(torch._foreach_mul(gradients, scales)), means, squares, [], steps,
-            amsgrad=False, beta1=0.9, beta2=0.999, lr=self.rate, weight_decay=0.0, eps=1e-8, maximize=False,
+            params, gradients, means, squares, [], steps, amsgrad=False, maximize=False, beta1=0.9, beta2=0.999,
+            lr=self.rate * size, weight_decay=0.0, eps=1e-8 / size,
         )  # fmt: skip
-        torch._foreach_copy_([self.parameters[i] for i in ready], torch._foreach_mul(scaled, scales))
+        for p, stepped in zip(own, params, strict=True):
+            if stepped is not p:
+                p.copy_(stepped)
 
 
 @torch.no_grad()
