@@ -144,6 +144,24 @@ def test_without_a_learning_rate_the_largest_that_does_no_harm_is_taken() -> Non
     assert Tuner(trained, data, data, TuneOptions(batch_size=32, lr=0.25)).rate == 0.25
 
 
+@pytest.mark.parametrize(
+    ("tolls", "rate", "tried"),
+    [
+        ((0.4, 0.0, 0.0), 1e-3, 1),  # no more than chance
+        ((0.9, 0.3, 0.0), 3e-4, 2),  # the second is gentler, by more than half of chance
+        ((0.52, 0.3, 0.0), 1e-3, 2),  # by less
+        ((2.0, 1.9, 1.8), 1e-3, 3),  # the samples are to blame, not the rate
+    ],
+)
+def test_a_rate_is_to_blame_for_what_it_takes_more_than_gentler_ones(
+    tolls: tuple[float, ...], rate: float, tried: int
+) -> None:
+    left = iter(tolls)
+    found, taken = tune.largest_harmless(lambda _: next(left), chance=0.5)
+    assert (found, len([*left])) == (rate, len(tolls) - tried)
+    assert taken == tolls[tune.RATES.index(rate)]
+
+
 def test_weights_are_averaged_near_the_end_of_a_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
     net = network(TWO_LAYERS)
 
