@@ -119,13 +119,18 @@ class RankClip:
         return clipped(0.9) if best is None else best
 
     def _tuned(self, network: Network, context: Context, epochs: float) -> tuple[Network, bool]:
-        """Tuned, and for an epoch with the learning rate let down where that is not enough; whether it is."""
+        """Tuned, and for an epoch with the learning rate let down where that is not enough; whether it is.
+
+        As it was, where that is enough and tuning has made it worse.
+        """
         assert context.tuner is not None
         tuned = context.tuner.tune(network, epochs * context.effort)
         lowest = context.bar - 0.5 * context.blur
         if (score := context.tuner.score(tuned)) < lowest:
             tuned = context.tuner.tune(tuned, context.effort, anneal=True)
             score = context.tuner.score(tuned)
+        if score < lowest and (was := context.tuner.score(network)) >= lowest:
+            tuned, score = network, was
         context.progress.figures(accuracy=score, cells=cells(tuned))
         return tuned, score >= lowest
 
