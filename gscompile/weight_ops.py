@@ -32,7 +32,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from gscompile.einsum import parse_product
-from gscompile.kinds import MICROSOFT
+from gscompile.kinds import MICROSOFT, is_standard
 
 Matrices = NDArray[Any]  # [parts, inputs, outputs]
 Shapes = Mapping[int, tuple[int, ...]]  # shapes of a node's constant inputs, by input index
@@ -445,7 +445,7 @@ _LEAST = {"QAttention": 5, "QGemm": 6, "MatMulIntegerToFloat": 4, "DynamicQuanti
 
 def weight_op(node: ir.Node) -> WeightOp | None:
     """The adapter of a node's op, if it is one that multiplies by a weight and has its operands."""
-    domain = "" if node.domain == "ai.onnx" else node.domain
+    domain = "" if is_standard(node) else node.domain
     op = WEIGHT_OPS.get((domain, node.op_type))
     return op if domain == "" or len(node.inputs) >= _LEAST.get(node.op_type, 2) else None
 

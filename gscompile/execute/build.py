@@ -20,6 +20,7 @@ from gscompile.execute.plan import Plan, make_plan
 from gscompile.execute.reference import ReferenceOp
 from gscompile.execute.table import OpFunction
 from gscompile.execute.values import from_ir
+from gscompile.kinds import is_standard
 
 RANDOM = {
     "Bernoulli",
@@ -98,7 +99,7 @@ class Builder:
 
     def _call(self, node: ir.Node) -> Call | None:
         """The call of a node; a `Constant` is entered among the constants instead."""
-        domain = "" if node.domain == "ai.onnx" else node.domain
+        domain = "" if is_standard(node) else node.domain
         raw = self._resolved(node)
         if (domain, node.op_type) == ("", "Constant") and not _has_references(node):
             self.store.add(node.outputs[0], lambda: constant(raw, self.store.device))

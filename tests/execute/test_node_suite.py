@@ -280,6 +280,10 @@ def _value(value: Any) -> Any:
     return from_numpy(_array(value), DEVICE)
 
 
+def _executor(case: Any) -> Executor:
+    return Executor(ir.from_proto(case.model)).to(DEVICE)
+
+
 def _inputs(case: Any, data: Any) -> dict[str, Any]:
     return {i.name: _value(value) for i, value in zip(case.model.graph.input, data, strict=True)}
 
@@ -322,7 +326,7 @@ def _leaves(value: Any) -> Iterator[Tensor]:
 def test_values_are_those_of_onnx(name: str) -> None:
     torch.manual_seed(0)  # a draw must not be right by chance
     case = CASES[name]
-    executor = Executor(ir.from_proto(case.model)).to(DEVICE)
+    executor = _executor(case)
     for data, expected in case.data_sets:
         outputs = executor(_inputs(case, data))
         for actual, wanted in zip(outputs.values(), expected, strict=True):
@@ -334,7 +338,7 @@ def test_gradients_pass(name: str) -> None:
     case = CASES[name]
     inputs = _inputs(case, case.data_sets[0][0])
     leaves = [leaf.requires_grad_() for value in inputs.values() for leaf in _leaves(value)]
-    outputs = Executor(ir.from_proto(case.model)).to(DEVICE)(inputs)
+    outputs = _executor(case)(inputs)
     reached = [leaf for value in outputs.values() for leaf in _leaves(value) if leaf.requires_grad]
     torch.stack([leaf.double().sum() for leaf in reached]).sum().backward()  # type: ignore[no-untyped-call]
     assert any(leaf.grad is not None for leaf in leaves)
@@ -343,7 +347,7 @@ def test_gradients_pass(name: str) -> None:
 @pytest.mark.parametrize("name", _params(SMOOTH, {}))
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     case = CASES[name]
-    executor = Executor(ir.from_proto(case.model)).to(DEVICE)
+    executor = _executor(case)
     given = _inputs(case, case.data_sets[0][0])
     doubles = {k: v.double().requires_grad_() for k, v in given.items() if list(_leaves(v))}
 
