@@ -28,6 +28,7 @@ from gscompile.errors import DataError, ExecutionError, UsageError
 from gscompile.execute import Executor
 from gscompile.groups import Family
 from gscompile.journal import Arrays
+from gscompile.memory import keep_memory
 from gscompile.network import Network
 from gscompile.objective import Objective
 from gscompile.options import Precision
@@ -90,6 +91,7 @@ class Tuner:
         self.options, self.train, self.val = options, train, val
         self.progress, self.conduct = progress or Progress(), conduct or Conduct()
         self.world = self.conduct.world
+        keep_memory()
         if options.threads:
             torch.set_num_threads(options.threads)
         self.device = device_named(self.world.device(options.device))
@@ -457,7 +459,13 @@ def _images_last(_: torch.nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, .
 
 
 def channels_last(tensor: Tensor) -> Tensor:
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+    """Images or filters with their channels last; where there is one only, by strides, which torch goes by."""
+    if tensor.ndim != 4:
+        return tensor
+    if tensor.shape[1] == 1 and tensor.is_contiguous():
+        _, _, height, width = tensor.shape
+        return tensor.as_strided(tensor.shape, (height * width, 1, width, 1))
+    return tensor.contiguous(memory_format=torch.channels_last)
 
 
 def _arrays(outputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gscompile.execute.node import NodeInfo
+from gscompile.execute.power import fraction, fractional_power
 from gscompile.execute.table import op
 from gscompile.execute.values import number, torch_type
 
@@ -120,6 +121,8 @@ def power(node: NodeInfo, a: Tensor, b: Tensor) -> Tensor:
     """The result has the type of the base."""
     if b.dtype in (torch.uint16, torch.uint32, torch.uint64):  # torch can do almost nothing with them
         b = b.to(torch.int64)
+    if a.is_floating_point() and b.ndim <= a.ndim and (exponent := fraction(b)) is not None:
+        return fractional_power(a, exponent)
     return torch.pow(a, _broadcast_before_7(node, a, b)).to(a.dtype)
 
 

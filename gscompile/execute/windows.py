@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -27,6 +27,12 @@ class Window:
     def symmetric(self) -> bool:
         """Whether torch can do the padding itself."""
         return self.begin == self.end
+
+    @property
+    def centred(self) -> bool:
+        """Whether it moves by one, and as many inputs come after its centre as before it: there is one at each."""
+        around = tuple(2 * begin + 1 for begin in self.begin)
+        return self.symmetric and around == self.kernel and {*self.stride, *self.dilation} == {1}
 
     @property
     def extent(self) -> tuple[int, ...]:
@@ -75,6 +81,23 @@ def ceil_end(window: Window, sizes: Sequence[int]) -> tuple[int, ...]:
             outputs -= 1
         ends.append(max((outputs - 1) * stride + extent - size - begin, end))
     return tuple(ends)
+
+
+def rounds_up(window: Window, sizes: Sequence[int]) -> bool:
+    """Whether padding as at the beginning, and rounding the output's size up, makes the same windows.
+
+    >>> rounds_up(Window((3,), (2,), (1,), (0,), (1,)), [32]), rounds_up(Window((3,), (2,), (1,), (0,), (1,)), [33])
+    (True, True)
+    >>> rounds_up(Window((3,), (1,), (1,), (0,), (1,)), [32])
+    False
+    """
+    even = replace(window, end=window.begin)
+    return _outputs(window, sizes) == _outputs(replace(even, end=ceil_end(even, sizes)), sizes)
+
+
+def _outputs(window: Window, sizes: Sequence[int]) -> tuple[int, ...]:
+    spans = zip(sizes, window.begin, window.end, window.extent, window.stride, strict=True)
+    return tuple((n + begin + end - extent) // stride + 1 for n, begin, end, extent, stride in spans)
 
 
 def unfold(x: Tensor, window: Window) -> Tensor:
