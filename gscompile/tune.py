@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -41,6 +41,7 @@ from gscompile.trainable import expose_weights, exposed, trainable_values
 CACHE_BYTES = 512 << 20
 RATES = (1e-3, 3e-4, 1e-4)  # learning rates to choose from
 SHORTEST = 150  # steps of a stretch of one epoch: small data is gone through several times
+VIEWS = 4  # of a sample that the teacher is asked about, where samples are varied: more bring little
 MOST_PASSES = 32  # over data so small that it would be learned by heart
 
 
@@ -114,6 +115,9 @@ class Tuner:
         self.plain_metric = self.metric
         if self.metric.function is None and self.telling < ENOUGH:
             self.metric = self.metric.closely()
+        known = self._targets[id(train)]
+        if options.augment and self.objective.labelled and not self.objective.function and isinstance(known, dict):
+            self._targets[id(train)] = self._over_views(known)  # else the teacher is to be matched as it is
         self.classes = int(outputs[self.metric.classes[0]].shape[-1]) if self.metric.classes else 0
         self._runs = 0
         # whether the ends of recoveries are varied: where anything is, that is found at the first
@@ -368,11 +372,30 @@ class Tuner:
         rows = len(probe[0])
         if sum(t.nbytes for t in wanted.values()) / rows * len(data) > CACHE_BYTES:
             return None
-        outputs = [self._wanted(self._run(self._teacher, batch)) for _, batch in self.batches(data, None)]
-        per_sample = not data.ready_made and all(t.shape[:1] == (rows,) for t in wanted.values())
         if data.ready_made:
-            return outputs
-        return {n: torch.cat([o[n] for o in outputs]) for n in wanted} if per_sample else None
+            return [*self._said_of(data)]
+        if any(t.shape[:1] != (rows,) for t in wanted.values()):
+            return None
+        return _joined(self._said_of(data))
+
+    def _over_views(self, said: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The mean of what the teacher says of each training sample as it is, `said`, and of it varied.
+
+        That is nearer the labels than either.
+        """
+        generator, mean, mixed = torch.Generator().manual_seed(self.options.seed), dict(said), self.mixed
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+            for view in range(2, VIEWS + 1):
+                varied = _joined(self._said_of(self.train, generator))
+                mean = {n: _nearer(o, varied[n], 1 / view) for n, o in mean.items()}
+        return mean
+
+    def _said_of(self, data: Dataset, generator: torch.Generator | None = None) -> Iterator[dict[str, Tensor]]:
+        """The teacher's outputs for all batches in order; of samples that are varied, with a generator."""
+        for _, batch in self.batches(data, None):
+            feeds = self.feeds(batch)
+            said: dict[str, Any] = self._teacher(feeds if generator is None else self.augment(feeds, generator))
+            yield self._wanted(said)
 
     def _wanted(self, outputs: Mapping[str, Any]) -> dict[str, Tensor]:
         names = {*self.objective.logits, *self.objective.values, *self.metric.classes, *self.metric.values}
@@ -466,6 +489,16 @@ def channels_last(tensor: Tensor) -> Tensor:
         _, _, height, width = tensor.shape
         return tensor.as_strided(tensor.shape, (height * width, 1, width, 1))
     return tensor.contiguous(memory_format=torch.channels_last)
+
+
+def _joined(batches: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    outputs = [*batches]
+    return {name: torch.cat([each[name] for each in outputs]) for name in outputs[0]}
+
+
+def _nearer(one: Tensor, other: Tensor, share: float) -> Tensor:
+    """A share of the way from one to the other; whole numbers stay."""
+    return one.lerp(other.to(one), share) if one.is_floating_point() else one
 
 
 def _arrays(outputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -192,6 +192,19 @@ def test_samples_that_are_varied_beyond_use_are_left_out_at_the_end_of_a_recover
     assert judge._runs == stretches + 1  # what does better is known from then on
 
 
+def test_the_teacher_is_asked_about_samples_as_they_are_and_varied() -> None:
+    net = network("g (float[n,4] x) => (float[n,4] y) <float[4,4] w> { y = MatMul (x, w) }", w=np.eye(4))
+
+    def doubled(inputs: dict[str, torch.Tensor], _: torch.Generator) -> dict[str, torch.Tensor]:
+        return {"x": 2 * inputs["x"]}
+
+    for labels, times in ((True, (1 + 3 * 2) / 4), (False, 1)):  # without labels, the teacher is to be matched
+        judge = tuner(net, labels=labels, augment=(doubled,))
+        rows = np.arange(3)
+        batch = judge.train.batch(rows)
+        assert np.allclose(judge.target(judge.train, rows, batch)["y"], times * batch.inputs["x"])
+
+
 IMAGES = """
 seen (float[n, 1, 4, 4] x) => (float[n, 2] y) <float[3, 1, 3, 3] k, float[12, 2] w> {
   c = Conv(x, k)
