@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.bisection import furthest
-from gscompile.deletion import cheapest, ranked, vector_masks, without_cheapest
+from gscompile.deletion import cheapest, ranked, saved, vector_masks, without_cheapest
 from gscompile.groups import deleted
 from gscompile.mapping import Footprint, footprint
 from gscompile.network import Network
@@ -18,6 +18,7 @@ from gscompile.transform import Change, Context, PassResult
 from gscompile.units import drop_dead_units
 
 Scored = tuple[Network, float]
+SHORT_OF = 0.95  # of what was too much to lose
 GROWTH = 1.5  # of a round after one whose score is within the budget
 
 
@@ -58,19 +59,20 @@ class DeleteGroups:
     def _search(self, start: Network, context: Context) -> Network:
         """The smallest network that comes back within the budget, on a way down that goes on from each that does."""
         assert context.tuner is not None
-        best, step, lowest, kept = start, self.step, context.bar - context.blur, context.time_left() / 3
+        best, failed, step = start, None, self.step
+        lowest, kept = context.bar - context.blur, context.time_left() / 3
         if (score := context.tuner.score(start)) < lowest:
             best, _ = self.recovered(start, context, score)
         while step >= self.least and not context.out_of_time():
-            way = [*self._rounds(best, context, step, lowest, kept)]
-            best, whole = self._furthest(best, way, context)
-            step /= 1 if whole else 2
+            way = [*self._rounds(best, context, step, lowest, kept, failed)]
+            best, fails = self._furthest(best, way, context)
+            failed, step = fails or failed, step if way and fails is None else step / 2
         if best is start and score < context.floor:  # rounds began all the same, from where one brings it back
             best, _ = self.recovered(start, context, score)
         return self._untuned(start, context) if best is start and not context.out_of_time() else best
 
-    def _furthest(self, start: Network, way: Sequence[Scored], context: Context) -> tuple[Network, bool]:
-        """The last network on the way that recovers, and whether that is the last of all; `start` where none does.
+    def _furthest(self, start: Network, way: Sequence[Scored], context: Context) -> tuple[Network, Network | None]:
+        """The last network on the way that recovers, `start` where none does; and the first after it that does not.
 
         By bisection between the last that fits as it is and the end, which is tried first. One that fits as it is has
         been lucky, perhaps: it is tuned for long all the same.
@@ -86,7 +88,7 @@ class DeleteGroups:
             middle = (low + high) // 2
         if low == fitting >= 0:
             best = self._settled(*way[low], context)
-        return best, 0 <= low == len(way) - 1
+        return best, way[high][0] if high < len(way) else None
 
     def _settled(self, network: Network, score: float, context: Context) -> Network:
         """A network that fits, tuned for long where there is time for that and it does it good."""
@@ -101,19 +103,26 @@ class DeleteGroups:
         return self._rounds(network, context, self.step, context.bar - slack, context.time_left() / 3)
 
     def _rounds(
-        self, network: Network, context: Context, step: float, lowest: float, kept: float
+        self, network: Network, context: Context, step: float, lowest: float, kept: float, failed: Network | None = None
     ) -> Iterator[Scored]:
         """Round by round smaller networks with their scores, until one is below `lowest`.
 
         While scores are within the budget rounds grow, to twice `step`; once they are not they are of `step`: what goes
-        in small steps comes back better. Time is kept for a recovery, `kept` seconds at the most.
+        in small steps comes back better. One more that saves as much as the last may not bring them to the size of the
+        network that `failed`. Time is kept for a recovery, `kept` seconds at the most.
         """
         score, size, before = math.inf, step, footprint(network, context.mapping)
+        price, gone = context.price(before), 0.0
+        too_much = _saved_by(failed, before, context)
         while score >= lowest and context.time_left() > min(1.5 * self._recovering(context), kept):
             network, score = self._scored_round(network, context, size)
             if (now := self._told(network, score, context)) == before:
                 return
             yield network, score
+            share = saved(before, now, price)
+            gone += share
+            if gone + share > SHORT_OF * too_much:
+                return
             before, size = now, min(2 * step, GROWTH * size) if score >= context.floor else step
 
     def _untuned(self, network: Network, context: Context) -> Network:
@@ -199,3 +208,9 @@ class DeleteGroups:
         """Masks of the weights and of the biases that are to go."""
         chosen = cheapest(*ranked(network, context, self.units), step)
         return deleted(network, chosen), vector_masks(network, chosen)
+
+
+def _saved_by(failed: Network | None, before: Footprint, context: Context) -> float:
+    """What a network that did not come back takes less than `before`, as a share; infinite where it is not smaller."""
+    share = saved(before, footprint(failed, context.mapping), context.price(before)) if failed is not None else 0.0
+    return share if share > 0 else math.inf

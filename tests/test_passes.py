@@ -271,9 +271,26 @@ def test_a_network_that_fits_as_it_is_is_tuned_for_long_all_the_same(then: float
     fits, end = network(CHAIN), network(CHAIN)
     coach = Coach(86.0, 91.0, then)  # the end gets nowhere; then that which fits is tuned
     pass_, context = DeleteGroups(recover=6.0), coached(coach)
-    best, whole = pass_._furthest(network(CHAIN), [(fits, 91.0), (end, 85.0)], context)
-    assert (coach.epochs, whole) == (2.0 + 6.0, False)
+    best, failed = pass_._furthest(network(CHAIN), [(fits, 91.0), (end, 85.0)], context)
+    assert (coach.epochs, failed) == (2.0 + 6.0, end)
     assert best is fits  # a coach gives back what it is given
+
+
+@pytest.mark.parametrize(("gone", "rounds"), [(0, 4), (2, 1), (3, 2)])
+def test_rounds_end_before_they_come_to_the_size_that_did_not_come_back(
+    gone: int, rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes an output column, until a score is out of the budget by more than chance."""
+    def without(columns: int) -> Network:
+        w = np.ones((4, 8), np.float32)
+        w[:, :columns] = 0
+        return network("g (float[n,4] x) => (float[n,8] y) <float[4,8] w> { y = MatMul (x, w) }", w=w)
+
+    made = iter([(without(n), score) for n, score in enumerate((89.5, 89.5, 89.5, 88.0, 88.0), 1)])
+    monkeypatch.setattr(DeleteGroups, "_scored_round", lambda *_: next(made))
+    failed = without(gone) if gone else None
+    way = [*DeleteGroups()._rounds(without(0), coached(Coach()), 0.1, 89.0, math.inf, failed)]
+    assert len(way) == rounds
 
 
 def test_a_recovery_takes_the_time_that_is_left() -> None:
