@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -36,12 +36,11 @@ from gscompile.precision import multiplies_bfloat16
 from gscompile.progress import Progress
 from gscompile.score import ENOUGH, Metric, choose_metric, standard_error, telling
 from gscompile.stretch import Masks, Part, Shrink, Stretch, StretchRun
+from gscompile.teacher import Answers
 from gscompile.trainable import expose_weights, exposed, trainable_values
 
-CACHE_BYTES = 512 << 20
 RATES = (1e-3, 3e-4, 1e-4)  # learning rates to choose from
 SHORTEST = 150  # steps of a stretch of one epoch: small data is gone through several times
-VIEWS = 4  # of a sample that the teacher is asked about, where samples are varied: more bring little
 MOST_PASSES = 32  # over data so small that it would be learned by heart
 
 
@@ -97,11 +96,11 @@ class Tuner:
             torch.set_num_threads(options.threads)
         self.device = device_named(self.world.device(options.device))
         self.size = batch_size_for(input_specs(teacher.model), options.batch_size)
-        self.teacher, self._teacher = teacher, self.executor(teacher)
+        self.teacher, self.teacher_executor = teacher, self.executor(teacher)
         probe = next(iter(self.batches(val, None)), None)
         if probe is None:
             raise DataError(f"{len(val)} samples: the network takes {self.size} at a time; give more data")
-        said, labels = self._run(self._teacher, probe[1]), probe[1].labels
+        said, labels = self._run(self.teacher_executor, probe[1]), probe[1].labels
         outputs = _arrays(said)
         self.augment = augmentation(options.augment)
         self.augment(self.feeds(probe[1]), torch.Generator())  # a function that does not work fails here
@@ -111,13 +110,13 @@ class Tuner:
             self.metric = self.metric.by(options.metric)
         if options.loss is not None:
             self.objective = self.objective.by(options.loss, said, self.labels(probe[1]))
-        self._targets = {id(train): self._remember(train), id(val): self._remember(val)}
+        self._answers = {id(data): Answers(self, data) for data in (train, val)}
         self.plain_metric = self.metric
         if self.metric.function is None and self.telling < ENOUGH:
             self.metric = self.metric.closely()
-        known = self._targets[id(train)]
-        if options.augment and self.objective.labelled and not self.objective.function and isinstance(known, dict):
-            self._targets[id(train)] = self._over_views(known)  # else the teacher is to be matched as it is
+        if options.augment and self.objective.labelled and not self.objective.function:
+            # without labels the teacher is to be matched as it is
+            self._answers[id(train)].average_views(options.seed, self.mixed)
         self.classes = int(outputs[self.metric.classes[0]].shape[-1]) if self.metric.classes else 0
         self._runs = 0
         # whether the ends of recoveries are varied: where anything is, that is found at the first
@@ -360,58 +359,11 @@ class Tuner:
         seeds = range(self.options.seed, self.options.seed + rounds)
         yield from islice((batch for seed in seeds for _, batch in self.batches(self.train, seed)), count)
 
-    # -- the teacher ------------------------------------------------------------------------------------------
-
-    @torch.no_grad()
-    def _remember(self, data: Dataset) -> list[dict[str, Tensor]] | dict[str, Tensor] | None:
-        """The teacher's outputs for all samples, where they fit in memory; None where they must be computed anew."""
-        probe = next(iter(self.batches(data, None)), None)
-        if probe is None:
-            return None
-        wanted = self._wanted(self._run(self._teacher, probe[1]))
-        rows = len(probe[0])
-        if sum(t.nbytes for t in wanted.values()) / rows * len(data) > CACHE_BYTES:
-            return None
-        if data.ready_made:
-            return [*self._said_of(data)]
-        if any(t.shape[:1] != (rows,) for t in wanted.values()):
-            return None
-        return _joined(self._said_of(data))
-
-    def _over_views(self, said: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The mean of what the teacher says of each training sample as it is, `said`, and of it varied.
-
-        That is nearer the labels than either.
-        """
-        generator, mean, mixed = torch.Generator().manual_seed(self.options.seed), dict(said), self.mixed
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
-            for view in range(2, VIEWS + 1):
-                varied = _joined(self._said_of(self.train, generator))
-                mean = {n: _nearer(o, varied[n], 1 / view) for n, o in mean.items()}
-        return mean
-
-    def _said_of(self, data: Dataset, generator: torch.Generator | None = None) -> Iterator[dict[str, Tensor]]:
-        """The teacher's outputs for all batches in order; of samples that are varied, with a generator."""
-        for _, batch in self.batches(data, None):
-            feeds = self.feeds(batch)
-            said: dict[str, Any] = self._teacher(feeds if generator is None else self.augment(feeds, generator))
-            yield self._wanted(said)
-
-    def _wanted(self, outputs: Mapping[str, Any]) -> dict[str, Tensor]:
-        names = {*self.objective.logits, *self.objective.values, *self.metric.classes, *self.metric.values}
-        every = self.objective.function is not None or self.metric.function is not None
-        return {n: o for n, o in outputs.items() if n in names or (every and isinstance(o, Tensor))}
+    # -- what is run ------------------------------------------------------------------------------------------
 
     def target(self, data: Dataset, rows: NDArray[np.int64], batch: Batch) -> dict[str, Tensor]:
-        """What the teacher says of these rows of the data, remembered or computed anew."""
-        known = self._targets[id(data)]
-        if isinstance(known, list):
-            return known[int(rows[0])]
-        if known is None:
-            with torch.no_grad():
-                return self._wanted(self._run(self._teacher, batch))
-        index = torch.from_numpy(rows)
-        return {name: tensor[index] for name, tensor in known.items()}
+        """What the teacher says of these rows of the data."""
+        return self._answers[id(data)].to(rows, batch)
 
     def _run(self, executor: Executor, batch: Batch) -> dict[str, Any]:
         outputs: dict[str, Any] = executor(self.feeds(batch))
@@ -489,16 +441,6 @@ def channels_last(tensor: Tensor) -> Tensor:
         _, _, height, width = tensor.shape
         return tensor.as_strided(tensor.shape, (height * width, 1, width, 1))
     return tensor.contiguous(memory_format=torch.channels_last)
-
-
-def _joined(batches: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    outputs = [*batches]
-    return {name: torch.cat([each[name] for each in outputs]) for name in outputs[0]}
-
-
-def _nearer(one: Tensor, other: Tensor, share: float) -> Tensor:
-    """A share of the way from one to the other; whole numbers stay."""
-    return one.lerp(other.to(one), share) if one.is_floating_point() else one
 
 
 def _arrays(outputs: Mapping[str, Any]) -> dict[str, Any]:

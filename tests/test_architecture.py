@@ -29,7 +29,8 @@ driver write output
 api
 cli
 """.strip().splitlines()
-TORCH = {"execute", "tune", "objective", "statistics", "augment", "process_group", "accelerator", "adam", "precision", "stretch"}
+TORCH = {"execute", "tune", "stretch", "adam", "teacher", "objective", "statistics", "augment"}
+TORCH |= {"process_group", "accelerator", "precision"}
 # The simulator, floor plan and cost model stand beside the pipeline: they read netlists and targets.
 PLACED = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
 

@@ -1,0 +1,86 @@
+"""What the original network, the teacher, says of the samples of some data: what fine-tuning and scores go by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gscompile.data import Batch, Dataset
+
+if TYPE_CHECKING:  # which is asked for batches and for the network
+    from gscompile.tune import Tuner
+
+CACHE_BYTES = 512 << 20
+VIEWS = 4  # of a sample that the teacher is asked about, where samples are varied: more bring little
+
+
+class Answers:
+    """The teacher's outputs for the samples of `data`, remembered where they fit in memory, else computed anew."""
+
+    def __init__(self, tuner: Tuner, data: Dataset) -> None:
+        self.tuner, self.data = tuner, data
+        self._known = self._remembered()
+
+    def to(self, rows: NDArray[np.int64], batch: Batch) -> dict[str, Tensor]:
+        """The outputs for these rows of the data, by name."""
+        known = self._known
+        if isinstance(known, list):
+            return known[int(rows[0])]
+        if known is None:
+            with torch.no_grad():
+                return self._wanted(self.tuner.teacher_executor(self.tuner.feeds(batch)))
+        index = torch.from_numpy(rows)
+        return {name: tensor[index] for name, tensor in known.items()}
+
+    @torch.no_grad()
+    def _remembered(self) -> list[dict[str, Tensor]] | dict[str, Tensor] | None:
+        """By batch where batches are ready-made, else as one tensor a name; None where they do not fit."""
+        probe = next(iter(self.tuner.batches(self.data, None)), None)
+        if probe is None:
+            return None
+        wanted, rows = next(self._said()), len(probe[0])
+        if sum(t.nbytes for t in wanted.values()) / rows * len(self.data) > CACHE_BYTES:
+            return None
+        if self.data.ready_made:
+            return [*self._said()]
+        return _joined(self._said()) if all(t.shape[:1] == (rows,) for t in wanted.values()) else None
+
+    def average_views(self, seed: int, mixed: bool) -> None:
+        """Become the mean of what the teacher says of each sample as it is, and of it varied.
+
+        That is nearer the labels than either. Outputs that are not remembered stay those of samples as they are.
+        """
+        if isinstance(self._known, dict):
+            generator = torch.Generator().manual_seed(seed)
+            with torch.no_grad(), torch.autocast(self.tuner.device.type, torch.bfloat16, enabled=mixed):
+                for view in range(2, VIEWS + 1):
+                    varied = _joined(self._said(generator))
+                    self._known = {n: _nearer(o, varied[n], 1 / view) for n, o in self._known.items()}
+
+    def _said(self, generator: torch.Generator | None = None) -> Iterator[dict[str, Tensor]]:
+        """The outputs for all batches in order; of samples that are varied, with a generator."""
+        for _, batch in self.tuner.batches(self.data, None):
+            feeds = self.tuner.feeds(batch)
+            varied = feeds if generator is None else self.tuner.augment(feeds, generator)
+            yield self._wanted(self.tuner.teacher_executor(varied))
+
+    def _wanted(self, outputs: Mapping[str, Any]) -> dict[str, Tensor]:
+        objective, metric = self.tuner.objective, self.tuner.metric
+        names = {*objective.logits, *objective.values, *metric.classes, *metric.values}
+        every = objective.function is not None or metric.function is not None
+        return {n: o for n, o in outputs.items() if n in names or (every and isinstance(o, Tensor))}
+
+
+def _joined(batches: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    outputs = [*batches]
+    return {name: torch.cat([each[name] for each in outputs]) for name in outputs[0]}
+
+
+def _nearer(one: Tensor, other: Tensor, share: float) -> Tensor:
+    """A share of the way from one to the other; whole numbers stay."""
+    return one.lerp(other.to(one), share) if one.is_floating_point() else one
