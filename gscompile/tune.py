@@ -115,8 +115,7 @@ class Tuner:
         if self.metric.function is None and self.telling < ENOUGH:
             self.metric = self.metric.closely()
         if options.augment and self.objective.labelled and not self.objective.function:
-            # without labels the teacher is to be matched as it is
-            self._answers[id(train)].average_views(options.seed, self.mixed)
+            self._teach_views()  # without labels the teacher is to be matched as it is
         self.classes = int(outputs[self.metric.classes[0]].shape[-1]) if self.metric.classes else 0
         self._runs = 0
         # whether the ends of recoveries are varied: where anything is, that is found at the first
@@ -144,6 +143,21 @@ class Tuner:
             for rows, b in self.batches(self.val, None)
         )
         return telling(self.plain_metric, seen)
+
+    def _teach_views(self) -> None:
+        """Learn what the teacher says on average of a sample and of it varied, where that is right more often.
+
+        That is decided on the validation part. A teacher that was trained on samples as they are knows others less.
+        """
+        tried = Answers(self, self.val)
+        tried.average_views(self.options.seed, self.mixed)
+        if self._right(tried) > self._right(self._answers[id(self.val)]):
+            self._answers[id(self.train)].average_views(self.options.seed, self.mixed)
+
+    def _right(self, answers: Answers) -> float:
+        """Percent of the validation part that the teacher tells right."""
+        said = ((_arrays(answers.to(rows, b)), b.labels) for rows, b in self.batches(self.val, None))
+        return self.plain_metric.score((outputs, outputs, labels) for outputs, labels in said)
 
     @torch.no_grad()
     def _score(self, executor: Executor) -> float:

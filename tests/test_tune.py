@@ -192,17 +192,18 @@ def test_samples_that_are_varied_beyond_use_are_left_out_at_the_end_of_a_recover
     assert judge._runs == stretches + 1  # what does better is known from then on
 
 
-def test_the_teacher_is_asked_about_samples_as_they_are_and_varied() -> None:
-    net = network("g (float[n,4] x) => (float[n,4] y) <float[4,4] w> { y = MatMul (x, w) }", w=np.eye(4))
-
-    def doubled(inputs: dict[str, torch.Tensor], _: torch.Generator) -> dict[str, torch.Tensor]:
-        return {"x": 2 * inputs["x"]}
-
-    for labels, times in ((True, (1 + 3 * 2) / 4), (False, 1)):  # without labels, the teacher is to be matched
-        judge = tuner(net, labels=labels, augment=(doubled,))
-        rows = np.arange(3)
-        batch = judge.train.batch(rows)
-        assert np.allclose(judge.target(judge.train, rows, batch)["y"], times * batch.inputs["x"])
+@pytest.mark.parametrize(("labels", "factor", "times"), [(True, -2, (1 - 3 * 2) / 4), (True, 2, 1), (False, -2, 1)])
+def test_the_teacher_is_asked_about_samples_that_are_varied_where_that_is_right_more_often(
+    labels: bool, factor: int, times: float
+) -> None:
+    """This teacher is always wrong, and of samples that are mirrored often right; twice as large, they change nothing."""
+    net = network("g (float[n,2] x) => (float[n,2] y) <float[2,2] w> { y = MatMul (x, w) }", w=-np.eye(2))
+    x = np.random.default_rng(0).standard_normal((64, 2)).astype(np.float32)
+    data = load_data({"x": x} | ({"labels": x.argmax(1)} if labels else {}), input_specs(net.model))
+    vary = (lambda inputs, _: {"x": factor * inputs["x"]},)
+    judge = Tuner(net, data, data, TuneOptions(batch_size=32, augment=vary))
+    rows = np.arange(3)
+    assert np.allclose(judge.target(data, rows, data.batch(rows))["y"], -times * x[:3])
 
 
 IMAGES = """
