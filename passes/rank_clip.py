@@ -206,14 +206,15 @@ class RankClip:
 def _deleting_costs_less(network: Network, clipped: Network, context: Context) -> bool:
     """Whether, untuned, the network scores better without groups that save as much as ranks did than with these ranks.
 
-    Of the same matrix, low ranks suit one network and zeros another. False where no groups are deleted later.
+    Better by more than chance: of the same matrix, low ranks suit one network and zeros another, and where they cost
+    alike groups can still go from the factors. False where no groups are deleted later.
     """
     if DELETION not in context.later or context.tuner is None:
         return False
     now, then = footprint(network, context.mapping), footprint(clipped, context.mapping)
     share = saved(now, then, context.price(now))
     groups = without_cheapest(network, ranked(network, context), share)
-    return context.tuner.score(groups) > context.tuner.score(clipped)
+    return context.tuner.score(groups) > context.tuner.score(clipped) + context.blur
 
 
 @dataclass(frozen=True, eq=False)
