@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class Answers:
             return known[int(rows[0])]
         if known is None:
             with torch.no_grad():
-                return self._wanted(self.tuner.teacher_executor(self.tuner.feeds(batch)))
+                return self._says(self.tuner.feeds(batch))
         index = torch.from_numpy(rows)
         return {name: tensor[index] for name, tensor in known.items()}
 
@@ -43,33 +44,38 @@ class Answers:
         probe = next(iter(self.tuner.batches(self.data, None)), None)
         if probe is None:
             return None
-        wanted, rows = next(self._said()), len(probe[0])
+        wanted, rows = self._says(self.tuner.feeds(probe[1])), len(probe[0])
         if sum(t.nbytes for t in wanted.values()) / rows * len(self.data) > CACHE_BYTES:
             return None
         if self.data.ready_made:
             return [*self._said()]
         return _joined(self._said()) if all(t.shape[:1] == (rows,) for t in wanted.values()) else None
 
-    def average_views(self, seed: int, mixed: bool) -> None:
-        """Become the mean of what the teacher says of each sample as it is, and of it varied.
+    def over_views(self, seed: int, mixed: bool) -> Answers:
+        """The mean of what the teacher says of each sample as it is, and of it varied; `mixed` multiplies in bfloat16.
 
-        That is nearer the labels than either. Outputs that are not remembered stay those of samples as they are.
+        These answers themselves where they are not remembered sample by sample.
         """
-        if isinstance(self._known, dict):
-            generator = torch.Generator().manual_seed(seed)
-            with torch.no_grad(), torch.autocast(self.tuner.device.type, torch.bfloat16, enabled=mixed):
-                for view in range(2, VIEWS + 1):
-                    varied = _joined(self._said(generator))
-                    self._known = {n: _nearer(o, varied[n], 1 / view) for n, o in self._known.items()}
+        if not isinstance(self._known, dict):
+            return self
+        mean, known, generator = copy(self), self._known, torch.Generator().manual_seed(seed)
+        with torch.no_grad(), torch.autocast(self.tuner.device.type, torch.bfloat16, enabled=mixed):
+            for view in range(2, VIEWS + 1):
+                varied = _joined(self._said(generator))
+                known = {n: _nearer(o, varied[n], 1 / view) for n, o in known.items()}
+        mean._known = known
+        return mean
 
     def _said(self, generator: torch.Generator | None = None) -> Iterator[dict[str, Tensor]]:
         """The outputs for all batches in order; of samples that are varied, with a generator."""
         for _, batch in self.tuner.batches(self.data, None):
             feeds = self.tuner.feeds(batch)
             varied = feeds if generator is None else self.tuner.augment(feeds, generator)
-            yield self._wanted(self.tuner.teacher_executor(varied))
+            yield self._says(varied)
 
-    def _wanted(self, outputs: Mapping[str, Any]) -> dict[str, Tensor]:
+    def _says(self, feeds: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The outputs that fine-tuning or scores ask for, by name."""
+        outputs: Mapping[str, Any] = self.tuner.teacher_executor(feeds)
         objective, metric = self.tuner.objective, self.tuner.metric
         names = {*objective.logits, *objective.values, *metric.classes, *metric.values}
         every = objective.function is not None or metric.function is not None

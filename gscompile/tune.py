@@ -149,10 +149,10 @@ class Tuner:
 
         That is decided on the validation part. A teacher that was trained on samples as they are knows others less.
         """
-        tried = Answers(self, self.val)
-        tried.average_views(self.options.seed, self.mixed)
-        if self._right(tried) > self._right(self._answers[id(self.val)]):
-            self._answers[id(self.train)].average_views(self.options.seed, self.mixed)
+        taught, judged, seed = self._answers[id(self.train)], self._answers[id(self.val)], self.options.seed
+        tried = judged.over_views(seed, self.mixed)
+        if tried is not judged and self._right(tried) > self._right(judged):
+            self._answers[id(self.train)] = taught.over_views(seed, self.mixed)
 
     def _right(self, answers: Answers) -> float:
         """Percent of the validation part that the teacher tells right."""

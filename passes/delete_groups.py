@@ -66,7 +66,8 @@ class DeleteGroups:
         while step >= self.least and not context.out_of_time():
             way = [*self._rounds(best, context, step, lowest, kept, failed)]
             best, fails = self._furthest(best, way, context)
-            failed, step = fails or failed, step if way and fails is None else step / 2
+            if fails is not None or not way:
+                failed, step = fails or failed, step / 2
         if best is start and score < context.floor:  # rounds began all the same, from where one brings it back
             best, _ = self.recovered(start, context, score)
         return self._untuned(start, context) if best is start and not context.out_of_time() else best
@@ -112,16 +113,13 @@ class DeleteGroups:
         network that `failed`. Time is kept for a recovery, `kept` seconds at the most.
         """
         score, size, before = math.inf, step, footprint(network, context.mapping)
-        price, gone = context.price(before), 0.0
-        too_much = _saved_by(failed, before, context)
+        start, price, too_much = before, context.price(before), _saved_by(failed, before, context)
         while score >= lowest and context.time_left() > min(1.5 * self._recovering(context), kept):
             network, score = self._scored_round(network, context, size)
             if (now := self._told(network, score, context)) == before:
                 return
             yield network, score
-            share = saved(before, now, price)
-            gone += share
-            if gone + share > SHORT_OF * too_much:
+            if saved(start, now, price) + saved(before, now, price) > SHORT_OF * too_much:
                 return
             before, size = now, min(2 * step, GROWTH * size) if score >= context.floor else step
 
