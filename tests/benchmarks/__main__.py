@@ -6,11 +6,12 @@ is passed. `steps` is pytest-benchmark's: `pip install '.[bench]'`. Needs 14 GB 
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from tests.checkout import environment
 
 HERE = Path(__file__).parent
 NAMES = ("start", "netlists", "steps", "execute", "encoder", "larger_than_memory", "long_run")
@@ -24,9 +25,8 @@ def main(names: Sequence[str]) -> None:
     """Exits with 1 when a limit is passed, or there is no such benchmark."""
     if unknown := set(names) - {*NAMES}:
         raise SystemExit(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    path = os.pathsep.join(filter(None, (str(HERE.parents[1]), os.environ.get("PYTHONPATH"))))
-    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    failed = [name for name in names or NAMES if subprocess.run(command(name), env=environment, check=False).returncode]
+    env = environment(OMP_NUM_THREADS="1")
+    failed = [name for name in names or NAMES if subprocess.run(command(name), env=env, check=False).returncode]
     if failed:
         raise SystemExit(f"beyond their limits, or ended early: {', '.join(failed)}")
 

@@ -21,6 +21,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "samples")]  # samples are scripts beside 
 from data import mnist  # noqa: E402
 
 from tests.benchmarks import searches  # noqa: E402
+from tests.checkout import environment  # noqa: E402
 
 SHARED = Path(os.environ.get("GSCOMPILE_SHARED", ROOT.parent / "shared"))
 COMMAND = ("--crossbar 64x64 --data train.npz --eval val.npz --test test.npz --max-drop 0.1 --augment crop --effort quick "
@@ -32,8 +33,7 @@ def run(folder: Path) -> dict[str, Any]:
     """The report of one run in `folder`."""
     mnist(SHARED / "data/mnist").save(folder)
     command = [sys.executable, "-m", "gscompile", str(ROOT / "samples/lenet.onnx"), *COMMAND.split(), "-o", "out"]
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, check=True)
+    subprocess.run(command, cwd=folder, env=environment(), check=True)
     found: dict[str, Any] = json.loads((folder / "out/report.json").read_text("utf-8"))
     return found
 
