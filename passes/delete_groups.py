@@ -20,6 +20,7 @@ from gscompile.units import drop_dead_units
 Scored = tuple[Network, float]
 SHORT_OF = 0.95  # of what was too much to lose
 GROWTH = 1.5  # of a round after one whose score is within the budget
+ROUND = 1.3  # recoveries' worth of time that a round is begun with: itself a sixth, a recovery, and a tenth to spare
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class DeleteGroups:
     While the score stays within the budget rounds grow, to twice that. They go on until the score has left the budget
     by more than chance. A recovery of `recover` epochs, whose optimiser steps are `heat` times as long, where that does
     no harm, and then let down, brings it back, and further rounds go on from there.
-    Where it does not come back, they go on from the last network that did, in steps half as large, down to `least`.
+    Where it does not come back, they go on from the last network that did, in steps half as large, down to `least`,
+    or to less in proportion where there is more effort than usual.
     `units` lets whole channels, neurons and ranks go as well. A frontier walks on without recoveries until the score
     is `slack` points below the budget.
     """
@@ -61,9 +63,10 @@ class DeleteGroups:
         assert context.tuner is not None
         best, failed, step = start, None, self.step
         lowest, kept = context.bar - context.blur, context.time_left() / 3
+        least = self.least / max(1.0, context.effort)
         if (score := context.tuner.score(start)) < lowest:
             best, _ = self.recovered(start, context, score)
-        while step >= self.least and not context.out_of_time():
+        while step >= least and not context.out_of_time():
             way = [*self._rounds(best, context, step, lowest, kept, failed)]
             best, fails = self._furthest(best, way, context)
             if fails is not None or not way:
@@ -114,7 +117,7 @@ class DeleteGroups:
         """
         score, size, before = math.inf, step, footprint(network, context.mapping)
         start, price, too_much = before, context.price(before), _saved_by(failed, before, context)
-        while score >= lowest and context.time_left() > min(1.5 * self._recovering(context), kept):
+        while score >= lowest and context.time_left() > min(ROUND * self._recovering(context), kept):
             network, score = self._scored_round(network, context, size)
             if (now := self._told(network, score, context)) == before:
                 return
