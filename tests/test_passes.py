@@ -191,6 +191,22 @@ def test_groups_of_a_state_go_in_both_directions(op: str, gates: int) -> None:
     assert min(gone) > 0
 
 
+def test_with_more_effort_steps_become_finer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def steps(effort: float) -> list[float]:
+        net, tried = network(CHAIN), list[float]()
+
+        def no_rounds(_self: DeleteGroups, _start: Network, _context: Context, step: float, *_: Any) -> tuple[()]:
+            tried.append(step)
+            return ()
+
+        monkeypatch.setattr(DeleteGroups, "_rounds", no_rounds)
+        DeleteGroups(least=0.1).run(net, with_data(net, effort=effort))
+        return tried
+
+    assert steps(0.5) == steps(1.0) == [0.25, 0.125]
+    assert steps(2.0) == [0.25, 0.125, 0.0625]
+
+
 def test_without_data_deletion_leaves_the_network_alone() -> None:
     net = network(CHAIN)
     result = DeleteGroups().run(net.copy(), Context(MAPPING))
