@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.network import Layer, Network
-from gscompile.pairs import factor_pairs
+from gscompile.pairs import separable_pairs
+from gscompile.weight_ops import Matrices, separable_taps
 
 
 @dataclass(frozen=True, eq=False)
 class LinearMap:
-    """A layer, or two factors of one: a product of `shape` [parts, inputs, outputs] and of rank at most `rank`."""
+    """A layer, or two factors of one: a product of `shape` [parts, inputs, outputs] and of rank at most `rank`.
+
+    Where the second factor keeps several `taps` of a kernel, those are of the product's outputs: a convolution's weight
+    [(channel, y, x), output] is then one of shape [(channel, y), (x, output)].
+    """
 
     origin: str
     u: Layer
@@ -22,33 +28,55 @@ class LinearMap:
     shape: tuple[int, int, int]
     rank: int
     factorable: bool
+    taps: int = 1
 
     @property
     def product(self) -> NDArray[Any]:
         """[parts, inputs, outputs]: the weight as it lies in its file, or a product in double precision."""
         if self.v is None:
-            return self.u.matrices
-        return np.asarray(self.u.matrices.astype(np.float64) @ self.v.matrices.astype(np.float64))
+            return self.u.matrices.reshape(self.shape)
+        v = self.v.matrices.astype(np.float64).reshape(len(self.v.matrices), -1, self.shape[2])
+        return np.asarray(self.u.matrices.astype(np.float64) @ v)
 
     @property
     def cells(self) -> int:
         parts, inputs, outputs = self.shape
         return parts * (inputs * outputs if self.v is None else self.rank * (inputs + outputs))
 
+    def folded(self, v: Matrices) -> Matrices:
+        """A second factor [parts, rank, outputs] as the layer has it: [parts, rank * taps, outputs / taps]."""
+        return v.reshape(len(v), -1, v.shape[2] // self.taps)
+
+    def ways(self) -> Iterator[LinearMap]:
+        """The map itself and, while it is whole, as every product of two convolutions that it may become."""
+        yield self
+        parts, inputs, outputs = self.shape
+        for taps in separable_taps(self.u.uses[0].node, self.u.layout) if self.v is None else ():
+            shape = parts, inputs // taps, outputs * taps
+            yield replace(self, shape=shape, rank=min(shape[1:]), taps=taps)
+
 
 def linear_maps(network: Network) -> list[LinearMap]:
     """Every weighted layer in graph order, the two factors of one taken together."""
-    pairs = factor_pairs(network)
-    seconds = {u: network.layer(v) for v, u in pairs.items()}
+    taken: dict[str, tuple[str, int]] = {}  # by its first factor
+    seconds = set[str]()
+    for v, (u, taps) in separable_pairs(network).items():
+        if u not in seconds:
+            taken[u] = v, taps
+            seconds.add(v)
     return [
-        _linear_map(layer, seconds.get(layer.name)) for layer in network.layers if layer.name not in pairs
+        _linear_map(network, layer, *taken.get(layer.name, ("", 1)))
+        for layer in network.layers
+        if layer.name not in seconds
     ]
 
 
-def _linear_map(layer: Layer, v: Layer | None) -> LinearMap:
-    inputs, outputs, parts = layer.layout.inputs, (v or layer).layout.outputs, layer.layout.parts
+def _linear_map(network: Network, layer: Layer, second: str, taps: int) -> LinearMap:
+    v = network.layer(second) if second else None
+    inputs, outputs, parts = layer.layout.inputs, (v or layer).layout.outputs * taps, layer.layout.parts
     rank = min(inputs, outputs) if v is None else layer.layout.outputs
-    return LinearMap((v or layer).origin, layer, v, (parts, inputs, outputs), rank, layer.layout.factorable)
+    shape = parts, inputs, outputs
+    return LinearMap((v or layer).origin, layer, v, shape, rank, layer.layout.factorable, taps)
 
 
 def cells(network: Network) -> int:

@@ -30,7 +30,7 @@ from gscompile.constants import (
 )
 from gscompile.errors import ModelError
 from gscompile.kinds import kind
-from gscompile.weight_ops import Matrices, MatrixLayout, as_matrices, weight_op
+from gscompile.weight_ops import Matrices, MatrixLayout, as_matrices, factoring_op, weight_op
 
 if TYPE_CHECKING:
     from gscompile.shelf import Shelf
@@ -250,7 +250,9 @@ class Network:
     def factor(self, name: str, u: Matrices, v: Matrices) -> tuple[str, str]:
         """Replace a layer by two: u [parts, inputs, rank] first, then v [parts, rank, outputs].
 
-        Returns the names of the two layers. The second keeps the node, its outputs and its bias.
+        Returns the names of the two layers. The second keeps the node, its outputs and its bias. A convolution may also
+        be taken apart along the axes of its kernel, of which v then keeps so many taps: u [parts, inputs / taps, rank]
+        and v [parts, rank * taps, outputs].
         """
         return self.factor_all([(name, u, v)])[name]
 
@@ -269,12 +271,12 @@ class Network:
         """The weights that take the place of a layer's."""
         u_value, v_value = self._thin_weights(layer, u, v)
         for use in layer.uses:
-            self._split(use, u_value, v_value, layer.name)
+            self._split(use, u_value, v_value, layer.name, _taps(u, v))
         self.discard(layer.value)
         return u_value, v_value
 
     def _thin_weights(self, layer: Layer, u: Matrices, v: Matrices) -> tuple[ir.Value, ir.Value]:
-        u_layout, v_layout = _thin_layouts(layer.uses[0], layer.layout, u.shape[-1])
+        u_layout, v_layout = _thin_layouts(layer.uses[0], layer.layout, u.shape[-1], _taps(u, v))
         dtype = layer._array.dtype
         first = self.new_weight(
             f"{layer.value.name}_u", u_layout.tensor(np.asarray(u)).astype(dtype), layer.value.dtype
@@ -284,11 +286,9 @@ class Network:
         )
         return first, second
 
-    def _split(self, use: Use, u: ir.Value, v: ir.Value, name: str) -> None:
-        op = weight_op(use.node)
-        assert op is not None
+    def _split(self, use: Use, u: ir.Value, v: ir.Value, name: str, taps: int) -> None:
         assert use.node.graph is not None
-        first = op.split(use.node, use.index, u, v)
+        first = factoring_op(use.node, taps).split(use.node, use.index, u, v)
         first.name = self.unique_name(f"{use.node.name or use.node.outputs[0].name or name}_u")
         first.outputs[0].name = self.unique_name(f"{first.name}_output")
         first.outputs[0].type = u.type
@@ -456,10 +456,13 @@ def _constant_shape(value: ir.Value, network: Network) -> tuple[int, ...] | None
     return None if array is None else array.shape
 
 
-def _thin_layouts(use: Use, layout: MatrixLayout, rank: int) -> tuple[MatrixLayout, MatrixLayout]:
-    op = weight_op(use.node)
-    assert op is not None
-    return op.factor_shapes(use.node, use.index, layout, rank)
+def _thin_layouts(use: Use, layout: MatrixLayout, rank: int, taps: int = 1) -> tuple[MatrixLayout, MatrixLayout]:
+    return factoring_op(use.node, taps).factor_shapes(use.node, use.index, layout, rank)
+
+
+def _taps(u: Matrices, v: Matrices) -> int:
+    """How many taps of a kernel v keeps."""
+    return int(v.shape[1] // u.shape[2])
 
 
 def _make_layer(network: Network, name: str, root: ir.Value, layout: MatrixLayout, uses: list[Use]) -> Layer:

@@ -1,6 +1,12 @@
-"""Two layers with nothing between them: factors U and V of one matrix, whether we made them or they came so."""
+"""Two layers with nothing between them: factors U and V of one matrix, whether we made them or they came so.
+
+V is mostly pointwise: it takes each of U's outputs as it comes. Two convolutions are factors as well where U moves
+along the first axes and V along the others; V then sees several `taps` of U's outputs at a time.
+"""
 
 from __future__ import annotations
+
+from math import prod
 
 import onnx_ir as ir
 
@@ -24,10 +30,15 @@ _PLAIN = {"Conv", "MatMul", "Einsum", "FusedMatMul", "Gemm"}
 
 
 def factor_pairs(network: Network) -> dict[str, str]:
-    """Layers V whose inputs are the outputs of a layer U and nothing else: V name -> U name.
+    """Layers V whose inputs are the outputs of a layer U, one by one and nothing else: V name -> U name.
 
     Where several nodes share V, as many share U, each in front of its own.
     """
+    return {v: u for v, (u, taps) in separable_pairs(network).items() if taps == 1}
+
+
+def separable_pairs(network: Network) -> dict[str, tuple[str, int]]:
+    """The same, and convolutions along different axes: V name -> U name, and how many taps V's kernel has."""
     plain = [layer for layer in network.layers if _plain(layer)]
     by_output = {use.node.outputs[0]: layer.name for layer in plain for use in layer.uses}
     pairs = {}
@@ -36,8 +47,9 @@ def factor_pairs(network: Network) -> dict[str, str]:
         if name is None or others or is_state(layer):
             continue
         source = network.layer(name)
-        if len(source.uses) == len(layer.uses) and _fits(source, layer):
-            pairs[layer.name] = name
+        taps = _taps(source, layer)
+        if taps and len(source.uses) == len(layer.uses) and _fits(source, layer, taps):
+            pairs[layer.name] = name, taps
     return pairs
 
 
@@ -56,12 +68,28 @@ def _is_bare(node: ir.Node) -> bool:
     return alone and scale == 1 and all(v is None for v in node.inputs[2:])
 
 
-def _fits(u: Layer, v: Layer) -> bool:
+def _fits(u: Layer, v: Layer, taps: int) -> bool:
     same_axis = _FAMILY.get(u.op) == _FAMILY.get(v.op) and _joins(u, v)
-    pointwise = v.op in _POINTWISE or all(_is_pointwise_conv(use.node, v) for use in v.uses)
-    return (
-        same_axis and pointwise and u.layout.parts == v.layout.parts and u.layout.outputs == v.layout.inputs
-    )
+    return same_axis and u.layout.parts == v.layout.parts and u.layout.outputs * taps == v.layout.inputs
+
+
+def _taps(u: Layer, v: Layer) -> int:
+    """How many taps V's kernel has; 0 where the two are no product."""
+    if v.op in _POINTWISE:
+        return 1
+    kernel = v.layout.shape[2:]
+    still = all(_is_still(use.node, v, axis) for use in v.uses for axis in range(len(kernel)))
+    return prod(kernel) if still or _part_ways(u, v) else 0
+
+
+def _part_ways(u: Layer, v: Layer) -> bool:
+    """Whether two convolutions move along different axes, U along the first and V along the others, both of them."""
+    if u.op != "Conv" or len(u.layout.shape) != len(v.layout.shape):
+        return False
+    axes = range(len(v.layout.shape) - 2)
+    by_u, by_v = ([any(not _is_still(use.node, x, axis) for use in x.uses) for axis in axes] for x in (u, v))
+    near = by_v.index(True)
+    return any(by_u[:near]) and not any(by_u[near:])
 
 
 def _joins(u: Layer, v: Layer) -> bool:
@@ -102,7 +130,9 @@ def _equation(use: Use) -> tuple[str, int]:
     return use.node.attributes.get_string("equation", ""), use.index
 
 
-def _is_pointwise_conv(node: ir.Node, layer: Layer) -> bool:
-    ones = all(size == 1 for size in layer.layout.shape[2:])
-    moves = {*node.attributes.get_ints("strides", [1]), *node.attributes.get_ints("dilations", [1])}
-    return ones and moves == {1} and not any(node.attributes.get_ints("pads", [0]))
+def _is_still(node: ir.Node, layer: Layer, axis: int) -> bool:
+    """Whether a convolution takes every position along an axis by itself."""
+    axes = len(layer.layout.shape) - 2
+    moves = [node.attributes.get_ints(name, [1] * axes)[axis] for name in ("strides", "dilations")]
+    pads = node.attributes.get_ints("pads", [0] * (2 * axes))
+    return layer.layout.shape[2 + axis] == 1 and moves == [1, 1] and not any(pads[axis::axes])

@@ -250,10 +250,18 @@ def matrix_figures(
 
 
 def _clipped_grid(m: Matrix, factors: Sequence[Matrix], original: Shape | None, netlist: Netlist) -> TileGrid:
-    """The first factor takes all the original inputs, the last gives all its outputs; ranks stay."""
-    inputs = original[0] if original and m.layer == factors[0].layer else m.inputs
+    """The first factor takes all the original inputs, the last gives all its outputs; ranks stay.
+
+    Of two convolutions along different axes, the first takes the original inputs at one of the second's taps.
+    """
+    inputs = original[0] // _taps(factors) if original and m.layer == factors[0].layer else m.inputs
     outputs = original[1] if original and m.layer == factors[-1].layer else m.outputs
     return TileGrid(inputs, outputs, netlist.crossbar, netlist.tiling)
+
+
+def _taps(factors: Sequence[Matrix]) -> int:
+    """How many inputs the last factor has for every output of the first; 1 where it is the only one."""
+    return max(1, factors[-1].inputs // factors[0].outputs) if factors[-1].layer != factors[0].layer else 1
 
 
 def _figures(m: Matrix, origin: str, dense: TileGrid) -> MatrixFigures:

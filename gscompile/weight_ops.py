@@ -22,7 +22,7 @@ A new op is one class with `layouts` and, where it can be factored, `factor`, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Protocol
@@ -143,6 +143,59 @@ class Conv:
         for name in _GEOMETRY:
             node.attributes.pop(name, None)
         return _feed(node, 0, first, index, v)
+
+
+class SeparableConv(Conv):
+    """A convolution along the first axes of its kernel and then along the others, which have `taps` taps.
+
+    U keeps the strides, dilations and padding of the first axes, V those of the others.
+    """
+
+    def __init__(self, taps: int) -> None:
+        self.taps = taps
+
+    def factor_shapes(
+        self, node: ir.Node, index: int, layout: MatrixLayout, rank: int
+    ) -> tuple[MatrixLayout, MatrixLayout]:
+        group, (outputs, channels, *kernel) = layout.parts, layout.shape
+        near = self._axes_of_u(kernel)
+        u = (group * rank, channels, *kernel[:near], *_ones(len(kernel) - near))
+        v = (outputs, rank, *_ones(near), *kernel[near:])
+        return (
+            MatrixLayout(u, group, rank, layout.inputs // self.taps, transposed=True),
+            MatrixLayout(v, group, outputs // group, rank * self.taps, transposed=True),
+        )
+
+    def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
+        assert v.shape is not None
+        kernel = v.shape.numpy()[2:]
+        u_moves, v_moves = _moves_apart(node, self._axes_of_u(kernel), len(kernel))
+        kept = [a for a in node.attributes.values() if a.name in ("auto_pad", "group")]
+        first = ir.Node("", "Conv", [node.inputs[0], u], [*kept, *u_moves])
+        for move in v_moves:
+            node.attributes[move.name] = move
+        return _feed(node, 0, first, index, v)
+
+    def _axes_of_u(self, kernel: Sequence[int]) -> int:
+        """How many of the kernel's axes come before those that have `taps` taps in all."""
+        return next(near for near in range(len(kernel) + 1) if prod(kernel[near:]) == self.taps)
+
+
+def _moves_apart(node: ir.Node, near: int, axes: int) -> tuple[list[ir.Attr], list[ir.Attr]]:
+    """A convolution's attributes along its first `near` of `axes` axes, and along the others; elsewhere it stays."""
+    u: list[ir.Attr] = []
+    v: list[ir.Attr] = []
+    for name, still in _STILL.items():
+        if name in node.attributes:
+            numbers = node.attributes.get_ints(name, [])
+            along = [number % axes < near for number in range(len(numbers))]
+            for mine, moves in ((True, u), (False, v)):
+                kept = [n if is_near == mine else still for n, is_near in zip(numbers, along, strict=True)]
+                moves.append(ir.AttrInt64s(name, kept))
+    return u, v
+
+
+_STILL = {"pads": 0, "strides": 1, "dilations": 1, "kernel_shape": 1}
 
 
 class ConvTranspose:
@@ -448,6 +501,22 @@ def weight_op(node: ir.Node) -> WeightOp | None:
     domain = "" if is_standard(node) else node.domain
     op = WEIGHT_OPS.get((domain, node.op_type))
     return op if domain == "" or len(node.inputs) >= _LEAST.get(node.op_type, 2) else None
+
+
+def factoring_op(node: ir.Node, taps: int = 1) -> WeightOp:
+    """The adapter that splits a node in two; V keeps `taps` taps of a convolution's kernel."""
+    op = weight_op(node)
+    assert op is not None
+    return op if taps == 1 else SeparableConv(taps)
+
+
+def separable_taps(node: ir.Node, layout: MatrixLayout) -> list[int]:
+    """How many taps of its kernel a second convolution may keep, where the first keeps more than one as well."""
+    if not isinstance(weight_op(node), Conv):
+        return []
+    kernel = layout.shape[2:]
+    parts = [(prod(kernel[:near]), prod(kernel[near:])) for near in range(1, len(kernel))]
+    return [*dict.fromkeys(taps for before, taps in parts if before > 1 and taps > 1)]
 
 
 def as_matrices(layout: MatrixLayout, tensor: NDArray[np.generic]) -> Matrices:

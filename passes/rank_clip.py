@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +19,13 @@ from gscompile.errors import UsageError
 from gscompile.factoring import Decomposed, WeightSpectrum, pca_rank, spectrum, squared_norm, weight_spectrum
 from gscompile.linear_maps import LinearMap, cells, linear_maps, pays
 from gscompile.mapping import footprint
-from gscompile.network import Network
+from gscompile.network import Layer, Network
+from gscompile.separable import moments_apart, separable_spectrum
 from gscompile.transform import Change, Context, PassResult
 from gscompile.units import drop_dead_units
+
+if TYPE_CHECKING:
+    from gscompile.statistics import Moments
 
 MOST_PROBED = 1 << 25  # cells
 PROBED_SHARE = 0.8  # of the cells of a map that is clipped to see what it does to the outputs
@@ -59,18 +62,15 @@ class RankClip:
         return "rank-clip"
 
     def run(self, network: Network, context: Context) -> PassResult:
-        before = {m.origin: m.rank for m in linear_maps(network)}
+        before = {m.origin: m for m in linear_maps(network)}
         if self.method == "pca":
             network = self._by_pca(network, context)
         elif context.tuner is not None:
             network = self._by_budget(network, context)
         else:
             network = self._by_drift(network, context)
-        after = {m.origin: m.rank for m in linear_maps(network) if m.v is not None}
-        changes = [
-            Change(o, "rank", str(before[o]), str(r)) for o, r in after.items() if r < before.get(o, 0)
-        ]
-        return PassResult(network, tuple(changes))
+        after = [m for m in linear_maps(network) if m.v is not None and m.origin in before]
+        return PassResult(network, tuple(change for m in after for change in _changes(before[m.origin], m)))
 
     # -- ours -------------------------------------------------------------------------------------------------
 
@@ -139,7 +139,7 @@ class RankClip:
         drift, before, most = context.drift, cells(network), max(context.max_error, UNMOVED)
         assert drift is not None
         clipper = Clipper.of(network, context).probed(context)
-        maps = 1 if clipper.scales else len(clipper.maps)  # not probed, losses are relative, of each map
+        maps = 1 if clipper.is_probed else len(clipper.maps)  # not probed, losses are relative, of each map
         start = maps * max(most, EXACT) ** 2
 
         def excess(candidate: Network) -> float:
@@ -203,6 +203,20 @@ class RankClip:
         return network
 
 
+def _changes(before: LinearMap, after: LinearMap) -> Iterator[Change]:
+    """What clipping did to a map: a rank, or a kernel that became two, which is of a rank in another sense."""
+    if before.taps != after.taps:
+        assert after.v is not None
+        whole, u, v = (_kernel(layer) for layer in (before.u, after.u, after.v))
+        yield Change(after.origin, "kernel", whole, f"{u} and {v}, {after.rank} channels between them")
+    elif after.rank < before.rank:
+        yield Change(after.origin, "rank", str(before.rank), str(after.rank))
+
+
+def _kernel(layer: Layer) -> str:
+    return "x".join(map(str, layer.layout.shape[2:]))
+
+
 def _deleting_costs_less(network: Network, clipped: Network, context: Context) -> bool:
     """Whether, untuned, the network scores better without groups that save as much as ranks did than with these ranks.
 
@@ -218,29 +232,64 @@ def _deleting_costs_less(network: Network, clipped: Network, context: Context) -
 
 
 @dataclass(frozen=True, eq=False)
-class Clipper:
-    """A network with the spectra of its linear maps, from which it is clipped to any number of cells.
+class Way:
+    """A linear map as a product that it may become, and the spectra of its parts.
 
-    `scales` say what a map's loss is worth in units that all have in common; 1 where there are none. One that is
-    infinite is not known, and its map may lose no more than `unknown`.
+    `scale` says what the map's loss is worth in units that all maps have in common; 1 where there are none. One that is
+    infinite is not known, and the map may lose no more than `unknown`.
     """
 
-    network: Network
-    maps: Sequence[LinearMap]
-    spectra: Sequence[Sequence[Decomposed]]
-    scales: Sequence[float] = ()
+    linear: LinearMap
+    parts: Sequence[Decomposed]
+    scale: float = 1.0
     unknown: float = 0.0
+
+    @cached_property
+    def losses(self) -> NDArray[np.float64]:
+        """What every rank costs, over all parts, in the map's own units."""
+        losses = [part.loss for part in self.parts]
+        most = max(map(len, losses))  # a part that has fewer directions is whole with all of them
+        return np.asarray(np.sum([np.pad(loss, (0, most - len(loss)), mode="edge") for loss in losses], axis=0))
+
+    @cached_property
+    def worth(self) -> NDArray[np.float64]:
+        """The same in units that all maps have in common; of one that is not known nothing, or more than any price."""
+        known = self.scale < math.inf
+        return self.losses * self.scale if known else np.where(self.losses <= self.unknown, 0.0, np.inf)
+
+    @cached_property
+    def ranks(self) -> list[int]:
+        """Those that pay."""
+        return [r for r in range(1, min(self.linear.rank, len(self.losses))) if pays(self.linear, r)]
+
+    @property
+    def kept(self) -> float:
+        """What the map has lost as it is."""
+        rank = self.linear.rank
+        return float(self.worth[rank]) if self.linear.v is not None and rank < len(self.worth) else 0.0
+
+
+Chosen = tuple[Way, int]  # and its rank
+
+
+@dataclass(frozen=True, eq=False)
+class Clipper:
+    """A network with the spectra of its linear maps, of each in every way, to be clipped to any number of cells."""
+
+    network: Network
+    maps: Sequence[Sequence[Way]]
+    is_probed: bool = False
 
     @classmethod
     def of(cls, network: Network, context: Context) -> Clipper:
         """Decompose what can be factored, in the loss's metric where there is data."""
         network = network.copy()
         maps = [m for m in linear_maps(network) if m.factorable and pays(m, 1)]
-        return cls(network, maps, [*_spectra(network, maps, context)])
+        return cls(network, [*_ways(network, maps, context)])
 
     def to(self, budget: float) -> Network:
         """A copy of at most `budget` cells, as far as ranks go, by one price for a cell over all layers."""
-        fixed = cells(self.network) - sum(m.cells for m in self.maps)
+        fixed = cells(self.network) - sum(ways[0].linear.cells for ways in self.maps)
         return self._at(choose(self._choices, budget - fixed))
 
     def within(self, loss: float) -> Network:
@@ -259,53 +308,69 @@ class Clipper:
         if drift is None or cells(self.network) > MOST_PROBED or not np.isfinite(drift(self.network)):
             return self
         found: list[float] = []
-        for number in range(len(self.maps)):
+        for ways in self.maps:
             if context.out_of_time():
                 return self
-            found.append(self._probe(number, drift))
+            found.append(self._probe(ways[0], drift))
         median = float(np.median([scale for scale in found if 0 < scale < np.inf] or [1.0]))
         scales = [median if np.isnan(scale) else max(scale, PROBED_LEAST * median) for scale in found]
-        return dataclasses.replace(self, scales=scales, unknown=max(context.max_error, EXACT) ** 2)
+        unknown = max(context.max_error, EXACT) ** 2
+        maps = [
+            [dataclasses.replace(way, scale=scale, unknown=unknown) for way in ways]
+            for ways, scale in zip(self.maps, scales, strict=True)
+        ]
+        return dataclasses.replace(self, maps=maps, is_probed=True)
 
-    def _probe(self, number: int, drift: Callable[[Network], float]) -> float:
+    def _probe(self, way: Way, drift: Callable[[Network], float]) -> float:
         """The squared drift per loss of one map alone, at a rank that saves a fifth of its cells, or less that is felt.
 
         NaN where no rank is felt, all of a matrix lying in one direction; infinite where the outputs do not move.
         """
-        linear, losses = self.maps[number], _summed(self.spectra[number])
+        linear, losses = way.linear, way.losses
         _, inputs, outputs = linear.shape
         felt = int(np.count_nonzero(losses >= PROBED_LOSS)) - 1
         rank = min(int(PROBED_SHARE * inputs * outputs / (inputs + outputs)), linear.rank - 1, felt)
         if rank < 1:
             return math.nan
-        moved = drift(self._at([rank if n == number else 0 for n in range(len(self.maps))]))
+        moved = drift(self._with([(way, rank)]))
         return math.inf if moved < UNMOVED else float(min(moved, MOST_DRIFT)) ** 2 / float(losses[rank])
 
     @cached_property
     def _choices(self) -> list[Choice]:
-        scales = self.scales or [1.0] * len(self.maps)
-        unknown = partial(_within, self.unknown)
-        worth = [unknown if scale == math.inf else partial(operator.mul, scale) for scale in scales]
-        return [_choice(m, s, w) for m, s, w in zip(self.maps, self.spectra, worth, strict=True)]
+        return [_choice(ways) for ways in self.maps]
 
-    def _at(self, ranks: Sequence[int]) -> Network:
-        """A copy with maps of these ranks; 0 leaves one as it is."""
+    def _at(self, options: Sequence[int]) -> Network:
+        """A copy with maps as they were chosen; option 0 leaves one as it is."""
+        chosen = zip(self.maps, options, strict=True)
+        return self._with([_options(ways)[option - 1] for ways, option in chosen if option])
+
+    def _with(self, chosen: Sequence[Chosen]) -> Network:
         network = self.network.copy()
-        chosen = zip(self.maps, self.spectra, ranks, strict=True)
-        replace(network, [(linear, parts, rank) for linear, parts, rank in chosen if rank])
+        replace(network, [(way.linear, way.parts, rank) for way, rank in chosen])
         return network
 
 
-def _spectra(network: Network, maps: Sequence[LinearMap], context: Context) -> Iterator[Sequence[Decomposed]]:
+def _ways(network: Network, maps: Sequence[LinearMap], context: Context) -> Iterator[Sequence[Way]]:
     """Spectra of every part: in the loss's metric where there is data, else relative to the matrix."""
     moments = context.moments(network) if context.moments is not None else {}
     for m in maps:
         seen_in, seen_out = moments.get(m.u.name), moments.get((m.v or m.u).name)
         if seen_in is None or seen_out is None:
-            yield [_set_aside(network, part) for part in _relative(m.product)]
+            yield [Way(m, [_set_aside(network, part) for part in _relative(m.product)])]
         else:
-            product = m.product.astype(np.float64)
-            yield [spectrum(w, a, g) for w, a, g in zip(product, seen_in.inputs, seen_out.outputs, strict=True)]
+            yield [Way(way, [*_seen(way, seen_in.inputs, seen_out)]) for way in m.ways()]
+
+
+def _seen(linear: LinearMap, inputs: NDArray[np.float64], last: Moments) -> Iterator[Decomposed]:
+    """The spectra of a map's parts, from moments of its inputs, and from those of the layer that gives its outputs."""
+    product, taps = linear.product.astype(np.float64), linear.taps
+    for w, a, between, g in zip(product, inputs, last.inputs, last.outputs, strict=True):
+        if taps == 1:
+            yield spectrum(w, a, g)
+        elif linear.v is None:
+            yield separable_spectrum(w, a, g, taps)
+        else:
+            yield spectrum(w, a, np.kron(moments_apart(between, taps)[1], g))
 
 
 def _relative(product: NDArray[Any]) -> Iterator[WeightSpectrum]:
@@ -324,37 +389,31 @@ def _set_aside(network: Network, part: WeightSpectrum) -> WeightSpectrum:
     return dataclasses.replace(part, u=network.set_aside(part.u), v=network.set_aside(part.v))
 
 
-def _within(most: float, loss: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Nothing up to `most`, and beyond every price above it."""
-    return np.where(loss <= most, 0.0, np.inf)
+def _choice(ways: Sequence[Way]) -> Choice:
+    """Option 0 keeps what is there; the others are ranks, in one way after the other, as far as they pay."""
+    options = _options(ways)
+    losses = (float(way.worth[rank]) for way, rank in options)
+    cells = (rank * way.linear.shape[0] * sum(way.linear.shape[1:]) for way, rank in options)
+    return Choice((ways[0].kept, *losses), (ways[0].linear.cells, *cells))
 
 
-def _choice(
-    linear: LinearMap, parts: Sequence[Decomposed], worth: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-) -> Choice:
-    """Option 0 keeps what is there; option r is rank r, as far as that pays."""
-    loss = worth(_summed(parts))
-    ranks = [r for r in range(1, min(linear.rank, len(loss))) if pays(linear, r)]
-    per_rank = linear.shape[0] * (linear.shape[1] + linear.shape[2])
-    kept = float(loss[linear.rank]) if linear.v is not None and linear.rank < len(loss) else 0.0
-    return Choice((kept, *loss[ranks].tolist()), (linear.cells, *(r * per_rank for r in ranks)))
-
-
-def _summed(parts: Sequence[Decomposed]) -> NDArray[np.float64]:
-    """What every rank costs, over all parts."""
-    losses = [s.loss for s in parts]
-    most = max(map(len, losses))  # a part that has fewer directions is whole with all of them
-    return np.asarray(np.sum([np.pad(loss, (0, most - len(loss)), mode="edge") for loss in losses], axis=0))
+def _options(ways: Sequence[Way]) -> list[Chosen]:
+    return [(way, rank) for way in ways for rank in way.ranks]
 
 
 def replace(network: Network, chosen: Sequence[tuple[LinearMap, Sequence[Decomposed], int]]) -> None:
     """Put factors of the rank that was chosen in the place of linear maps."""
-    network.factor_all((m.u.name, *_stacked(parts, rank)) for m, parts, rank in chosen if m.v is None)
+    network.factor_all(
+        (m.u.name, u, m.folded(v))
+        for m, parts, rank in chosen
+        if m.v is None
+        for u, v in [_stacked(parts, rank)]
+    )
     for linear, parts, rank in chosen:
         if linear.v is not None:  # the ranks that go are dead units between the factors
             (u, v), empty = _stacked(parts, rank), linear.rank - rank
             network.set_matrices(linear.u.name, np.pad(u, ((0, 0), (0, 0), (0, empty))))
-            network.set_matrices(linear.v.name, np.pad(v, ((0, 0), (0, empty), (0, 0))))
+            network.set_matrices(linear.v.name, linear.folded(np.pad(v, ((0, 0), (0, empty), (0, 0)))))
             drop_dead_units(network)
 
 
