@@ -177,8 +177,8 @@ class SeparableConv(Conv):
         return _feed(node, 0, first, index, v)
 
     def _axes_of_u(self, kernel: Sequence[int]) -> int:
-        """How many of the kernel's axes come before those that have `taps` taps in all."""
-        return next(near for near in range(len(kernel) + 1) if prod(kernel[near:]) == self.taps)
+        """How many of the kernel's axes come before those that have `taps` taps in all; as many as that leaves open."""
+        return max(near for near in range(len(kernel) + 1) if prod(kernel[near:]) == self.taps)
 
 
 def _moves_apart(node: ir.Node, near: int, axes: int) -> tuple[list[ir.Attr], list[ir.Attr]]:
