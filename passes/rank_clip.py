@@ -43,7 +43,8 @@ class RankClip:
 
     `output` (ours): components are dropped, over all layers at once, where the loss loses least for the cells saved;
     each round up to half of the cells, as far as the score falls by at most `reach` points before it is tuned. Where
-    groups are deleted later, ranks go only as long as groups that save as much would cost more.
+    groups are deleted later, ranks go only as long as groups that save as much would cost more. With data, kernels may
+    be taken apart along their axes: two convolutions with few channels between them, in the place of one.
     `pca` (the paper's): every layer but the last keeps the smallest rank whose relative weight error stays within
     `epsilon`, looked at anew every `every` steps until `stop` of `epochs` are over. `ranks`, as in 5/12/36, are the
     paper's ranks to be reached by the end instead.
