@@ -357,7 +357,7 @@ def _ways(network: Network, maps: Sequence[LinearMap], context: Context) -> Iter
     for m in maps:
         seen_in, seen_out = moments.get(m.u.name), moments.get((m.v or m.u).name)
         if seen_in is None or seen_out is None:
-            yield [Way(m, [_set_aside(network, part) for part in _relative(m.product)])]
+            yield [Way(way, [_set_aside(network, part) for part in _relative(way.product)]) for way in m.ways()]
         else:
             yield [Way(way, [*_seen(way, seen_in.inputs, seen_out)]) for way in m.ways()]
 
