@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -94,8 +94,9 @@ class RankClip:
     def _clipped(self, network: Network, clipper: Clipper | None, context: Context, reach: float) -> Network:
         """The last network that came back; the one that is given, and its clipper, where none did."""
         while not context.out_of_time():
-            candidate = self._within_reach(clipper or Clipper.of(network, context), context, reach)
-            if cells(candidate) >= cells(network) or _deleting_costs_less(network, candidate, context):
+            clipper = clipper or Clipper.of(network, context)
+            candidate = self._within_reach(clipper, context, reach)
+            if cells(candidate) >= cells(network) or _deleting_costs_less(network, (candidate, clipper.half), context):
                 break
             candidate, returned = self._tuned(candidate, context, 2 * (1 - cells(candidate) / cells(network)))
             if not returned:
@@ -114,8 +115,8 @@ class RankClip:
         def clipped(share: float) -> Network:
             return clipper.to(share * whole)
 
-        if score(half := clipped(0.5)) >= lowest:
-            return half
+        if score(clipper.half) >= lowest:
+            return clipper.half
         best = furthest(clipped, lambda candidate: score(candidate) >= lowest, good=0.9, bad=0.5, rounds=3)
         return clipped(0.9) if best is None else best
 
@@ -218,18 +219,24 @@ def _kernel(layer: Layer) -> str:
     return "x".join(map(str, layer.layout.shape[2:]))
 
 
-def _deleting_costs_less(network: Network, clipped: Network, context: Context) -> bool:
-    """Whether, untuned, the network scores better without groups that save as much as ranks did than with these ranks.
+def _deleting_costs_less(network: Network, clipped: Iterable[Network], context: Context) -> bool:
+    """Whether, untuned, the network scores better without groups that save as much than it does clipped, each time.
 
     Better by more than chance: of the same matrix, low ranks suit one network and zeros another, and where they cost
-    alike groups can still go from the factors. False where no groups are deleted later.
+    alike groups can still go from the factors. What is clipped is as far as a round goes, and half: there are always
+    a few groups that cost nothing, and little is known of what comes after them. False where no groups are deleted
+    later.
     """
     if DELETION not in context.later or context.tuner is None:
         return False
-    now, then = footprint(network, context.mapping), footprint(clipped, context.mapping)
-    share = saved(now, then, context.price(now))
-    groups = without_cheapest(network, ranked(network, context), share)
-    return context.tuner.score(groups) > context.tuner.score(clipped) + context.blur
+    now, score, groups = footprint(network, context.mapping), context.tuner.score, ranked(network, context)
+    price = context.price(now)
+
+    def better(smaller: Network) -> bool:
+        share = saved(now, footprint(smaller, context.mapping), price)
+        return score(without_cheapest(network, groups, share)) > score(smaller) + context.blur
+
+    return all(better(smaller) for smaller in clipped)
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,6 +299,11 @@ class Clipper:
         """A copy of at most `budget` cells, as far as ranks go, by one price for a cell over all layers."""
         fixed = cells(self.network) - sum(ways[0].linear.cells for ways in self.maps)
         return self._at(choose(self._choices, budget - fixed))
+
+    @cached_property
+    def half(self) -> Network:
+        """A copy of at most half of the cells, as far as ranks go."""
+        return self.to(0.5 * cells(self.network))
 
     def within(self, loss: float) -> Network:
         """A copy of as few cells as cost no more than `loss`, over all layers together."""
