@@ -19,6 +19,7 @@ from gscompile.groups import Family, Member
 from gscompile.linear_maps import cells, linear_maps
 from gscompile.mapping import MapOptions, footprint
 from gscompile.network import Network
+from gscompile.passes import rank_clip
 from gscompile.passes.delete_groups import DeleteGroups
 from gscompile.passes.drop_dead_units import DropDeadUnits
 from gscompile.passes.rank_clip import RankClip
@@ -254,6 +255,20 @@ class Coach:
 
 def coached(coach: Coach, **more: Any) -> Context:
     return Context(MAPPING, tuner=cast(Tuner, coach), floor=90.0, blur=1.0, **more)
+
+
+@pytest.mark.parametrize(
+    ("now", "at_half", "over"), [((89.0, 85.0), (50.0, 20.0), True), ((89.0, 85.0), (50.0, 80.0), False),
+                                 ((85.0, 89.0), (50.0, 20.0), False), ((89.0, 88.5), (50.0, 20.0), False)]
+)
+def test_ranks_are_over_where_groups_cost_less_both_now_and_at_half(
+    now: tuple[float, float], at_half: tuple[float, float], over: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores without groups, and clipped; a point is chance. Of a few per cent there are always groups for nothing."""
+    monkeypatch.setattr(rank_clip, "ranked", lambda *_: ({}, {}))
+    monkeypatch.setattr(rank_clip, "without_cheapest", lambda net, *_: net)
+    net, context = network(CHAIN), coached(Coach(*now, *at_half), later=("delete-groups",))
+    assert rank_clip._deleting_costs_less(net, (net, net), context) == over
 
 
 def test_a_recovery_lets_the_learning_rate_down_after_a_third() -> None:
