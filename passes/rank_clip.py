@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal
 
 from gscompile.bisection import closest, furthest
-from gscompile.choosing import Choice, choose, choose_within
+from gscompile.clipper import EXACT, UNMOVED, Clipper, replace
 from gscompile.deletion import ranked, saved, without_cheapest
 from gscompile.errors import UsageError
-from gscompile.factoring import Decomposed, WeightSpectrum, pca_rank, spectrum, squared_norm, weight_spectrum
+from gscompile.factoring import pca_rank, weight_spectrum
 from gscompile.linear_maps import LinearMap, cells, linear_maps, pays
 from gscompile.mapping import footprint
 from gscompile.network import Layer, Network
-from gscompile.separable import moments_apart, separable_spectrum
 from gscompile.transform import Change, Context, PassResult
-from gscompile.units import drop_dead_units
 
-if TYPE_CHECKING:
-    from gscompile.statistics import Moments
-
-MOST_PROBED = 1 << 25  # cells
-PROBED_SHARE = 0.8  # of the cells of a map that is clipped to see what it does to the outputs
-PROBED_LOSS = 0.01  # of a matrix: less says little of more
-PROBED_LEAST = 0.01  # of the median: a tenth of its drift
-MOST_DRIFT = 1e3
-UNMOVED = 1e-7  # less is rounding
-EXACT = 1e-5  # what verifying allows where no error is
 DELETION = "delete-groups"
 
 
@@ -237,202 +220,3 @@ def _deleting_costs_less(network: Network, clipped: Iterable[Network], context: 
         return score(without_cheapest(network, groups, share)) > score(smaller) + context.blur
 
     return all(better(smaller) for smaller in clipped)
-
-
-@dataclass(frozen=True, eq=False)
-class Way:
-    """A linear map as a product that it may become, and the spectra of its parts.
-
-    `scale` says what the map's loss is worth in units that all maps have in common; 1 where there are none. One that is
-    infinite is not known, and the map may lose no more than `unknown`.
-    """
-
-    linear: LinearMap
-    parts: Sequence[Decomposed]
-    scale: float = 1.0
-    unknown: float = 0.0
-
-    @cached_property
-    def losses(self) -> NDArray[np.float64]:
-        """What every rank costs, over all parts, in the map's own units."""
-        losses = [part.loss for part in self.parts]
-        most = max(map(len, losses))  # a part that has fewer directions is whole with all of them
-        return np.asarray(np.sum([np.pad(loss, (0, most - len(loss)), mode="edge") for loss in losses], axis=0))
-
-    @cached_property
-    def worth(self) -> NDArray[np.float64]:
-        """The same in units that all maps have in common; of one that is not known nothing, or more than any price."""
-        known = self.scale < math.inf
-        return self.losses * self.scale if known else np.where(self.losses <= self.unknown, 0.0, np.inf)
-
-    @cached_property
-    def ranks(self) -> list[int]:
-        """Those that pay."""
-        return [r for r in range(1, min(self.linear.rank, len(self.losses))) if pays(self.linear, r)]
-
-    @property
-    def kept(self) -> float:
-        """What the map has lost as it is."""
-        rank = self.linear.rank
-        return float(self.worth[rank]) if self.linear.v is not None and rank < len(self.worth) else 0.0
-
-
-Chosen = tuple[Way, int]  # and its rank
-
-
-@dataclass(frozen=True, eq=False)
-class Clipper:
-    """A network with the spectra of its linear maps, of each in every way, to be clipped to any number of cells."""
-
-    network: Network
-    maps: Sequence[Sequence[Way]]
-    is_probed: bool = False
-
-    @classmethod
-    def of(cls, network: Network, context: Context) -> Clipper:
-        """Decompose what can be factored, in the loss's metric where there is data."""
-        network = network.copy()
-        maps = [m for m in linear_maps(network) if m.factorable and pays(m, 1)]
-        return cls(network, [*_ways(network, maps, context)])
-
-    def to(self, budget: float) -> Network:
-        """A copy of at most `budget` cells, as far as ranks go, by one price for a cell over all layers."""
-        fixed = cells(self.network) - sum(ways[0].linear.cells for ways in self.maps)
-        return self._at(choose(self._choices, budget - fixed))
-
-    @cached_property
-    def half(self) -> Network:
-        """A copy of at most half of the cells, as far as ranks go."""
-        return self.to(0.5 * cells(self.network))
-
-    def within(self, loss: float) -> Network:
-        """A copy of as few cells as cost no more than `loss`, over all layers together."""
-        return self._at(choose_within(self._choices, loss))
-
-    def probed(self, context: Context) -> Clipper:
-        """With losses in units of the squared drift, from what each map, clipped alone, does to the outputs.
-
-        The same share of a matrix may be nothing in one layer and all in another. A map that the probe hardly reaches
-        counts as a hundredth of the median, since other inputs may reach it; one that it does not reach at all, as in a
-        branch not taken, may lose no more of its weights than the outputs may. Networks of more than `MOST_PROBED`
-        cells are not probed: a run of them costs about as much as all the rest.
-        """
-        drift = context.drift
-        if drift is None or cells(self.network) > MOST_PROBED or not np.isfinite(drift(self.network)):
-            return self
-        found: list[float] = []
-        for ways in self.maps:
-            if context.out_of_time():
-                return self
-            found.append(self._probe(ways[0], drift))
-        median = float(np.median([scale for scale in found if 0 < scale < np.inf] or [1.0]))
-        scales = [median if np.isnan(scale) else max(scale, PROBED_LEAST * median) for scale in found]
-        unknown = max(context.max_error, EXACT) ** 2
-        maps = [
-            [dataclasses.replace(way, scale=scale, unknown=unknown) for way in ways]
-            for ways, scale in zip(self.maps, scales, strict=True)
-        ]
-        return dataclasses.replace(self, maps=maps, is_probed=True)
-
-    def _probe(self, way: Way, drift: Callable[[Network], float]) -> float:
-        """The squared drift per loss of one map alone, at a rank that saves a fifth of its cells, or less that is felt.
-
-        NaN where no rank is felt, all of a matrix lying in one direction; infinite where the outputs do not move.
-        """
-        linear, losses = way.linear, way.losses
-        _, inputs, outputs = linear.shape
-        felt = int(np.count_nonzero(losses >= PROBED_LOSS)) - 1
-        rank = min(int(PROBED_SHARE * inputs * outputs / (inputs + outputs)), linear.rank - 1, felt)
-        if rank < 1:
-            return math.nan
-        moved = drift(self._with([(way, rank)]))
-        return math.inf if moved < UNMOVED else float(min(moved, MOST_DRIFT)) ** 2 / float(losses[rank])
-
-    @cached_property
-    def _choices(self) -> list[Choice]:
-        return [_choice(ways) for ways in self.maps]
-
-    def _at(self, options: Sequence[int]) -> Network:
-        """A copy with maps as they were chosen; option 0 leaves one as it is."""
-        chosen = zip(self.maps, options, strict=True)
-        return self._with([_options(ways)[option - 1] for ways, option in chosen if option])
-
-    def _with(self, chosen: Sequence[Chosen]) -> Network:
-        network = self.network.copy()
-        replace(network, [(way.linear, way.parts, rank) for way, rank in chosen])
-        return network
-
-
-def _ways(network: Network, maps: Sequence[LinearMap], context: Context) -> Iterator[Sequence[Way]]:
-    """Spectra of every part: in the loss's metric where there is data, else relative to the matrix."""
-    moments = context.moments(network) if context.moments is not None else {}
-    for m in maps:
-        seen_in, seen_out = moments.get(m.u.name), moments.get((m.v or m.u).name)
-        if seen_in is None or seen_out is None:
-            yield [Way(way, [_set_aside(network, part) for part in _relative(way.product)]) for way in m.ways()]
-        else:
-            yield [Way(way, [*_seen(way, seen_in.inputs, seen_out)]) for way in m.ways()]
-
-
-def _seen(linear: LinearMap, inputs: NDArray[np.float64], last: Moments) -> Iterator[Decomposed]:
-    """The spectra of a map's parts, from moments of its inputs, and from those of the layer that gives its outputs."""
-    product, taps = linear.product.astype(np.float64), linear.taps
-    for w, a, between, g in zip(product, inputs, last.inputs, last.outputs, strict=True):
-        if taps == 1:
-            yield spectrum(w, a, g)
-        elif linear.v is None:
-            yield separable_spectrum(w, a, g, taps)
-        else:
-            yield spectrum(w, a, np.kron(moments_apart(between, taps)[1], g))
-
-
-def _relative(product: NDArray[Any]) -> Iterator[WeightSpectrum]:
-    """Losses of a part are relative to all parts together."""
-    parts = [weight_spectrum(w) for w in product]
-    if len(parts) == 1:
-        yield from parts
-        return
-    sizes = np.array([squared_norm(w) for w in product])
-    for part, share in zip(parts, sizes / (sizes.sum() or 1.0), strict=True):
-        yield dataclasses.replace(part, energy=part.energy * share, rest=part.rest * share)
-
-
-def _set_aside(network: Network, part: WeightSpectrum) -> WeightSpectrum:
-    """On the shelf, where the network has one."""
-    return dataclasses.replace(part, u=network.set_aside(part.u), v=network.set_aside(part.v))
-
-
-def _choice(ways: Sequence[Way]) -> Choice:
-    """Option 0 keeps what is there; the others are ranks, in one way after the other, as far as they pay."""
-    options = _options(ways)
-    losses = (float(way.worth[rank]) for way, rank in options)
-    cells = (rank * way.linear.shape[0] * sum(way.linear.shape[1:]) for way, rank in options)
-    return Choice((ways[0].kept, *losses), (ways[0].linear.cells, *cells))
-
-
-def _options(ways: Sequence[Way]) -> list[Chosen]:
-    return [(way, rank) for way in ways for rank in way.ranks]
-
-
-def replace(network: Network, chosen: Sequence[tuple[LinearMap, Sequence[Decomposed], int]]) -> None:
-    """Put factors of the rank that was chosen in the place of linear maps."""
-    network.factor_all(
-        (m.u.name, u, m.folded(v))
-        for m, parts, rank in chosen
-        if m.v is None
-        for u, v in [_stacked(parts, rank)]
-    )
-    for linear, parts, rank in chosen:
-        if linear.v is not None:  # the ranks that go are dead units between the factors
-            (u, v), empty = _stacked(parts, rank), linear.rank - rank
-            network.set_matrices(linear.u.name, np.pad(u, ((0, 0), (0, 0), (0, empty))))
-            network.set_matrices(linear.v.name, linear.folded(np.pad(v, ((0, 0), (0, empty), (0, 0)))))
-            drop_dead_units(network)
-
-
-def _stacked(parts: Sequence[Decomposed], rank: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """u [parts, inputs, rank] and v [parts, rank, outputs]."""
-    pairs = [s.factors(rank) for s in parts]
-    if len(pairs) == 1:
-        return pairs[0][0][None], pairs[0][1][None]
-    return np.stack([a for a, _ in pairs]), np.stack([b for _, b in pairs])
