@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gscompile.bisection import furthest
 from gscompile.choosing import Choice, choose, choose_within
+from gscompile.deletion import ranked, saved, without_cheapest
 from gscompile.factoring import Decomposed, WeightSpectrum, spectrum, squared_norm, weight_spectrum
 from gscompile.linear_maps import LinearMap, cells, linear_maps, pays
+from gscompile.mapping import footprint
 from gscompile.network import Network
 from gscompile.separable import moments_apart, separable_spectrum
 from gscompile.transform import Context
@@ -229,3 +232,36 @@ def _stacked(parts: Sequence[Decomposed], rank: int) -> tuple[NDArray[Any], NDAr
     if len(pairs) == 1:
         return pairs[0][0][None], pairs[0][1][None]
     return np.stack([a for a, _ in pairs]), np.stack([b for _, b in pairs])
+
+
+def saving(clipper: Clipper, share: float, context: Context) -> Network | None:
+    """As few ranks clipped as save a share of what the network takes; None where that is not to be had."""
+    network = clipper.network
+    now, whole = footprint(network, context.mapping), cells(network)
+    price = context.price(now)
+
+    def saves(smaller: Network) -> bool:
+        return saved(now, footprint(smaller, context.mapping), price) >= share
+
+    def clipped(left: float) -> Network:
+        return clipper.to(left * whole)
+
+    return furthest(clipped, saves, good=0.25, bad=1.0, rounds=6, over=context.out_of_time)
+
+
+def deleting_costs_less(network: Network, clipped: Iterable[Network], context: Context) -> bool:
+    """Whether, untuned, the network scores better without groups that save as much than it does clipped, each time.
+
+    Better by more than chance: of the same matrix, low ranks suit one network and zeros another, and where they cost
+    alike groups can still go from the factors.
+    """
+    if context.tuner is None:
+        return False
+    now, score, groups = footprint(network, context.mapping), context.tuner.score, ranked(network, context)
+    price = context.price(now)
+
+    def better(smaller: Network) -> bool:
+        share = saved(now, footprint(smaller, context.mapping), price)
+        return score(without_cheapest(network, groups, share)) > score(smaller) + context.blur
+
+    return all(better(smaller) for smaller in clipped)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.bisection import furthest
+from gscompile.clipper import Clipper, deleting_costs_less, saving
 from gscompile.deletion import cheapest, ranked, saved, vector_masks, without_cheapest
 from gscompile.groups import deleted
 from gscompile.mapping import Footprint, footprint
@@ -34,8 +35,9 @@ class DeleteGroups:
     no harm, and then let down, brings it back, and further rounds go on from there.
     Where it does not come back, they go on from the last network that did, in steps half as large, down to `least`,
     or to less in proportion where there is more effort than usual.
-    `units` lets whole channels, neurons and ranks go as well. A frontier walks on without recoveries until the score
-    is `slack` points below the budget.
+    `units` lets whole channels, neurons and ranks go as well, and with `ranks` a round clips them instead where that
+    leaves a better score before tuning than groups that save as much. A frontier walks on without recoveries until the
+    score is `slack` points below the budget.
     """
 
     step: float = 0.25
@@ -45,6 +47,7 @@ class DeleteGroups:
     least: float = 0.05
     slack: float = 1.0
     units: bool = True
+    ranks: bool = True
 
     @property
     def name(self) -> str:
@@ -117,8 +120,11 @@ class DeleteGroups:
         """
         score, size, before = math.inf, step, footprint(network, context.mapping)
         start, price, too_much = before, context.price(before), _saved_by(failed, before, context)
+        clips = self.ranks
         while score >= lowest and context.time_left() > min(ROUND * self._recovering(context), kept):
-            network, score = self._scored_round(network, context, size)
+            clipped = self._clipped(network, context, size) if clips else None
+            clips = clipped is not None
+            network, score = self._tuned(clipped, context) if clipped else self._scored_round(network, context, size)
             if (now := self._told(network, score, context)) == before:
                 return
             yield network, score
@@ -202,6 +208,20 @@ class DeleteGroups:
         network = context.tuner.tune(network, self.epochs * context.effort, shrink)
         drop_dead_units(network)
         return network, context.tuner.score(network)
+
+    def _tuned(self, network: Network, context: Context) -> Scored:
+        assert context.tuner is not None
+        network = context.tuner.tune(network, self.epochs * context.effort)
+        return network, context.tuner.score(network)
+
+    def _clipped(self, network: Network, context: Context, step: float) -> Network | None:
+        """Ranks clipped to save `step`; None where there are none, or groups that save as much cost less."""
+        assert context.tuner is not None
+        clipper = Clipper.of(network, context) if context.moments is not None else None
+        clipped = saving(clipper, step, context) if clipper is not None else None
+        if clipped is None or deleting_costs_less(network, [clipped], context):
+            return None
+        return clipped
 
     def _choose(
         self, network: Network, context: Context, step: float

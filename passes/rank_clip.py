@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gscompile.bisection import closest, furthest
-from gscompile.clipper import EXACT, UNMOVED, Clipper, replace
-from gscompile.deletion import ranked, saved, without_cheapest
+from gscompile.clipper import EXACT, UNMOVED, Clipper, deleting_costs_less, replace
 from gscompile.errors import UsageError
 from gscompile.factoring import pca_rank, weight_spectrum
 from gscompile.linear_maps import LinearMap, cells, linear_maps, pays
-from gscompile.mapping import footprint
 from gscompile.network import Layer, Network
 from gscompile.transform import Change, Context, PassResult
 
@@ -79,13 +77,21 @@ class RankClip:
         while not context.out_of_time():
             clipper = clipper or Clipper.of(network, context)
             candidate = self._within_reach(clipper, context, reach)
-            if cells(candidate) >= cells(network) or _deleting_costs_less(network, (candidate, clipper.half), context):
+            if cells(candidate) >= cells(network) or self._is_over(network, (candidate, clipper.half), context):
                 break
             candidate, returned = self._tuned(candidate, context, 2 * (1 - cells(candidate) / cells(network)))
             if not returned:
                 break
             network, clipper = candidate, None
         return network
+
+    @staticmethod
+    def _is_over(network: Network, clipped: Iterable[Network], context: Context) -> bool:
+        """Whether groups will do better, if any are deleted later: as far as a round goes and at half of the cells.
+
+        There are always a few groups that cost nothing, and they say little of those that come after them.
+        """
+        return DELETION in context.later and deleting_costs_less(network, clipped, context)
 
     def _within_reach(self, clipper: Clipper, context: Context, reach: float) -> Network:
         """Half of the cells, or as few as leave the untuned score at most `reach` below the budget.
@@ -200,23 +206,3 @@ def _changes(before: LinearMap, after: LinearMap) -> Iterator[Change]:
 
 def _kernel(layer: Layer) -> str:
     return "x".join(map(str, layer.layout.shape[2:]))
-
-
-def _deleting_costs_less(network: Network, clipped: Iterable[Network], context: Context) -> bool:
-    """Whether, untuned, the network scores better without groups that save as much than it does clipped, each time.
-
-    Better by more than chance: of the same matrix, low ranks suit one network and zeros another, and where they cost
-    alike groups can still go from the factors. What is clipped is as far as a round goes, and half: there are always
-    a few groups that cost nothing, and little is known of what comes after them. False where no groups are deleted
-    later.
-    """
-    if DELETION not in context.later or context.tuner is None:
-        return False
-    now, score, groups = footprint(network, context.mapping), context.tuner.score, ranked(network, context)
-    price = context.price(now)
-
-    def better(smaller: Network) -> bool:
-        share = saved(now, footprint(smaller, context.mapping), price)
-        return score(without_cheapest(network, groups, share)) > score(smaller) + context.blur
-
-    return all(better(smaller) for smaller in clipped)

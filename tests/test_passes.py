@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from gscompile import clipper
 from gscompile.crossbar import Crossbar
 from gscompile.data import Batch, input_specs, load_data
 from gscompile.deletion import cheapest
@@ -19,7 +20,6 @@ from gscompile.groups import Family, Member
 from gscompile.linear_maps import cells, linear_maps
 from gscompile.mapping import MapOptions, footprint
 from gscompile.network import Network
-from gscompile.passes import rank_clip
 from gscompile.passes.delete_groups import DeleteGroups
 from gscompile.passes.drop_dead_units import DropDeadUnits
 from gscompile.passes.rank_clip import RankClip
@@ -265,10 +265,10 @@ def test_ranks_are_over_where_groups_cost_less_both_now_and_at_half(
     now: tuple[float, float], at_half: tuple[float, float], over: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scores without groups, and clipped; a point is chance. Of a few per cent there are always groups for nothing."""
-    monkeypatch.setattr(rank_clip, "ranked", lambda *_: ({}, {}))
-    monkeypatch.setattr(rank_clip, "without_cheapest", lambda net, *_: net)
+    monkeypatch.setattr(clipper, "ranked", lambda *_: ({}, {}))
+    monkeypatch.setattr(clipper, "without_cheapest", lambda net, *_: net)
     net, context = network(CHAIN), coached(Coach(*now, *at_half), later=("delete-groups",))
-    assert rank_clip._deleting_costs_less(net, (net, net), context) == over
+    assert RankClip._is_over(net, (net, net), context) == over
 
 
 def test_a_recovery_lets_the_learning_rate_down_after_a_third() -> None:
@@ -320,7 +320,7 @@ def test_rounds_end_before_they_come_to_the_size_that_did_not_come_back(
     made = iter([(without(n), score) for n, score in enumerate((89.5, 89.5, 89.5, 88.0, 88.0), 1)])
     monkeypatch.setattr(DeleteGroups, "_scored_round", lambda *_: next(made))
     failed = without(gone) if gone else None
-    way = [*DeleteGroups()._rounds(without(0), coached(Coach()), 0.1, 89.0, math.inf, failed)]
+    way = [*DeleteGroups(ranks=False)._rounds(without(0), coached(Coach()), 0.1, 89.0, math.inf, failed)]
     assert len(way) == rounds
 
 
