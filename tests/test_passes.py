@@ -13,7 +13,7 @@ import torch
 from gscompile import clipper
 from gscompile.crossbar import Crossbar
 from gscompile.data import Batch, input_specs, load_data
-from gscompile.deletion import cheapest
+from gscompile.deletion import cheapest, saved
 from gscompile.errors import UsageError
 from gscompile.evaluate import Runner, drift
 from gscompile.groups import Family, Member
@@ -269,6 +269,19 @@ def test_ranks_are_over_where_groups_cost_less_both_now_and_at_half(
     monkeypatch.setattr(clipper, "without_cheapest", lambda net, *_: net)
     net, context = network(CHAIN), coached(Coach(*now, *at_half), later=("delete-groups",))
     assert RankClip._is_over(net, (net, net), context) == over
+
+
+def test_a_round_of_deletion_clips_ranks_where_that_costs_less() -> None:
+    flat = rank_two()
+    context = with_data(flat, floor=99.0)
+    clipped = DeleteGroups()._clipped(flat, context, 0.25)
+    assert clipped is not None
+    before, after = footprint(flat, MAPPING), footprint(clipped, MAPPING)
+    assert saved(before, after, context.price(before)) >= 0.25
+    assert 2 <= linear_maps(clipped)[0].rank < 8  # the largest rank that saves so much, and two would do
+    rng = np.random.default_rng(3)
+    faint = network(CHAIN, w=rng.standard_normal((20, 16)) * np.repeat([1.0, 0.01], 10)[:, None])
+    assert DeleteGroups()._clipped(faint, with_data(faint), 0.25) is None
 
 
 def test_a_recovery_lets_the_learning_rate_down_after_a_third() -> None:
