@@ -386,10 +386,10 @@ def computes_the_network(model: Path, out: Path, *options: object) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "share"), [("lenet", 0.108), ("convnet", 0.71)])
+@pytest.mark.parametrize(("name", "share"), [("lenet", 0.114), ("convnet", 0.25)])
 def test_a_compressed_sample_is_built_and_computes_the_network(name: str, share: float, tmp_path: Path) -> None:
-    """Ranks clipped without data, to an output error of 0.3 of the range: LeNet to 10.71 % of its cells, ConvNet to
-    70.2 % at most. On a batch of noise LeNet went to 8.4 %: pictures are a stricter judge of the same bound."""
+    """Ranks clipped without data, to an output error of 0.3 of the range: LeNet to 11.3 % of its cells, ConvNet, whose
+    kernels are taken apart, to 24.5 %. On a batch of noise LeNet went to 8.4 %: pictures are a stricter judge."""
     computes_the_network(SAMPLES / f"{name}.onnx", tmp_path / "out", "--max-error", "0.3")
     report = read_report(tmp_path / "out")
     assert report.after.cells < share * report.before.cells
