@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gscompile.bisection import furthest
 from gscompile.choosing import Choice, choose, choose_within
-from gscompile.deletion import ranked, saved, without_cheapest
+from gscompile.deletion import Values, saved, without_cheapest
 from gscompile.factoring import Decomposed, WeightSpectrum, spectrum, squared_norm, weight_spectrum
 from gscompile.linear_maps import LinearMap, cells, linear_maps, pays
 from gscompile.mapping import footprint
@@ -96,10 +96,23 @@ class Clipper:
         fixed = cells(self.network) - sum(ways[0].linear.cells for ways in self.maps)
         return self._at(choose(self._choices, budget - fixed))
 
+    def part(self, share: float) -> Network:
+        """The same, of at most a share of the cells there are."""
+        return self.to(share * cells(self.network))
+
     @cached_property
     def half(self) -> Network:
-        """A copy of at most half of the cells, as far as ranks go."""
-        return self.to(0.5 * cells(self.network))
+        return self.part(0.5)
+
+    def saving(self, share: float, context: Context) -> Network | None:
+        """As few ranks clipped as save a share of what the network takes; None where that is not to be had."""
+        now = footprint(self.network, context.mapping)
+        price = context.price(now)
+
+        def saves(smaller: Network) -> bool:
+            return saved(now, footprint(smaller, context.mapping), price) >= share
+
+        return furthest(self.part, saves, good=0.25, bad=1.0, rounds=6, over=context.out_of_time)
 
     def within(self, loss: float) -> Network:
         """A copy of as few cells as cost no more than `loss`, over all layers together."""
@@ -145,13 +158,18 @@ class Clipper:
         return math.inf if moved < UNMOVED else float(min(moved, MOST_DRIFT)) ** 2 / float(losses[rank])
 
     @cached_property
+    def _options(self) -> list[list[Chosen]]:
+        """What each map may become: ranks, in one way after the other, as far as they pay."""
+        return [[(way, rank) for way in ways for rank in way.ranks] for ways in self.maps]
+
+    @cached_property
     def _choices(self) -> list[Choice]:
-        return [_choice(ways) for ways in self.maps]
+        return [_choice(ways[0], options) for ways, options in zip(self.maps, self._options, strict=True)]
 
     def _at(self, options: Sequence[int]) -> Network:
         """A copy with maps as they were chosen; option 0 leaves one as it is."""
-        chosen = zip(self.maps, options, strict=True)
-        return self._with([_options(ways)[option - 1] for ways, option in chosen if option])
+        chosen = zip(self._options, options, strict=True)
+        return self._with([ways[option - 1] for ways, option in chosen if option])
 
     def _with(self, chosen: Sequence[Chosen]) -> Network:
         network = self.network.copy()
@@ -198,16 +216,11 @@ def _set_aside(network: Network, part: WeightSpectrum) -> WeightSpectrum:
     return dataclasses.replace(part, u=network.set_aside(part.u), v=network.set_aside(part.v))
 
 
-def _choice(ways: Sequence[Way]) -> Choice:
-    """Option 0 keeps what is there; the others are ranks, in one way after the other, as far as they pay."""
-    options = _options(ways)
+def _choice(whole: Way, options: Sequence[Chosen]) -> Choice:
+    """Option 0 keeps what is there."""
     losses = (float(way.worth[rank]) for way, rank in options)
     cells = (rank * way.linear.shape[0] * sum(way.linear.shape[1:]) for way, rank in options)
-    return Choice((ways[0].kept, *losses), (ways[0].linear.cells, *cells))
-
-
-def _options(ways: Sequence[Way]) -> list[Chosen]:
-    return [(way, rank) for way in ways for rank in way.ranks]
+    return Choice((whole.kept, *losses), (whole.linear.cells, *cells))
 
 
 def replace(network: Network, chosen: Sequence[tuple[LinearMap, Sequence[Decomposed], int]]) -> None:
@@ -234,30 +247,16 @@ def _stacked(parts: Sequence[Decomposed], rank: int) -> tuple[NDArray[Any], NDAr
     return np.stack([a for a, _ in pairs]), np.stack([b for _, b in pairs])
 
 
-def saving(clipper: Clipper, share: float, context: Context) -> Network | None:
-    """As few ranks clipped as save a share of what the network takes; None where that is not to be had."""
-    network = clipper.network
-    now, whole = footprint(network, context.mapping), cells(network)
-    price = context.price(now)
-
-    def saves(smaller: Network) -> bool:
-        return saved(now, footprint(smaller, context.mapping), price) >= share
-
-    def clipped(left: float) -> Network:
-        return clipper.to(left * whole)
-
-    return furthest(clipped, saves, good=0.25, bad=1.0, rounds=6, over=context.out_of_time)
-
-
-def deleting_costs_less(network: Network, clipped: Iterable[Network], context: Context) -> bool:
+def deleting_costs_less(
+    network: Network, groups: tuple[Values, Values], clipped: Iterable[Network], context: Context
+) -> bool:
     """Whether, untuned, the network scores better without groups that save as much than it does clipped, each time.
 
-    Better by more than chance: of the same matrix, low ranks suit one network and zeros another, and where they cost
-    alike groups can still go from the factors.
+    `groups` are those that `ranked` found. Better by more than chance: of the same matrix, low ranks suit one network
+    and zeros another, and where they cost alike groups can still go from the factors.
     """
-    if context.tuner is None:
-        return False
-    now, score, groups = footprint(network, context.mapping), context.tuner.score, ranked(network, context)
+    assert context.tuner is not None
+    score, now = context.tuner.score, footprint(network, context.mapping)
     price = context.price(now)
 
     def better(smaller: Network) -> bool:

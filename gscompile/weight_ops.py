@@ -116,8 +116,18 @@ def _feed(node: ir.Node, data: int, first: ir.Node, index: int, v: ir.Value) -> 
 _GEOMETRY = ("auto_pad", "pads", "strides", "dilations", "kernel_shape")
 
 
+_STILL = {"pads": 0, "strides": 1, "dilations": 1, "kernel_shape": 1}  # along an axis where nothing moves
+
+
 class Conv:
-    """Conv in any number of dimensions, with groups. U keeps the kernel, V is 1x1."""
+    """Conv in any number of dimensions, with groups.
+
+    U keeps the kernel but for its last axes, with their strides, dilations and padding; those have `taps` taps in all
+    and are V's. With one tap V is 1x1.
+    """
+
+    def __init__(self, taps: int = 1) -> None:
+        self.taps = taps
 
     def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
         group = node.attributes.get_int("group", 1)
@@ -128,31 +138,6 @@ class Conv:
 
     def data_input(self, node: ir.Node, index: int) -> int:
         return 0
-
-    def factor_shapes(
-        self, node: ir.Node, index: int, layout: MatrixLayout, rank: int
-    ) -> tuple[MatrixLayout, MatrixLayout]:
-        group, (outputs, channels, *kernel) = layout.parts, layout.shape
-        u = MatrixLayout((group * rank, channels, *kernel), group, rank, layout.inputs, transposed=True)
-        v = MatrixLayout((outputs, rank, *_ones(len(kernel))), group, outputs // group, rank, transposed=True)
-        return u, v
-
-    def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
-        moved = [a for a in node.attributes.values() if a.name in (*_GEOMETRY, "group")]
-        first = ir.Node("", "Conv", [node.inputs[0], u], moved)
-        for name in _GEOMETRY:
-            node.attributes.pop(name, None)
-        return _feed(node, 0, first, index, v)
-
-
-class SeparableConv(Conv):
-    """A convolution along the first axes of its kernel and then along the others, which have `taps` taps.
-
-    U keeps the strides, dilations and padding of the first axes, V those of the others.
-    """
-
-    def __init__(self, taps: int) -> None:
-        self.taps = taps
 
     def factor_shapes(
         self, node: ir.Node, index: int, layout: MatrixLayout, rank: int
@@ -169,11 +154,13 @@ class SeparableConv(Conv):
     def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
         assert v.shape is not None
         kernel = v.shape.numpy()[2:]
-        u_moves, v_moves = _moves_apart(node, self._axes_of_u(kernel), len(kernel))
-        kept = [a for a in node.attributes.values() if a.name in ("auto_pad", "group")]
-        first = ir.Node("", "Conv", [node.inputs[0], u], [*kept, *u_moves])
-        for move in v_moves:
-            node.attributes[move.name] = move
+        axes, near = len(kernel), self._axes_of_u(kernel)
+        moved = [a for a in node.attributes.values() if a.name in (*_GEOMETRY, "group")]
+        first = ir.Node("", "Conv", [node.inputs[0], u], [_along(a, range(near), axes) for a in moved])
+        for name in _GEOMETRY:
+            attribute = node.attributes.pop(name, None)
+            if attribute is not None and near < axes:
+                node.attributes[name] = _along(attribute, range(near, axes), axes)
         return _feed(node, 0, first, index, v)
 
     def _axes_of_u(self, kernel: Sequence[int]) -> int:
@@ -181,21 +168,13 @@ class SeparableConv(Conv):
         return max(near for near in range(len(kernel) + 1) if prod(kernel[near:]) == self.taps)
 
 
-def _moves_apart(node: ir.Node, near: int, axes: int) -> tuple[list[ir.Attr], list[ir.Attr]]:
-    """A convolution's attributes along its first `near` of `axes` axes, and along the others; elsewhere it stays."""
-    u: list[ir.Attr] = []
-    v: list[ir.Attr] = []
-    for name, still in _STILL.items():
-        if name in node.attributes:
-            numbers = node.attributes.get_ints(name, [])
-            along = [number % axes < near for number in range(len(numbers))]
-            for mine, moves in ((True, u), (False, v)):
-                kept = [n if is_near == mine else still for n, is_near in zip(numbers, along, strict=True)]
-                moves.append(ir.AttrInt64s(name, kept))
-    return u, v
-
-
-_STILL = {"pads": 0, "strides": 1, "dilations": 1, "kernel_shape": 1}
+def _along(attribute: ir.Attr, kept: range, axes: int) -> ir.Attr:
+    """An attribute of a convolution as it is along the axes that are kept; along the others nothing moves."""
+    still = _STILL.get(attribute.name)
+    if still is None or len(kept) == axes:
+        return attribute
+    numbers = [n if i % axes in kept else still for i, n in enumerate(attribute.as_ints())]
+    return ir.AttrInt64s(attribute.name, numbers)
 
 
 class ConvTranspose:
@@ -507,7 +486,7 @@ def factoring_op(node: ir.Node, taps: int = 1) -> WeightOp:
     """The adapter that splits a node in two; V keeps `taps` taps of a convolution's kernel."""
     op = weight_op(node)
     assert op is not None
-    return op if taps == 1 else SeparableConv(taps)
+    return op if taps == 1 else Conv(taps)
 
 
 def separable_taps(node: ir.Node, layout: MatrixLayout) -> list[int]:

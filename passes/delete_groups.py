@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.bisection import furthest
-from gscompile.clipper import Clipper, deleting_costs_less, saving
+from gscompile.clipper import Clipper, deleting_costs_less
 from gscompile.deletion import cheapest, ranked, saved, vector_masks, without_cheapest
 from gscompile.groups import deleted
 from gscompile.mapping import Footprint, footprint
@@ -216,10 +216,10 @@ class DeleteGroups:
 
     def _clipped(self, network: Network, context: Context, step: float) -> Network | None:
         """Ranks clipped to save `step`; None where there are none, or groups that save as much cost less."""
-        assert context.tuner is not None
-        clipper = Clipper.of(network, context) if context.moments is not None else None
-        clipped = saving(clipper, step, context) if clipper is not None else None
-        if clipped is None or deleting_costs_less(network, [clipped], context):
+        if context.moments is None:
+            return None
+        clipped = Clipper.of(network, context).saving(step, context)
+        if clipped is None or deleting_costs_less(network, ranked(network, context, self.units), [clipped], context):
             return None
         return clipped
 

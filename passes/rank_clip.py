@@ -9,6 +9,7 @@ from typing import Literal
 
 from gscompile.bisection import closest, furthest
 from gscompile.clipper import EXACT, UNMOVED, Clipper, deleting_costs_less, replace
+from gscompile.deletion import ranked
 from gscompile.errors import UsageError
 from gscompile.factoring import pca_rank, weight_spectrum
 from gscompile.linear_maps import LinearMap, cells, linear_maps, pays
@@ -24,8 +25,8 @@ class RankClip:
 
     `output` (ours): components are dropped, over all layers at once, where the loss loses least for the cells saved;
     each round up to half of the cells, as far as the score falls by at most `reach` points before it is tuned. Where
-    groups are deleted later, ranks go only as long as groups that save as much would cost more. With data, kernels may
-    be taken apart along their axes: two convolutions with few channels between them, in the place of one.
+    groups are deleted later, ranks go only as long as groups that save as much would cost more. Kernels may be
+    taken apart along their axes: two convolutions with few channels between them, in the place of one.
     `pca` (the paper's): every layer but the last keeps the smallest rank whose relative weight error stays within
     `epsilon`, looked at anew every `every` steps until `stop` of `epochs` are over. `ranks`, as in 5/12/36, are the
     paper's ranks to be reached by the end instead.
@@ -77,7 +78,8 @@ class RankClip:
         while not context.out_of_time():
             clipper = clipper or Clipper.of(network, context)
             candidate = self._within_reach(clipper, context, reach)
-            if cells(candidate) >= cells(network) or self._is_over(network, (candidate, clipper.half), context):
+            judged = dict.fromkeys((candidate, clipper.half))  # often the same
+            if cells(candidate) >= cells(network) or self._is_over(network, judged, context):
                 break
             candidate, returned = self._tuned(candidate, context, 2 * (1 - cells(candidate) / cells(network)))
             if not returned:
@@ -91,7 +93,9 @@ class RankClip:
 
         There are always a few groups that cost nothing, and they say little of those that come after them.
         """
-        return DELETION in context.later and deleting_costs_less(network, clipped, context)
+        if DELETION not in context.later:
+            return False
+        return deleting_costs_less(network, ranked(network, context), clipped, context)
 
     def _within_reach(self, clipper: Clipper, context: Context, reach: float) -> Network:
         """Half of the cells, or as few as leave the untuned score at most `reach` below the budget.
@@ -99,15 +103,11 @@ class RankClip:
         More than half at a time does not come back as well: what is left has to take over what was clipped.
         """
         assert context.tuner is not None
-        score, lowest, whole = context.tuner.score, context.bar - reach, cells(clipper.network)
-
-        def clipped(share: float) -> Network:
-            return clipper.to(share * whole)
-
+        score, lowest = context.tuner.score, context.bar - reach
         if score(clipper.half) >= lowest:
             return clipper.half
-        best = furthest(clipped, lambda candidate: score(candidate) >= lowest, good=0.9, bad=0.5, rounds=3)
-        return clipped(0.9) if best is None else best
+        best = furthest(clipper.part, lambda candidate: score(candidate) >= lowest, good=0.9, bad=0.5, rounds=3)
+        return clipper.part(0.9) if best is None else best
 
     def _tuned(self, network: Network, context: Context, epochs: float) -> tuple[Network, bool]:
         """Tuned, and for an epoch with the learning rate let down where that is not enough; whether it is.
@@ -148,7 +148,7 @@ class RankClip:
         def smaller(candidate: Network) -> bool:
             return cells(candidate) < all_cells and fits(candidate)
 
-        best = furthest(lambda share: clipper.to(share * all_cells), smaller, 1.0, 0.0, 7, context.out_of_time)
+        best = furthest(clipper.part, smaller, 1.0, 0.0, 7, context.out_of_time)
         return network if best is None else best
 
     # -- the paper's ------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from gscompile.groups import Family, Member
 from gscompile.linear_maps import cells, linear_maps
 from gscompile.mapping import MapOptions, footprint
 from gscompile.network import Network
+from gscompile.passes import rank_clip
 from gscompile.passes.delete_groups import DeleteGroups
 from gscompile.passes.drop_dead_units import DropDeadUnits
 from gscompile.passes.rank_clip import RankClip
@@ -265,7 +266,7 @@ def test_ranks_are_over_where_groups_cost_less_both_now_and_at_half(
     now: tuple[float, float], at_half: tuple[float, float], over: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scores without groups, and clipped; a point is chance. Of a few per cent there are always groups for nothing."""
-    monkeypatch.setattr(clipper, "ranked", lambda *_: ({}, {}))
+    monkeypatch.setattr(rank_clip, "ranked", lambda *_: ({}, {}))
     monkeypatch.setattr(clipper, "without_cheapest", lambda net, *_: net)
     net, context = network(CHAIN), coached(Coach(*now, *at_half), later=("delete-groups",))
     assert RankClip._is_over(net, (net, net), context) == over
