@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gscompile.execute.node import NodeInfo
+from gscompile.execute.slicing import part
 from gscompile.execute.table import op
 from gscompile.execute.values import ints, number, torch_type
 
@@ -139,7 +140,7 @@ def _sliced(
         else:
             index = list(range(*span))
             x = x.index_select(axis, torch.tensor(index, dtype=torch.int64, device=x.device))
-    return x[tuple(forward)]
+    return part(x, tuple(forward))
 
 
 @op("Tile")
