@@ -21,6 +21,7 @@ from gscompile.units import drop_dead_units
 Scored = tuple[Network, float]
 SHORT_OF = 0.95  # of what was too much to lose
 GROWTH = 1.5  # of a round after one whose score is within the budget
+CHANCES = 2.0  # standard errors that the middle of a recovery may be short by: what shakes it then is let down later
 ROUND = 1.3  # recoveries' worth of time that a round is begun with: itself a sixth, a recovery, and a tenth to spare
 
 
@@ -183,7 +184,7 @@ class DeleteGroups:
     @staticmethod
     def _promises(score: float, before: float, context: Context) -> bool:
         """Whether a network that has been tuned in long steps has come half of the way, but for chance."""
-        return score >= min(context.bar, 0.5 * (before + context.bar)) - context.blur
+        return score >= min(context.bar, 0.5 * (before + context.bar)) - CHANCES * context.blur
 
     def _let_down(self, network: Network, epochs: float, context: Context) -> Scored:
         assert context.tuner is not None
