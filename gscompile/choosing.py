@@ -1,7 +1,7 @@
-"""Options of many layers under one budget, by Lagrange's method: one price for a cell, the same for all.
+"""Options of many layers under one budget, by Lagrange's method: one price for what they take, the same for all.
 
 At a price every layer takes the option whose loss and price together are least. Those are the corners of the lower
-convex hull of its options in the plane of cells and loss; each corner but the first is taken from a price on, the slope
+convex hull of its options in the plane of sizes and loss; each corner but the first is taken from a price on, the slope
 of the edge that ends in it.
 """
 
@@ -21,21 +21,21 @@ Pick = NDArray[np.int64]  # an option of each layer
 
 @dataclass(frozen=True)
 class Choice:
-    """What a layer may become: `loss` and `cells` of every option, option 0 being what it is now."""
+    """What a layer may become: `loss` and `sizes` of every option, option 0 being what it is now."""
 
     loss: tuple[float, ...]
-    cells: tuple[float, ...]
+    sizes: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """`losses` and `cells` [layers, options], and each layer's hull: corners, and the prices of all but the first.
+    """`losses` and `sizes` [layers, options], and each layer's hull: corners, and the prices of all but the first.
 
     Layers take the same from just above one of `prices` up to the next, which are those of all hulls and infinity.
     """
 
     losses: Array
-    cells: Array
+    sizes: Array
     hulls: list[tuple[list[int], list[float]]]
     prices: list[float]
 
@@ -51,9 +51,9 @@ class _Table:
 
 @lru_cache(2)
 def _table(choices: tuple[Choice, ...]) -> _Table:
-    losses, cells = (_side_by_side(rows) for rows in ([c.loss for c in choices], [c.cells for c in choices]))
+    losses, sizes = (_side_by_side(rows) for rows in ([c.loss for c in choices], [c.sizes for c in choices]))
     hulls = [_hull(choice) for choice in choices]
-    return _Table(losses, cells, hulls, sorted({np.inf, *(price for _, prices in hulls for price in prices)}))
+    return _Table(losses, sizes, hulls, sorted({np.inf, *(price for _, prices in hulls for price in prices)}))
 
 
 def _side_by_side(rows: Sequence[Sequence[float]]) -> Array:
@@ -63,18 +63,18 @@ def _side_by_side(rows: Sequence[Sequence[float]]) -> Array:
 
 
 def _hull(choice: Choice) -> tuple[list[int], list[float]]:
-    """The corners from many cells to few, and the price from which each but the first is taken.
+    """The corners from large to small, and the price from which each but the first is taken.
 
     >>> _hull(Choice((0.0, 1.0, 4.0, 5.0), (10.0, 8.0, 7.0, 6.0)))
     ([0, 1, 3], [0.5, 2.0])
     """
-    loss, cells = choice.loss, choice.cells
+    loss, sizes = choice.loss, choice.sizes
     corners: list[int] = []
     prices: list[float] = []
-    for option in sorted(range(len(loss)), key=lambda i: (-cells[i], loss[i])):
-        if corners and cells[corners[-1]] == cells[option]:
+    for option in sorted(range(len(loss)), key=lambda i: (-sizes[i], loss[i])):
+        if corners and sizes[corners[-1]] == sizes[option]:
             continue
-        while corners and loss[corners[-1]] >= loss[option]:  # more cells, and no less loss
+        while corners and loss[corners[-1]] >= loss[option]:  # larger, and no less loss
             corners.pop()
             prices[len(corners) - 1 :] = []
         price = _price(choice, corners[-1], option) if corners else 0.0
@@ -88,22 +88,22 @@ def _hull(choice: Choice) -> tuple[list[int], list[float]]:
 
 
 def _price(choice: Choice, many: int, few: int) -> float:
-    """Loss per cell that is saved."""
-    return (choice.loss[few] - choice.loss[many]) / (choice.cells[many] - choice.cells[few])
+    """Loss per cell, or whatever sizes count, that is saved."""
+    return (choice.loss[few] - choice.loss[many]) / (choice.sizes[many] - choice.sizes[few])
 
 
 def choose(choices: Sequence[Choice], budget: float) -> list[int]:
-    """The option of each layer with the least total loss such that all cells together fit `budget`.
+    """The option of each layer with the least total loss such that all sizes together fit `budget`.
 
     The price is raised until the budget is met (or every layer is as small as it gets).
     """
     table = _table(tuple(choices))
-    number = table.first(lambda pick: _sum(table.cells, pick) <= budget)
+    number = table.first(lambda pick: _sum(table.sizes, pick) <= budget)
     return [int(option) for option in table.at(min(number, len(table.prices) - 1))]
 
 
 def choose_within(choices: Sequence[Choice], loss: float) -> list[int]:
-    """The option of each layer, such that losses sum to `loss` at most: as few cells as one price for all finds.
+    """The option of each layer, such that losses sum to `loss` at most: as small as one price for all finds.
 
     The price is raised until a layer's next option no longer fits; that layer stays where it is, and the others go on.
     A layer whose first saving is a large one so does not keep the others from small ones. What is left of the loss in
@@ -119,7 +119,7 @@ def choose_within(choices: Sequence[Choice], loss: float) -> list[int]:
         fitting, beyond = _last_that_fits(table, pick, free, loss)
         free &= fitting == beyond if (fitting != beyond).any() else False
         pick = fitting
-    return _filled(table.losses, table.cells, pick, loss)
+    return _filled(table.losses, table.sizes, pick, loss)
 
 
 def _last_that_fits(table: _Table, pick: Pick, free: NDArray[np.bool_], loss: float) -> tuple[Pick, Pick]:
@@ -137,11 +137,11 @@ def _sum(values: Array, pick: Pick) -> float:
     return float(values[np.arange(len(values)), pick].sum())
 
 
-def _filled(losses: Array, cells: Array, pick: Pick, loss: float) -> list[int]:
+def _filled(losses: Array, sizes: Array, pick: Pick, loss: float) -> list[int]:
     rows = np.arange(len(losses))
     for _ in rows:
         spare = loss - _sum(losses, pick)
-        saved = np.where(losses <= losses[rows, pick][:, None] + spare, cells[rows, pick][:, None] - cells, 0.0)
+        saved = np.where(losses <= losses[rows, pick][:, None] + spare, sizes[rows, pick][:, None] - sizes, 0.0)
         layer, option = np.unravel_index(int(np.argmax(saved)), saved.shape)
         if saved[layer, option] <= 0:
             break

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from gscompile.linear_maps import LinearMap, cells, linear_maps, pays
 from gscompile.mapping import footprint
 from gscompile.network import Network
 from gscompile.separable import moments_apart, separable_spectrum
+from gscompile.sizing import Cells, Priced, Size
 from gscompile.transform import Context
 from gscompile.units import drop_dead_units
 
@@ -82,23 +83,22 @@ class Clipper:
 
     network: Network
     maps: Sequence[Sequence[Way]]
+    size: Size = field(default_factory=Cells)
     is_probed: bool = False
 
     @classmethod
     def of(cls, network: Network, context: Context) -> Clipper:
-        """Decompose what can be factored, in the loss's metric where there is data."""
+        """Decompose what can be factored, in the loss's metric where there is data, which then goes by the price."""
         network = network.copy()
         maps = [m for m in linear_maps(network) if m.factorable and pays(m, 1)]
-        return cls(network, [*_ways(network, maps, context)])
-
-    def to(self, budget: float) -> Network:
-        """A copy of at most `budget` cells, as far as ranks go, by one price for a cell over all layers."""
-        fixed = cells(self.network) - sum(ways[0].linear.cells for ways in self.maps)
-        return self._at(choose(self._choices, budget - fixed))
+        size = Cells() if context.tuner is None else _priced(network, context)
+        return cls(network, [*_ways(network, maps, context)], size)
 
     def part(self, share: float) -> Network:
-        """The same, of at most a share of the cells there are."""
-        return self.to(share * cells(self.network))
+        """A copy of at most a share of what there is, as far as ranks go, by one slope of the loss over all layers."""
+        whole = sum(map(self.size.now, linear_maps(self.network)))
+        fixed = whole - sum(choice.sizes[0] for choice in self._choices)
+        return self._at(choose(self._choices, share * whole - fixed))
 
     @cached_property
     def half(self) -> Network:
@@ -164,7 +164,13 @@ class Clipper:
 
     @cached_property
     def _choices(self) -> list[Choice]:
-        return [_choice(ways[0], options) for ways, options in zip(self.maps, self._options, strict=True)]
+        return [self._choice(ways) for ways in self.maps]
+
+    def _choice(self, ways: Sequence[Way]) -> Choice:
+        """Option 0 keeps what is there."""
+        losses = (float(loss) for way in ways for loss in way.worth[way.ranks])
+        sizes = (size for way in ways for size in self.size.at(way.linear, way.ranks))
+        return Choice((ways[0].kept, *losses), (self.size.now(ways[0].linear), *sizes))
 
     def _at(self, options: Sequence[int]) -> Network:
         """A copy with maps as they were chosen; option 0 leaves one as it is."""
@@ -175,6 +181,10 @@ class Clipper:
         network = self.network.copy()
         replace(network, [(way.linear, way.parts, rank) for way, rank in chosen])
         return network
+
+
+def _priced(network: Network, context: Context) -> Priced:
+    return Priced(context.mapping, context.price(footprint(network, context.mapping)))
 
 
 def _ways(network: Network, maps: Sequence[LinearMap], context: Context) -> Iterator[Sequence[Way]]:
@@ -214,13 +224,6 @@ def _relative(product: NDArray[Any]) -> Iterator[WeightSpectrum]:
 def _set_aside(network: Network, part: WeightSpectrum) -> WeightSpectrum:
     """On the shelf, where the network has one."""
     return dataclasses.replace(part, u=network.set_aside(part.u), v=network.set_aside(part.v))
-
-
-def _choice(whole: Way, options: Sequence[Chosen]) -> Choice:
-    """Option 0 keeps what is there."""
-    losses = (float(way.worth[rank]) for way, rank in options)
-    cells = (rank * way.linear.shape[0] * sum(way.linear.shape[1:]) for way, rank in options)
-    return Choice((whole.kept, *losses), (whole.linear.cells, *cells))
 
 
 def replace(network: Network, chosen: Sequence[tuple[LinearMap, Sequence[Decomposed], int]]) -> None:

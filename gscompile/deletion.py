@@ -29,8 +29,7 @@ def ranked(network: Network, context: Context, units: bool = True) -> tuple[Valu
 
 def saved(before: Footprint, after: Footprint, price: Price) -> float:
     """What the one takes less than the other, as a share of the worth of `before` when the price is its own."""
-    cells, wires, tiles = before.cells - after.cells, before.wires - after.wires, before.tiles - after.tiles
-    return price.cell * cells + price.wire * wires + price.tile * tiles
+    return price.of(before) - price.of(after)
 
 
 def without(network: Network, gone: Mapping[str, NDArray[np.bool_]]) -> Network:

@@ -21,7 +21,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from gscompile.mapping import MapOptions, live_order, tile_grid
+from gscompile.mapping import Footprint, MapOptions, live_order, tile_grid
 from gscompile.network import Layer, Network
 from gscompile.units import Space, find_spaces
 
@@ -161,6 +161,10 @@ class Price:
     cell: float
     wire: float
     tile: float = 0.0
+
+    def of(self, taken: Footprint) -> float:
+        """What cells, wires and tiles are worth together."""
+        return self.cell * taken.cells + self.wire * taken.wires + self.tile * taken.tiles
 
 
 def savings(network: Network, family: Family, mapping: MapOptions, price: Price) -> Values:

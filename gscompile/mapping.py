@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice, product
 
@@ -132,8 +132,26 @@ class Footprint:
 
 def footprint(network: Network, options: MapOptions) -> Footprint:
     """The netlist's totals without the netlist: the figures that search and progress look at."""
-    found = [_occupancy(matrix, options) for layer in network.layers for matrix in layer.matrices]
-    return Footprint(sum(f.cells for f in found), sum(f.tiles for f in found), sum(f.wires for f in found))
+    return footprint_of(network.layers, options)
+
+
+def footprint_of(layers: Iterable[Layer], options: MapOptions) -> Footprint:
+    """What these layers take."""
+    return _total(_occupancy(matrix, options) for layer in layers for matrix in layer.matrices)
+
+
+def dense_footprint(shapes: Iterable[tuple[int, int]], options: MapOptions) -> Footprint:
+    """What matrices of these inputs and outputs take that hold no zeros.
+
+    >>> dense_footprint([(100, 20), (20, 10)], MapOptions(Crossbar(64, 64)))
+    Footprint(cells=2200, tiles=3, wires=170)
+    """
+    return _total(TileGrid(*shape, options.crossbar, options.tiling) for shape in shapes)
+
+
+def _total(found: Iterable[Occupancy | TileGrid]) -> Footprint:
+    counted = [(f.cells, f.tiles, f.wires) for f in found]
+    return Footprint(*map(sum, zip(*counted, strict=True))) if counted else Footprint(0, 0, 0)
 
 
 def _occupancy(matrix: NDArray[np.generic], options: MapOptions) -> Occupancy:

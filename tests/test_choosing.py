@@ -23,12 +23,12 @@ def test_choosing_meets_the_budget_where_anything_does_and_wastes_nothing(
 ) -> None:
     layers = [Choice(tuple(float(a) for a, _ in o), tuple(float(b) for _, b in o)) for o in options]
     pick = choose(layers, budget)
-    cells = sum(layer.cells[i] for layer, i in zip(layers, pick, strict=True))
+    cells = sum(layer.sizes[i] for layer, i in zip(layers, pick, strict=True))
     loss = sum(layer.loss[i] for layer, i in zip(layers, pick, strict=True))
-    least = sum(min(layer.cells) for layer in layers)
+    least = sum(min(layer.sizes) for layer in layers)
     assert cells <= budget or cells == least
     for other in product(*(range(len(layer.loss)) for layer in layers)):
-        other_cells = sum(layer.cells[i] for layer, i in zip(layers, other, strict=True))
+        other_cells = sum(layer.sizes[i] for layer, i in zip(layers, other, strict=True))
         other_loss = sum(layer.loss[i] for layer, i in zip(layers, other, strict=True))
         assert other_cells > cells or other_loss > loss - 1e-6 or other_cells > budget or cells > budget
 
@@ -57,7 +57,7 @@ def test_losses_stay_within_what_may_be_lost_and_no_single_option_saves_more(cho
     assert sum(losses) <= most
     for choice, loss, chosen in zip(choices, losses, pick, strict=True):
         spare = most - sum(losses) + loss
-        assert choice.cells[chosen] == min(n for n, cost in zip(choice.cells, choice.loss, strict=True) if cost <= spare)
+        assert choice.sizes[chosen] == min(n for n, cost in zip(choice.sizes, choice.loss, strict=True) if cost <= spare)
 
 
 def test_a_layer_whose_first_saving_is_too_dear_does_not_keep_others_from_theirs() -> None:
