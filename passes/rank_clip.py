@@ -23,8 +23,8 @@ DELETION = "delete-groups"
 class RankClip:
     """Clip ranks, then tune, again and again, as far as the accuracy budget allows.
 
-    `output` (ours): components are dropped, over all layers at once, where the loss loses least for the cells saved;
-    each round up to half of the cells, as far as the score falls by at most `reach` points before it is tuned. Where
+    `output` (ours): components are dropped, over all layers at once, where the loss loses least for what that saves;
+    each round up to half of what there is, as far as the score falls by at most `reach` points before it is tuned. Where
     groups are deleted later, ranks go only as long as groups that save as much would cost more. Kernels may be
     taken apart along their axes: two convolutions with few channels between them, in the place of one.
     `pca` (the paper's): every layer but the last keeps the smallest rank whose relative weight error stays within
@@ -89,7 +89,7 @@ class RankClip:
 
     @staticmethod
     def _is_over(network: Network, clipped: Iterable[Network], context: Context) -> bool:
-        """Whether groups will do better, if any are deleted later: as far as a round goes and at half of the cells.
+        """Whether groups will do better, if any are deleted later: as far as a round goes and at half of it.
 
         There are always a few groups that cost nothing, and they say little of those that come after them.
         """
@@ -98,7 +98,7 @@ class RankClip:
         return deleting_costs_less(network, ranked(network, context), clipped, context)
 
     def _within_reach(self, clipper: Clipper, context: Context, reach: float) -> Network:
-        """Half of the cells, or as few as leave the untuned score at most `reach` below the budget.
+        """Half of what there is, or as little as leaves the untuned score at most `reach` below the budget.
 
         More than half at a time does not come back as well: what is left has to take over what was clipped.
         """
