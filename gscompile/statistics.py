@@ -7,7 +7,7 @@ A = E[x x'] over the layer's inputs x and G = E[g g'] over the gradients g at it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,7 +105,7 @@ def mean(total: NDArray[np.float64], count: int, vectors: int) -> NDArray[np.flo
 
 def _second_moment(vectors: Tensor) -> NDArray[np.float64]:
     """E[x x'] of [parts, samples, n] by part."""
-    kept = vectors[:, :: max(1, vectors.shape[1] // MOST_ROWS)].double()
+    kept = vectors[:, :: _stride(vectors.shape[1])].double()
     return np.asarray((kept.mT @ kept / kept.shape[1]).cpu().numpy(), np.float64)
 
 
@@ -197,7 +197,21 @@ def _patches(node: ir.Node, data: Tensor, kernel: tuple[int, ...], parts: int) -
     n, channels = data.shape[:2]
     split = data.reshape(n, parts, channels // parts, *data.shape[2:])
     order = [1, 0, *range(3, 3 + dims), 2, *range(3 + dims, 3 + 2 * dims)]
-    return split.permute(*order).reshape(parts, -1, channels // parts * int(np.prod(kernel)))
+    found = split.permute(*order)
+    picked: tuple[slice | Tensor, ...] = (slice(None), *_spread(found.shape[1 : 2 + dims]))  # all take long to copy
+    return found[picked].reshape(parts, -1, channels // parts * int(np.prod(kernel)))
+
+
+def _spread(places: Sequence[int]) -> Iterator[Tensor]:
+    """Indices, axis by axis, of as many places as are looked at."""
+    count = int(np.prod(places))
+    picked = np.arange(0, count, _stride(count))
+    return map(torch.from_numpy, np.unravel_index(picked, places))
+
+
+def _stride(vectors: int) -> int:
+    """Of so many vectors, every which is looked at."""
+    return max(1, vectors // MOST_ROWS)
 
 
 def _pads(node: ir.Node, sizes: Iterable[int], reach: list[int], strides: list[int]) -> list[int]:

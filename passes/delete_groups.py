@@ -6,12 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gscompile.bisection import furthest
 from gscompile.clipper import Clipper, deleting_costs_less
-from gscompile.deletion import cheapest, ranked, saved, vector_masks, without_cheapest
+from gscompile.deletion import Values, cheapest, ranked, saved, vector_masks, without_cheapest
 from gscompile.groups import deleted
 from gscompile.mapping import Footprint, footprint
 from gscompile.network import Network
@@ -123,9 +120,10 @@ class DeleteGroups:
         start, price, too_much = before, context.price(before), _saved_by(failed, before, context)
         clips = self.ranks
         while score >= lowest and context.time_left() > min(ROUND * self._recovering(context), kept):
-            clipped = self._clipped(network, context, size) if clips else None
+            groups = ranked(network, context, self.units)
+            clipped = self._clipped(network, groups, context, size) if clips else None
             clips = clipped is not None
-            network, score = self._tuned(clipped, context) if clipped else self._scored_round(network, context, size)
+            network, score = self._tuned(clipped, context) if clipped else self._shrunk(network, groups, context, size)
             if (now := self._told(network, score, context)) == before:
                 return
             yield network, score
@@ -203,9 +201,11 @@ class DeleteGroups:
         assert context.tuner is not None
         return self.recover * context.effort * context.tuner.pace
 
-    def _scored_round(self, network: Network, context: Context, step: float) -> Scored:
+    def _shrunk(self, network: Network, groups: tuple[Values, Values], context: Context, step: float) -> Scored:
+        """Without the cheapest of the groups, as much as `step` of what there is."""
         assert context.tuner is not None
-        shrink = context.tuner.shrink(*self._choose(network, context, step))
+        chosen = cheapest(*groups, step)
+        shrink = context.tuner.shrink(deleted(network, chosen), vector_masks(network, chosen))
         network = context.tuner.tune(network, self.epochs * context.effort, shrink)
         drop_dead_units(network)
         return network, context.tuner.score(network)
@@ -215,21 +215,13 @@ class DeleteGroups:
         network = context.tuner.tune(network, self.epochs * context.effort)
         return network, context.tuner.score(network)
 
-    def _clipped(self, network: Network, context: Context, step: float) -> Network | None:
+    @staticmethod
+    def _clipped(network: Network, groups: tuple[Values, Values], context: Context, step: float) -> Network | None:
         """Ranks clipped to save `step`; None where there are none, or groups that save as much cost less."""
         if context.moments is None:
             return None
         clipped = Clipper.of(network, context).saving(step, context)
-        if clipped is None or deleting_costs_less(network, ranked(network, context, self.units), [clipped], context):
-            return None
-        return clipped
-
-    def _choose(
-        self, network: Network, context: Context, step: float
-    ) -> tuple[dict[str, NDArray[np.bool_]], dict[str, NDArray[np.bool_]]]:
-        """Masks of the weights and of the biases that are to go."""
-        chosen = cheapest(*ranked(network, context, self.units), step)
-        return deleted(network, chosen), vector_masks(network, chosen)
+        return None if clipped is None or deleting_costs_less(network, groups, [clipped], context) else clipped
 
 
 def _saved_by(failed: Network | None, before: Footprint, context: Context) -> float:

@@ -24,8 +24,8 @@ class RankClip:
     """Clip ranks, then tune, again and again, as far as the accuracy budget allows.
 
     `output` (ours): components are dropped, over all layers at once, where the loss loses least for what that saves;
-    each round up to half of what there is, as far as the score falls by at most `reach` points before it is tuned. Where
-    groups are deleted later, ranks go only as long as groups that save as much would cost more. Kernels may be
+    each round up to half of what there is, as far as the score falls by at most `reach` points before it is tuned.
+    Where groups are deleted later, ranks go only as long as groups that save as much would cost more. Kernels may be
     taken apart along their axes: two convolutions with few channels between them, in the place of one.
     `pca` (the paper's): every layer but the last keeps the smallest rank whose relative weight error stays within
     `epsilon`, looked at anew every `every` steps until `stop` of `epochs` are over. `ranks`, as in 5/12/36, are the

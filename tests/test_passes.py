@@ -13,14 +13,14 @@ import torch
 from gscompile import clipper
 from gscompile.crossbar import Crossbar
 from gscompile.data import Batch, input_specs, load_data
-from gscompile.deletion import cheapest, saved
+from gscompile.deletion import cheapest, ranked, saved
 from gscompile.errors import UsageError
 from gscompile.evaluate import Runner, drift
 from gscompile.groups import Family, Member
 from gscompile.linear_maps import cells, linear_maps
 from gscompile.mapping import MapOptions, footprint
 from gscompile.network import Network
-from gscompile.passes import rank_clip
+from gscompile.passes import delete_groups, rank_clip
 from gscompile.passes.delete_groups import DeleteGroups
 from gscompile.passes.drop_dead_units import DropDeadUnits
 from gscompile.passes.rank_clip import RankClip
@@ -275,14 +275,15 @@ def test_ranks_are_over_where_groups_cost_less_both_now_and_at_half(
 def test_a_round_of_deletion_clips_ranks_where_that_costs_less() -> None:
     flat = rank_two()
     context = with_data(flat, floor=99.0)
-    clipped = DeleteGroups()._clipped(flat, context, 0.25)
+    clipped = DeleteGroups._clipped(flat, ranked(flat, context), context, 0.25)
     assert clipped is not None
     before, after = footprint(flat, MAPPING), footprint(clipped, MAPPING)
     assert saved(before, after, context.price(before)) >= 0.25
     assert 2 <= linear_maps(clipped)[0].rank < 8  # the largest rank that saves so much, and two would do
     rng = np.random.default_rng(3)
     faint = network(CHAIN, w=rng.standard_normal((20, 16)) * np.repeat([1.0, 0.01], 10)[:, None])
-    assert DeleteGroups()._clipped(faint, with_data(faint), 0.25) is None
+    context = with_data(faint)
+    assert DeleteGroups._clipped(faint, ranked(faint, context), context, 0.25) is None
 
 
 def test_a_recovery_lets_the_learning_rate_down_after_a_third() -> None:
@@ -332,7 +333,8 @@ def test_rounds_end_before_they_come_to_the_size_that_did_not_come_back(
         return network("g (float[n,4] x) => (float[n,8] y) <float[4,8] w> { y = MatMul (x, w) }", w=w)
 
     made = iter([(without(n), score) for n, score in enumerate((89.5, 89.5, 89.5, 88.0, 88.0), 1)])
-    monkeypatch.setattr(DeleteGroups, "_scored_round", lambda *_: next(made))
+    monkeypatch.setattr(delete_groups, "ranked", lambda *_: ({}, {}))
+    monkeypatch.setattr(DeleteGroups, "_shrunk", lambda *_: next(made))
     failed = without(gone) if gone else None
     way = [*DeleteGroups(ranks=False)._rounds(without(0), coached(Coach()), 0.1, 89.0, math.inf, failed)]
     assert len(way) == rounds
