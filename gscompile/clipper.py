@@ -96,9 +96,8 @@ class Clipper:
 
     def part(self, share: float) -> Network:
         """A copy of at most a share of what there is, as far as ranks go, by one slope of the loss over all layers."""
-        whole = sum(map(self.size.now, linear_maps(self.network)))
-        fixed = whole - sum(choice.sizes[0] for choice in self._choices)
-        return self._at(choose(self._choices, share * whole - fixed))
+        fixed = self._whole - sum(choice.sizes[0] for choice in self._choices)
+        return self._at(choose(self._choices, share * self._whole - fixed))
 
     @cached_property
     def half(self) -> Network:
@@ -156,6 +155,11 @@ class Clipper:
             return math.nan
         moved = drift(self._with([(way, rank)]))
         return math.inf if moved < UNMOVED else float(min(moved, MOST_DRIFT)) ** 2 / float(losses[rank])
+
+    @cached_property
+    def _whole(self) -> float:
+        """What all maps take as they are: every weight is looked at, once for all shares that are tried."""
+        return sum(map(self.size.now, linear_maps(self.network)))
 
     @cached_property
     def _options(self) -> list[list[Chosen]]:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import pytest
+from numpy.typing import NDArray
 
 from gscompile.crossbar import Crossbar
 from gscompile.groups import Price
 from gscompile.linear_maps import LinearMap, linear_maps
 from gscompile.mapping import MapOptions
-from gscompile.network import Network
 from gscompile.sizing import Cells, Priced
+from tests.small_networks import network
 
 MAPPING = MapOptions(Crossbar(64, 64))
 WIRES, CELLS, TILES = Priced(MAPPING, Price(0, 1)), Priced(MAPPING, Price(1, 0)), Priced(MAPPING, Price(0, 0, 1))
 
 
-def linear(weight: np.ndarray) -> LinearMap:
+def linear(weight: NDArray[np.float64]) -> LinearMap:
     """y = x W."""
     rows, columns = weight.shape
-    text = f"""<ir_version: 8, opset_import: ["": 17]> g (float[1, {rows}] x) => (float[1, {columns}] y)
-    <float[{rows}, {columns}] w> {{ y = MatMul(x, w) }}"""
-    model = onnx.parser.parse_model(text)
-    model.graph.initializer.append(onnx.numpy_helper.from_array(weight.astype(np.float32), "w"))
-    return linear_maps(Network.from_proto(model))[0]
+    text = f"g (float[n,{rows}] x) => (float[n,{columns}] y) <float[{rows},{columns}] w> {{ y = MatMul (x, w) }}"
+    (found,) = linear_maps(network(text, w=weight))
+    return found
 
 
 def test_dense_cells_are_counted_where_nothing_is_paid() -> None:
