@@ -178,7 +178,8 @@ def _member_savings(network: Network, member: Member, mapping: MapOptions, price
 
     A row group of a tile is one wire: it lies in a group when all of the tile's columns do. The wire is shared
     out evenly among the cells of its row (or column), which is exact for groups made of whole ones; a tile likewise
-    among all of its cells, so that what is left of an almost empty tile is worth the most.
+    among all of its cells, so that what is left of an almost empty tile is worth the most. Where a row is gone from all
+    tiles those behind it move up, and a row of tiles goes with enough of them.
     """
     alive = network.matrices(member.layer)[member.part] != 0
     rows, cols = live_order(alive, mapping)
@@ -194,9 +195,22 @@ def _member_savings(network: Network, member: Member, mapping: MapOptions, price
         wires += member.total(built / np.maximum(live.live_cols[np.ix_(tile_row, tile_col)], 1))
     if down <= len(grid.row_slices):
         wires += member.total(built / np.maximum(live.live_rows[np.ix_(tile_row, tile_col)], 1))
+    if across == 1:
+        wires += _moving_up(member.rows, down, built, live.live_cols)
+    if down == 1:
+        wires += _moving_up(member.cols, across, built.T, live.live_rows.T).T
     tile = np.maximum(live.live_rows * live.live_cols, 1)[np.ix_(tile_row, tile_col)]
     tiles = member.total(built / tile) if price.tile else 0.0
     return np.asarray(price.cell * cells + price.wire * wires + price.tile * tiles).ravel()
+
+
+def _moving_up(block: Indices, blocks: int, built: NDArray[np.bool_], columns: NDArray[np.int64]) -> Values:
+    """Wires of rows of tiles that go when rows do, shared out evenly among all rows. [blocks, 1]
+
+    From live columns by tile [tile rows, tile columns]; those of one tile stay to the last.
+    """
+    rows = built.any(axis=1, keepdims=True).astype(np.float64)
+    return _block_sum(rows, block, blocks) * (columns.sum() - columns.max(axis=0).sum()) / max(rows.sum(), 1.0)
 
 
 def deleted(network: Network, chosen: Mapping[Family, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:

@@ -56,13 +56,24 @@ def test_what_is_deleted_already_saves_nothing() -> None:
     assert savings(net, rows, TILES, Price(1, 1)).tolist() == [3, 3, 0, 0, 3, 3]
 
 
+def test_a_row_that_is_whole_saves_its_share_of_the_tiles_that_others_leave_behind() -> None:
+    tall = "g (float[n,6] x) => (float[n,2] y) <float[6,2] w> { y = MatMul (x, w) }"
+    rows, cols = families(network(tall), TILES)
+    # 3 tiles of 2 rows and 2 columns: without 4 of the rows 2 tiles are gone, and so are 4 wires at columns
+    assert savings(network(tall), rows, TILES, Price(0, 1)) == pytest.approx([1 + 4 / 6] * 6)
+    assert savings(network(tall), cols, TILES, Price(0, 1)) == pytest.approx([1] * 6)  # no row moves
+    (short, _) = families(network(tall), MapOptions(Crossbar(6, 2)))
+    assert savings(network(tall), short, MapOptions(Crossbar(6, 2)), Price(0, 1)) == pytest.approx([1] * 6)
+
+
 def test_a_unit_saves_its_column_and_its_row_with_all_their_wires() -> None:
     net = network(TWO)
     (unit,) = [family for family in families(net, TILES) if family.kind == "unit"]
     assert [m.layer for m in unit.members] == ["n0", "n2"]
     # column of a 3 x 4: 3 cells, a wire in each of 2 tiles; row of a 4 x 2: 2 cells, a wire in 1 tile
     assert savings(net, unit, TILES, Price(1, 0)).tolist() == [5] * 4
-    assert savings(net, unit, TILES, Price(0, 1)) == pytest.approx([3] * 4)
+    # and as columns and rows move up, a quarter of the second column of tiles, 3 wires, and of the second row, 2
+    assert savings(net, unit, TILES, Price(0, 1)) == pytest.approx([3 + 3 / 4 + 2 / 4] * 4)
     gone = deleted(net, {unit: np.array([False, True, False, False])})
     assert np.flatnonzero(gone["n0"].any(axis=(0, 1))).tolist() == [1]
     assert np.flatnonzero(gone["n2"].any(axis=(0, 2))).tolist() == [1]
