@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gscompile.bisection import furthest
 from gscompile.choosing import Choice, choose, choose_within
-from gscompile.deletion import Values, saved, without_cheapest
+from gscompile.deletion import Ranking, saved, without_cheapest
 from gscompile.factoring import Decomposed, WeightSpectrum, spectrum, squared_norm, weight_spectrum
 from gscompile.linear_maps import LinearMap, cells, linear_maps, pays
 from gscompile.mapping import footprint
@@ -254,9 +254,7 @@ def _stacked(parts: Sequence[Decomposed], rank: int) -> tuple[NDArray[Any], NDAr
     return np.stack([a for a, _ in pairs]), np.stack([b for _, b in pairs])
 
 
-def deleting_costs_less(
-    network: Network, groups: tuple[Values, Values], clipped: Iterable[Network], context: Context
-) -> bool:
+def deleting_costs_less(network: Network, groups: Ranking, clipped: Iterable[Network], context: Context) -> bool:
     """Whether, untuned, the network scores better without groups that save as much than it does clipped, each time.
 
     `groups` are those that `ranked` found. Better by more than chance: of the same matrix, low ranks suit one network

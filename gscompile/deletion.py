@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,38 @@ Chosen = dict[Family, NDArray[np.bool_]]
 Values = dict[Family, NDArray[np.float64]]
 
 
-def ranked(network: Network, context: Context, units: bool = True) -> tuple[Values, Values]:
-    """The harm of all groups to the loss, and what they save."""
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Groups by what they do: their harm to the loss, and what they save as a share of all there is."""
+
+    harm: Values
+    worth: Values
+
+    def cheapest(self, share: float) -> Chosen:
+        """The groups with the least harm for their worth, until their worth adds up to `share`; one at the least."""
+        order = list(self.harm)
+        harm, worth = (np.concatenate([of[family] for family in order]) for of in (self.harm, self.worth))
+        edges = np.cumsum([family.size for family in order])[:-1]
+        return dict(zip(order, np.split(_cheapest(harm, worth, share), edges), strict=True))
+
+
+def _cheapest(harm: NDArray[np.float64], worth: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
+    ratio = np.where(worth > 0, harm / np.maximum(worth, 1e-30), np.inf)
+    order = np.argsort(ratio, kind="stable")
+    count = max(1, int(np.searchsorted(np.cumsum(worth[order]), share * (1 + 1e-9), side="right")))
+    picked = order[:count]
+    chosen = np.zeros(len(ratio), bool)
+    chosen[picked[np.isfinite(ratio[picked])]] = True
+    return chosen
+
+
+def ranked(network: Network, context: Context, units: bool = True) -> Ranking:
+    """All groups of a network, by what they do to it as it is."""
     assert context.tuner is not None
     found = families(network, context.mapping, units)
     price = context.price(footprint(network, context.mapping))
     worth = {family: savings(network, family, context.mapping, price) for family in found}
-    return context.tuner.saliency(network, found), worth
+    return Ranking(context.tuner.saliency(network, found), worth)
 
 
 def saved(before: Footprint, after: Footprint, price: Price) -> float:
@@ -41,23 +67,9 @@ def without(network: Network, gone: Mapping[str, NDArray[np.bool_]]) -> Network:
     return network
 
 
-def without_cheapest(network: Network, groups: tuple[Values, Values], share: float) -> Network:
+def without_cheapest(network: Network, groups: Ranking, share: float) -> Network:
     """A copy without the cheapest of the groups that `ranked` found, of `share` of what there is, and untuned."""
-    return without(network, deleted(network, cheapest(*groups, share)))
-
-
-def cheapest(harm: Values, worth: Values, share: float) -> Chosen:
-    """The groups with the least harm for their worth, until their worth adds up to `share`; one at the least."""
-    order = list(harm)
-    all_harm, all_worth = np.concatenate([harm[f] for f in order]), np.concatenate([worth[f] for f in order])
-    ratio = np.where(all_worth > 0, all_harm / np.maximum(all_worth, 1e-30), np.inf)
-    ranking = np.argsort(ratio, kind="stable")
-    count = max(1, int(np.searchsorted(np.cumsum(all_worth[ranking]), share * (1 + 1e-9), side="right")))
-    picked = ranking[:count]
-    chosen = np.zeros(len(ratio), bool)
-    chosen[picked[np.isfinite(ratio[picked])]] = True
-    edges = np.cumsum([family.size for family in order])[:-1]
-    return dict(zip(order, np.split(chosen, edges), strict=True))
+    return without(network, deleted(network, groups.cheapest(share)))
 
 
 def vector_masks(network: Network, chosen: Chosen) -> dict[str, NDArray[np.bool_]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gscompile.bisection import furthest
 from gscompile.clipper import Clipper, deleting_costs_less
-from gscompile.deletion import Values, cheapest, ranked, saved, vector_masks, without_cheapest
+from gscompile.deletion import Ranking, ranked, saved, vector_masks, without_cheapest
 from gscompile.groups import deleted
 from gscompile.mapping import Footprint, footprint
 from gscompile.network import Network
@@ -201,10 +201,10 @@ class DeleteGroups:
         assert context.tuner is not None
         return self.recover * context.effort * context.tuner.pace
 
-    def _shrunk(self, network: Network, groups: tuple[Values, Values], context: Context, step: float) -> Scored:
+    def _shrunk(self, network: Network, groups: Ranking, context: Context, step: float) -> Scored:
         """Without the cheapest of the groups, as much as `step` of what there is."""
         assert context.tuner is not None
-        chosen = cheapest(*groups, step)
+        chosen = groups.cheapest(step)
         shrink = context.tuner.shrink(deleted(network, chosen), vector_masks(network, chosen))
         network = context.tuner.tune(network, self.epochs * context.effort, shrink)
         drop_dead_units(network)
@@ -216,7 +216,7 @@ class DeleteGroups:
         return network, context.tuner.score(network)
 
     @staticmethod
-    def _clipped(network: Network, groups: tuple[Values, Values], context: Context, step: float) -> Network | None:
+    def _clipped(network: Network, groups: Ranking, context: Context, step: float) -> Network | None:
         """Ranks clipped to save `step`; None where there are none, or groups that save as much cost less."""
         if context.moments is None:
             return None

@@ -13,7 +13,7 @@ import torch
 from gscompile import clipper
 from gscompile.crossbar import Crossbar
 from gscompile.data import Batch, input_specs, load_data
-from gscompile.deletion import cheapest, ranked, saved
+from gscompile.deletion import Ranking, ranked, saved
 from gscompile.errors import UsageError
 from gscompile.evaluate import Runner, drift
 from gscompile.groups import Family, Member
@@ -226,11 +226,11 @@ def test_a_neuron_without_inputs_disappears_from_both_neighbours() -> None:
 def test_the_cheapest_groups_are_those_with_least_harm_for_their_worth() -> None:
     index = np.arange(4)
     family = Family("row group", (Member("w", 0, index, np.zeros(1, np.int64)),))
-    harm = {family: np.array([8.0, 1.0, 3.0, 0.5])}
-    worth = {family: np.array([0.4, 0.1, 0.2, 0.0])}  # the last one saves nothing: never chosen
-    assert cheapest(harm, worth, 0.35)[family].tolist() == [False, True, True, False]
-    assert cheapest(harm, worth, 0.7)[family].tolist() == [True, True, True, False]
-    assert cheapest(harm, worth, 0.01)[family].tolist() == [False, True, False, False]  # one at least
+    worth = np.array([0.4, 0.1, 0.2, 0.0])  # the last one saves nothing: never chosen
+    groups = Ranking({family: np.array([8.0, 1.0, 3.0, 0.5])}, {family: worth})
+    assert groups.cheapest(0.35)[family].tolist() == [False, True, True, False]
+    assert groups.cheapest(0.7)[family].tolist() == [True, True, True, False]
+    assert groups.cheapest(0.01)[family].tolist() == [False, True, False, False]  # one at least
 
 
 class Coach:
