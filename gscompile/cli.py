@@ -126,6 +126,9 @@ _SEARCH = (
     click.option(
         "--augment", multiple=True, metavar="NAME", help="Vary training images: crop, flip or module:function."
     ),
+    click.option(
+        "--teacher", metavar="MODEL", help="A network to learn from instead, larger or better trained."
+    ),
     click.option("--loss", metavar="FUNCTION", help="What training minimises instead, as module:function."),
     click.option(
         "--metric", metavar="FUNCTION", help="Percent of a batch, instead of accuracy: module:function."

@@ -209,8 +209,9 @@ def _moving_up(block: Indices, blocks: int, built: NDArray[np.bool_], columns: N
 
     From live columns by tile [tile rows, tile columns]; those of one tile stay to the last.
     """
-    rows = built.any(axis=1, keepdims=True).astype(np.float64)
-    return _block_sum(rows, block, blocks) * (columns.sum() - columns.max(axis=0).sum()) / max(rows.sum(), 1.0)
+    rows = np.asarray(built.any(axis=1, keepdims=True), np.float64)
+    share = float(columns.sum() - columns.max(axis=0).sum()) / max(float(rows.sum()), 1.0)
+    return np.asarray(_block_sum(rows, block, blocks) * share)
 
 
 def deleted(network: Network, chosen: Mapping[Family, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:

@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -212,16 +212,18 @@ def _take(lock: int) -> bool:
 
 # -- what a journal belongs to ----------------------------------------------------------------------------------
 
-# Options that training does not depend on, and data, whose samples are looked at instead.
-_FREE = {"data", "eval", "test", "threads", "device", "nproc", "time_budget", "emit", "place", "strict", "arrange"}
+# Options that training does not depend on, and names of what is read, which is looked at instead.
+_READ = {"data", "eval", "test", "teacher"}
+_FREE = {*_READ, "threads", "device", "nproc", "time_budget", "emit", "place", "strict", "arrange"}
 
 
-def key_of(network: Network, options: Options, *datasets: Dataset) -> str:
-    """A digest of what all training of a command depends on."""
+def key_of(networks: Iterable[Network | None], options: Options, datasets: Iterable[Dataset]) -> str:
+    """A digest of what all training of a command depends on; `networks` are the original and another teacher."""
     said = {name: value for name, value in options.plain().items() if name not in _FREE}
     functions = [part for function in options.functions for part in function.identity()]
-    model, parts = network.to_proto().SerializeToString(), (data_digest(data) for data in datasets)
-    return digest(__version__, code_digest(), sorted(said.items()), model, *functions, "data", *parts)
+    models = [network.to_proto().SerializeToString() for network in networks if network is not None]
+    parts = (data_digest(data) for data in datasets)
+    return digest(__version__, code_digest(), sorted(said.items()), *models, *functions, "data", *parts)
 
 
 @cache

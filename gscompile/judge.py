@@ -20,6 +20,7 @@ from gscompile.inputs import has_tensor_inputs
 from gscompile.journal import key_of
 from gscompile.network import Network
 from gscompile.options import Options
+from gscompile.other_teacher import load_teacher
 from gscompile.progress import Progress
 from gscompile.report import Accuracy
 from gscompile.score import ACCURACY, AGREEMENT, ENOUGH, Metric, standard_error
@@ -218,12 +219,14 @@ def _by_data(
 
     specs = input_specs(original.model)
     splits, batch = _splits(options, specs), batch_size_for(specs, options.batch_size)
-    _try_out(original, next(splits.val.batches(batch), None))
+    probe = next(splits.val.batches(batch), None)
+    _try_out(original, probe)
+    teacher = load_teacher(options.teacher, original, probe) if options.teacher and probe else None
     progress.say(f"{len(splits.train):,} samples to tune on, {len(splits.val):,} to decide on")
     settings = TuneOptions(**{field.name: getattr(options, field.name) for field in fields(TuneOptions)})
-    tuner = Tuner(folded, splits.train, splits.val, settings, progress, conduct)
-    conduct.journal.claim(key_of(original, options, splits.train, splits.val))
-    messages = (*splits.messages, *_check_labels(splits, tuner), *_few(splits, tuner))
+    tuner = Tuner(folded, splits.train, splits.val, settings, progress, conduct, teacher)
+    conduct.journal.claim(key_of((original, teacher), options, (splits.train, splits.val)))
+    messages = (*splits.messages, *_check_labels(splits, tuner), *_few(splits, tuner), *_taught(splits, tuner, options))
     if not math.isfinite(tuner.base):
         raise UsageError(f"metric {tuner.metric.name}: gives no finite number for the original network")
     return DataJudge(
@@ -266,6 +269,14 @@ def _few(splits: Splits, tuner: Tuner) -> tuple[str, ...]:
         f"{told}, {why} for classes alone: the outputs count as unchanged within {within} (--max-error); beyond "
         "that their unexplained variance counts, in points",
     )
+
+
+def _taught(splits: Splits, tuner: Tuner, options: Options) -> tuple[str, ...]:
+    """How good the teacher is, where it is not the original."""
+    if options.teacher is None:
+        return ()
+    known = tuner.score(tuner.teacher)
+    return (f"learned from {Path(options.teacher).name}: {known:.2f} % {tuner.metric.name} on {splits.split}",)
 
 
 def _try_out(original: Network, batch: Batch | None) -> None:

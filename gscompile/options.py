@@ -30,6 +30,9 @@ class Options:
     """How to compile. `max_drop` is in points of the validation score, `margin` in its standard errors, `max_error`
     relative to the output's range.
 
+    `teacher` is the ONNX file of another network with the same inputs and outputs, larger or better trained, that is
+    learned from instead of the original.
+
     `data`, `eval` and `test` are whatever `gscompile.data.load_data` takes. `epochs` is the length of a stretch of
     training; a search takes many. `passes` are `name:option=value,...`. Without `crossbar` arrays are of the
     target's size. `place` None places what is small when there is a `target`.
@@ -63,6 +66,7 @@ class Options:
     device: str = "cpu"
     precision: Precision = "auto"
     augment: tuple[Any, ...] = ()
+    teacher: str | None = None
     loss: Any = None
     metric: Any = None
     strict: bool = False
@@ -95,6 +99,8 @@ class Options:
             raise UsageError("--eval needs --data: without training data nothing is tuned")
         if self.data is None and (self.loss is not None or self.metric is not None or self.augment):
             raise UsageError("--loss, --metric and --augment need --data: without it nothing is tuned")
+        if self.data is None and self.teacher is not None:
+            raise UsageError("--teacher needs --data: without it nothing is tuned")
 
     @cached_property
     def hardware(self) -> Target:

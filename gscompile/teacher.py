@@ -1,4 +1,4 @@
-"""What the original network, the teacher, says of the samples of some data: what fine-tuning and scores go by."""
+"""What the original, or another teacher, says of the samples of some data: what fine-tuning and scores go by."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from gscompile.data import Batch, Dataset
 
 if TYPE_CHECKING:  # which is asked for batches and for the network
+    from gscompile.execute import Executor
     from gscompile.tune import Tuner
 
 CACHE_BYTES = 512 << 20
@@ -21,10 +22,10 @@ VIEWS = 4  # of a sample that the teacher is asked about, where samples are vari
 
 
 class Answers:
-    """The teacher's outputs for the samples of `data`, remembered where they fit in memory, else computed anew."""
+    """A network's outputs for the samples of `data`, remembered where they fit in memory, else computed anew."""
 
-    def __init__(self, tuner: Tuner, data: Dataset) -> None:
-        self.tuner, self.data = tuner, data
+    def __init__(self, tuner: Tuner, data: Dataset, executor: Executor) -> None:
+        self.tuner, self.data, self.executor = tuner, data, executor
         self._known = self._remembered()
 
     def to(self, rows: NDArray[np.int64], batch: Batch) -> dict[str, Tensor]:
@@ -75,7 +76,7 @@ class Answers:
 
     def _says(self, feeds: Mapping[str, Any]) -> dict[str, Tensor]:
         """The outputs that fine-tuning or scores ask for, by name."""
-        outputs: Mapping[str, Any] = self.tuner.teacher_executor(feeds)
+        outputs: Mapping[str, Any] = self.executor(feeds)
         objective, metric = self.tuner.objective, self.tuner.metric
         names = {*objective.logits, *objective.values, *metric.classes, *metric.values}
         every = objective.function is not None or metric.function is not None

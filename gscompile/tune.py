@@ -74,19 +74,20 @@ class SharedStretch:
 
 
 class Tuner:
-    """Trains networks that have the teacher's inputs and outputs.
+    """Trains networks that have the original's inputs and outputs, towards a teacher: the original, or another.
 
     Decisions look at `val` only. Raises DataError where the data cannot drive the network.
     """
 
     def __init__(
         self,
-        teacher: Network,
+        original: Network,
         train: Dataset,
         val: Dataset,
         options: TuneOptions,
         progress: Progress | None = None,
         conduct: Conduct | None = None,
+        teacher: Network | None = None,
     ) -> None:
         self.options, self.train, self.val = options, train, val
         self.progress, self.conduct = progress or Progress(), conduct or Conduct()
@@ -95,12 +96,12 @@ class Tuner:
         if options.threads:
             torch.set_num_threads(options.threads)
         self.device = device_named(self.world.device(options.device))
-        self.size = batch_size_for(input_specs(teacher.model), options.batch_size)
-        self.teacher, self.teacher_executor = teacher, self.executor(teacher)
+        self.size = batch_size_for(input_specs(original.model), options.batch_size)
+        self.original, self.teacher, runs = original, teacher or original, self.executor(original)
         probe = next(iter(self.batches(val, None)), None)
         if probe is None:
             raise DataError(f"{len(val)} samples: the network takes {self.size} at a time; give more data")
-        said, labels = self._run(self.teacher_executor, probe[1]), probe[1].labels
+        said, labels = self._run(runs, probe[1]), probe[1].labels
         outputs = _arrays(said)
         self.augment = augmentation(options.augment)
         self.augment(self.feeds(probe[1]), torch.Generator())  # a function that does not work fails here
@@ -110,7 +111,8 @@ class Tuner:
             self.metric = self.metric.by(options.metric)
         if options.loss is not None:
             self.objective = self.objective.by(options.loss, said, self.labels(probe[1]))
-        self._answers = {id(data): Answers(self, data) for data in (train, val)}
+        teaches = runs if teacher is None else self.executor(teacher)
+        self._taught, self._judged = Answers(self, train, teaches), Answers(self, val, runs)
         self.plain_metric = self.metric
         if self.metric.function is None and self.telling < ENOUGH:
             self.metric = self.metric.closely()
@@ -133,7 +135,7 @@ class Tuner:
     @cached_property
     def base(self) -> float:
         """The original's own score."""
-        return self.score(self.teacher)
+        return self.score(self.original)
 
     @cached_property
     def telling(self) -> float:
@@ -149,10 +151,11 @@ class Tuner:
 
         That is decided on the validation part. A teacher that was trained on samples as they are knows others less.
         """
-        taught, judged, seed = self._answers[id(self.train)], self._answers[id(self.val)], self.options.seed
-        tried = judged.over_views(seed, self.mixed)
-        if tried is not judged and self._right(tried) > self._right(judged):
-            self._answers[id(self.train)] = taught.over_views(seed, self.mixed)
+        seed, teaches = self.options.seed, self._taught.executor
+        plain = self._judged if teaches is self._judged.executor else Answers(self, self.val, teaches)
+        tried = plain.over_views(seed, self.mixed)
+        if tried is not plain and self._right(tried) > self._right(plain):
+            self._taught = self._taught.over_views(seed, self.mixed)
 
     def _right(self, answers: Answers) -> float:
         """Percent of the validation part that the teacher tells right."""
@@ -257,15 +260,17 @@ class Tuner:
             return self.options.precision == "bfloat16"
         metric, objective = self.metric, self.objective
         coarse = metric.classes and not metric.looks_closely and not objective.probabilities and not objective.function
-        faster = _has_images(self.teacher) and not _has_groups(self.teacher) and multiplies_bfloat16(self.device)
+        faster = _has_images(self.original) and not _has_groups(self.original) and multiplies_bfloat16(self.device)
         return bool(coarse) and faster and self._runs_mixed()
 
     def _runs_mixed(self) -> bool:
-        """Whether the original can be run and gradients had: not every op takes numbers of two kinds."""
+        """Whether original and teacher can be run and gradients had: not every op takes numbers of two kinds."""
         rows, batch = next(self.batches(self.train, self.options.seed))
-        network = exposed(self.teacher)
+        network = exposed(self.original)
         part, target = Part(rows, batch, self.feeds(batch), 1.0), self.target(self.train, rows, batch)
         try:
+            with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
+                self._taught.executor(part.feeds)
             self.backward(self.executor(network, trainable_values(network)), part, target, True)
         except (RuntimeError, ExecutionError):
             return False
@@ -282,7 +287,7 @@ class Tuner:
             return self.options.lr or RATES[-1]
 
         def toll(rate: float) -> float:
-            return max(0.0, self.base - self.score(self._tuned(self.teacher, 0.5, rate)))
+            return max(0.0, self.base - self.score(self._tuned(self.original, 0.5, rate)))
 
         rate, self.toll = largest_harmless(toll, standard_error(self.base, len(self.val)))
         return rate
@@ -376,8 +381,8 @@ class Tuner:
     # -- what is run ------------------------------------------------------------------------------------------
 
     def target(self, data: Dataset, rows: NDArray[np.int64], batch: Batch) -> dict[str, Tensor]:
-        """What the teacher says of these rows of the data."""
-        return self._answers[id(data)].to(rows, batch)
+        """What the teacher says of these rows of the training part; of the validation part, what the original does."""
+        return (self._taught if data is self.train else self._judged).to(rows, batch)
 
     def _run(self, executor: Executor, batch: Batch) -> dict[str, Any]:
         outputs: dict[str, Any] = executor(self.feeds(batch))

@@ -237,9 +237,9 @@ def test_steps_in_bfloat16_leave_weights_in_single_precision(monkeypatch: pytest
     ends = []
     for precision in ("bfloat16", "float32"):
         judge = image_tuner(monkeypatch, native=True, precision=precision)
-        trained = judge.tune(judge.teacher, 2.0, anneal=True)
+        trained = judge.tune(judge.original, 2.0, anneal=True)
         ends.append(trained.layers[0].matrix)
-    single, before = ends[1], judge.teacher.layers[0].matrix
+    single, before = ends[1], judge.original.layers[0].matrix
     assert ends[0].dtype == np.float32
     assert 0 < np.abs(ends[0] - single).max() < 0.1 * np.abs(single - before).max()
 

@@ -217,7 +217,7 @@ def test_functions_need_data() -> None:
 def test_a_changed_function_is_another_one(here: Path) -> None:
     def key() -> str:
         net = network(MLP)
-        return key_of(net, Options(data="data.npz", loss="mine:loss"), load_data("data.npz", input_specs(net.model)))
+        return key_of([net], Options(data="data.npz", loss="mine:loss"), [load_data("data.npz", input_specs(net.model))])
 
     first = key()
     assert key() == first
