@@ -220,8 +220,8 @@ def _by_data(
     specs = input_specs(original.model)
     splits, batch = _splits(options, specs), batch_size_for(specs, options.batch_size)
     probe = next(splits.val.batches(batch), None)
-    _try_out(original, probe)
-    teacher = load_teacher(options.teacher, original, probe) if options.teacher and probe else None
+    said = _try_out(original, probe)
+    teacher = load_teacher(options.teacher, probe, said) if options.teacher and probe else None
     progress.say(f"{len(splits.train):,} samples to tune on, {len(splits.val):,} to decide on")
     settings = TuneOptions(**{field.name: getattr(options, field.name) for field in fields(TuneOptions)})
     tuner = Tuner(folded, splits.train, splits.val, settings, progress, conduct, teacher)
@@ -275,19 +275,18 @@ def _taught(splits: Splits, tuner: Tuner, options: Options) -> tuple[str, ...]:
     """How good the teacher is, where it is not the original."""
     if options.teacher is None:
         return ()
-    known = tuner.score(tuner.teacher)
-    return (f"learned from {Path(options.teacher).name}: {known:.2f} % {tuner.metric.name} on {splits.split}",)
+    name, metric = Path(options.teacher).name, tuner.metric.name
+    return (f"learned from {name}: {tuner.teacher_score:.2f} % {metric} on {splits.split}",)
 
 
-def _try_out(original: Network, batch: Batch | None) -> None:
-    """Raise before hours of work where onnxruntime does not run the network, or not on such data."""
+def _try_out(original: Network, batch: Batch | None) -> dict[str, Any]:
+    """What the network says of a batch. Raises, before hours of work, where onnxruntime does not run it, or not so."""
     try:
         runner = Runner(original)
     except RuntimeError as problem:
         raise ModelError(f"onnxruntime cannot run the network: {problem}") from problem
     try:
-        if batch is not None:
-            runner(batch.inputs)
+        return {} if batch is None else runner(batch.inputs)
     except RuntimeError as problem:
         raise DataError(f"the network does not take the data: {problem}") from problem
 

@@ -97,7 +97,7 @@ class Tuner:
             torch.set_num_threads(options.threads)
         self.device = device_named(self.world.device(options.device))
         self.size = batch_size_for(input_specs(original.model), options.batch_size)
-        self.original, self.teacher, runs = original, teacher or original, self.executor(original)
+        self.original, runs = original, self.executor(original)
         probe = next(iter(self.batches(val, None)), None)
         if probe is None:
             raise DataError(f"{len(val)} samples: the network takes {self.size} at a time; give more data")
@@ -136,6 +136,11 @@ class Tuner:
     def base(self) -> float:
         """The original's own score."""
         return self.score(self.original)
+
+    @property
+    def teacher_score(self) -> float:
+        """That of the teacher."""
+        return self._score(self._taught.executor)
 
     @cached_property
     def telling(self) -> float:

@@ -13,8 +13,9 @@ import torch
 from click.testing import CliRunner
 
 from gscompile.cli import main
-from gscompile.data import input_specs, load_data
+from gscompile.data import Batch, input_specs, load_data
 from gscompile.errors import ModelError, UsageError
+from gscompile.evaluate import Runner
 from gscompile.journal import key_of
 from gscompile.options import Options
 from gscompile.other_teacher import load_teacher
@@ -32,6 +33,13 @@ def saved(folder: Path, text: str, **given: Any) -> str:
     return str(folder / "teacher.onnx")
 
 
+def asked() -> tuple[Batch, dict[str, Any]]:
+    """Four samples, and what the network says of them."""
+    net = network(NET)
+    batch = next(load_data({"x": X}, input_specs(net.model)).batches(4))
+    return batch, Runner(net)(batch.inputs)
+
+
 @pytest.mark.parametrize("labels", [True, False])
 def test_what_the_teacher_says_is_learned_and_what_the_original_says_is_scored_by(labels: bool) -> None:
     torch.set_num_threads(1)
@@ -41,7 +49,7 @@ def test_what_the_teacher_says_is_learned_and_what_the_original_says_is_scored_b
     tuned = tuner.tune(net, 4.0).layers[0].matrix
     assert np.mean((X @ tuned).argmax(1) == X.argmax(1)) > 0.95
     assert tuner.base == (0.0 if labels else 100.0)  # labels know better than the original, else nobody does
-    assert tuner.score(other) == (100.0 if labels else 0.0)
+    assert tuner.score(other) == tuner.teacher_score == (100.0 if labels else 0.0)
 
 
 @pytest.mark.parametrize(
@@ -54,19 +62,16 @@ def test_what_the_teacher_says_is_learned_and_what_the_original_says_is_scored_b
     ],
 )
 def test_a_teacher_must_take_and_give_what_the_network_does(tmp_path: Path, text: str, says: str) -> None:
-    net = network(NET)
-    batch = next(load_data({"x": X}, input_specs(net.model)).batches(4))
     with pytest.raises(UsageError, match=rf"^teacher .*teacher\.onnx: {says}"):
-        load_teacher(saved(tmp_path, text), net, batch)
+        load_teacher(saved(tmp_path, text), *asked())
     with pytest.raises(ModelError, match=r"none\.onnx"):
-        load_teacher(str(tmp_path / "none.onnx"), net, batch)
+        load_teacher(str(tmp_path / "none.onnx"), *asked())
 
 
 def test_a_teacher_may_have_other_layers_and_is_folded(tmp_path: Path) -> None:
     deep = NET.replace("w>", "w, float[2,2] v, float[2] b>").replace("MatMul (x, w)", "MatMul (r, w)")
     deep = deep.replace("{", "{ h = MatMul (x, v)  t = Add (h, b)  r = Relu (t) ")
-    batch = next(load_data({"x": X}, input_specs(network(NET).model)).batches(4))
-    teacher = load_teacher(saved(tmp_path, deep), network(NET), batch)
+    teacher = load_teacher(saved(tmp_path, deep), *asked())
     assert [node.op_type for node in teacher.to_proto().graph.node] == ["Gemm", "Relu", "MatMul"]
 
 
