@@ -192,6 +192,23 @@ def test_samples_that_are_varied_beyond_use_are_left_out_at_the_end_of_a_recover
     assert judge._runs == stretches + 1  # what does better is known from then on
 
 
+@pytest.mark.parametrize(("wrong", "stretches"), [(40, 1), (30, 2)])
+def test_a_network_that_knows_its_samples_by_heart_is_let_down_on_varied_ones_without_a_trial(
+    wrong: int, stretches: int
+) -> None:
+    """It errs on 20 samples that it is trained on: on less than 0.6 times 40, not on less than 0.6 times 30."""
+    net = network("g (float[n,2] x) => (float[n,2] y) <float[2,2] w> { y = MatMul (x, w) }", w=np.eye(2))
+    x = np.random.default_rng(0).standard_normal((256, 2)).astype(np.float32)
+
+    def erring(count: int) -> Dataset:
+        labels = np.where(np.arange(256) < count, x.argmin(1), x.argmax(1))
+        return load_data({"x": x, "labels": labels}, input_specs(net.model))
+
+    judge = Tuner(net, erring(20), erring(wrong), TuneOptions(lr=1e-9, augment=(lambda inputs, _: inputs,)))
+    judge.let_down(net, 1 / tune.SHORTEST)
+    assert judge._runs == stretches
+
+
 @pytest.mark.parametrize(("labels", "factor", "times"), [(True, -2, (1 - 3 * 2) / 4), (True, 2, 1), (False, -2, 1)])
 def test_the_teacher_is_asked_about_samples_that_are_varied_where_that_is_right_more_often(
     labels: bool, factor: int, times: float
