@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -22,24 +22,26 @@ from torch import Tensor
 
 from gscompile.accelerator import device_named
 from gscompile.augment import augmentation
+from gscompile.channels_last import channels_last, has_groups, has_images, images_last
 from gscompile.conduct import Conduct
 from gscompile.data import Batch, Dataset, batch_size_for, input_specs
 from gscompile.errors import DataError, ExecutionError, UsageError
 from gscompile.execute import Executor
 from gscompile.groups import Family
 from gscompile.journal import Arrays
+from gscompile.learning_rate import RATES, largest_harmless
 from gscompile.memory import keep_memory
 from gscompile.network import Network
 from gscompile.objective import Objective
 from gscompile.options import Precision
 from gscompile.precision import multiplies_bfloat16
 from gscompile.progress import Progress
+from gscompile.saliency import saliency
 from gscompile.score import ENOUGH, Metric, choose_metric, standard_error, telling
 from gscompile.stretch import Masks, Part, Shrink, Stretch, StretchRun
 from gscompile.teacher import Answers
 from gscompile.trainable import expose_weights, exposed, trainable_values
 
-RATES = (1e-3, 3e-4, 1e-4)  # learning rates to choose from
 SHORTEST = 150  # steps of a stretch of one epoch: small data is gone through several times
 MOST_PASSES = 32  # over data so small that it would be learned by heart
 BY_HEART = 0.6  # of the errors on new samples: a network that makes fewer on those it is trained on goes by heart
@@ -177,42 +179,9 @@ class Tuner:
 
         return self.metric.score(results())
 
-    def saliency(self, network: Network, families: tuple[Family, ...], batches: int = 24) -> dict[Family, NDArray[Any]]:
-        """What the loss loses, to second order, when each group is set to zero. [size] per family
-
-        The gradient of a random projection of the outputs, times the weights, summed over a group, squared and
-        averaged: the Gauss-Newton curvature along the group. A unit is estimated where it is produced and where
-        it is consumed, and the two are averaged.
-        """
-        total = {family: np.zeros(family.size) for family in families}
-        count, seen = 0, set[str]()
-        for gradients in self._probes(network, batches):
-            count += 1
-            seen |= gradients.keys()
-            for family in families:
-                for member in family.members:
-                    if member.layer in gradients:
-                        share = member.total(gradients[member.layer][member.part]).ravel()
-                        total[family] += np.square(share) / family.cover
-        for family in families:
-            if any(member.layer not in seen for member in family.members):
-                total[family][:] = np.inf  # in a branch that the data never took: nobody knows
-        return {family: values / max(count, 1) for family, values in total.items()}
-
-    def _probes(self, network: Network, batches: int) -> Iterator[dict[str, NDArray[Any]]]:
-        """Gradient times weight of random projections, as matrices by layer; of layers that were run."""
-        network = exposed(network)
-        generator = torch.Generator().manual_seed(self.options.seed)
-        layers = {layer.name: layer for layer in network.layers if layer.layout.compressible}
-        executor = self.executor(network, {name: layer.value for name, layer in layers.items()})
-        for batch in self.some(batches):
-            executor.zero_grad()
-            torch.autograd.backward(self.objective.probe(self._run(executor, batch), generator))
-            yield {
-                name: layers[name].layout.matrices((w.grad * w.detach()).numpy(force=True))
-                for name, w in executor.weights.items()
-                if w.grad is not None
-            }
+    def saliency(self, network: Network, families: tuple[Family, ...]) -> dict[Family, NDArray[np.float64]]:
+        """What the loss loses when each group is set to zero; passes ask for it here, as for `shrink`."""
+        return saliency(self, network, families)
 
     @staticmethod
     def shrink(layers: Masks, vectors: Masks) -> Shrink:
@@ -274,7 +243,7 @@ class Tuner:
             return self.options.precision == "bfloat16"
         metric, objective = self.metric, self.objective
         coarse = metric.classes and not metric.looks_closely and not objective.probabilities and not objective.function
-        faster = _has_images(self.original) and not _has_groups(self.original) and multiplies_bfloat16(self.device)
+        faster = has_images(self.original) and not has_groups(self.original) and multiplies_bfloat16(self.device)
         return bool(coarse) and faster and self._runs_mixed()
 
     def _runs_mixed(self) -> bool:
@@ -429,51 +398,11 @@ class Tuner:
     def executor(self, network: Network, trainable: Mapping[str, ir.Value] | None = None) -> Executor:
         """The network ready to run, images and filters with their channels last, which is faster."""
         executor = Executor(network.model, trainable).to(self.device)
-        if _has_images(network):
-            executor.register_forward_pre_hook(_images_last)
+        if has_images(network):
+            executor.register_forward_pre_hook(images_last)
             for parameter in executor.weights.values():
                 parameter.data = channels_last(parameter.data)
         return executor
-
-
-def largest_harmless(toll: Callable[[float], float], chance: float) -> tuple[float, float]:
-    """The largest of `RATES` whose toll is about that of the gentlest, but for half of `chance`; and that toll.
-
-    Smaller ones are tried until one takes no more than chance. Varied samples take something at any rate, for which
-    none is to blame.
-    """
-    tolls: dict[float, float] = {}
-    for rate in RATES:
-        tolls[rate] = toll(rate)
-        if tolls[rate] <= chance:
-            break
-    least = min(tolls.values())
-    return next((rate, taken) for rate, taken in tolls.items() if taken <= least + chance / 2)
-
-
-def _has_images(network: Network) -> bool:
-    """Whether there are convolutions of images, which take about half of the time with their channels last."""
-    return any(layer.op == "Conv" and len(layer.layout.shape) == 4 for layer in network.layers)
-
-
-def _has_groups(network: Network) -> bool:
-    """Whether there are convolutions of groups, as those of each channel by itself."""
-    return any(layer.op == "Conv" and layer.layout.parts > 1 for layer in network.layers)
-
-
-def _images_last(_: torch.nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    feeds, *more = arguments
-    return ({name: channels_last(tensor) for name, tensor in feeds.items()}, *more)
-
-
-def channels_last(tensor: Tensor) -> Tensor:
-    """Images or filters with their channels last; where there is one only, by strides, which torch goes by."""
-    if tensor.ndim != 4:
-        return tensor
-    if tensor.shape[1] == 1 and tensor.is_contiguous():
-        _, _, height, width = tensor.shape
-        return tensor.as_strided(tensor.shape, (height * width, 1, width, 1))
-    return tensor.contiguous(memory_format=torch.channels_last)
 
 
 def _arrays(outputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,15 +14,15 @@ ROOT = Path(__file__).parents[1]
 # From what knows nothing to what knows everything; a module may import from its own line and from those before it.
 # Modules of a line must not import each other in a circle. New modules are placed here.
 LAYERS = """
-errors kinds progress closeness einsum unit_sets faithful utf8 declared bisection choosing twins zip_stream leaves mapped exchange
+errors kinds progress closeness einsum unit_sets faithful utf8 declared bisection choosing twins learning_rate zip_stream leaves mapped exchange
 user_function
 score
 crossbar pins constants inputs npy npz weight_ops value_ranges factoring shapes sparse ordering unsaid references attributes bounds arrangement ends
 wire netlist loading network data_checks sources paper augment precision accelerator
-pairs weights synthetic data netlist_file tile_file fold trainable channels units target
+pairs weights synthetic data netlist_file tile_file fold trainable channels units target channels_last
 shelf packing blocks mapping evaluate options execute
 groups linear_maps inspection transform objective wiring_check trial
-passes report untouched stretch tune statistics deletion
+passes report untouched stretch tune saliency statistics deletion
 pictures report_html verify exam judge summary registry
 targets
 driver write output
@@ -30,7 +30,7 @@ api
 cli
 """.strip().splitlines()
 TORCH = {"execute", "tune", "stretch", "adam", "teacher", "objective", "statistics", "augment"}
-TORCH |= {"process_group", "accelerator", "precision"}
+TORCH |= {"process_group", "accelerator", "precision", "saliency", "channels_last"}
 # The simulator, floor plan and cost model stand beside the pipeline: they read netlists and targets.
 PLACED = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
 

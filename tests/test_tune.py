@@ -12,6 +12,7 @@ from gscompile.crossbar import Crossbar
 from gscompile.data import Dataset, input_specs, load_data
 from gscompile.errors import UsageError
 from gscompile.groups import families
+from gscompile.learning_rate import RATES, largest_harmless
 from gscompile.mapping import MapOptions
 from gscompile.network import Network
 from gscompile.score import ACCURACY, standard_error
@@ -139,7 +140,7 @@ def test_without_a_learning_rate_the_largest_that_does_no_harm_is_taken() -> Non
     data = samples(net, labels=True)
     trained = Tuner(net, data, data, TuneOptions(batch_size=32, lr=1e-2)).tune(net, 8.0, anneal=True)
     free = Tuner(trained, data, data, TuneOptions(batch_size=32))
-    assert free.rate == tune.RATES[0]
+    assert free.rate == RATES[0]
     assert 0 <= free.toll <= 2 * standard_error(free.score(trained), len(data))
     assert Tuner(trained, data, data, TuneOptions(batch_size=32, lr=0.25)).rate == 0.25
 
@@ -157,9 +158,9 @@ def test_a_rate_is_to_blame_for_what_it_takes_more_than_gentler_ones(
     tolls: tuple[float, ...], rate: float, tried: int
 ) -> None:
     left = iter(tolls)
-    found, taken = tune.largest_harmless(lambda _: next(left), chance=0.5)
+    found, taken = largest_harmless(lambda _: next(left), chance=0.5)
     assert (found, len([*left])) == (rate, len(tolls) - tried)
-    assert taken == tolls[tune.RATES.index(rate)]
+    assert taken == tolls[RATES.index(rate)]
 
 
 def test_weights_are_averaged_near_the_end_of_a_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
