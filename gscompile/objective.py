@@ -14,6 +14,7 @@ from gscompile.score import ACCURACY, Metric, is_floating, is_probability
 from gscompile.user_function import UserFunction
 
 TEMPERATURE = 2.0
+OF_ANOTHER = 4.0  # the temperature of a teacher that is not the original: larger ones are surer, and tell little else
 TEACHER_WEIGHT = 0.7
 
 
@@ -21,7 +22,7 @@ TEACHER_WEIGHT = 0.7
 class Objective:
     """The loss over all floating outputs.
 
-    `logits` are outputs of classes, compared as distributions (KL at temperature 2, Hinton et al. 2015); those in
+    `logits` are outputs of classes, compared as distributions (KL at `temperature`, Hinton et al. 2015); those in
     `probabilities` are taken through a logarithm first. `values` maps every other output to the teacher's standard
     deviation, which makes its squared error free of scale. A user's `function` takes the place of all that, but for
     `probe`, which measures how much each output moves.
@@ -32,6 +33,7 @@ class Objective:
     values: Mapping[str, float]
     labelled: str | None
     function: UserFunction | None = None
+    temperature: float = TEMPERATURE
 
     def by(self, given: Any, outputs: Mapping[str, Any], labels: Tensor | None) -> Objective:
         """A user's loss instead, tried out on the teacher's `outputs` of a batch. Raises UsageError.
@@ -86,9 +88,9 @@ class Objective:
         return (1 - TEACHER_WEIGHT) * said + TEACHER_WEIGHT * torch.stack(terms).sum()
 
     def _distance(self, name: str, output: Tensor, teacher: Tensor) -> Tensor:
-        ours = functional.log_softmax(self.scores(name, output) / TEMPERATURE, dim=-1).flatten(0, -2)
-        theirs = functional.softmax(self.scores(name, teacher) / TEMPERATURE, dim=-1).flatten(0, -2)
-        return functional.kl_div(ours, theirs, reduction="batchmean") * TEMPERATURE**2
+        ours = functional.log_softmax(self.scores(name, output) / self.temperature, dim=-1).flatten(0, -2)
+        theirs = functional.softmax(self.scores(name, teacher) / self.temperature, dim=-1).flatten(0, -2)
+        return functional.kl_div(ours, theirs, reduction="batchmean") * self.temperature**2
 
     def probe(self, outputs: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
         """A random projection whose squared gradient is, on average, the curvature of the loss.
@@ -98,7 +100,7 @@ class Objective:
         """
         terms = []
         for name in self.logits:
-            scores = (self.scores(name, outputs[name]) / TEMPERATURE).flatten(0, -2)
+            scores = (self.scores(name, outputs[name]) / self.temperature).flatten(0, -2)
             chance = scores.detach().softmax(-1)
             direction = functional.one_hot(drawn(chance, generator), chance.shape[1]) - chance
             terms.append((direction * scores).sum())

@@ -153,7 +153,7 @@ class StretchRun:
         """The loss on a part of a batch; gradients are left in the parameters."""
         if not len(part.rows):
             return torch.zeros((), device=self.tuner.device)
-        target = self.tuner.target(self.tuner.train, part.rows, part.batch)
+        target = self.tuner.lesson(part, self.stretch)
         return self.tuner.backward(self.executor, part, target, self.tuner.mixed)
 
     def _rate(self, number: int) -> float:

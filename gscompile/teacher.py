@@ -52,6 +52,11 @@ class Answers:
             return [*self._said()]
         return _joined(self._said()) if all(t.shape[:1] == (rows,) for t in wanted.values()) else None
 
+    def anew(self, feeds: Mapping[str, Any], mixed: bool) -> dict[str, Tensor]:
+        """The outputs for samples as they are varied now; `mixed` multiplies in bfloat16."""
+        with torch.no_grad(), torch.autocast(self.tuner.device.type, torch.bfloat16, enabled=mixed):
+            return self._says(feeds)
+
     def over_views(self, seed: int, mixed: bool) -> Answers:
         """The mean of what the teacher says of each sample as it is, and of it varied; `mixed` multiplies in bfloat16.
 

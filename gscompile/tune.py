@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -32,7 +32,7 @@ from gscompile.journal import Arrays
 from gscompile.learning_rate import RATES, largest_harmless
 from gscompile.memory import keep_memory
 from gscompile.network import Network
-from gscompile.objective import Objective
+from gscompile.objective import OF_ANOTHER, Objective
 from gscompile.options import Precision
 from gscompile.precision import multiplies_bfloat16
 from gscompile.progress import Progress
@@ -44,6 +44,7 @@ from gscompile.trainable import expose_weights, exposed, trainable_values
 
 SHORTEST = 150  # steps of a stretch of one epoch: small data is gone through several times
 MOST_PASSES = 32  # over data so small that it would be learned by heart
+PATIENCE = 8  # epochs; over more of them another teacher's remembered answers would be learned by heart
 BY_HEART = 0.6  # of the errors on new samples: a network that makes fewer on those it is trained on goes by heart
 
 
@@ -110,12 +111,15 @@ class Tuner:
         self.augment(self.feeds(probe[1]), torch.Generator())  # a function that does not work fails here
         self.metric: Metric = choose_metric(outputs, labels, options.max_error)
         self.objective = Objective.of(outputs, self.metric)
+        if teacher is not None:
+            self.objective = replace(self.objective, temperature=OF_ANOTHER)
         if options.metric is not None:
             self.metric = self.metric.by(options.metric)
         if options.loss is not None:
             self.objective = self.objective.by(options.loss, said, self.labels(probe[1]))
         teaches = runs if teacher is None else self.executor(teacher)
         self._taught, self._judged = Answers(self, train, teaches), Answers(self, val, runs)
+        self._views_teach = False  # whether another teacher is right more often where it is asked about several views
         self.plain_metric = self.metric
         if self.metric.function is None and self.telling < ENOUGH:
             self.metric = self.metric.closely()
@@ -164,6 +168,7 @@ class Tuner:
         tried = plain.over_views(seed, self.mixed)
         if tried is not plain and self._right(tried) > self._right(plain):
             self._taught = self._taught.over_views(seed, self.mixed)
+            self._views_teach = teaches is not self._judged.executor
 
     def _right(self, answers: Answers) -> float:
         """Percent of the validation part that the teacher tells right."""
@@ -366,6 +371,16 @@ class Tuner:
     def target(self, data: Dataset, rows: NDArray[np.int64], batch: Batch) -> dict[str, Tensor]:
         """What the teacher says of these rows of the training part; of the validation part, what the original does."""
         return (self._taught if data is self.train else self._judged).to(rows, batch)
+
+    def lesson(self, part: Part, stretch: Stretch) -> dict[str, Tensor]:
+        """What the teacher says of a part of a training batch: of samples as they are varied, where that pays.
+
+        That is in long stretches, of a teacher that knows more than the original (Beyer et al. 2022): what it says of
+        the views that were asked about once would be learned by heart.
+        """
+        if self._views_teach and stretch.varied and stretch.steps > PATIENCE * self.steps_per_epoch:
+            return self._taught.anew(part.feeds, self.mixed)
+        return self.target(self.train, part.rows, part.batch)
 
     def _run(self, executor: Executor, batch: Batch) -> dict[str, Any]:
         outputs: dict[str, Any] = executor(self.feeds(batch))

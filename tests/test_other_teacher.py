@@ -19,6 +19,7 @@ from gscompile.evaluate import Runner
 from gscompile.journal import key_of
 from gscompile.options import Options
 from gscompile.other_teacher import load_teacher
+from gscompile.stretch import Part, Stretch
 from gscompile.tune import TuneOptions, Tuner
 from tests.small_networks import model, network
 
@@ -50,6 +51,28 @@ def test_what_the_teacher_says_is_learned_and_what_the_original_says_is_scored_b
     assert np.mean((X @ tuned).argmax(1) == X.argmax(1)) > 0.95
     assert tuner.base == (0.0 if labels else 100.0)  # labels know better than the original, else nobody does
     assert tuner.score(other) == tuner.teacher_score == (100.0 if labels else 0.0)
+
+
+@pytest.mark.parametrize(("epochs", "another", "times"), [(9, True, 2), (8, True, 1.25), (9, False, 1.25)])
+def test_another_teacher_is_asked_about_each_varied_sample_where_a_stretch_is_long(
+    epochs: int, another: bool, times: float
+) -> None:
+    """This teacher is right of samples times -2 only; of a sample and three such it says (-1 + 2 + 2 + 2) / 4 on average."""
+    net = network(NET, w=-np.eye(2))
+    train, val = (load_data(DATA, input_specs(net.model)) for _ in ("train", "val"))
+    options = TuneOptions(batch_size=32, augment=(lambda inputs, _: {"x": -2 * inputs["x"]},))
+    tuner = Tuner(net, train, val, options, teacher=net.copy() if another else None)
+    rows = np.arange(3)
+    batch = train.batch(rows)
+    part = Part(rows, batch, tuner.augment(tuner.feeds(batch), torch.Generator()), 1.0)
+    said = tuner.lesson(part, Stretch(4 * epochs, seed=0, anneal=False, lr=1.0))["y"]
+    assert np.allclose(said, times * X[:3], atol=1e-6)
+
+
+def test_another_teacher_is_softened_more_than_the_original() -> None:
+    net = network(NET)
+    data = load_data(DATA, input_specs(net.model))
+    assert [Tuner(net, data, data, TuneOptions(), teacher=t).objective.temperature for t in (None, net)] == [2.0, 4.0]
 
 
 @pytest.mark.parametrize(
