@@ -111,7 +111,8 @@ class Tuner:
         self.augment(self.feeds(probe[1]), torch.Generator())  # a function that does not work fails here
         self.metric: Metric = choose_metric(outputs, labels, options.max_error)
         self.objective = Objective.of(outputs, self.metric)
-        if teacher is not None:
+        self._another = teacher is not None  # teaches, not the original
+        if self._another:
             self.objective = replace(self.objective, temperature=OF_ANOTHER)
         if options.metric is not None:
             self.metric = self.metric.by(options.metric)
@@ -164,11 +165,11 @@ class Tuner:
         That is decided on the validation part. A teacher that was trained on samples as they are knows others less.
         """
         seed, teaches = self.options.seed, self._taught.executor
-        plain = self._judged if teaches is self._judged.executor else Answers(self, self.val, teaches)
+        plain = Answers(self, self.val, teaches) if self._another else self._judged
         tried = plain.over_views(seed, self.mixed)
         if tried is not plain and self._right(tried) > self._right(plain):
             self._taught = self._taught.over_views(seed, self.mixed)
-            self._views_teach = teaches is not self._judged.executor
+            self._views_teach = self._another
 
     def _right(self, answers: Answers) -> float:
         """Percent of the validation part that the teacher tells right."""
@@ -257,8 +258,8 @@ class Tuner:
         network = exposed(self.original)
         part, target = Part(rows, batch, self.feeds(batch), 1.0), self.target(self.train, rows, batch)
         try:
-            with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
-                self._taught.executor(part.feeds)
+            if self._another:
+                self._taught.anew(part.feeds, mixed=True)
             self.backward(self.executor(network, trainable_values(network)), part, target, True)
         except (RuntimeError, ExecutionError):
             return False
