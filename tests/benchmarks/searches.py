@@ -25,7 +25,7 @@ RESULTS = Path(__file__).with_name("searches.json")
 PAGE = ROOT / "samples/README.md"
 BEGIN, END = "<!-- searches: made by tests/benchmarks/searches.py -->", "<!-- end of searches -->"
 NOT_SAID = {"seed", "threads", "emit", "place", "nproc"}  # no part of what is searched for
-FILES = ("data", "eval", "test")
+FILES = ("data", "eval", "test", "teacher")
 Row = Mapping[str, Any]
 
 
