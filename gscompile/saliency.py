@@ -19,9 +19,7 @@ if TYPE_CHECKING:  # which is asked for batches and for the network
 BATCHES = 24
 
 
-def saliency(
-    tuner: Tuner, network: Network, families: tuple[Family, ...], batches: int = BATCHES
-) -> dict[Family, NDArray[np.float64]]:
+def saliency(tuner: Tuner, network: Network, families: tuple[Family, ...]) -> dict[Family, NDArray[np.float64]]:
     """What the loss loses, to second order, when each group is set to zero. [size] per family
 
     The gradient of a random projection of the outputs, times the weights, summed over a group, squared and
@@ -30,7 +28,7 @@ def saliency(
     """
     total = {family: np.zeros(family.size) for family in families}
     count, seen = 0, set[str]()
-    for gradients in _probes(tuner, network, batches):
+    for gradients in _probes(tuner, network):
         count += 1
         seen |= gradients.keys()
         for family in families:
@@ -44,13 +42,13 @@ def saliency(
     return {family: values / max(count, 1) for family, values in total.items()}
 
 
-def _probes(tuner: Tuner, network: Network, batches: int) -> Iterator[dict[str, NDArray[np.float64]]]:
+def _probes(tuner: Tuner, network: Network) -> Iterator[dict[str, NDArray[np.float64]]]:
     """Gradient times weight of random projections, as matrices by layer; of layers that were run."""
     network = exposed(network)
     generator = torch.Generator().manual_seed(tuner.options.seed)
     layers = {layer.name: layer for layer in network.layers if layer.layout.compressible}
     executor = tuner.executor(network, {name: layer.value for name, layer in layers.items()})
-    for batch in tuner.some(batches):
+    for batch in tuner.some(BATCHES):
         executor.zero_grad()
         torch.autograd.backward(tuner.objective.probe(executor(tuner.feeds(batch)), generator))
         yield {

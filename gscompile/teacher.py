@@ -53,7 +53,7 @@ class Answers:
         return _joined(self._said()) if all(t.shape[:1] == (rows,) for t in wanted.values()) else None
 
     def anew(self, feeds: Mapping[str, Any], mixed: bool) -> dict[str, Tensor]:
-        """The outputs for samples as they are varied now; `mixed` multiplies in bfloat16."""
+        """The outputs for samples as they are given, varied or not; `mixed` multiplies in bfloat16."""
         with torch.no_grad(), torch.autocast(self.tuner.device.type, torch.bfloat16, enabled=mixed):
             return self._says(feeds)
 
@@ -65,19 +65,18 @@ class Answers:
         if not isinstance(self._known, dict):
             return self
         mean, known, generator = copy(self), self._known, torch.Generator().manual_seed(seed)
-        with torch.no_grad(), torch.autocast(self.tuner.device.type, torch.bfloat16, enabled=mixed):
-            for view in range(2, VIEWS + 1):
-                varied = _joined(self._said(generator))
-                known = {n: _nearer(o, varied[n], 1 / view) for n, o in known.items()}
+        for view in range(2, VIEWS + 1):
+            varied = _joined(self._said(generator, mixed))
+            known = {n: _nearer(o, varied[n], 1 / view) for n, o in known.items()}
         mean._known = known
         return mean
 
-    def _said(self, generator: torch.Generator | None = None) -> Iterator[dict[str, Tensor]]:
+    def _said(self, generator: torch.Generator | None = None, mixed: bool = False) -> Iterator[dict[str, Tensor]]:
         """The outputs for all batches in order; of samples that are varied, with a generator."""
         for _, batch in self.tuner.batches(self.data, None):
             feeds = self.tuner.feeds(batch)
             varied = feeds if generator is None else self.tuner.augment(feeds, generator)
-            yield self._says(varied)
+            yield self.anew(varied, mixed)
 
     def _says(self, feeds: Mapping[str, Any]) -> dict[str, Tensor]:
         """The outputs that fine-tuning or scores ask for, by name."""
