@@ -45,7 +45,11 @@ class Shrink:
 
 @dataclass(frozen=True)
 class Stretch:
-    """What one stretch of training is to do; `varied` samples are augmented, others as they are."""
+    """What one stretch of training is to do; `varied` samples are augmented, others as they are.
+
+    `epoch` is the number of its first epoch, over all stretches. Those whose numbers are a multiple of `again` apart
+    have the same samples in the same order, varied alike; no two epochs have where `again` is 0.
+    """
 
     steps: int
     seed: int
@@ -53,6 +57,12 @@ class Stretch:
     lr: float
     shrink: Shrink | None = None
     varied: bool = True
+    epoch: int = 0
+    again: int = 0
+
+    def seed_of(self, epoch: int) -> int:
+        """What the order of the samples of its epochs, counted from 0, is drawn with."""
+        return self.seed + ((self.epoch + epoch) % self.again if self.again else epoch)
 
 
 @dataclass(frozen=True)
@@ -114,8 +124,10 @@ class StretchRun:
 
     def _ends_epoch(self, after_step: Callable[[], None]) -> bool:
         """Train through what is left of an epoch; False when the stretch ends within."""
-        skip = self.done - self.epoch_began
-        for rows, batch in self.tuner.batches(self.tuner.train, self.stretch.seed + self.epoch, skip):
+        seed, skip = self.stretch.seed_of(self.epoch), self.done - self.epoch_began
+        if self.stretch.again and not skip:
+            self.generator.manual_seed(seed)
+        for rows, batch in self.tuner.batches(self.tuner.train, seed, skip):
             if self.done == self.stretch.steps or not self._step(rows, batch):
                 return False
             self.done += 1
@@ -153,7 +165,7 @@ class StretchRun:
         """The loss on a part of a batch; gradients are left in the parameters."""
         if not len(part.rows):
             return torch.zeros((), device=self.tuner.device)
-        target = self.tuner.lesson(part, self.stretch)
+        target = self.tuner.lesson(part, self.stretch, self.epoch)
         return self.tuner.backward(self.executor, part, target, self.tuner.mixed)
 
     def _rate(self, number: int) -> float:
@@ -181,7 +193,8 @@ class StretchRun:
         """All that the stretch depends on, but for the data and the options."""
         stretch, weights = self.stretch, self.executor.weights
         masks = [mask.numpy(force=True) for _, mask in self.shrinking]
-        what = (stretch.steps, stretch.seed, stretch.anneal, stretch.varied, stretch.lr, self.shrink_steps, *weights)
+        samples = (stretch.seed, stretch.varied, stretch.epoch, stretch.again)
+        what = (stretch.steps, *samples, stretch.anneal, stretch.lr, self.shrink_steps, *weights)
         return digest(*what, *(p.numpy(force=True) for p in weights.values()), *masks)
 
     def result(self) -> Arrays:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,6 @@ class Answers:
 
     def __init__(self, tuner: Tuner, data: Dataset, executor: Executor) -> None:
         self.tuner, self.data, self.executor = tuner, data, executor
-        self._known = self._remembered()
 
     def to(self, rows: NDArray[np.int64], batch: Batch) -> dict[str, Tensor]:
         """The outputs for these rows of the data, by name."""
@@ -34,13 +34,17 @@ class Answers:
         if isinstance(known, list):
             return known[int(rows[0])]
         if known is None:
-            with torch.no_grad():
-                return self._says(self.tuner.feeds(batch))
+            return self.asked(batch)
         index = torch.from_numpy(rows)
         return {name: tensor[index] for name, tensor in known.items()}
 
+    def asked(self, batch: Batch) -> dict[str, Tensor]:
+        """The same as `to`, computed for this batch alone: where few of all are looked at."""
+        return self.anew(self.tuner.feeds(batch), mixed=False)
+
+    @cached_property
     @torch.no_grad()
-    def _remembered(self) -> list[dict[str, Tensor]] | dict[str, Tensor] | None:
+    def _known(self) -> list[dict[str, Tensor]] | dict[str, Tensor] | None:
         """By batch where batches are ready-made, else as one tensor a name; None where they do not fit."""
         probe = next(iter(self.tuner.batches(self.data, None)), None)
         if probe is None:

@@ -30,6 +30,7 @@ from gscompile.execute import Executor
 from gscompile.groups import Family
 from gscompile.journal import Arrays
 from gscompile.learning_rate import RATES, largest_harmless
+from gscompile.lessons import EPOCHS, Lessons
 from gscompile.memory import keep_memory
 from gscompile.network import Network
 from gscompile.objective import OF_ANOTHER, Objective
@@ -44,7 +45,7 @@ from gscompile.trainable import expose_weights, exposed, trainable_values
 
 SHORTEST = 150  # steps of a stretch of one epoch: small data is gone through several times
 MOST_PASSES = 32  # over data so small that it would be learned by heart
-PATIENCE = 8  # epochs; over more of them another teacher's remembered answers would be learned by heart
+Answered = tuple[Batch, dict[str, Tensor]]  # samples, and what somebody says of them
 BY_HEART = 0.6  # of the errors on new samples: a network that makes fewer on those it is trained on goes by heart
 
 
@@ -120,14 +121,14 @@ class Tuner:
             self.objective = self.objective.by(options.loss, said, self.labels(probe[1]))
         teaches = runs if teacher is None else self.executor(teacher)
         self._taught, self._judged = Answers(self, train, teaches), Answers(self, val, runs)
-        self._views_teach = False  # whether another teacher is right more often where it is asked about several views
+        self._lessons: Lessons | None = None  # of another teacher that knows varied samples
         self.plain_metric = self.metric
         if self.metric.function is None and self.telling < ENOUGH:
             self.metric = self.metric.closely()
         if options.augment and self.objective.labelled and not self.objective.function:
             self._teach_views()  # without labels the teacher is to be matched as it is
         self.classes = int(outputs[self.metric.classes[0]].shape[-1]) if self.metric.classes else 0
-        self._runs = 0
+        self._runs, self._epochs = 0, 0  # stretches of training, and their epochs
         # whether the ends of recoveries are varied: where anything is, that is found at the first
         self._varied: bool | None = None if options.augment else True
         self.toll = 0.0  # points that a short stretch costs the original itself: a long one, let down, brings them back
@@ -138,7 +139,7 @@ class Tuner:
 
     def score(self, network: Network) -> float:
         """Percent on the validation part, by the metric."""
-        return self._score(self.executor(network), self.batches(self.val, None), self.val)
+        return self._score(self.executor(network), self._deciding())
 
     @cached_property
     def base(self) -> float:
@@ -148,40 +149,47 @@ class Tuner:
     @property
     def teacher_score(self) -> float:
         """That of the teacher."""
-        return self._score(self._taught.executor, self.batches(self.val, None), self.val)
+        return self._score(self._taught.executor, self._deciding())
 
     @cached_property
     def telling(self) -> float:
         """How many samples of the validation part tell whether classes are right."""
         seen = (
-            (_arrays(self.target(self.val, rows, b)), b.labels, math.inf if self.val.ready_made else len(rows))
+            (_arrays(self._judged.to(rows, b)), b.labels, math.inf if self.val.ready_made else len(rows))
             for rows, b in self.batches(self.val, None)
         )
         return telling(self.plain_metric, seen)
 
     def _teach_views(self) -> None:
-        """Learn what the teacher says on average of a sample and of it varied, where that is right more often.
+        """Learn what the teacher says of varied samples, where on average over several views it is right more often.
 
-        That is decided on the validation part. A teacher that was trained on samples as they are knows others less.
+        That is decided on the validation part. A teacher that was trained on samples as they are knows others less. The
+        original is asked about few views of each, and their mean learned; another teacher, which knows more, about all
+        that are trained on.
         """
         seed, teaches = self.options.seed, self._taught.executor
         plain = Answers(self, self.val, teaches) if self._another else self._judged
         tried = plain.over_views(seed, self.mixed)
-        if tried is not plain and self._right(tried) > self._right(plain):
+        if tried is plain or self._right(tried) <= self._right(plain):
+            return
+        if self._another:
+            self._lessons = Lessons(self._taught, self.mixed)
+        else:
             self._taught = self._taught.over_views(seed, self.mixed)
-            self._views_teach = self._another
 
     def _right(self, answers: Answers) -> float:
         """Percent of the validation part that the teacher tells right."""
         said = ((_arrays(answers.to(rows, b)), b.labels) for rows, b in self.batches(self.val, None))
         return self.plain_metric.score((outputs, outputs, labels) for outputs, labels in said)
 
+    def _deciding(self) -> Iterator[Answered]:
+        return ((batch, self._judged.to(rows, batch)) for rows, batch in self.batches(self.val, None))
+
     @torch.no_grad()
-    def _score(self, executor: Executor, batches: Iterable[tuple[NDArray[np.int64], Batch]], data: Dataset) -> float:
+    def _score(self, executor: Executor, answered: Iterable[Answered]) -> float:
         def results() -> Iterator[tuple[dict[str, Any], dict[str, Any], NDArray[Any] | None]]:
-            for rows, batch in batches:
-                target = self.target(data, rows, batch)
-                yield _arrays(self._run(executor, batch)), _arrays(target), batch.labels
+            for batch, said in answered:
+                yield _arrays(self._run(executor, batch)), _arrays(said), batch.labels
 
         return self.metric.score(results())
 
@@ -225,9 +233,10 @@ class Tuner:
 
     def _by_heart(self, network: Network) -> bool:
         """Whether a network errs far less often on what it was trained on than on the validation part."""
-        count = math.ceil(len(self.val) / self._unit(self.val))
-        seen = islice(self.batches(self.train, self.options.seed), count)
-        return 100 - self._score(self.executor(network), seen, self.train) < BY_HEART * (100 - self.score(network))
+        executor, count = self.executor(network), math.ceil(len(self.val) / self._unit(self.val))
+        trained_on = islice(self.batches(self.train, self.options.seed), count)
+        errors = 100 - self._score(executor, ((batch, self._taught.asked(batch)) for _, batch in trained_on))
+        return errors < BY_HEART * (100 - self._score(executor, self._deciding()))
 
     def backward(self, executor: Executor, part: Part, target: Mapping[str, Tensor], mixed: bool) -> Tensor:
         """The loss on a part of a batch; gradients are left in the weights. `mixed` multiplies in bfloat16."""
@@ -256,7 +265,7 @@ class Tuner:
         """Whether original and teacher can be run and gradients had: not every op takes numbers of two kinds."""
         rows, batch = next(self.batches(self.train, self.options.seed))
         network = exposed(self.original)
-        part, target = Part(rows, batch, self.feeds(batch), 1.0), self.target(self.train, rows, batch)
+        part, target = Part(rows, batch, self.feeds(batch), 1.0), self._taught.asked(batch)
         try:
             if self._another:
                 self._taught.anew(part.feeds, mixed=True)
@@ -292,12 +301,18 @@ class Tuner:
     ) -> Network:
         network = network.copy()
         expose_weights(network)
-        self._runs += 1
-        stretch = Stretch(self._steps(epochs), self.options.seed + 1000 * self._runs, anneal, rate, shrink, varied)
-        run = StretchRun(self, network, stretch)
+        run = StretchRun(self, network, self._stretch(self._steps(epochs), rate, shrink, anneal, varied))
         self._carry_out(run, f"{self._runs:04}-{run.digest()}")
         run.write_back()
         return network
+
+    def _stretch(self, steps: int, rate: float, shrink: Shrink | None, anneal: bool, varied: bool) -> Stretch:
+        """The next one, with samples as no other has them, or as there are lessons on them."""
+        again = EPOCHS if varied and self._lessons is not None else 0
+        self._runs += 1
+        seed, first = self.options.seed + (0 if again else 1000 * self._runs), self._epochs
+        self._epochs += math.ceil(steps / self.steps_per_epoch)
+        return Stretch(steps, seed, anneal, rate, shrink, varied, first, again)
 
     def _carry_out(self, run: StretchRun, name: str) -> None:
         """Train together with the other processes, from where an earlier run of the same command was."""
@@ -369,19 +384,11 @@ class Tuner:
 
     # -- what is run ------------------------------------------------------------------------------------------
 
-    def target(self, data: Dataset, rows: NDArray[np.int64], batch: Batch) -> dict[str, Tensor]:
-        """What the teacher says of these rows of the training part; of the validation part, what the original does."""
-        return (self._taught if data is self.train else self._judged).to(rows, batch)
-
-    def lesson(self, part: Part, stretch: Stretch) -> dict[str, Tensor]:
-        """What the teacher says of a part of a training batch: of samples as they are varied, where that pays.
-
-        That is in long stretches, of a teacher that knows more than the original (Beyer et al. 2022): what it says of
-        the views that were asked about once would be learned by heart.
-        """
-        if self._views_teach and stretch.varied and stretch.steps > PATIENCE * self.steps_per_epoch:
-            return self._taught.anew(part.feeds, self.mixed)
-        return self.target(self.train, part.rows, part.batch)
+    def lesson(self, part: Part, stretch: Stretch, epoch: int) -> dict[str, Tensor]:
+        """What the teacher says of a part of a batch, in an epoch of the stretch; of it as varied, where it can."""
+        if self._lessons is not None and stretch.again:
+            return self._lessons.of(stretch.seed_of(epoch), part)
+        return self._taught.to(part.rows, part.batch)
 
     def _run(self, executor: Executor, batch: Batch) -> dict[str, Any]:
         outputs: dict[str, Any] = executor(self.feeds(batch))

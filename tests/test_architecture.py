@@ -30,7 +30,7 @@ api
 cli
 """.strip().splitlines()
 TORCH = {"execute", "tune", "stretch", "adam", "teacher", "objective", "statistics", "augment"}
-TORCH |= {"process_group", "accelerator", "precision", "saliency", "channels_last"}
+TORCH |= {"process_group", "accelerator", "precision", "saliency", "channels_last", "lessons"}
 # The simulator, floor plan and cost model stand beside the pipeline: they read netlists and targets.
 PLACED = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
 

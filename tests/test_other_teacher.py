@@ -11,16 +11,19 @@ import onnx
 import pytest
 import torch
 from click.testing import CliRunner
+from numpy.typing import NDArray
 
 from gscompile.cli import main
+from gscompile.conduct import Conduct
 from gscompile.data import Batch, input_specs, load_data
 from gscompile.errors import ModelError, UsageError
 from gscompile.evaluate import Runner
-from gscompile.journal import key_of
+from gscompile.journal import Journal, key_of
 from gscompile.options import Options
 from gscompile.other_teacher import load_teacher
+from gscompile.progress import Progress
 from gscompile.stretch import Part, Stretch
-from gscompile.tune import TuneOptions, Tuner
+from gscompile.tune import SHORTEST, TuneOptions, Tuner
 from tests.small_networks import model, network
 
 NET = "net (float[n,2] x) => (float[n,2] y) <float[2,2] w> { y = MatMul (x, w) }"
@@ -53,20 +56,59 @@ def test_what_the_teacher_says_is_learned_and_what_the_original_says_is_scored_b
     assert tuner.score(other) == tuner.teacher_score == (100.0 if labels else 0.0)
 
 
-@pytest.mark.parametrize(("epochs", "another", "times"), [(9, True, 2), (8, True, 1.25), (9, False, 1.25)])
-def test_another_teacher_is_asked_about_each_varied_sample_where_a_stretch_is_long(
-    epochs: int, another: bool, times: float
-) -> None:
+@pytest.mark.parametrize(("another", "again", "times"), [(True, 12, 2), (True, 0, -1), (False, 0, 1.25)])
+def test_another_teacher_is_asked_about_each_varied_sample(another: bool, again: int, times: float) -> None:
     """This teacher is right of samples times -2 only; of a sample and three such it says (-1 + 2 + 2 + 2) / 4 on average."""
+    tuner = teacher_of_varied_samples(another)
+    rows = np.arange(3)
+    batch = tuner.train.batch(rows)
+    part = Part(rows, batch, tuner.augment(tuner.feeds(batch), torch.Generator()), 1.0)
+    said = tuner.lesson(part, Stretch(4, seed=0, anneal=False, lr=1.0, again=again), epoch=0)["y"]
+    assert np.allclose(said, times * X[:3], atol=1e-6)
+
+
+def test_another_teacher_is_asked_anew_in_twelve_epochs_over_all_stretches() -> None:
+    """128 samples are four batches: 8 epochs are 32 steps, 20 more another 80, of which 16 are of samples not yet asked about."""
+    tuner, asked = teacher_of_varied_samples(another=True), []
+    tuner._taught.executor.register_forward_pre_hook(lambda *_: asked.append(1))
+    network = tuner.original
+    for epochs, times in ((8, 32), (20, 48), (1, 48)):
+        network = tuner.tune(network, epochs * 4 / SHORTEST)
+        assert len(asked) == times
+
+
+@pytest.mark.parametrize("step", [1, 4, 6, 58])
+def test_who_is_interrupted_goes_on_with_the_same_lessons(tmp_path: Path, step: int) -> None:
+    class Stopped(Progress):
+        def steps(self, done: int, total: int) -> None:  # noqa: ARG002
+            if done == step:
+                raise KeyboardInterrupt
+
+    def learned(**how: Any) -> NDArray[Any]:
+        tuner = teacher_of_varied_samples(another=True, noise=0.1, **how)
+        return tuner.tune(tuner.original, 0.4).layers[0].matrix
+
+    conduct = Conduct(journal=Journal(tmp_path, every=0.0))
+    with pytest.raises(KeyboardInterrupt):
+        learned(conduct=conduct, progress=Stopped())
+    assert np.array_equal(learned(conduct=conduct), learned())
+
+
+def test_stretches_go_on_where_epochs_come_again() -> None:
+    assert [Stretch(9, seed=5, anneal=False, lr=1.0, epoch=11, again=12).seed_of(e) for e in (0, 1, 12)] == [16, 5, 16]
+    assert [Stretch(9, seed=5, anneal=False, lr=1.0, epoch=11).seed_of(e) for e in (0, 1, 12)] == [5, 6, 17]
+
+
+def teacher_of_varied_samples(another: bool, noise: float = 0.0, **how: Any) -> Tuner:
+    """Samples are taken times -2, and a share of that more or less by chance."""
+    def vary(inputs: dict[str, torch.Tensor], generator: torch.Generator) -> dict[str, torch.Tensor]:
+        x = inputs["x"]
+        return {"x": -2 * x * (1 + noise * torch.randn(x.shape, generator=generator))}
+
     net = network(NET, w=-np.eye(2))
     train, val = (load_data(DATA, input_specs(net.model)) for _ in ("train", "val"))
-    options = TuneOptions(batch_size=32, augment=(lambda inputs, _: {"x": -2 * inputs["x"]},))
-    tuner = Tuner(net, train, val, options, teacher=net.copy() if another else None)
-    rows = np.arange(3)
-    batch = train.batch(rows)
-    part = Part(rows, batch, tuner.augment(tuner.feeds(batch), torch.Generator()), 1.0)
-    said = tuner.lesson(part, Stretch(4 * epochs, seed=0, anneal=False, lr=1.0))["y"]
-    assert np.allclose(said, times * X[:3], atol=1e-6)
+    options = TuneOptions(batch_size=32, lr=1e-3, augment=(vary,))
+    return Tuner(net, train, val, options, teacher=net.copy() if another else None, **how)
 
 
 def test_another_teacher_is_softened_more_than_the_original() -> None:

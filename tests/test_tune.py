@@ -17,7 +17,7 @@ from gscompile.mapping import MapOptions
 from gscompile.network import Network
 from gscompile.score import ACCURACY, standard_error
 from gscompile.statistics import measure_moments
-from gscompile.stretch import Shrink
+from gscompile.stretch import Part, Shrink, Stretch
 from gscompile.tune import TuneOptions, Tuner
 from tests.small_networks import network
 
@@ -220,8 +220,9 @@ def test_the_teacher_is_asked_about_samples_that_are_varied_where_that_is_right_
     data = load_data({"x": x} | ({"labels": x.argmax(1)} if labels else {}), input_specs(net.model))
     vary = (lambda inputs, _: {"x": factor * inputs["x"]},)
     judge = Tuner(net, data, data, TuneOptions(batch_size=32, augment=vary))
-    rows = np.arange(3)
-    assert np.allclose(judge.target(data, rows, data.batch(rows))["y"], -times * x[:3])
+    part = Part(np.arange(3), data.batch(np.arange(3)), {}, 1.0)
+    said = judge.lesson(part, Stretch(1, seed=0, anneal=False, lr=1.0), 0)["y"]
+    assert np.allclose(said, -times * x[:3])
 
 
 IMAGES = """
