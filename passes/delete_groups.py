@@ -30,7 +30,8 @@ class DeleteGroups:
     chosen; a stretch of training shrinks them to exactly zero by proximal group-lasso steps, then tunes the rest.
     While the score stays within the budget rounds grow, to twice that. They go on until the score has left the budget
     by more than chance. A recovery of `recover` epochs, whose optimiser steps are `heat` times as long, where that does
-    no harm, and then let down, brings it back, and further rounds go on from there.
+    no harm, and then let down, brings it back, and further rounds go on from there. It goes on for as long as that may
+    suffice.
     Where it does not come back, they go on from the last network that did, in steps half as large, down to `least`,
     or to less in proportion where there is more effort than usual.
     `units` lets whole channels, neurons and ranks go as well, and with `ranks` a round clips them instead where that
@@ -149,20 +150,34 @@ class DeleteGroups:
         """A network tuned for long, as far as there is time, and its score.
 
         The learning rate is let down after a third; not where that third, from the score `before`, has not come half
-        of the way to the budget. What then lacks no more than chance is let down once more.
+        of the way to the budget.
         """
         assert context.tuner is not None
         share = min(1.0, 0.9 * max(context.time_left(), 0.0) / max(self._recovering(context), 1e-9))
         third = share * self.recover * context.effort / 3
         network, score = self._heated(network, third, before, context)
         if self._promises(score, before, context):
-            network, score = self._let_down(network, 2 * third, context)
-            near = context.floor - context.blur <= score < context.floor
-            if near and context.time_left() > self._recovering(context):
-                again, then = self._let_down(network, 2 * third, context)
-                network, score = (again, then) if then > score else (network, score)
+            network, score = self._brought_back(network, 2 * third, before, context)
         self._told(network, score, context)
         return network, score
+
+    def _brought_back(self, network: Network, epochs: float, before: float, context: Context) -> Scored:
+        """Let down, and again for twice as long each time (Loshchilov and Hutter 2017), as long as that may suffice.
+
+        It may where the last time brought at least half of what still lacks.
+        """
+        network, score = self._let_down(network, epochs, context)
+        lacks, gained, longer = context.floor - score, score - before, self._longer(epochs, context)
+        if 0 < lacks <= 2 * gained and longer > epochs:
+            again, then = self._brought_back(network, longer, score, context)
+            network, score = (again, then) if then > score else (network, score)
+        return network, score
+
+    @staticmethod
+    def _longer(epochs: float, context: Context) -> float:
+        """Twice as many epochs, or what there is time for."""
+        assert context.tuner is not None
+        return min(2 * epochs, 0.9 * context.time_left() / max(context.tuner.pace, 1e-9))
 
     def _heated(self, network: Network, epochs: float, before: float, context: Context) -> Scored:
         """Tuned in long steps. Where they do harm they are as long as others from then on, and it is tuned anew."""

@@ -293,11 +293,30 @@ def test_a_recovery_lets_the_learning_rate_down_after_a_third() -> None:
     assert coach.rates == [3.0, 3.0]
 
 
-@pytest.mark.parametrize(("again", "score"), [(90.5, 90.5), (89.2, 89.5)])
-def test_a_recovery_that_lacks_no_more_than_chance_is_let_down_once_more(again: float, score: float) -> None:
-    coach = Coach(89.0, 89.5, again)
+@pytest.mark.parametrize(
+    ("scores", "annealed", "best"),
+    [
+        ((89.5, 90.5), 4.0 + 8.0, 90.5),  # from 85 to 89.5: half a point lacks
+        ((89.5, 89.8, 90.1), 4.0 + 8.0 + 16.0, 90.1),
+        ((89.5, 89.6), 4.0 + 8.0, 89.6),  # 0.1 was brought, 0.4 lack
+        ((89.5, 89.2), 4.0 + 8.0, 89.5),
+        ((87.0, 88.4, 89.2, 89.4), 4.0 + 8.0 + 16.0 + 32.0, 89.4),  # 0.2 was brought, 0.6 lack
+    ],
+)
+def test_a_recovery_is_let_down_for_twice_as_long_as_long_as_that_brings_half_of_what_lacks(
+    scores: tuple[float, ...], annealed: float, best: float
+) -> None:
+    coach = Coach(89.0, *scores)
     _, found = DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
-    assert (found, coach.epochs, coach.annealed) == (score, 10.0, 8.0)
+    assert (found, coach.annealed) == (best, annealed)
+
+
+def test_a_recovery_is_not_let_down_again_for_less_long_than_before() -> None:
+    """Two epochs of 10 s and four; then nine tenths of what is left are 36 s, or 45."""
+    for left, annealed in ((40.0, 4.0), (50.0, 4.0 + 4.5)):
+        coach, times = Coach(89.0, 89.5, 90.5), iter((1000.0, left, left))
+        DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach, time_left=lambda t=times: next(t)), before=85.0)
+        assert coach.annealed == pytest.approx(annealed)
 
 
 def test_a_recovery_that_gets_nowhere_is_given_up_early() -> None:
