@@ -35,6 +35,7 @@ from gscompile.memory import keep_memory
 from gscompile.network import Network
 from gscompile.objective import OF_ANOTHER, Objective
 from gscompile.options import Precision
+from gscompile.pace import Pace
 from gscompile.precision import multiplies_bfloat16
 from gscompile.progress import Progress
 from gscompile.saliency import saliency
@@ -133,7 +134,7 @@ class Tuner:
         self._varied: bool | None = None if options.augment else True
         self.toll = 0.0  # points that a short stretch costs the original itself: a long one, let down, brings them back
         self.hottest = math.inf  # times the rate that a stretch has been found to take without harm
-        self.pace = 0.0  # seconds that an epoch took the last time
+        self._pace = 0.0  # seconds that a step took the last time, but for asking a teacher
 
     # -- measuring --------------------------------------------------------------------------------------------
 
@@ -326,11 +327,24 @@ class Tuner:
             return
         if self.world.size > 1:
             self.world.share(SharedStretch(run.network.to_proto().SerializeToString(), run.stretch, state))
-        began, first = time.monotonic(), run.done
+        began, first, asked = time.monotonic(), run.done, self._asking
         run.train(lambda: self._keep(run, name))
-        self.pace = (time.monotonic() - began) / max(run.done - first, 1) * self._steps(1.0)
+        self._pace = (time.monotonic() - began - (self._asking - asked)) / max(run.done - first, 1)
         if not run.cut_short:
             self.conduct.journal.save(name, run.result())
+
+    @property
+    def _asking(self) -> float:
+        """Seconds spent on asking another teacher about varied samples."""
+        return self._lessons.seconds if self._lessons else 0.0
+
+    @property
+    def pace(self) -> Pace:
+        """How long stretches of training took lately, in epochs of the option of that name."""
+        unit, lessons = self._steps(1.0), self._lessons
+        if lessons is None:
+            return Pace(unit * self._pace)
+        return Pace(unit * self._pace, unit * lessons.pace, lessons.left(self.steps_per_epoch) / unit)
 
     def _keep(self, run: StretchRun, name: str) -> None:
         if self.conduct.journal.due:

@@ -153,8 +153,7 @@ class DeleteGroups:
         of the way to the budget.
         """
         assert context.tuner is not None
-        share = min(1.0, 0.9 * max(context.time_left(), 0.0) / max(self._recovering(context), 1e-9))
-        third = share * self.recover * context.effort / 3
+        third = min(self.recover * context.effort, self._in_time(context)) / 3
         network, score = self._heated(network, third, before, context)
         if self._promises(score, before, context):
             network, score = self._brought_back(network, 2 * third, before, context)
@@ -167,17 +166,17 @@ class DeleteGroups:
         It may where the last time brought at least half of what still lacks.
         """
         network, score = self._let_down(network, epochs, context)
-        lacks, gained, longer = context.floor - score, score - before, self._longer(epochs, context)
+        lacks, gained, longer = context.floor - score, score - before, min(2 * epochs, self._in_time(context))
         if 0 < lacks <= 2 * gained and longer > epochs:
             again, then = self._brought_back(network, longer, score, context)
             network, score = (again, then) if then > score else (network, score)
         return network, score
 
     @staticmethod
-    def _longer(epochs: float, context: Context) -> float:
-        """Twice as many epochs, or what there is time for."""
+    def _in_time(context: Context) -> float:
+        """Epochs that there is time for, and a tenth to spare."""
         assert context.tuner is not None
-        return min(2 * epochs, 0.9 * context.time_left() / max(context.tuner.pace, 1e-9))
+        return context.tuner.pace.epochs(0.9 * context.time_left())
 
     def _heated(self, network: Network, epochs: float, before: float, context: Context) -> Scored:
         """Tuned in long steps. Where they do harm they are as long as others from then on, and it is tuned anew."""
@@ -214,7 +213,7 @@ class DeleteGroups:
     def _recovering(self, context: Context) -> float:
         """Seconds that a recovery takes."""
         assert context.tuner is not None
-        return self.recover * context.effort * context.tuner.pace
+        return context.tuner.pace.seconds(self.recover * context.effort)
 
     def _shrunk(self, network: Network, groups: Ranking, context: Context, step: float) -> Scored:
         """Without the cheapest of the groups, as much as `step` of what there is."""

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # From what knows nothing to what knows everything; a module may import from its own line and from those before it.
 # Modules of a line must not import each other in a circle. New modules are placed here.
 LAYERS = """
-errors kinds progress closeness einsum unit_sets faithful utf8 declared bisection choosing twins learning_rate zip_stream leaves mapped exchange
+errors kinds progress closeness einsum unit_sets faithful utf8 declared bisection choosing twins learning_rate pace zip_stream leaves mapped exchange
 user_function
 score
 crossbar pins constants inputs npy npz weight_ops value_ranges factoring shapes sparse ordering unsaid references attributes bounds arrangement ends

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
+from gscompile import lessons
 from gscompile.cli import main
 from gscompile.conduct import Conduct
 from gscompile.data import Batch, input_specs, load_data
@@ -72,9 +74,17 @@ def test_another_teacher_is_asked_anew_in_twelve_epochs_over_all_stretches() -> 
     tuner, asked = teacher_of_varied_samples(another=True), []
     tuner._taught.executor.register_forward_pre_hook(lambda *_: asked.append(1))
     network = tuner.original
-    for epochs, times in ((8, 32), (20, 48), (1, 48)):
+    for epochs, times, left in ((8, 32, 16), (20, 48, 0), (1, 48, 0)):
         network = tuner.tune(network, epochs * 4 / SHORTEST)
-        assert len(asked) == times
+        assert (len(asked), tuner.pace.unasked) == (times, left / SHORTEST)
+
+
+def test_answers_that_do_not_fit_in_memory_are_asked_for_ever_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lessons, "CACHE_BYTES", 3 * 32 * 2 * 4)  # three batches of 32 samples and two outputs
+    tuner = teacher_of_varied_samples(another=True)
+    tuner.tune(tuner.original, 4 / SHORTEST)
+    assert tuner.pace.unasked == math.inf
+    assert tuner.pace.seconds(2.0) == 2 * (tuner.pace.epoch + tuner.pace.asking)
 
 
 @pytest.mark.parametrize("step", [1, 4, 6, 58])

@@ -20,6 +20,7 @@ from gscompile.groups import Family, Member
 from gscompile.linear_maps import cells, linear_maps
 from gscompile.mapping import MapOptions, footprint
 from gscompile.network import Network
+from gscompile.pace import Pace
 from gscompile.passes import delete_groups, rank_clip
 from gscompile.passes.delete_groups import DeleteGroups
 from gscompile.passes.drop_dead_units import DropDeadUnits
@@ -236,7 +237,7 @@ def test_the_cheapest_groups_are_those_with_least_harm_for_their_worth() -> None
 class Coach:
     """A tuner that leaves networks as they are and scores them as told."""
 
-    pace, toll, hottest = 10.0, 0.0, math.inf  # seconds of an epoch; points; times the rate
+    pace, toll, hottest = Pace(10.0), 0.0, math.inf  # seconds of an epoch; points; times the rate
 
     def __init__(self, *scores: float) -> None:
         self.scores, self.epochs, self.annealed, self.rates = iter(scores), 0.0, 0.0, list[float]()
