@@ -12,13 +12,12 @@ from gscompile.deletion import Ranking, ranked, saved, vector_masks, without_che
 from gscompile.groups import deleted
 from gscompile.mapping import Footprint, footprint
 from gscompile.network import Network
+from gscompile.recovery import Recovery, Scored
 from gscompile.transform import Change, Context, PassResult
 from gscompile.units import drop_dead_units
 
-Scored = tuple[Network, float]
 SHORT_OF = 0.95  # of what was too much to lose
 GROWTH = 1.5  # of a round after one whose score is within the budget
-CHANCES = 2.0  # standard errors that the middle of a recovery may be short by: what shakes it then is let down later
 ROUND = 1.3  # recoveries' worth of time that a round is begun with: itself a sixth, a recovery, and a tenth to spare
 
 
@@ -98,7 +97,7 @@ class DeleteGroups:
 
     def _settled(self, network: Network, score: float, context: Context) -> Network:
         """A network that fits, tuned for long where there is time for that and it does it good."""
-        if context.time_left() < self._recovering(context):
+        if context.time_left() < self._recovery(context).seconds:
             return network
         tuned, then = self.recovered(network, context, score)
         return tuned if then >= score else network
@@ -120,7 +119,7 @@ class DeleteGroups:
         score, size, before = math.inf, step, footprint(network, context.mapping)
         start, price, too_much = before, context.price(before), _saved_by(failed, before, context)
         clips = self.ranks
-        while score >= lowest and context.time_left() > min(ROUND * self._recovering(context), kept):
+        while score >= lowest and context.time_left() > min(ROUND * self._recovery(context).seconds, kept):
             groups = ranked(network, context, self.units)
             clipped = self._clipped(network, groups, context, size) if clips else None
             clips = clipped is not None
@@ -146,62 +145,14 @@ class DeleteGroups:
         best = furthest(smaller, fits, 0.0, 0.5, 6, context.out_of_time)
         return network if best is None else best
 
-    def recovered(self, network: Network, context: Context, before: float = -math.inf) -> Scored:
-        """A network tuned for long, as far as there is time, and its score.
-
-        The learning rate is let down after a third; not where that third, from the score `before`, has not come half
-        of the way to the budget.
-        """
+    def recovered(self, network: Network, context: Context, before: float | None = None) -> Scored:
+        """A network tuned for long, and its score, which was `before`."""
         assert context.tuner is not None
-        third = min(self.recover * context.effort, self._in_time(context)) / 3
-        network, score = self._heated(network, third, before, context)
-        if self._promises(score, before, context):
-            network, score = self._brought_back(network, 2 * third, before, context)
-        self._told(network, score, context)
-        return network, score
+        return self._recovery(context).of(network, context.tuner.score(network) if before is None else before)
 
-    def _brought_back(self, network: Network, epochs: float, before: float, context: Context) -> Scored:
-        """Let down, and again for twice as long each time (Loshchilov and Hutter 2017), as long as that may suffice.
-
-        It may where the last time brought at least half of what still lacks.
-        """
-        network, score = self._let_down(network, epochs, context)
-        lacks, gained, longer = context.floor - score, score - before, min(2 * epochs, self._in_time(context))
-        if 0 < lacks <= 2 * gained and longer > epochs:
-            again, then = self._brought_back(network, longer, score, context)
-            network, score = (again, then) if then > score else (network, score)
-        return network, score
-
-    @staticmethod
-    def _in_time(context: Context) -> float:
-        """Epochs that there is time for, and a tenth to spare."""
+    def _recovery(self, context: Context) -> Recovery:
         assert context.tuner is not None
-        return context.tuner.pace.epochs(0.9 * context.time_left())
-
-    def _heated(self, network: Network, epochs: float, before: float, context: Context) -> Scored:
-        """Tuned in long steps. Where they do harm they are as long as others from then on, and it is tuned anew."""
-        assert context.tuner is not None
-        tuned = context.tuner.tune(network, epochs, lr=self._heat(context))
-        score = context.tuner.score(tuned)
-        harm = score < before and not self._promises(score, before, context)
-        if harm and self._heat(context) > 1 and not context.out_of_time():
-            context.tuner.hottest = 1.0
-            return self._heated(network, epochs, before, context)
-        return tuned, score
-
-    def _heat(self, context: Context) -> float:
-        assert context.tuner is not None
-        return min(self.heat, context.tuner.hottest)
-
-    @staticmethod
-    def _promises(score: float, before: float, context: Context) -> bool:
-        """Whether a network that has been tuned in long steps has come half of the way, but for chance."""
-        return score >= min(context.bar, 0.5 * (before + context.bar)) - CHANCES * context.blur
-
-    def _let_down(self, network: Network, epochs: float, context: Context) -> Scored:
-        assert context.tuner is not None
-        network = context.tuner.let_down(network, epochs, lr=self._heat(context))
-        return network, context.tuner.score(network)
+        return Recovery(self.recover * context.effort, self.heat, context, context.tuner)
 
     @staticmethod
     def _told(network: Network, score: float, context: Context) -> Footprint:
@@ -209,11 +160,6 @@ class DeleteGroups:
         now = footprint(network, context.mapping)
         context.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
         return now
-
-    def _recovering(self, context: Context) -> float:
-        """Seconds that a recovery takes."""
-        assert context.tuner is not None
-        return context.tuner.pace.seconds(self.recover * context.effort)
 
     def _shrunk(self, network: Network, groups: Ranking, context: Context, step: float) -> Scored:
         """Without the cheapest of the groups, as much as `step` of what there is."""

@@ -22,7 +22,7 @@ wire netlist loading network data_checks sources paper augment precision acceler
 pairs weights synthetic data netlist_file tile_file fold trainable channels units target channels_last
 shelf packing blocks mapping evaluate options execute
 groups linear_maps inspection transform objective wiring_check trial
-passes report untouched stretch tune saliency statistics deletion
+passes report untouched stretch tune saliency statistics deletion recovery
 pictures report_html verify exam judge summary registry
 targets
 driver write output

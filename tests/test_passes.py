@@ -362,5 +362,5 @@ def test_rounds_end_before_they_come_to_the_size_that_did_not_come_back(
 
 def test_a_recovery_takes_the_time_that_is_left() -> None:
     coach = Coach(90.0, 90.0)  # six epochs of 10 s; nine tenths of 20 s are left for them
-    DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach, time_left=lambda: 20.0))
+    DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach, time_left=lambda: 20.0), before=85.0)
     assert coach.epochs == pytest.approx(1.8)
