@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gscompile.mapping import footprint
 from gscompile.network import Network
 from gscompile.transform import Context
 
@@ -43,8 +42,8 @@ class Recovery:
 
     def _scored(self, network: Network) -> Scored:
         """With its score, which whoever watches is told."""
-        score, now = self.tuner.score(network), footprint(network, self.context.mapping)
-        self.context.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
+        score = self.tuner.score(network)
+        self.context.told(network, score)
         return network, score
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from gscompile.groups import Price
-from gscompile.mapping import Footprint, MapOptions
+from gscompile.mapping import Footprint, MapOptions, footprint
 from gscompile.network import Network
 from gscompile.progress import Progress
 from gscompile.units import drop_dead_units
@@ -78,6 +78,12 @@ class Context:
     def bar(self) -> float:
         """What a network's score must be after a short stretch of tuning, for a long one to bring it to `floor`."""
         return self.floor - (self.tuner.toll if self.tuner else 0.0)
+
+    def told(self, network: Network, score: float) -> Footprint:
+        """What a network takes, which whoever watches is told, with its score."""
+        now = footprint(network, self.mapping)
+        self.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
+        return now
 
     def out_of_time(self) -> bool:
         """Whether the search must end with the best so far; `time_left` is in seconds."""

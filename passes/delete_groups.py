@@ -124,7 +124,7 @@ class DeleteGroups:
             clipped = self._clipped(network, groups, context, size) if clips else None
             clips = clipped is not None
             network, score = self._tuned(clipped, context) if clipped else self._shrunk(network, groups, context, size)
-            if (now := self._told(network, score, context)) == before:
+            if (now := context.told(network, score)) == before:
                 return
             yield network, score
             if saved(start, now, price) + saved(before, now, price) > SHORT_OF * too_much:
@@ -153,13 +153,6 @@ class DeleteGroups:
     def _recovery(self, context: Context) -> Recovery:
         assert context.tuner is not None
         return Recovery(self.recover * context.effort, self.heat, context, context.tuner)
-
-    @staticmethod
-    def _told(network: Network, score: float, context: Context) -> Footprint:
-        """What a network takes, which whoever watches is told."""
-        now = footprint(network, context.mapping)
-        context.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
-        return now
 
     def _shrunk(self, network: Network, groups: Ranking, context: Context, step: float) -> Scored:
         """Without the cheapest of the groups, as much as `step` of what there is."""
