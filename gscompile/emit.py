@@ -9,29 +9,8 @@ from pathlib import Path
 from gscompile.errors import OutputError
 from gscompile.netlist_file import read_netlist
 from gscompile.place import PlaceOptions, place
-from gscompile.registry import create
 from gscompile.target import Design, Format, Target
-from gscompile.targets import FORMATS
 from gscompile.tile_file import TileFile
-
-
-def parse_formats(text: str) -> tuple[Format, ...]:
-    """Formats by name, separated by commas: `verilog,spice`; options follow a name as in `dot:tiles=true`.
-
-    Raises UsageError, in one line, for an unknown name or option.
-    """
-    return tuple(create("format", FORMATS, part.strip()) for part in _split(text))
-
-
-def _split(text: str) -> list[str]:
-    """At commas that begin a new format; one inside a format's options stays."""
-    parts: list[str] = []
-    for item in text.split(","):
-        if parts and "=" in item and ":" not in item:
-            parts[-1] += f",{item}"
-        elif item.strip():
-            parts.append(item)
-    return parts
 
 
 def emit_folder(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from gscompile.crossbar import Crossbar, Tiling
-from gscompile.emit import parse_formats
+from gscompile.formats import parse_formats
 from gscompile.errors import UsageError
 from gscompile.target import DEFAULT_TARGET, Format, Target, load_target
 from gscompile.user_function import UserFunction, called

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gscompile.emit import emit_folder, parse_formats
+from gscompile.emit import emit_folder
+from gscompile.formats import parse_formats
 from gscompile.errors import OutputError, UsageError
 from gscompile.netlist_file import write_netlist
 from gscompile.place import PlaceOptions
