@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gscompile.api import Result, compile
-    from gscompile.crossbar import Crossbar, TileGrid
+    from gscompile.crossbars.crossbar import Crossbar, TileGrid
+    from gscompile.crossbars.netlist import Netlist
     from gscompile.errors import GscompileError
-    from gscompile.netlist import Netlist
-    from gscompile.network import Layer, Network
+    from gscompile.graph.network import Layer, Network
 
 __version__ = "0.1.0"
 __all__ = ["Crossbar", "GscompileError", "Layer", "Netlist", "Network", "Result", "TileGrid", "compile"]
 
 # Imported when first asked for, so that `gscompile --help` loads neither onnx nor torch.
 _HOME = {
-    "Crossbar": "crossbar",
+    "Crossbar": "crossbars.crossbar",
     "GscompileError": "errors",
-    "Layer": "network",
-    "Netlist": "netlist",
-    "Network": "network",
+    "Layer": "graph.network",
+    "Netlist": "crossbars.netlist",
+    "Network": "graph.network",
     "Result": "api",
-    "TileGrid": "crossbar",
+    "TileGrid": "crossbars.crossbar",
     "compile": "api",
 }
 

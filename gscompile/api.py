@@ -10,7 +10,7 @@ import onnx
 
 from gscompile.driver import Result, compile_model
 from gscompile.errors import OutputError
-from gscompile.network import Network
+from gscompile.graph.network import Network
 from gscompile.options import Options
 from gscompile.progress import Progress
 

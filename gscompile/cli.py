@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gscompile.frontier import Point
     from gscompile.options import Options
     from gscompile.progress import Progress
-    from gscompile.report import CompileReport
+    from gscompile.reporting.report import CompileReport
 
 
 TARGET_HELP = "Hardware description: group_scissor, rram_45nm, macro_128 or a .toml file."
@@ -62,7 +62,7 @@ def _fail(problem: object, code: int) -> None:
 
 def _is_told_by_another(code: int) -> bool:
     """Of several processes the first says what is wrong, and the launcher that one is lost, or was told to stop."""
-    from gscompile.parallel import LostError, is_first, is_launched
+    from gscompile.training.parallel import LostError, is_first, is_launched
 
     return (not is_first() and code != 1) or (is_launched() and code in (LostError.exit_code, 130, 143))
 
@@ -198,7 +198,7 @@ def compile_command(
     if as_json and _is_first():
         _say(json.dumps(report.to_json()))
     elif not quiet and _is_first():
-        from gscompile.report import text
+        from gscompile.reporting.report import text
 
         _say(text(report, _width()), nl=False)
         _say(f"written to {folder}")
@@ -217,7 +217,7 @@ def _compile(
     model: Path, folder: Path, options: Options, force: bool, quiet: bool, resume: bool
 ) -> CompileReport:
     from gscompile.driver import compile_model
-    from gscompile.network import Network
+    from gscompile.graph.network import Network
 
     with _progress(quiet) as progress:
         return compile_model(Network.load(model), model.stem, folder, options, force, progress, resume).report
@@ -225,14 +225,14 @@ def _compile(
 
 def _launch(nproc: int) -> None:
     """Leave the work to several processes, unless this is one of them."""
-    from gscompile.parallel import launch, world_size
+    from gscompile.training.parallel import launch, world_size
 
     if nproc > 1 and world_size() == 1:
         sys.exit(launch(nproc, click.get_current_context().find_root().obj))
 
 
 def _is_first() -> bool:
-    from gscompile.parallel import is_first
+    from gscompile.training.parallel import is_first
 
     return is_first()
 
@@ -246,8 +246,8 @@ def _stoppable(out: Path | None = None) -> Iterator[None]:
         with stoppable():
             yield
     except Stopped as problem:
-        from gscompile.journal import is_begun
-        from gscompile.parallel import AGAIN
+        from gscompile.training.journal import is_begun
+        from gscompile.training.parallel import AGAIN
 
         kept = AGAIN if out and is_begun(out) else "there is nothing yet to go on from"
         _fail(f"stopped; {kept}", 128 + problem.signal)
@@ -288,7 +288,7 @@ def frontier(
 ) -> None:
     """Write MODEL's curve of accuracy against cells, tiles and wires."""
     from gscompile.frontier import write_frontier
-    from gscompile.network import Network
+    from gscompile.graph.network import Network
 
     folder = out or Path(f"{model.stem}.frontier")
     with _stoppable(folder):
@@ -315,10 +315,10 @@ def _curve(points: Sequence[Point]) -> Iterator[str]:
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 def inspect(model: Path, crossbar: str, tiling: str, as_json: bool) -> None:
     """Print how MODEL maps to crossbars, without compressing it."""
-    from gscompile.crossbar import Crossbar
-    from gscompile.inspection import inspect_network, table
-    from gscompile.mapping import MapOptions
-    from gscompile.network import Network
+    from gscompile.crossbars.crossbar import Crossbar
+    from gscompile.crossbars.mapping import MapOptions
+    from gscompile.graph.network import Network
+    from gscompile.reporting.inspection import inspect_network, table
 
     rows = inspect_network(Network.load(model), MapOptions(Crossbar.parse(crossbar), tiling))  # type: ignore[arg-type]
     _say(json.dumps([row.__dict__ for row in rows]) if as_json else table(rows), nl=as_json)
@@ -335,7 +335,7 @@ def inspect(model: Path, crossbar: str, tiling: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 def verify(out: Path, input_shape: tuple[str, ...], as_json: bool) -> None:
     """Repeat the verification of an output folder."""
-    from gscompile.verify import verify_again
+    from gscompile.judging.verify import verify_again
 
     lines = verify_again(out, input_shape)
     _say(json.dumps({"verified": [*lines]}) if as_json else "\n".join(lines))
@@ -366,8 +366,8 @@ def simulate(
     from gscompile.errors import VerificationError
     from gscompile.hardware_text import simulation_text
     from gscompile.remembered import target_of
-    from gscompile.simulate import SimulationOptions, data_for, simulate_folder
-    from gscompile.simulation_files import write_simulation
+    from gscompile.simulation.simulate import SimulationOptions, data_for, simulate_folder
+    from gscompile.simulation.simulation_files import write_simulation
 
     hardware = target_of(out, target)
     options = SimulationOptions(samples, seeds=seeds, target=hardware, sweep=sweep)
@@ -406,8 +406,8 @@ def place(
 ) -> None:
     """Place an output folder's netlist on a die: area, wires, congestion, cost and pictures."""
     from gscompile.hardware_text import place_text
-    from gscompile.place import PlaceOptions
-    from gscompile.place_folder import place_folder
+    from gscompile.placement.place import PlaceOptions
+    from gscompile.placement.place_folder import place_folder
     from gscompile.remembered import origins_of, target_of
 
     options = PlaceOptions(engine, route_seconds=route_seconds)

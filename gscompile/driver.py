@@ -11,31 +11,31 @@ from typing import Any
 
 import onnx
 
-from gscompile.bounds import check_constants
-from gscompile.chip import Side, make_chip
-from gscompile.conduct import Conduct, conducted
+from gscompile.compression.pricing import pricing
+from gscompile.compression.transform import Context, PassResult, run_passes, without_dead_units
+from gscompile.crossbars.mapping import MapOptions, map_network
+from gscompile.crossbars.netlist import Netlist
+from gscompile.crossbars.tile_file import TileFile
 from gscompile.emit import emit_design
 from gscompile.errors import BudgetError
-from gscompile.fold import fold
-from gscompile.judge import Judge, make_judge
-from gscompile.mapping import MapOptions, map_network
-from gscompile.netlist import Netlist
-from gscompile.network import Network
+from gscompile.files.output import staged
+from gscompile.graph.fold import fold
+from gscompile.graph.network import Network
+from gscompile.graph.shelf import on_shelf
+from gscompile.graph.weights import check_weights
+from gscompile.hardware.target import Design
+from gscompile.judging.judge import Judge, make_judge
+from gscompile.judging.verify import verify_folder
+from gscompile.onnx_files.bounds import check_constants
 from gscompile.options import EFFORTS, Options
-from gscompile.output import staged
-from gscompile.parallel import LostError, World
 from gscompile.passes import PASSES
-from gscompile.pricing import pricing
+from gscompile.placement.chip import Side, make_chip
 from gscompile.progress import Progress
 from gscompile.registry import create
-from gscompile.report import CompileReport
-from gscompile.shelf import on_shelf
+from gscompile.reporting.report import CompileReport
 from gscompile.summary import Story, summarise
-from gscompile.target import Design
-from gscompile.tile_file import TileFile
-from gscompile.transform import Context, PassResult, run_passes, without_dead_units
-from gscompile.verify import verify_folder
-from gscompile.weights import check_weights
+from gscompile.training.conduct import Conduct, conducted
+from gscompile.training.parallel import LostError, World
 from gscompile.write import write_design, write_model, write_report
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gscompile.crossbars.netlist_file import read_netlist
+from gscompile.crossbars.tile_file import TileFile
 from gscompile.errors import OutputError
-from gscompile.netlist_file import read_netlist
-from gscompile.place import PlaceOptions, place
-from gscompile.target import Design, Format, Target
-from gscompile.tile_file import TileFile
+from gscompile.hardware.target import Design, Format, Target
+from gscompile.placement.place import PlaceOptions, place
 
 
 def emit_folder(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gscompile.hardware.target import Format
 from gscompile.registry import create
-from gscompile.target import Format
 from gscompile.targets import FORMATS
 
 

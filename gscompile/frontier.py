@@ -13,20 +13,20 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
-from gscompile.conduct import conducted
+from gscompile.compression.transform import Change, Context, Pass, PassResult, run_passes, without_dead_units
+from gscompile.crossbars.mapping import Footprint, footprint
 from gscompile.driver import Job, finish, follow, prepare, tell
 from gscompile.errors import DataError, UsageError
-from gscompile.exam import TEST
-from gscompile.frontier_picture import Spot, frontier_svg
-from gscompile.judge import DataJudge
-from gscompile.mapping import Footprint, footprint
-from gscompile.network import Network
+from gscompile.files.output import staged
+from gscompile.graph.network import Network
+from gscompile.judging.exam import TEST
+from gscompile.judging.judge import DataJudge
 from gscompile.options import Options
-from gscompile.output import staged
 from gscompile.passes import PASSES
 from gscompile.progress import Progress
 from gscompile.registry import create
-from gscompile.transform import Change, Context, Pass, PassResult, run_passes, without_dead_units
+from gscompile.reporting.frontier_picture import Spot, frontier_svg
+from gscompile.training.conduct import conducted
 
 
 @dataclass(frozen=True)

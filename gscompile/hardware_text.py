@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import groupby
 
-from gscompile.place_folder import Placed, PlaceReport
-from gscompile.report import area, length, percent, printable, ratio
-from gscompile.simulate import TOLERANCE, Figure, SimulationReport
+from gscompile.placement.place_folder import Placed, PlaceReport
+from gscompile.reporting.report import area, length, percent, printable, ratio
+from gscompile.simulation.simulate import TOLERANCE, Figure, SimulationReport
 
 # -- simulate ----------------------------------------------------------------------------------------------
 

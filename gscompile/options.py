@@ -12,10 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from gscompile.crossbar import Crossbar, Tiling
-from gscompile.formats import parse_formats
+from gscompile.crossbars.crossbar import Crossbar, Tiling
 from gscompile.errors import UsageError
-from gscompile.target import DEFAULT_TARGET, Format, Target, load_target
+from gscompile.formats import parse_formats
+from gscompile.hardware.target import DEFAULT_TARGET, Format, Target, load_target
 from gscompile.user_function import UserFunction, called
 
 Effort = Literal["quick", "standard", "max"]
@@ -33,8 +33,8 @@ class Options:
     `teacher` is the ONNX file of another network with the same inputs and outputs, larger or better trained, that is
     learned from instead of the original.
 
-    `data`, `eval` and `test` are whatever `gscompile.data.load_data` takes. `epochs` is the length of a stretch of
-    training; a search takes many. `passes` are `name:option=value,...`. Without `crossbar` arrays are of the
+    `data`, `eval` and `test` are whatever `gscompile.data.dataset.load_data` takes. `epochs` is the length of a
+    stretch of training; a search takes many. `passes` are `name:option=value,...`. Without `crossbar` arrays are of the
     target's size. `place` None places what is small when there is a `target`.
 
     `loss`, `metric` and items of `augment` are functions, or `package.module:function`:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from gscompile.crossbars.netlist_file import read_netlist
 from gscompile.errors import OutputError, VerificationError
-from gscompile.netlist_file import read_netlist
-from gscompile.report import CompileReport
-from gscompile.target import DEFAULT_TARGET, Target, load_target
-from gscompile.verify import read_report
+from gscompile.hardware.target import DEFAULT_TARGET, Target, load_target
+from gscompile.judging.verify import read_report
+from gscompile.reporting.report import CompileReport
 
 
 def target_of(out: Path, name: str | None = None) -> Target:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from gscompile.judge import Measured
-from gscompile.netlist import Netlist
-from gscompile.network import Network
+from gscompile.compression.transform import Change
+from gscompile.crossbars.netlist import Netlist
+from gscompile.graph.network import Network
+from gscompile.judging.judge import Measured
+from gscompile.judging.verify import sha256
 from gscompile.options import Options
-from gscompile.report import (
+from gscompile.reporting.report import (
     Chip,
     CompileReport,
     Figures,
@@ -19,9 +21,7 @@ from gscompile.report import (
     matrix_figures,
     mean_routing_area,
 )
-from gscompile.transform import Change
-from gscompile.untouched import untouched
-from gscompile.verify import sha256
+from gscompile.reporting.untouched import untouched
 
 _VERSIONS = ("gscompile", "onnx", "onnxruntime", "onnx-ir", "numpy", "torch")
 

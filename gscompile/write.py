@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from gscompile.floorplan import Floorplan
-from gscompile.mapping import tile_weights
-from gscompile.netlist import Netlist
-from gscompile.netlist_file import write_netlist
-from gscompile.network import Network
-from gscompile.report import CompileReport
-from gscompile.tile_file import write_tiles
+from gscompile.crossbars.mapping import tile_weights
+from gscompile.crossbars.netlist import Netlist
+from gscompile.crossbars.netlist_file import write_netlist
+from gscompile.crossbars.tile_file import write_tiles
+from gscompile.graph.network import Network
+from gscompile.hardware.floorplan import Floorplan
+from gscompile.reporting.report import CompileReport
 
 
 def write_model(network: Network, path: Path) -> None:
@@ -30,8 +30,8 @@ def write_report(
     report: CompileReport, before: Netlist, after: Netlist, folder: Path, plans: Mapping[str, Floorplan] | None = None
 ) -> None:
     """`report.json` and `report.html`; the pictures of the floorplans in `plans` are in the folder."""
-    from gscompile.floorplan_html import floorplans
-    from gscompile.report_html import html
+    from gscompile.placement.floorplan_html import floorplans
+    from gscompile.reporting.report_html import html
 
     (folder / "report.json").write_text(json.dumps(report.to_json(), indent=1) + "\n", "utf-8")
     (folder / "report.html").write_text(html(report, before, after, floorplans(folder, plans or {})), "utf-8")

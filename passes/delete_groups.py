@@ -6,15 +6,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gscompile.bisection import furthest
-from gscompile.clipper import Clipper, deleting_costs_less
-from gscompile.deletion import Ranking, ranked, saved, vector_masks, without_cheapest
-from gscompile.groups import deleted
-from gscompile.mapping import Footprint, footprint
-from gscompile.network import Network
-from gscompile.recovery import Recovery, Scored
-from gscompile.transform import Change, Context, PassResult
-from gscompile.units import drop_dead_units
+from gscompile.channels.units import drop_dead_units
+from gscompile.compression.bisection import furthest
+from gscompile.compression.clipper import Clipper, deleting_costs_less
+from gscompile.compression.deletion import Ranking, ranked, saved, vector_masks, without_cheapest
+from gscompile.compression.recovery import Recovery, Scored
+from gscompile.compression.transform import Change, Context, PassResult
+from gscompile.crossbars.groups import deleted
+from gscompile.crossbars.mapping import Footprint, footprint
+from gscompile.graph.network import Network
 
 SHORT_OF = 0.95  # of what was too much to lose
 GROWTH = 1.5  # of a round after one whose score is within the budget

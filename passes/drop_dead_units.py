@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gscompile.network import Network
-from gscompile.transform import Context, PassResult, without_dead_units
+from gscompile.compression.transform import Context, PassResult, without_dead_units
+from gscompile.graph.network import Network
 
 
 @dataclass(frozen=True)

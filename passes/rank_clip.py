@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from gscompile.bisection import closest, furthest
-from gscompile.clipper import EXACT, UNMOVED, Clipper, deleting_costs_less, replace
-from gscompile.deletion import ranked
+from gscompile.compression.bisection import closest, furthest
+from gscompile.compression.clipper import EXACT, UNMOVED, Clipper, deleting_costs_less, replace
+from gscompile.compression.deletion import ranked
+from gscompile.compression.factoring import pca_rank, weight_spectrum
+from gscompile.compression.linear_maps import LinearMap, cells, linear_maps, pays
+from gscompile.compression.transform import Change, Context, PassResult
 from gscompile.errors import UsageError
-from gscompile.factoring import pca_rank, weight_spectrum
-from gscompile.linear_maps import LinearMap, cells, linear_maps, pays
-from gscompile.network import Layer, Network
-from gscompile.transform import Change, Context, PassResult
+from gscompile.graph.network import Layer, Network
 
 DELETION = "delete-groups"
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from gscompile.mapping import MapOptions, map_network
-from gscompile.netlist import Matrix, Netlist
-from gscompile.netlist_file import read_netlist
-from gscompile.network import Network
-from gscompile.pictures import Frame, matrix_picture
-from gscompile.report import Figures
+from gscompile.crossbars.mapping import MapOptions, map_network
+from gscompile.crossbars.netlist import Matrix, Netlist
+from gscompile.crossbars.netlist_file import read_netlist
+from gscompile.graph.network import Network
+from gscompile.reporting.pictures import Frame, matrix_picture
+from gscompile.reporting.report import Figures
 
 SCALE = 2.1  # CSS pixels a cell
 GAP, BETWEEN = 7.0, 38.0  # pixels between two factors, between two layers

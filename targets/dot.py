@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from gscompile.netlist import Matrix, Netlist
-from gscompile.nets import Nets
-from gscompile.target import Design
+from gscompile.crossbars.netlist import Matrix, Netlist
+from gscompile.crossbars.nets import Nets
+from gscompile.hardware.target import Design
 from gscompile.targets.names import Names
 
 

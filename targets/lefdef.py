@@ -14,11 +14,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import ClassVar
 
-from gscompile.components import End, empty_plan, net_ends, pad
-from gscompile.floorplan import Component, Floorplan
-from gscompile.netlist import Block, Netlist
-from gscompile.nets import Nets
-from gscompile.target import Design
+from gscompile.crossbars.netlist import Block, Netlist
+from gscompile.crossbars.nets import Nets
+from gscompile.hardware.components import End, empty_plan, net_ends, pad
+from gscompile.hardware.floorplan import Component, Floorplan
+from gscompile.hardware.target import Design
 from gscompile.targets.names import Names
 
 _PIN = 40  # side of a pin's square and width of the wire on it, nm

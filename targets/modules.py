@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gscompile.netlist import Block, Matrix, Netlist, Tile
-from gscompile.nets import Nets
+from gscompile.crossbars.netlist import Block, Matrix, Netlist, Tile
+from gscompile.crossbars.nets import Nets
 from gscompile.targets.names import Names
 
 Direction = Literal["input", "output", "inout"]

@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import groupby
 
+from gscompile.crossbars.netlist import Netlist, Tile
+from gscompile.crossbars.nets import Nets, Pin
+from gscompile.crossbars.pins import Indices
+from gscompile.crossbars.twins import Twins, twins
 from gscompile.errors import UsageError, VerificationError
-from gscompile.netlist import Netlist, Tile
-from gscompile.nets import Nets, Pin
-from gscompile.pins import Indices
-from gscompile.twins import Twins, twins
 
 LONGEST = 60
 _PREFIXED = ("matrix", "tile", "array", "block")

@@ -17,9 +17,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from gscompile.conductance import Pair, to_pair, weight_per_siemens
-from gscompile.netlist import Matrix, Tile
-from gscompile.target import Design
+from gscompile.crossbars.netlist import Matrix, Tile
+from gscompile.hardware.conductance import Pair, to_pair, weight_per_siemens
+from gscompile.hardware.target import Design
 from gscompile.targets.modules import Hierarchy, Instance
 
 _WIDTH = 100  # ngspice takes any length; people do not

@@ -9,8 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
-from gscompile.netlist import Matrix
-from gscompile.target import Design
+from gscompile.crossbars.netlist import Matrix
+from gscompile.hardware.target import Design
 from gscompile.targets.modules import Hierarchy, Instance, Module
 
 

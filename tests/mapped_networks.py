@@ -8,11 +8,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from gscompile.crossbar import Crossbar
-from gscompile.mapping import MapOptions, map_network
-from gscompile.network import Network
-from gscompile.report import Figures
-from gscompile.synthetic import synthetic_batch
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import MapOptions, map_network
+from gscompile.data.synthetic import synthetic_batch
+from gscompile.graph.network import Network
+from gscompile.reporting.report import Figures
 
 LITTLE: dict[str, Any] = {"crossbar": "64x64", "threads": 1, "effort": "quick", "time_budget": "2s", "epochs": 0.02}
 

@@ -11,8 +11,8 @@ import onnx.numpy_helper
 import onnx.parser
 from numpy.typing import NDArray
 
-from gscompile.evaluate import Runner
-from gscompile.network import Network
+from gscompile.graph.network import Network
+from gscompile.scoring.evaluate import Runner
 
 Arrays = dict[str, NDArray[Any]]
 

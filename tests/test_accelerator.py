@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from gscompile.accelerator import device_named
 from gscompile.api import compile
 from gscompile.errors import UsageError
+from gscompile.training.accelerator import device_named
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gscompile.adam import USUAL, Adam, scale
+from gscompile.training.adam import USUAL, Adam, scale
 
 
 def parameters() -> list[nn.Parameter]:

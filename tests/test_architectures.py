@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import gscompile
-from gscompile.verify import verify_again
+from gscompile.judging.verify import verify_again
 from tests.mapped_networks import LITTLE, counts, eight_batches
 from tests.zoo import RECIPES, STYLES, export
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import gscompile
-from gscompile.arrangement import column_wires, gathered
-from gscompile.crossbar import Crossbar
-from gscompile.mapping import Footprint, MapOptions, footprint, map_network, tile_weights
-from gscompile.netlist import check, rebuild
-from gscompile.network import Network
+from gscompile.crossbars.arrangement import column_wires, gathered
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import Footprint, MapOptions, footprint, map_network, tile_weights
+from gscompile.crossbars.netlist import check, rebuild
+from gscompile.graph.network import Network
 from tests.small_networks import model, network
 
 Matrix = NDArray[np.float64]

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from gscompile.blocks import Wiring, wire_up
-from gscompile.crossbar import Crossbar
-from gscompile.mapping import MapOptions, map_network
-from gscompile.netlist import check
+from gscompile.crossbars.blocks import Wiring, wire_up
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import MapOptions, map_network
+from gscompile.crossbars.netlist import check
 from tests.small_networks import network
 
 NETS = {

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from gscompile.errors import ModelError
-from gscompile.network import Network
+from gscompile.graph.network import Network
 from tests.small_networks import model
 
 TEXT = """g (float[n,3] x) => (float[n,2] y) <float[3,4] a, float[4,2] b>

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gscompile.channels import find_spaces
-from gscompile.network import Network
-from gscompile.units import drop_dead_units
+from gscompile.channels.units import drop_dead_units
+from gscompile.graph.network import Network
 from tests.small_networks import assert_same_outputs, model
 
 FIRST = "<float[6,2,3,3] a, float[6] b, float[4,6,1,1] c"  # six channels from a convolution, read by another

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gscompile.choosing import Choice, choose, choose_within
+from gscompile.compression.choosing import Choice, choose, choose_within
 
 choices = st.lists(
     st.lists(st.tuples(st.integers(0, 20), st.integers(1, 20)), min_size=1, max_size=4),

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gscompile.cli import main
-from gscompile.network import Network
+from gscompile.graph.network import Network
 from tests.small_networks import model
 
 SAMPLES = Path(__file__).parents[1] / "samples"

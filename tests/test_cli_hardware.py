@@ -18,12 +18,12 @@ from click.testing import CliRunner, Result
 
 import gscompile.targets
 from gscompile.cli import main
-from gscompile.netlist_file import read_netlist
-from gscompile.nets import Nets
-from gscompile.report_html import html
+from gscompile.crossbars.netlist_file import read_netlist
+from gscompile.crossbars.nets import Nets
+from gscompile.crossbars.tile_file import TileFile, write_tiles
+from gscompile.judging.verify import read_report, sha256
+from gscompile.reporting.report_html import html
 from gscompile.targets.names import Names
-from gscompile.tile_file import TileFile, write_tiles
-from gscompile.verify import read_report, sha256
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 FORMATS = "verilog,yosys,spice,lefdef,dot:tiles=true"
@@ -174,7 +174,7 @@ def test_what_cannot_be_placed_or_simulated_is_one_line(out: Path, tmp_path: Pat
 def test_a_missing_program_is_named_with_its_package(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert "apt-get install nextpnr-generic" in refused(2, "place", out, "--route-seconds", "5")
-    for name in ("coloquinte", "gscompile.coloquinte_engine", "rustworkx"):
+    for name in ("coloquinte", "gscompile.placement.coloquinte_engine", "rustworkx"):
         monkeypatch.setitem(__import__("sys").modules, name, None)
     assert "pip install coloquinte" in refused(2, "place", out, "--engine", "coloquinte")
     report = done("place", out)

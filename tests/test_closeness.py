@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gscompile.closeness import Closeness
+from gscompile.scoring.closeness import Closeness
 
 
 def share(ours: object, theirs: object, tolerance: float = 0.0) -> float:

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gscompile.cost import (
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.netlist import Block, Bus, Matrix, Netlist, Port, Tile
+from gscompile.hardware.cost import (
     array_area_um2,
     cost,
     interconnect_um2,
@@ -18,9 +20,7 @@ from gscompile.cost import (
     pulses,
     write_costs,
 )
-from gscompile.crossbar import Crossbar
-from gscompile.netlist import Block, Bus, Matrix, Netlist, Port, Tile
-from gscompile.target import load_target
+from gscompile.hardware.target import load_target
 
 PAPER, RRAM, MACRO = load_target("group_scissor"), load_target("rram_45nm"), load_target("macro_128")
 

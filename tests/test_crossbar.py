@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gscompile.crossbar import Crossbar, TileGrid, Tiling, largest_divisor
+from gscompile.crossbars.crossbar import Crossbar, TileGrid, Tiling, largest_divisor
 from gscompile.errors import UsageError
 
 sizes = st.integers(0, 70)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gscompile import factoring
-from gscompile.factoring import Array, balanced, pca_rank, spectrum, weight_spectrum, worthwhile
+from gscompile.compression import factoring
+from gscompile.compression.factoring import Array, balanced, pca_rank, spectrum, weight_spectrum, worthwhile
 
 seeds = st.integers(0, 10_000)
 small = st.integers(1, 7)

@@ -11,9 +11,9 @@ import pytest
 from onnx import helper, numpy_helper
 
 import gscompile
-from gscompile import loading
-from gscompile.network import Network
-from gscompile.verify import verify_again
+from gscompile.graph.network import Network
+from gscompile.judging.verify import verify_again
+from gscompile.onnx_files import loading
 from tests.small_networks import feeds_for, model, outputs
 
 MLP = """mlp (float[n,6] x) => (float[n,3] y) <float[6,5] a, float[5] b, float[5,3] c>

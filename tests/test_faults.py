@@ -16,15 +16,17 @@ import onnx
 import pytest
 
 import gscompile
-from gscompile import journal, loading, shelf
 from gscompile.errors import ModelError, OutputError
-from gscompile.network import Network
-from gscompile.place import PlaceOptions
-from gscompile.place_folder import place_folder
-from gscompile.simulate import Figure, SimulationReport
-from gscompile.simulation_files import write_simulation
-from gscompile.target import load_target
-from gscompile.verify import sha256, verify_again
+from gscompile.graph import shelf
+from gscompile.graph.network import Network
+from gscompile.hardware.target import load_target
+from gscompile.judging.verify import sha256, verify_again
+from gscompile.onnx_files import loading
+from gscompile.placement.place import PlaceOptions
+from gscompile.placement.place_folder import place_folder
+from gscompile.simulation.simulate import Figure, SimulationReport
+from gscompile.simulation.simulation_files import write_simulation
+from gscompile.training import journal
 from gscompile.write import write_report
 from tests.small_networks import model
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gscompile.fold import fold
-from gscompile.network import Network
+from gscompile.graph.fold import fold
+from gscompile.graph.network import Network
 from tests.small_networks import assert_same_outputs, model
 
 FOLDS = {

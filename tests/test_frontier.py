@@ -18,15 +18,15 @@ import torch
 from click.testing import CliRunner, Result
 
 from gscompile.cli import main
-from gscompile.crossbar import Crossbar
-from gscompile.evaluate import Runner
+from gscompile.compression.transform import PassResult
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import MapOptions, footprint
 from gscompile.frontier import Candidate, Point, _not_dominated, next_stop
-from gscompile.frontier_picture import COLOURS, Spot, frontier_svg
-from gscompile.journal import is_begun
-from gscompile.mapping import MapOptions, footprint
-from gscompile.network import Network
-from gscompile.transform import PassResult
-from gscompile.verify import read_report, verify_again
+from gscompile.graph.network import Network
+from gscompile.judging.verify import read_report, verify_again
+from gscompile.reporting.frontier_picture import COLOURS, Spot, frontier_svg
+from gscompile.scoring.evaluate import Runner
+from gscompile.training.journal import is_begun
 from tests.small_data import DATA, MLP, SEARCH, write_inputs
 from tests.small_networks import model, network
 

@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
-from gscompile.einsum import parse_product
-from gscompile.network import Network
-from gscompile.pairs import factor_pairs
+from gscompile.graph.network import Network
+from gscompile.graph.pairs import factor_pairs
+from gscompile.onnx_files.einsum import parse_product
 from tests.small_networks import assert_same_outputs, model, network
 
 MS = ', "com.microsoft" : 1'

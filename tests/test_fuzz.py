@@ -48,7 +48,7 @@ def test_external_data_cannot_leave_its_folder(location: str, tmp_path: Path) ->
     inner.mkdir()
     (inner / "link").symlink_to(tmp_path / "secret")
     from gscompile.errors import ModelError
-    from gscompile.network import Network
+    from gscompile.graph.network import Network
 
     (inner / "m.onnx").write_bytes(outside(location))
     with pytest.raises(ModelError, match=r"m\.onnx: invalid graph: ") as caught:

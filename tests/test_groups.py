@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gscompile.crossbar import Crossbar
-from gscompile.groups import Member, Price, deleted, families, savings
-from gscompile.mapping import MapOptions
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.groups import Member, Price, deleted, families, savings
+from gscompile.crossbars.mapping import MapOptions
 from tests.small_networks import network
 
 M = np.array([[1.0, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12]])

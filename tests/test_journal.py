@@ -20,11 +20,14 @@ from click.testing import CliRunner
 from numpy.testing import assert_array_equal
 
 from gscompile.cli import main
-from gscompile.conduct import Conduct, deadline
-from gscompile.data import Dataset, load_data
+from gscompile.data.dataset import Dataset, load_data
+from gscompile.data.inputs import input_specs
 from gscompile.errors import BudgetError, OutputError, UsageError
-from gscompile.inputs import input_specs
-from gscompile.journal import (
+from gscompile.graph.network import Network
+from gscompile.options import Options, parse_duration
+from gscompile.progress import Progress
+from gscompile.training.conduct import Conduct, deadline
+from gscompile.training.journal import (
     Arrays,
     Journal,
     code_digest,
@@ -34,11 +37,8 @@ from gscompile.journal import (
     journal_of,
     resume_folder,
 )
-from gscompile.network import Network
-from gscompile.options import Options, parse_duration
-from gscompile.progress import Progress
-from gscompile.stretch import Shrink
-from gscompile.tune import TuneOptions, Tuner
+from gscompile.training.stretch import Shrink
+from gscompile.training.tune import TuneOptions, Tuner
 from tests.small_networks import network
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -132,7 +132,7 @@ def test_a_full_disk_ends_the_journal_and_not_the_compile(tmp_path: Path, monkey
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("gscompile.journal._save", full)
+    monkeypatch.setattr("gscompile.training.journal._save", full)
     said = Said()
     journal = Journal(tmp_path, said)
     journal.save("0001-x", ONE)
@@ -272,7 +272,7 @@ def test_other_data_has_another_digest() -> None:
 COMMAND = ["--effort", "quick", "--epochs", "0.2", "--max-drop", "1", "--threads", "1", "--pass",
            "delete-groups:step=0.5,epochs=0.5,recover=1,least=0.5"]  # fmt: skip
 # Snapshots after every step, so that some of the interruptions hit one.
-SCRIPT = "import gscompile.journal as j; j.EVERY = 0.0; from gscompile.cli import main; main()"
+SCRIPT = "import gscompile.training.journal as j; j.EVERY = 0.0; from gscompile.cli import main; main()"
 
 
 def start(folder: Path, *more: str) -> subprocess.Popen[str]:

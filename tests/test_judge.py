@@ -11,13 +11,13 @@ import pytest
 
 import gscompile
 import gscompile.errors
-from gscompile.data import input_specs, load_data
+from gscompile.data.dataset import input_specs, load_data
 from gscompile.driver import prepare
-from gscompile.evaluate import Runner
-from gscompile.judge import _held_out
-from gscompile.network import Network
+from gscompile.graph.network import Network
+from gscompile.judging.judge import _held_out
 from gscompile.options import Options
 from gscompile.progress import Progress
+from gscompile.scoring.evaluate import Runner
 from tests.small_networks import model
 
 SAMPLES = Path(__file__).parents[1] / "samples"

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from gscompile.verify import verify_again
+from gscompile.judging.verify import verify_again
 from tests.small_data import DATA, SEARCH, write_inputs
 
 # Python tells an audit hook of every file that is opened, renamed or removed. A process kills itself at the n-th of
 # those in its folder that change something, before it happens. Processes are forked, since imports take seconds.
 FORKED = """
 import os, signal, sys
-import gscompile.driver, gscompile.statistics, gscompile.tune, gscompile.write
+import gscompile.driver, gscompile.training.statistics, gscompile.training.tune, gscompile.write
 from gscompile.cli import main
 
 CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate"}

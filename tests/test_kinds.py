@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 from onnx.helper import make_function, make_node, make_opsetid
 
-from gscompile.fold import fold
-from gscompile.network import Network
-from gscompile.units import drop_dead_units
+from gscompile.channels.units import drop_dead_units
+from gscompile.graph.fold import fold
+from gscompile.graph.network import Network
 from tests.small_networks import assert_same_outputs, model
 
 

@@ -11,11 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 import gscompile
-from gscompile import evaluate, loading, shelf
 from gscompile.errors import ModelError
-from gscompile.network import Network
-from gscompile.verify import verify_again
-from gscompile.wire import read_hollow, write_whole
+from gscompile.graph import shelf
+from gscompile.graph.network import Network
+from gscompile.judging.verify import verify_again
+from gscompile.onnx_files import loading
+from gscompile.onnx_files.wire import read_hollow, write_whole
+from gscompile.scoring import evaluate
 from tests.small_networks import model
 
 TEXT = """g (float[n,600] x) => (float[n,500] y) <float[600,600] a, float[600] b, float[600,500] c>

@@ -7,8 +7,8 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from gscompile.leaves import dead_leaves
-from gscompile.synthetic import synthetic_batch
+from gscompile.data.leaves import dead_leaves
+from gscompile.data.synthetic import synthetic_batch
 
 
 def beside(picture: np.ndarray) -> float:

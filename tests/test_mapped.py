@@ -10,8 +10,8 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from gscompile import mapped
-from gscompile.mapped import Mapped, kept_small, let_go
+from gscompile.onnx_files import mapped
+from gscompile.onnx_files.mapped import Mapped, kept_small, let_go
 
 SIZE = 1 << 20
 LINUX = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks Linux how much is resident")

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gscompile.crossbar import Crossbar, Tiling
+from gscompile.crossbars.crossbar import Crossbar, Tiling
+from gscompile.crossbars.mapping import MapOptions, cut, footprint, map_network, tile_weights
+from gscompile.crossbars.netlist import Matrix, Netlist, check, rebuild
+from gscompile.crossbars.pins import from_ranges, hulls_apart, to_ranges
 from gscompile.errors import VerificationError
-from gscompile.mapping import MapOptions, cut, footprint, map_network, tile_weights
-from gscompile.netlist import Matrix, Netlist, check, rebuild
-from gscompile.pins import from_ranges, hulls_apart, to_ranges
 from tests.small_networks import network
 
 LENET = """lenet (float[n,1,28,28] x) => (float[n,10] y)

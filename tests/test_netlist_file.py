@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gscompile.crossbar import Crossbar
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.netlist import Block, Bus, Matrix, Netlist, Port, Tile
+from gscompile.crossbars.netlist_file import is_plain_tile, netlist_schema, read_netlist, write_netlist
+from gscompile.crossbars.tile_file import TileFile, check_tiles, write_tiles
 from gscompile.errors import VerificationError
-from gscompile.netlist import Block, Bus, Matrix, Netlist, Port, Tile
-from gscompile.netlist_file import is_plain_tile, netlist_schema, read_netlist, write_netlist
-from gscompile.tile_file import TileFile, check_tiles, write_tiles
 
 Json = dict[str, Any]
 

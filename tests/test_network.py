@@ -11,7 +11,7 @@ import onnx.numpy_helper
 import pytest
 
 from gscompile.errors import ModelError
-from gscompile.network import Network
+from gscompile.graph.network import Network
 from tests.small_networks import assert_same_outputs, feeds_for, model, network, outputs
 
 MLP = """mlp (float[n,6] x) => (float[n,3] y) <float[6,5] a, float[5] b, float[5,3] c>

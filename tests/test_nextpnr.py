@@ -6,11 +6,11 @@ import shutil
 
 import pytest
 
-from gscompile.congestion import Squares, net_squares
 from gscompile.errors import UsageError
-from gscompile.nextpnr import _leads, _steps, channel_width, routes
-from gscompile.place import PlaceOptions, place
-from gscompile.target import load_target
+from gscompile.hardware.target import load_target
+from gscompile.placement.congestion import Squares, net_squares
+from gscompile.placement.nextpnr import _leads, _steps, channel_width, routes
+from gscompile.placement.place import PlaceOptions, place
 from tests.test_place import dense
 
 needs_nextpnr = pytest.mark.skipif(
@@ -54,8 +54,8 @@ def test_a_route_is_followed_back_to_its_driver() -> None:
 
 
 def test_without_it_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gscompile.crossbar import Crossbar
-    from gscompile.netlist import Netlist
+    from gscompile.crossbars.crossbar import Crossbar
+    from gscompile.crossbars.netlist import Netlist
 
     monkeypatch.setattr(shutil, "which", lambda _: None)
     netlist = Netlist("n", Crossbar(4, 4), "full", (), (), (), ())

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gscompile.augment import crop, flip
-from gscompile.objective import Objective, drawn
+from gscompile.training.augment import crop, flip
+from gscompile.training.objective import Objective, drawn
 
 BOTH = Objective(("classes",), frozenset(), {"values": 2.0}, None)
 

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 import gscompile
-from gscompile.loading import OLDEST_OPSET
+from gscompile.onnx_files.loading import OLDEST_OPSET
 from tests.small_networks import assert_same_outputs, model
 
 TEXT = """g (float[n,3,8,8] x) => (float[n,10] y)

@@ -10,9 +10,9 @@ import pytest
 
 import gscompile
 from gscompile.errors import ModelError
-from gscompile.evaluate import Runner
-from gscompile.network import Network
-from gscompile.ordering import in_order, put_in_order
+from gscompile.graph.network import Network
+from gscompile.onnx_files.ordering import in_order, put_in_order
+from gscompile.scoring.evaluate import Runner
 from tests.small_networks import feeds_for, model
 
 CHAIN = """g (float[n,8] x) => (float[n,8] y) <float[8,8] w> { a = MatMul (x, w)  b = Relu (a)  c = Neg (b)  y = Add (b, c) }"""

@@ -14,18 +14,18 @@ import torch
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from gscompile import lessons
 from gscompile.cli import main
-from gscompile.conduct import Conduct
-from gscompile.data import Batch, input_specs, load_data
+from gscompile.data.dataset import Batch, input_specs, load_data
 from gscompile.errors import ModelError, UsageError
-from gscompile.evaluate import Runner
-from gscompile.journal import Journal, key_of
 from gscompile.options import Options
-from gscompile.other_teacher import load_teacher
 from gscompile.progress import Progress
-from gscompile.stretch import Part, Stretch
-from gscompile.tune import SHORTEST, TuneOptions, Tuner
+from gscompile.scoring.evaluate import Runner
+from gscompile.training import lessons
+from gscompile.training.conduct import Conduct
+from gscompile.training.journal import Journal, key_of
+from gscompile.training.other_teacher import load_teacher
+from gscompile.training.stretch import Part, Stretch
+from gscompile.training.tune import SHORTEST, TuneOptions, Tuner
 from tests.small_networks import model, network
 
 NET = "net (float[n,2] x) => (float[n,2] y) <float[2,2] w> { y = MatMul (x, w) }"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gscompile import output
 from gscompile.errors import OutputError
-from gscompile.exchange import exchange
-from gscompile.output import check_free, renewed, staged
+from gscompile.files import output
+from gscompile.files.exchange import exchange
+from gscompile.files.output import check_free, renewed, staged
 
 
 def earlier(out: Path) -> Path:

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gscompile.crossbar import Crossbar
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import MapOptions, map_network, tile_weights
+from gscompile.crossbars.netlist import Netlist, Tile, check, rebuild
+from gscompile.crossbars.netlist_file import read_netlist, write_netlist
+from gscompile.crossbars.packing import pack
 from gscompile.errors import VerificationError
-from gscompile.mapping import MapOptions, map_network, tile_weights
-from gscompile.netlist import Netlist, Tile, check, rebuild
-from gscompile.netlist_file import read_netlist, write_netlist
-from gscompile.packing import pack
-from gscompile.report import Figures
+from gscompile.reporting.report import Figures
 from tests.small_networks import network
 
 DEPTHWISE = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from gscompile.paper import (
+from gscompile.reporting.paper import (
     CONVNET,
     LENET,
     SIXTY_FOUR,

@@ -13,13 +13,21 @@ import numpy as np
 import pytest
 import torch
 
-from gscompile.conduct import conducted
 from gscompile.errors import UsageError
-from gscompile.journal import is_begun
+from gscompile.judging.verify import read_report, verify_again
 from gscompile.options import Options
-from gscompile.parallel import LostError, World, _environment, _verdict, is_first, is_launched, world_size
 from gscompile.progress import Progress
-from gscompile.verify import read_report, verify_again
+from gscompile.training.conduct import conducted
+from gscompile.training.journal import is_begun
+from gscompile.training.parallel import (
+    LostError,
+    World,
+    _environment,
+    _verdict,
+    is_first,
+    is_launched,
+    world_size,
+)
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 NETWORK = str(SAMPLES / "digits.onnx")
@@ -31,13 +39,13 @@ SHORT = ["--effort", "quick", "--epochs", "0.2", "--max-drop", "1", "--threads",
 TRAINING = """
 import sys
 import numpy as np
-from gscompile.conduct import Conduct
-from gscompile.data import load_data
-from gscompile.inputs import input_specs
-from gscompile.network import Network
-from gscompile.parallel import joined
-from gscompile.stretch import Shrink
-from gscompile.tune import TuneOptions, Tuner
+from gscompile.training.conduct import Conduct
+from gscompile.data.dataset import load_data
+from gscompile.data.inputs import input_specs
+from gscompile.graph.network import Network
+from gscompile.training.parallel import joined
+from gscompile.training.stretch import Shrink
+from gscompile.training.tune import TuneOptions, Tuner
 
 out, samples = sys.argv[1:]
 network = Network.load(f"{samples}/digits.onnx")

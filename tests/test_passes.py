@@ -10,24 +10,24 @@ import numpy as np
 import pytest
 import torch
 
-from gscompile import clipper
-from gscompile.crossbar import Crossbar
-from gscompile.data import Batch, input_specs, load_data
-from gscompile.deletion import Ranking, ranked, saved
+from gscompile.compression import clipper
+from gscompile.compression.deletion import Ranking, ranked, saved
+from gscompile.compression.linear_maps import cells, linear_maps
+from gscompile.compression.transform import Context
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.groups import Family, Member
+from gscompile.crossbars.mapping import MapOptions, footprint
+from gscompile.data.dataset import Batch, input_specs, load_data
 from gscompile.errors import UsageError
-from gscompile.evaluate import Runner, drift
-from gscompile.groups import Family, Member
-from gscompile.linear_maps import cells, linear_maps
-from gscompile.mapping import MapOptions, footprint
-from gscompile.network import Network
-from gscompile.pace import Pace
+from gscompile.graph.network import Network
 from gscompile.passes import delete_groups, rank_clip
 from gscompile.passes.delete_groups import DeleteGroups
 from gscompile.passes.drop_dead_units import DropDeadUnits
 from gscompile.passes.rank_clip import RankClip
-from gscompile.statistics import measure_moments
-from gscompile.transform import Context
-from gscompile.tune import TuneOptions, Tuner
+from gscompile.scoring.evaluate import Runner, drift
+from gscompile.training.pace import Pace
+from gscompile.training.statistics import measure_moments
+from gscompile.training.tune import TuneOptions, Tuner
 from tests.small_networks import network
 
 CHAIN = """

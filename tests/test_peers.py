@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import pytest
 
-from gscompile.crossbar import Crossbar
-from gscompile.mapping import MapOptions, map_network
-from gscompile.network import Network
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import MapOptions, map_network
+from gscompile.graph.network import Network
 from tests.benchmarks.peers import count, table
 from tests.small_networks import model
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gscompile.crossbar import Crossbar
-from gscompile.mapping import MapOptions, cut
-from gscompile.netlist import Matrix, Netlist, Tile
-from gscompile.pictures import (
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import MapOptions, cut
+from gscompile.crossbars.netlist import Matrix, Netlist, Tile
+from gscompile.reporting.pictures import (
     Bar,
     Frame,
     alpha_png,

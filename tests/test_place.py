@@ -17,15 +17,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gscompile.components import array_periphery_um2, components, row_height
-from gscompile.congestion import Congestion, congestion
-from gscompile.crossbar import Crossbar
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.netlist import Block, Bus, Matrix, Netlist, Port, Tile, check
 from gscompile.errors import UsageError
-from gscompile.floorplan import PARTS_OF_A_ROW, Component, Floorplan, overlaps, shelves
-from gscompile.floorplan_picture import colours, heat, heat_legend, scale_of, write_png, write_svg
-from gscompile.netlist import Block, Bus, Matrix, Netlist, Port, Tile, check
-from gscompile.place import PlaceOptions, net_boxes, place, wire_length
-from gscompile.target import Target, load_target
+from gscompile.hardware.components import array_periphery_um2, components, row_height
+from gscompile.hardware.floorplan import PARTS_OF_A_ROW, Component, Floorplan, overlaps, shelves
+from gscompile.hardware.target import Target, load_target
+from gscompile.placement.congestion import Congestion, congestion
+from gscompile.placement.floorplan_picture import colours, heat, heat_legend, scale_of, write_png, write_svg
+from gscompile.placement.place import PlaceOptions, net_boxes, place, wire_length
 
 SHELVES = PlaceOptions(engine="shelves")
 
@@ -122,7 +122,7 @@ def test_an_engine_that_finds_no_room_gets_a_tenth_more(
             raise RuntimeError("Not all cells have been placed")
         return plan.components
 
-    monkeypatch.setattr("gscompile.place._engine", lambda _: crowded)
+    monkeypatch.setattr("gscompile.placement.place._engine", lambda _: crowded)
     plan = place(dense(512, 512), load_target())
     assert plan.engine == engine
     assert plan.width * plan.height == seen[1 if engine == "coloquinte" else 0]
@@ -137,7 +137,7 @@ def test_the_engine_does_not_talk_on_standard_output(capfd: pytest.CaptureFixtur
 
 def test_without_coloquinte_there_are_shelves_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "coloquinte", None)
-    monkeypatch.delitem(sys.modules, "gscompile.coloquinte_engine", raising=False)
+    monkeypatch.delitem(sys.modules, "gscompile.placement.coloquinte_engine", raising=False)
     assert place(dense(64, 64), load_target()).engine == "shelves"
     with pytest.raises(UsageError, match="coloquinte is not installed; pip install coloquinte"):
         place(dense(64, 64), load_target(), PlaceOptions(engine="coloquinte"))

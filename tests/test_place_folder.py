@@ -13,18 +13,18 @@ import onnx.numpy_helper
 import onnx.parser
 import pytest
 
-from gscompile.crossbar import Crossbar
-from gscompile.data import load_data
-from gscompile.inputs import input_specs
-from gscompile.mapping import MapOptions, map_network, tile_weights
-from gscompile.netlist_file import write_netlist
-from gscompile.network import Network
-from gscompile.place import PlaceOptions
-from gscompile.place_folder import place_folder, uses_per_inference
-from gscompile.simulate import SimulationOptions, simulate_folder
-from gscompile.simulation_files import write_simulation
-from gscompile.target import load_target
-from gscompile.tile_file import write_tiles
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import MapOptions, map_network, tile_weights
+from gscompile.crossbars.netlist_file import write_netlist
+from gscompile.crossbars.tile_file import write_tiles
+from gscompile.data.dataset import load_data
+from gscompile.data.inputs import input_specs
+from gscompile.graph.network import Network
+from gscompile.hardware.target import load_target
+from gscompile.placement.place import PlaceOptions
+from gscompile.placement.place_folder import place_folder, uses_per_inference
+from gscompile.simulation.simulate import SimulationOptions, simulate_folder
+from gscompile.simulation.simulation_files import write_simulation
 
 CONV = """<ir_version: 8, opset_import: ["" : 17]> net (float[n,1,8,8] x) => (float[n,6] y)
 { c = Conv <kernel_shape=[3,3]> (x, w)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import gscompile
-from gscompile.evaluate import Runner
+from gscompile.scoring.evaluate import Runner
 from tests.random_graphs import graphs
 
 FILES = ("model.onnx", "netlist.json", "tiles.npz")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gscompile.netlist_file import is_plain_tile
+from gscompile.crossbars.netlist_file import is_plain_tile
 from gscompile.options import Options, read_config
 from gscompile.passes import PASSES
 from gscompile.registry import create

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 import gscompile
-from gscompile.blocks import wire_up
-from gscompile.crossbar import Crossbar
-from gscompile.mapping import MapOptions, map_network
-from gscompile.netlist import check as check_netlist
-from gscompile.network import Network
-from gscompile.verify import verify_again
+from gscompile.crossbars.blocks import wire_up
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import MapOptions, map_network
+from gscompile.crossbars.netlist import check as check_netlist
+from gscompile.graph.network import Network
+from gscompile.judging.verify import verify_again
 from tests.mapped_networks import LITTLE, counts, eight_batches
 from tests.packaged import PACKAGED
 from tests.test_blocks import floating

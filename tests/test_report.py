@@ -14,10 +14,11 @@ import pytest
 from numpy.typing import NDArray
 
 import gscompile
-from gscompile.crossbar import Crossbar
-from gscompile.mapping import MapOptions, cut
-from gscompile.netlist import Matrix, Netlist
-from gscompile.report import (
+from gscompile.compression.transform import Change
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import MapOptions, cut
+from gscompile.crossbars.netlist import Matrix, Netlist
+from gscompile.reporting.report import (
     Accuracy,
     CompileReport,
     Figures,
@@ -28,8 +29,7 @@ from gscompile.report import (
     percent,
     text,
 )
-from gscompile.report_html import html
-from gscompile.transform import Change
+from gscompile.reporting.report_html import html
 from tests.small_networks import network
 
 SIZE = Crossbar(64, 64)

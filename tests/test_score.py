@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gscompile.data import Batch
-from gscompile.evaluate import Runner, drift, unrest
-from gscompile.score import ACCURACY, AGREEMENT, Metric, choose_metric, telling
+from gscompile.data.dataset import Batch
+from gscompile.scoring.evaluate import Runner, drift, unrest
+from gscompile.scoring.score import ACCURACY, AGREEMENT, Metric, choose_metric, telling
 from tests.small_networks import model
 
 LOGITS = {"y": np.array([[1.0, 2], [3, 0], [0, 1], [5, 4]])}  # classes 1 0 1 0

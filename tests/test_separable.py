@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gscompile.crossbar import Crossbar
-from gscompile.data import input_specs, load_data
-from gscompile.linear_maps import cells, linear_maps
-from gscompile.mapping import MapOptions, map_network
-from gscompile.network import Network
-from gscompile.pairs import factor_pairs, separable_pairs
+from gscompile.channels.units import drop_dead_units
+from gscompile.compression.linear_maps import cells, linear_maps
+from gscompile.compression.separable import separable_spectrum
+from gscompile.compression.transform import Context
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import MapOptions, map_network
+from gscompile.data.dataset import input_specs, load_data
+from gscompile.graph.network import Network
+from gscompile.graph.pairs import factor_pairs, separable_pairs
 from gscompile.passes.rank_clip import RankClip
-from gscompile.report import layer_rows, matrix_figures
-from gscompile.separable import separable_spectrum
-from gscompile.statistics import measure_moments
-from gscompile.transform import Context
-from gscompile.tune import TuneOptions, Tuner
-from gscompile.units import drop_dead_units
+from gscompile.reporting.report import layer_rows, matrix_figures
+from gscompile.training.statistics import measure_moments
+from gscompile.training.tune import TuneOptions, Tuner
 from tests.small_networks import assert_same_outputs, model, network
 
 CASES = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gscompile.network import Network
-from gscompile.shapes import known_shapes
+from gscompile.graph.network import Network
+from gscompile.onnx_files.shapes import known_shapes
 from tests.small_networks import model
 
 TOKENS = """g (float[n,5,3] x) => (float[p,q,r] y) <float[3,6] a, float[1,20,20] big> {

@@ -13,20 +13,27 @@ import onnx.numpy_helper
 import onnx.parser
 import pytest
 
-from gscompile.conductance import programmed, read, to_pair
-from gscompile.crossbar import Crossbar
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import MapOptions, cut, map_network, tile_weights
+from gscompile.crossbars.netlist import Matrix, Netlist
+from gscompile.crossbars.netlist_file import write_netlist
+from gscompile.crossbars.tile_file import write_tiles
+from gscompile.data.inputs import input_specs
 from gscompile.errors import VerificationError
+from gscompile.graph.network import Network
+from gscompile.hardware.conductance import programmed, read, to_pair
+from gscompile.hardware.target import Device, load_target
 from gscompile.hardware_text import simulation_text
-from gscompile.inputs import input_specs
-from gscompile.mapping import MapOptions, cut, map_network, tile_weights
-from gscompile.netlist import Matrix, Netlist
-from gscompile.netlist_file import write_netlist
-from gscompile.network import Network
-from gscompile.nodal import _line_by_line, _sparse, transfer
-from gscompile.simulate import SWEEPS, SimulationOptions, SimulationReport, alone, data_for, simulate_folder
-from gscompile.target import Device, load_target
-from gscompile.tile_file import write_tiles
-from gscompile.tile_product import Effects, MatrixOnTiles, TileMatrix, on_tiles
+from gscompile.simulation.nodal import _line_by_line, _sparse, transfer
+from gscompile.simulation.simulate import (
+    SWEEPS,
+    SimulationOptions,
+    SimulationReport,
+    alone,
+    data_for,
+    simulate_folder,
+)
+from gscompile.simulation.tile_product import Effects, MatrixOnTiles, TileMatrix, on_tiles
 
 HEAD = '<ir_version: 8, opset_import: ["" : 17]>'
 NETWORKS = {

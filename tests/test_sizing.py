@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gscompile.crossbar import Crossbar
-from gscompile.groups import Price
-from gscompile.linear_maps import LinearMap, linear_maps
-from gscompile.mapping import MapOptions
-from gscompile.sizing import Cells, Priced
+from gscompile.compression.linear_maps import LinearMap, linear_maps
+from gscompile.compression.sizing import Cells, Priced
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.groups import Price
+from gscompile.crossbars.mapping import MapOptions
 from tests.small_networks import network
 
 MAPPING = MapOptions(Crossbar(64, 64))

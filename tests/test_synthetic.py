@@ -11,9 +11,9 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 
+from gscompile.data.synthetic import find_shapes, parse_input_shape, synthetic_batch
+from gscompile.data.value_ranges import compared_values, index_limits
 from gscompile.errors import DataError, UsageError
-from gscompile.synthetic import find_shapes, parse_input_shape, synthetic_batch
-from gscompile.value_ranges import compared_values, index_limits
 
 SHARED = Path(os.environ.get("GSCOMPILE_SHARED", Path(__file__).parents[1] / ".." / "shared"))
 NETWORKS = sorted((SHARED / "models").glob("*.onnx"))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gscompile.crossbar import Crossbar
+from gscompile.crossbars.crossbar import Crossbar
 from gscompile.errors import TargetError
-from gscompile.target import load_target, shipped_targets
+from gscompile.hardware.target import load_target, shipped_targets
 
 
 def text_of(name: str) -> str:

@@ -7,18 +7,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gscompile import stretch, tune
-from gscompile.crossbar import Crossbar
-from gscompile.data import Dataset, input_specs, load_data
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.groups import families
+from gscompile.crossbars.mapping import MapOptions
+from gscompile.data.dataset import Dataset, input_specs, load_data
 from gscompile.errors import UsageError
-from gscompile.groups import families
-from gscompile.learning_rate import RATES, largest_harmless
-from gscompile.mapping import MapOptions
-from gscompile.network import Network
-from gscompile.score import ACCURACY, standard_error
-from gscompile.statistics import measure_moments
-from gscompile.stretch import Part, Shrink, Stretch
-from gscompile.tune import TuneOptions, Tuner
+from gscompile.graph.network import Network
+from gscompile.scoring.score import ACCURACY, standard_error
+from gscompile.training import stretch, tune
+from gscompile.training.learning_rate import RATES, largest_harmless
+from gscompile.training.statistics import measure_moments
+from gscompile.training.stretch import Part, Shrink, Stretch
+from gscompile.training.tune import TuneOptions, Tuner
 from tests.small_networks import network
 
 TWO_LAYERS = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gscompile.twins import MOST, twins
+from gscompile.crossbars.twins import MOST, twins
 
 
 def test_a_window_finds_what_all_at_once_find() -> None:

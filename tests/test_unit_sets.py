@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gscompile.unit_sets import UnitSets
+from gscompile.channels.unit_sets import UnitSets
 
 
 def test_units_that_lie_side_by_side_keep_their_spaces() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
-from gscompile.network import Network
-from gscompile.units import dead_units, drop_dead_units, find_spaces
+from gscompile.channels.units import dead_units, drop_dead_units, find_spaces
+from gscompile.graph.network import Network
 from tests.small_networks import assert_same_outputs, model
 
 TWO = "g (float[n,4] x) => (float[n,2] y) <float[4,6] a, float[6] b, float[6,2] c> { h = Gemm (x, a, b)  r = Relu (h)  y = MatMul (r, c) }"

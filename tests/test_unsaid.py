@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 import gscompile
-from gscompile.evaluate import Runner
-from gscompile.network import Network
+from gscompile.graph.network import Network
+from gscompile.scoring.evaluate import Runner
 from tests.small_networks import model
 
 ML = ', "ai.onnx.ml" : 3'

@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
-from gscompile.fold import fold
-from gscompile.network import Network
-from gscompile.untouched import untouched
+from gscompile.graph.fold import fold
+from gscompile.graph.network import Network
+from gscompile.reporting.untouched import untouched
 from tests.small_networks import model, network
 
 MS = ', "com.microsoft" : 1'

@@ -16,15 +16,15 @@ from click.testing import CliRunner, Result
 from torch import Tensor
 
 import gscompile
-from gscompile.augment import augmentation
 from gscompile.cli import main
-from gscompile.data import load_data
+from gscompile.data.dataset import load_data
+from gscompile.data.inputs import input_specs
 from gscompile.errors import UsageError
-from gscompile.inputs import input_specs
-from gscompile.journal import key_of
 from gscompile.options import Options
-from gscompile.score import AGREEMENT, Metric
-from gscompile.tune import TuneOptions, Tuner
+from gscompile.scoring.score import AGREEMENT, Metric
+from gscompile.training.augment import augmentation
+from gscompile.training.journal import key_of
+from gscompile.training.tune import TuneOptions, Tuner
 from gscompile.user_function import UserFunction
 from tests.small_networks import model, network
 

@@ -14,11 +14,11 @@ import onnx.numpy_helper
 import pytest
 
 import gscompile
-from gscompile.data import Batch
+from gscompile.crossbars.tile_file import TileFile, write_tiles
+from gscompile.data.dataset import Batch
 from gscompile.errors import VerificationError
-from gscompile.evaluate import drift, last_places
-from gscompile.tile_file import TileFile, write_tiles
-from gscompile.verify import sha256, verify_again, verify_folder
+from gscompile.judging.verify import sha256, verify_again, verify_folder
+from gscompile.scoring.evaluate import drift, last_places
 from tests.small_networks import model
 
 MLP = """mlp (float[n,6] x) => (float[n,3] y) <float[6,5] a, float[5] b, float[5,3] c>

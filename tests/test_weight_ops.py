@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 import pytest
 
-from gscompile.network import Network
-from gscompile.weight_ops import MatrixLayout
+from gscompile.graph.network import Network
+from gscompile.graph.weight_ops import MatrixLayout
 from tests.small_networks import assert_same_outputs, feeds_for, model, network, outputs
 
 CASES = {

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gscompile import zip_stream
-from gscompile.zip_stream import write_zip
+from gscompile.files import zip_stream
+from gscompile.files.zip_stream import write_zip
 
 MEMBERS = {"a.npy": b"abc", "dir/ü\n.npy": b"", "z": bytes(range(256))}
 

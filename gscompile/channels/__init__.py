@@ -19,7 +19,7 @@ from gscompile.channels.collected import spaces_of
 from gscompile.channels.spaces import Space
 from gscompile.channels.walk import Walk
 from gscompile.channels.weighted import weighted
-from gscompile.network import Network
+from gscompile.graph.network import Network
 
 RULES = {
     **elementwise.RULES,

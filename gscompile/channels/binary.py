@@ -10,8 +10,8 @@ import onnx_ir as ir
 from gscompile.channels.carried import Channels, alike, size_at, vector_axis
 from gscompile.channels.spaces import Along, Meeting, Source, Zero, both_zero, either
 from gscompile.channels.walk import Rule, Walk
-from gscompile.constants import behind_identity, held_tensor
-from gscompile.kinds import kind
+from gscompile.onnx_files.constants import behind_identity, held_tensor
+from gscompile.onnx_files.kinds import kind
 
 _PRODUCTS = {"Mul", "PRelu"}
 _BINARY = {"Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Max", "Min", "BiasGelu"}

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from gscompile.channels.spaces import Zero
-from gscompile.shapes import Sizes
-from gscompile.unit_sets import Units
+from gscompile.channels.unit_sets import Units
+from gscompile.onnx_files.shapes import Sizes
 
 
 @dataclass(frozen=True, eq=False)

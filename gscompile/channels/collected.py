@@ -8,9 +8,9 @@ import numpy as np
 import onnx_ir as ir
 
 from gscompile.channels.spaces import Along, Parted, Record, Side, Space
+from gscompile.channels.unit_sets import Units
 from gscompile.channels.walk import Walk
-from gscompile.network import readers_behind_identity
-from gscompile.unit_sets import Units
+from gscompile.graph.network import readers_behind_identity
 
 
 def spaces_of(walk: Walk) -> tuple[Space, ...]:

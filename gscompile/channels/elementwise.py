@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from gscompile.channels.spaces import Along, both_zero
 from gscompile.channels.walk import Rule, Walk
-from gscompile.constants import behind_identity, held_tensor
+from gscompile.onnx_files.constants import behind_identity, held_tensor
 
 # f(0) = 0, and channels are treated alike.
 _ZERO_SAFE = set(

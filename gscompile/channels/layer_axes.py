@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gscompile.einsum import Product, parse_product
-from gscompile.network import Layer, Use
+from gscompile.graph.network import Layer, Use
+from gscompile.onnx_files.einsum import Product, parse_product
 
 CONVS = {"Conv", "FusedConv"}
 _LINEAR = {"Gemm", "FusedGemm", "MatMul", "FusedMatMul"}

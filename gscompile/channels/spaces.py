@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from gscompile.unit_sets import Units
+from gscompile.channels.unit_sets import Units
 
 Source = str | ir.Value  # a producing layer, by name, or a vector
 Zero = tuple[frozenset[Source], ...]  # alternatives; none: not known to be zero ever

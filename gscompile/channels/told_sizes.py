@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from gscompile.channels.walk import Rule, Walk
-from gscompile.kinds import kind
+from gscompile.onnx_files.kinds import kind
 
 
 def shape(walk: Walk, node: ir.Node) -> None:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from gscompile.channels.carried import Channels
 from gscompile.channels.spaces import Along, Meeting, Parted, Side, Sized, Zero
-from gscompile.constants import graphs_in, nodes_of
-from gscompile.kinds import kind
-from gscompile.network import Layer, Network
-from gscompile.shapes import Sizes, known_shapes
-from gscompile.unit_sets import Units, UnitSets
+from gscompile.channels.unit_sets import Units, UnitSets
+from gscompile.graph.network import Layer, Network
+from gscompile.onnx_files.constants import graphs_in, nodes_of
+from gscompile.onnx_files.kinds import kind
+from gscompile.onnx_files.shapes import Sizes, known_shapes
 
 
 class Walk:

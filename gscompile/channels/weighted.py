@@ -9,10 +9,10 @@ import onnx_ir as ir
 from gscompile.channels.carried import Channels
 from gscompile.channels.layer_axes import CONVS, axis_in, axis_out, weight_axis
 from gscompile.channels.spaces import Along, Side, Zero, both_zero
+from gscompile.channels.unit_sets import Units
 from gscompile.channels.walk import Walk
-from gscompile.constants import behind_identity, held_tensor
-from gscompile.network import Layer, Use
-from gscompile.unit_sets import Units
+from gscompile.graph.network import Layer, Use
+from gscompile.onnx_files.constants import behind_identity, held_tensor
 
 _FROM_ZERO = {"", "Relu", "LeakyRelu", "Tanh"}  # activations fused into a node
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from gscompile.channels.spaces import Sized
+from gscompile.channels.unit_sets import Units
 from gscompile.channels.walk import Walk
-from gscompile.kinds import kind
-from gscompile.shapes import Sizes
-from gscompile.unit_sets import Units
+from gscompile.onnx_files.kinds import kind
+from gscompile.onnx_files.shapes import Sizes
 
 
 def spelled_sizes(walk: Walk, node: ir.Node) -> Sizes:

@@ -20,7 +20,7 @@ from gscompile.execute.plan import Plan, make_plan
 from gscompile.execute.reference import ReferenceOp
 from gscompile.execute.table import OpFunction
 from gscompile.execute.values import from_ir
-from gscompile.kinds import is_standard
+from gscompile.onnx_files.kinds import is_standard
 
 RANDOM = {
     "Bernoulli",

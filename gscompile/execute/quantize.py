@@ -14,7 +14,7 @@ from gscompile.execute.convolution import conv
 from gscompile.execute.node import NodeInfo
 from gscompile.execute.table import op
 from gscompile.execute.values import torch_type
-from gscompile.kinds import MICROSOFT
+from gscompile.onnx_files.kinds import MICROSOFT
 
 QUANTISED = (torch.uint8, torch.int8, torch.uint16, torch.int16)
 

@@ -15,8 +15,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 
-from gscompile.network import Network
-from gscompile.verify import read_report
+from gscompile.graph.network import Network
+from gscompile.judging.verify import read_report
 from tests.benchmarks.measured import run
 from tests.benchmarks.networks import encoder
 from tests.benchmarks.results import record

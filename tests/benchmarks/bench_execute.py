@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gscompile.channels_last import channels_last
 from gscompile.execute import Executor
+from gscompile.training.channels_last import channels_last
 from tests.benchmarks.results import record
 
 BATCH = 128

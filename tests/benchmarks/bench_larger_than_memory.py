@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from gscompile.verify import read_report
-from gscompile.wire import point_to
+from gscompile.judging.verify import read_report
+from gscompile.onnx_files.wire import point_to
 from tests.benchmarks.measured import run
 from tests.benchmarks.results import record
 

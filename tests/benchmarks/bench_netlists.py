@@ -18,14 +18,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from gscompile.crossbar import Crossbar
-from gscompile.mapping import MapOptions, map_network, tile_weights
-from gscompile.netlist import Netlist, rebuild
-from gscompile.netlist_file import read_netlist, write_netlist
-from gscompile.network import Network
-from gscompile.target import Design, load_target
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import MapOptions, map_network, tile_weights
+from gscompile.crossbars.netlist import Netlist, rebuild
+from gscompile.crossbars.netlist_file import read_netlist, write_netlist
+from gscompile.crossbars.tile_file import TileFile, check_tiles, write_tiles
+from gscompile.graph.network import Network
+from gscompile.hardware.target import Design, load_target
 from gscompile.targets.verilog import Verilog
-from gscompile.tile_file import TileFile, check_tiles, write_tiles
 from tests.benchmarks.results import exponent, record
 
 SIDE, TILE = 1024, 64

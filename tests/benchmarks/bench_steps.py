@@ -19,19 +19,19 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from gscompile.factoring import weight_spectrum
-from gscompile.mapping import map_network, tile_weights
-from gscompile.netlist import Netlist
-from gscompile.netlist_file import write_netlist
-from gscompile.network import Network
-from gscompile.place import PlaceOptions, place
+from gscompile.compression.factoring import weight_spectrum
+from gscompile.crossbars.mapping import map_network, tile_weights
+from gscompile.crossbars.netlist import Netlist
+from gscompile.crossbars.netlist_file import write_netlist
+from gscompile.crossbars.tile_file import TileFile, write_tiles
+from gscompile.graph.network import Network
+from gscompile.hardware.target import Design, Format, load_target
+from gscompile.judging.verify import verify_folder
+from gscompile.placement.place import PlaceOptions, place
 from gscompile.registry import create
-from gscompile.simulate import Folder
-from gscompile.target import Design, Format, load_target
+from gscompile.simulation.simulate import Folder
+from gscompile.simulation.tile_product import Effects
 from gscompile.targets import FORMATS
-from gscompile.tile_file import TileFile, write_tiles
-from gscompile.tile_product import Effects
-from gscompile.verify import verify_folder
 from gscompile.write import write_design, write_model
 from tests.benchmarks.bench_netlists import OPTIONS, SIDE, chain
 from tests.benchmarks.networks import decaying

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from gscompile.cli import main as gscompile_main
 from gscompile.errors import VerificationError
-from gscompile.verify import sha256, verify_again
+from gscompile.judging.verify import sha256, verify_again
 
 SAMPLE = Path(__file__).parents[2] / "samples/digits.onnx"
 FILES = ("model.onnx", "netlist.json", "tiles.npz")

@@ -18,9 +18,9 @@ import torch
 from onnx.backend.test.loader import load_node_model_tests
 from torch import Tensor
 
-from gscompile.accelerator import device_named
 from gscompile.execute import Executor
 from gscompile.execute.values import from_numpy, to_numpy
+from gscompile.training.accelerator import device_named
 
 torch.set_num_threads(1)
 DEVICE = device_named(os.environ.get("GSCOMPILE_DEVICE", "cpu"))

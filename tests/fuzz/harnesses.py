@@ -10,22 +10,22 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from gscompile.bounds import check_constants
-from gscompile.crossbar import Crossbar
-from gscompile.data import load_data
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import MapOptions, map_network
+from gscompile.crossbars.netlist import rebuild
+from gscompile.crossbars.netlist_file import read_netlist
+from gscompile.crossbars.tile_file import TileFile, check_tiles
+from gscompile.data.dataset import load_data
+from gscompile.data.inputs import input_specs
 from gscompile.errors import GscompileError
-from gscompile.fold import fold
-from gscompile.inputs import input_specs
-from gscompile.inspection import inspect_network
-from gscompile.mapping import MapOptions, map_network
-from gscompile.netlist import rebuild
-from gscompile.netlist_file import read_netlist
-from gscompile.network import Network
+from gscompile.graph.fold import fold
+from gscompile.graph.network import Network
+from gscompile.graph.weights import check_weights
+from gscompile.hardware.target import load_target
+from gscompile.judging.verify import read_report, verify_folder
+from gscompile.onnx_files.bounds import check_constants
 from gscompile.options import Options, read_config
-from gscompile.target import load_target
-from gscompile.tile_file import TileFile, check_tiles
-from gscompile.verify import read_report, verify_folder
-from gscompile.weights import check_weights
+from gscompile.reporting.inspection import inspect_network
 from gscompile.write import write_model
 from tests.small_networks import model as model_of_text
 

@@ -13,12 +13,12 @@ import numpy as np
 import onnx
 
 import gscompile
-from gscompile.crossbar import Crossbar
-from gscompile.mapping import MapOptions, map_network
-from gscompile.netlist_file import write_netlist
-from gscompile.network import Network
-from gscompile.target import shipped_targets
-from gscompile.tile_file import write_tiles
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import MapOptions, map_network
+from gscompile.crossbars.netlist_file import write_netlist
+from gscompile.crossbars.tile_file import write_tiles
+from gscompile.graph.network import Network
+from gscompile.hardware.target import shipped_targets
 from gscompile.write import write_design
 from tests.fuzz.harnesses import chain
 from tests.small_networks import model

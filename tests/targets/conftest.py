@@ -14,13 +14,13 @@ import onnx.parser
 import pytest
 
 import gscompile
-from gscompile.crossbar import Crossbar
-from gscompile.mapping import MapOptions, map_network, tile_weights
-from gscompile.netlist import Block, Bus, Matrix, Netlist, Port, Tile
-from gscompile.netlist_file import read_netlist
-from gscompile.network import Network
-from gscompile.target import Design
-from gscompile.tile_file import TileFile
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import MapOptions, map_network, tile_weights
+from gscompile.crossbars.netlist import Block, Bus, Matrix, Netlist, Port, Tile
+from gscompile.crossbars.netlist_file import read_netlist
+from gscompile.crossbars.tile_file import TileFile
+from gscompile.graph.network import Network
+from gscompile.hardware.target import Design
 
 LENET = """
 <ir_version: 8, opset_import: ["" : 17]>

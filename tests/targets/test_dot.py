@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gscompile.target import Design
+from gscompile.hardware.target import Design
 from gscompile.targets.dot import Dot
 
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from gscompile.crossbars.netlist_file import write_netlist
+from gscompile.crossbars.tile_file import write_tiles
 from gscompile.emit import emit_folder
-from gscompile.formats import parse_formats
 from gscompile.errors import OutputError, UsageError
-from gscompile.netlist_file import write_netlist
-from gscompile.place import PlaceOptions
-from gscompile.target import Design, load_target
+from gscompile.formats import parse_formats
+from gscompile.hardware.target import Design, load_target
+from gscompile.placement.place import PlaceOptions
 from gscompile.targets import FORMATS
 from gscompile.targets.dot import Dot
 from gscompile.targets.spice import Spice
-from gscompile.tile_file import write_tiles
 
 
 @pytest.fixture

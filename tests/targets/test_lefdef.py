@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from gscompile.crossbar import Crossbar
-from gscompile.mapping import MapOptions, map_network, tile_weights
-from gscompile.netlist import Netlist
-from gscompile.nets import Nets
-from gscompile.network import Network
-from gscompile.place import PlaceOptions, place
-from gscompile.target import Design, load_target
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import MapOptions, map_network, tile_weights
+from gscompile.crossbars.netlist import Netlist
+from gscompile.crossbars.nets import Nets
+from gscompile.graph.network import Network
+from gscompile.hardware.target import Design, load_target
+from gscompile.placement.place import PlaceOptions, place
 from gscompile.targets.lefdef import LefDef
 from gscompile.targets.names import Names
 from tests.targets.conftest import GROUPED, filled

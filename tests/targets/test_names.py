@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gscompile.crossbar import Crossbar
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.netlist import Bus, Netlist, Port
+from gscompile.crossbars.nets import Nets
 from gscompile.errors import UsageError
-from gscompile.netlist import Bus, Netlist, Port
-from gscompile.nets import Nets
-from gscompile.target import Design
+from gscompile.hardware.target import Design
 from gscompile.targets.names import KEYWORDS, LONGEST, Names, legal
 from gscompile.targets.verilog import Verilog
 from gscompile.targets.yosys import Yosys

@@ -13,17 +13,17 @@ import onnx.parser
 import pytest
 from numpy.typing import NDArray
 
-from gscompile.conductance import to_pair
-from gscompile.crossbar import Crossbar
-from gscompile.mapping import MapOptions, map_network, tile_weights
-from gscompile.netlist import rebuild
-from gscompile.nets import Nets
-from gscompile.network import Network
-from gscompile.nodal import transfer
-from gscompile.target import Design, load_target
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.mapping import MapOptions, map_network, tile_weights
+from gscompile.crossbars.netlist import rebuild
+from gscompile.crossbars.nets import Nets
+from gscompile.graph.network import Network
+from gscompile.hardware.conductance import to_pair
+from gscompile.hardware.target import Design, load_target
+from gscompile.simulation.nodal import transfer
+from gscompile.simulation.tile_product import Effects
 from gscompile.targets.names import Names
 from gscompile.targets.spice import Spice
-from gscompile.tile_product import Effects
 
 Tool = Callable[..., str]
 Cells = NDArray[np.float64]

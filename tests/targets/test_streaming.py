@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gscompile.netlist import Matrix, Netlist
-from gscompile.netlist_file import write_netlist
-from gscompile.place import PlaceOptions, place
-from gscompile.target import Design
+from gscompile.crossbars.netlist import Matrix, Netlist
+from gscompile.crossbars.netlist_file import write_netlist
+from gscompile.crossbars.tile_file import write_tiles
+from gscompile.hardware.target import Design
+from gscompile.placement.place import PlaceOptions, place
 from gscompile.targets.dot import Dot
 from gscompile.targets.lefdef import LefDef
 from gscompile.targets.spice import Spice
 from gscompile.targets.verilog import Verilog
 from gscompile.targets.yosys import Yosys
-from gscompile.tile_file import write_tiles
 from tests.test_place import dense
 
 
@@ -101,7 +101,7 @@ def test_eight_times_the_netlist_takes_no_more_memory(
 
     Names are compared 64 at a time here, that there be more of them than are compared at a time, as in large netlists.
     """
-    monkeypatch.setattr("gscompile.twins.WINDOW", 64)
+    monkeypatch.setattr("gscompile.crossbars.twins.WINDOW", 64)
     sizes = (50, 100, 200, 400) if writer in SHORT else (8, 16, 32, 64)
     first, *others = peaks(writer, chain, sizes, tmp_path)
     assert max(others) < 1.2 * first, [first, *others]

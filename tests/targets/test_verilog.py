@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from gscompile.netlist import Netlist
-from gscompile.nets import Nets
-from gscompile.target import Design
+from gscompile.crossbars.netlist import Netlist
+from gscompile.crossbars.nets import Nets
+from gscompile.hardware.target import Design
 from gscompile.targets.modules import Hierarchy
 from gscompile.targets.names import Names
 from gscompile.targets.verilog import Verilog, quoted

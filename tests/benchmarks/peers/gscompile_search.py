@@ -19,9 +19,9 @@ from unittest.mock import patch
 import numpy as np
 
 import gscompile
-from gscompile import conduct
-from gscompile.adam import Adam
-from gscompile.network import Network
+from gscompile.graph.network import Network
+from gscompile.training import conduct
+from gscompile.training.adam import Adam
 from tests.benchmarks.peers.bench import BATCH, Training, main
 from tests.benchmarks.peers.problems import Problem, Split
 

@@ -1,0 +1,1 @@
+"""What passes are, and the mathematics they share: spectra, choices under a budget, deletion, recovery."""

@@ -1,0 +1,44 @@
+"""What the search pays for: how much a cell, a wire and a tile are worth to the objective of the user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gscompile.crossbars.groups import Price
+from gscompile.crossbars.mapping import Footprint
+from gscompile.hardware.components import array_periphery_um2
+from gscompile.hardware.cost import array_area_um2, interconnect_um2
+from gscompile.hardware.target import Target
+
+Pricing = Callable[[Footprint], Price]
+BESIDE = 0.02  # weight of what was not asked for: ties go to the network that is smaller there too
+
+
+def pricing(minimize: str, target: Target | None) -> Pricing:
+    """Prices for `cells`, `wires`, `tiles` or `area`, given what is left.
+
+    Prices are relative: the worth of all there is adds up to about 1. `area` without a target weighs cells and
+    wires alike; with one, all are areas on it.
+    """
+    if minimize == "area" and target is not None:
+        return lambda now: _area(now, target)
+    cells, wires, tiles = {
+        "cells": (1.0, BESIDE, BESIDE),
+        "wires": (BESIDE, 1.0, BESIDE),
+        "tiles": (BESIDE, BESIDE, 1.0),
+        "area": (0.5, 0.5, 0.0),
+    }[minimize]
+    return lambda now: Price(cells / max(now.cells, 1), wires / max(now.wires, 1), tiles / max(now.tiles, 1))
+
+
+def _area(now: Footprint, target: Target) -> Price:
+    """um2 of a cell; of a wire, with its converters' share and half a die of track; the tile has no more of its own.
+
+    The length of a wire is a placement's business; half the side of all arrays together is its order of magnitude.
+    """
+    cell = array_area_um2(1, 1, target)
+    rows, cols = target.crossbar.rows, target.crossbar.cols
+    pin = array_periphery_um2(rows, cols, target) / (rows + cols)
+    track = interconnect_um2(0.5 * (now.cells * cell + now.wires * pin) ** 0.5, target)
+    total = now.cells * cell + now.wires * (pin + track) or 1.0
+    return Price(cell / total, (pin + track) / total, 0.0)

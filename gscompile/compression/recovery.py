@@ -1,0 +1,82 @@
+"""Bringing a network back within the budget: tuned for long, in long steps that are then let down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gscompile.compression.transform import Context
+from gscompile.graph.network import Network
+
+if TYPE_CHECKING:  # torch is handed to passes, never imported by them
+    from gscompile.training.tune import Tuner
+
+Scored = tuple[Network, float]
+CHANCES = 2.0  # standard errors that the middle of a recovery may be short by: what shakes it then is let down later
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Of `epochs`, whose optimiser steps are `heat` times as long as others, where that does no harm."""
+
+    epochs: float
+    heat: float
+    context: Context
+    tuner: Tuner
+
+    @property
+    def seconds(self) -> float:
+        """What it takes."""
+        return self.tuner.pace.seconds(self.epochs)
+
+    def of(self, network: Network, before: float) -> Scored:
+        """The network tuned for long, as far as there is time, and its score, which was `before`.
+
+        The learning rate is let down after a third; not where that third has not come half of the way to the budget.
+        """
+        third = min(self.epochs, self._in_time) / 3
+        network, score = self._heated(network, third, before)
+        if self._promises(score, before):
+            network, score = self._let_down(network, 2 * third, before)
+        return network, score
+
+    def _scored(self, network: Network) -> Scored:
+        """With its score, which whoever watches is told."""
+        score = self.tuner.score(network)
+        self.context.told(network, score)
+        return network, score
+
+    @property
+    def _in_time(self) -> float:
+        """Epochs that there is time for, and a tenth to spare."""
+        return self.tuner.pace.epochs(0.9 * self.context.time_left())
+
+    def _heated(self, network: Network, epochs: float, before: float) -> Scored:
+        """Tuned in long steps. Where they do harm they are as long as others from then on, and it is tuned anew."""
+        tuned, score = self._scored(self.tuner.tune(network, epochs, lr=self._lr))
+        harm = score < before and not self._promises(score, before)
+        if harm and self._lr > 1 and not self.context.out_of_time():
+            self.tuner.hottest = 1.0
+            return self._heated(network, epochs, before)
+        return tuned, score
+
+    @property
+    def _lr(self) -> float:
+        return min(self.heat, self.tuner.hottest)
+
+    def _promises(self, score: float, before: float) -> bool:
+        """Whether a network that has been tuned in long steps has come half of the way, but for chance."""
+        bar = self.context.bar
+        return score >= min(bar, 0.5 * (before + bar)) - CHANCES * self.context.blur
+
+    def _let_down(self, network: Network, epochs: float, before: float) -> Scored:
+        """Let down, and again for twice as long each time (Loshchilov and Hutter 2017), as long as that may suffice.
+
+        It may where the last time brought at least half of what still lacks.
+        """
+        network, score = self._scored(self.tuner.let_down(network, epochs, lr=self._lr))
+        lacks, gained, longer = self.context.floor - score, score - before, min(2 * epochs, self._in_time)
+        if 0 < lacks <= 2 * gained and longer > epochs:
+            again, then = self._let_down(network, longer, score)
+            network, score = (again, then) if then > score else (network, score)
+        return network, score

@@ -1,0 +1,113 @@
+"""What a pass is: a value that turns a network into a smaller one and says what it changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from gscompile.channels.units import drop_dead_units
+from gscompile.crossbars.groups import Price
+from gscompile.crossbars.mapping import Footprint, MapOptions, footprint
+from gscompile.graph.network import Network
+from gscompile.progress import Progress
+
+if TYPE_CHECKING:  # torch is handed to passes, never imported by them
+    from gscompile.training.statistics import Moments
+    from gscompile.training.tune import Tuner
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing a pass did to one layer, in words a report can print."""
+
+    layer: str
+    what: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """The network a pass returns and what it changed on the way."""
+
+    network: Network
+    changes: tuple[Change, ...] = ()
+
+
+def without_dead_units(network: Network) -> PassResult:
+    """The network, changed in place, without channels, neurons and ranks that carry nothing or that nothing reads."""
+    dropped = drop_dead_units(network)
+    changes = (Change(layer, "units", str(before), str(after)) for layer, before, after in dropped)
+    return PassResult(network, tuple(changes))
+
+
+def balanced_price(now: Footprint) -> Price:
+    """Cells and wires alike, each relative to what is left."""
+    return Price(0.5 / max(now.cells, 1), 0.5 / max(now.wires, 1))
+
+
+@dataclass(frozen=True)
+class Context:
+    """What passes share: how matrices are cut, what may be lost, and the tuner where there is data.
+
+    `tuner` and `floor`, the lowest validation score within the budget in percent, are there with data;
+    `moments` measures what the data does to each layer. Without data,
+    `drift` tells the output error of a candidate, relative to the outputs' range, and `max_error` bounds it.
+    `blur` is the standard error of a score, in points: less than that is no difference.
+    `effort` scales the epochs that may be spent; `price` tells what the search is paid for. `later` names the passes
+    that run afterwards.
+    """
+
+    mapping: MapOptions
+    max_error: float = 0.01
+    drift: Callable[[Network], float] | None = None
+    tuner: Tuner | None = None
+    moments: Callable[[Network], Mapping[str, Moments]] | None = None
+    floor: float = 0.0
+    effort: float = 1.0
+    price: Callable[[Footprint], Price] = field(default=balanced_price)
+    time_left: Callable[[], float] = field(default=lambda: math.inf)
+    blur: float = 0.0
+    seed: int = 0
+    later: tuple[str, ...] = ()
+    progress: Progress = field(default_factory=Progress)
+
+    @property
+    def bar(self) -> float:
+        """What a network's score must be after a short stretch of tuning, for a long one to bring it to `floor`."""
+        return self.floor - (self.tuner.toll if self.tuner else 0.0)
+
+    def told(self, network: Network, score: float) -> Footprint:
+        """What a network takes, which whoever watches is told, with its score."""
+        now = footprint(network, self.mapping)
+        self.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
+        return now
+
+    def out_of_time(self) -> bool:
+        """Whether the search must end with the best so far; `time_left` is in seconds."""
+        return self.time_left() <= 0
+
+
+class Pass(Protocol):
+    """A frozen dataclass whose fields are its options, on the command line too."""
+
+    @property
+    def name(self) -> str: ...
+
+    def run(self, network: Network, context: Context) -> PassResult:
+        """Compress `network`, which is the pass's own and may be changed."""
+
+
+def run_passes(network: Network, passes: Iterable[Pass], context: Context) -> PassResult:
+    """Run passes in order, each on a copy, and gather what they changed."""
+    changes: list[Change] = []
+    steps = [*passes]
+    for number, step in enumerate(steps, 1):
+        later = (*(each.name for each in steps[number:]), *context.later)
+        with context.progress.stage(step.name):
+            result = step.run(network.copy(), replace(context, later=later))
+        network = result.network
+        changes.extend(result.changes)
+    return PassResult(network, tuple(changes))

@@ -1,0 +1,224 @@
+"""Groups of weights that disappear together, and what each is worth.
+
+One idea covers them all: a group is a block of a partition of a matrix's rows times a partition of its columns.
+
+| group | rows | columns |
+|---|---|---|
+| row group of a tile (an incoming wire) | one by one | by tile |
+| column group of a tile (an outgoing wire) | by tile | one by one |
+| unit, where it is produced | all together | by unit |
+| unit, where it is consumed | by unit | all together |
+
+A unit has several members: its columns in every producer, its rows in every consumer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gscompile.channels.units import Space, find_spaces
+from gscompile.crossbars.mapping import Footprint, MapOptions, live_order, tile_grid
+from gscompile.graph.network import Layer, Network
+
+Indices = NDArray[np.int64]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A partition of one matrix into groups numbered row block x column block, row-major.
+
+    `rows` [inputs] and `cols` [outputs] number the block of each row and column, -1 where it is in none. `blocks` says
+    how many there are, where some have nothing here.
+    """
+
+    layer: str
+    part: int
+    rows: Indices
+    cols: Indices
+    blocks: tuple[int, int] | None = None
+
+    @cached_property
+    def shape(self) -> tuple[int, int]:
+        """Row blocks, column blocks."""
+        return self.blocks or (int(self.rows.max(initial=-1)) + 1, int(self.cols.max(initial=-1)) + 1)
+
+    def total(self, matrix: NDArray[np.generic]) -> Values:
+        """The sum of a matrix [inputs, outputs] over every group. [row blocks, column blocks]"""
+        down, across = self.shape
+        return _block_sum(_block_sum(np.asarray(matrix, np.float64), self.rows, down).T, self.cols, across).T
+
+    def spread(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The cells of the chosen groups. [inputs, outputs]"""
+        return np.pad(chosen.reshape(self.shape), (0, 1))[np.ix_(self.rows, self.cols)]
+
+    @property
+    def covered(self) -> NDArray[np.bool_]:
+        """Which groups have any row and column here. [row blocks * column blocks]"""
+        down, across = (np.isin(np.arange(n), of) for n, of in zip(self.shape, (self.rows, self.cols), strict=True))
+        return np.outer(down, across).ravel()
+
+
+def _block_sum(matrix: Values, block: Indices, count: int) -> Values:
+    """Sums of the rows of each block [count, ...]; rows of block -1 are left out."""
+    if len(block) == count and np.array_equal(block, np.arange(count)):
+        return matrix
+    starts = np.flatnonzero(np.diff(block, prepend=-1))
+    runs = len(starts) == count and np.array_equal(block[starts], np.arange(count))
+    return np.add.reduceat(matrix, starts, axis=0) if runs else _scattered(matrix, block, count)
+
+
+def _scattered(matrix: Values, block: Indices, count: int) -> Values:
+    total = np.zeros((count + 1, matrix.shape[1]))
+    np.add.at(total, block, matrix)
+    return total[:count]
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Groups of one kind: `members` have the same number of groups each, and group g is the union of their g-th.
+
+    `space` is set where the groups are the units of a space, whose biases go with them.
+    """
+
+    kind: str
+    members: tuple[Member, ...]
+    space: Space | None = None
+
+    @property
+    def size(self) -> int:
+        down, across = self.members[0].shape
+        return down * across
+
+    @cached_property
+    def cover(self) -> Values:
+        """How many members each group has something in. [size]"""
+        return np.asarray(np.sum([member.covered for member in self.members], axis=0), np.float64)
+
+
+def families(network: Network, mapping: MapOptions, units: bool = True) -> tuple[Family, ...]:
+    """Every group of a network that may be deleted: the rows and columns of its tiles, and whole units."""
+    found = [
+        family
+        for layer in network.layers
+        if layer.layout.compressible
+        for family in _tile_families(layer, mapping)
+    ]
+    if units:
+        found += _unit_families(network)
+    return tuple(found)
+
+
+def _tile_families(layer: Layer, mapping: MapOptions) -> Iterator[Family]:
+    """Tiles as they are mapped: rows and columns that are left out before cutting are in none, -1."""
+    for part, matrix in enumerate(layer.matrices):
+        rows, cols = live_order(matrix != 0, mapping)
+        grid = tile_grid((rows, cols), mapping)
+        (inputs, outputs), (down, across) = matrix.shape, grid.shape
+        tile_row, tile_col = _placed(rows, grid.row_slices, inputs), _placed(cols, grid.col_slices, outputs)
+        yield Family("row group", (Member(layer.name, part, np.arange(inputs), tile_col, (inputs, across)),))
+        yield Family("column group", (Member(layer.name, part, tile_row, np.arange(outputs), (down, outputs)),))
+
+
+def _numbered(slices: tuple[slice, ...], length: int) -> Indices:
+    return _placed(np.arange(length), slices, length)
+
+
+def _placed(order: Indices, slices: tuple[slice, ...], length: int) -> Indices:
+    """The tile of each of `length` rows, of which those in `order` are cut into tiles. [length]"""
+    numbers = np.full(length, -1, np.int64)
+    for number, span in enumerate(slices):
+        numbers[order[span]] = number
+    return numbers
+
+
+def _unit_families(network: Network) -> Iterator[Family]:
+    for space in find_spaces(network):
+        if space.pinned is None and space.zero_safe and space.producers and space.readers:
+            yield Family("unit", tuple(_unit_members(network, space)), space)
+
+
+def _unit_members(network: Network, space: Space) -> Iterator[Member]:
+    for side in space.producers:
+        layout = network.layer(side.layer).layout
+        for part in range(layout.parts):
+            yield Member(side.layer, part, np.zeros(layout.inputs, np.int64), side.unit_of, (1, space.size))
+    for side in space.consumers:
+        layout = network.layer(side.layer).layout
+        for part in range(layout.parts):
+            yield Member(side.layer, part, side.unit_of, np.zeros(layout.outputs, np.int64), (space.size, 1))
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a cell, a wire and a tile are worth, so that groups of all kinds compare."""
+
+    cell: float
+    wire: float
+    tile: float = 0.0
+
+    def of(self, taken: Footprint) -> float:
+        """What cells, wires and tiles are worth together."""
+        return self.cell * taken.cells + self.wire * taken.wires + self.tile * taken.tiles
+
+
+def savings(network: Network, family: Family, mapping: MapOptions, price: Price) -> Values:
+    """What deleting each group of a family saves. [size]"""
+    parts = [_member_savings(network, member, mapping, price) for member in family.members]
+    return np.asarray(np.sum(parts, axis=0), np.float64)
+
+
+def _member_savings(network: Network, member: Member, mapping: MapOptions, price: Price) -> Values:
+    """Cells, and the wires of the row and column groups that lie in the group entirely.
+
+    A row group of a tile is one wire: it lies in a group when all of the tile's columns do. The wire is shared
+    out evenly among the cells of its row (or column), which is exact for groups made of whole ones; a tile likewise
+    among all of its cells, so that what is left of an almost empty tile is worth the most. Where a row is gone from all
+    tiles those behind it move up, and a row of tiles goes with enough of them.
+    """
+    alive = network.matrices(member.layer)[member.part] != 0
+    rows, cols = live_order(alive, mapping)
+    member = replace(member, rows=member.rows[rows], cols=member.cols[cols], blocks=member.shape)
+    grid = tile_grid((rows, cols), mapping)
+    live = grid.occupancy(alive[np.ix_(rows, cols)])
+    tile_row, tile_col = _numbered(grid.row_slices, grid.inputs), _numbered(grid.col_slices, grid.outputs)
+    built = live.rows[:, tile_col] & live.cols[tile_row]
+    down, across = member.shape
+    cells = member.total(built)
+    wires = np.zeros_like(cells)
+    if across <= len(grid.col_slices):  # whole rows of tiles, or more
+        wires += member.total(built / np.maximum(live.live_cols[np.ix_(tile_row, tile_col)], 1))
+    if down <= len(grid.row_slices):
+        wires += member.total(built / np.maximum(live.live_rows[np.ix_(tile_row, tile_col)], 1))
+    if across == 1:
+        wires += _moving_up(member.rows, down, built, live.live_cols)
+    if down == 1:
+        wires += _moving_up(member.cols, across, built.T, live.live_rows.T).T
+    tile = np.maximum(live.live_rows * live.live_cols, 1)[np.ix_(tile_row, tile_col)]
+    tiles = member.total(built / tile) if price.tile else 0.0
+    return np.asarray(price.cell * cells + price.wire * wires + price.tile * tiles).ravel()
+
+
+def _moving_up(block: Indices, blocks: int, built: NDArray[np.bool_], columns: NDArray[np.int64]) -> Values:
+    """Wires of rows of tiles that go when rows do, shared out evenly among all rows. [blocks, 1]
+
+    From live columns by tile [tile rows, tile columns]; those of one tile stay to the last.
+    """
+    rows = np.asarray(built.any(axis=1, keepdims=True), np.float64)
+    share = float(columns.sum() - columns.max(axis=0).sum()) / max(float(rows.sum()), 1.0)
+    return np.asarray(_block_sum(rows, block, blocks) * share)
+
+
+def deleted(network: Network, chosen: Mapping[Family, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:
+    """The cells of all chosen groups, by layer. [parts, inputs, outputs]"""
+    gone: dict[str, NDArray[np.bool_]] = {}
+    for family, which in chosen.items():
+        for member in family.members:
+            mask = gone.setdefault(member.layer, np.zeros(network.matrices(member.layer).shape, bool))
+            mask[member.part] |= member.spread(which)
+    return gone

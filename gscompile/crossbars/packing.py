@@ -1,0 +1,63 @@
+"""Small tiles share an array, each with rows and columns of its own.
+
+A row of an array is one wire and so is a column: two tiles that met on one would read each other's inputs or add
+up their outputs. So tiles stand corner to corner, and a shared array holds as many as its rows and its columns
+allow: seven 9x1 filters of a depthwise convolution on 64x64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.netlist import Tile
+
+
+@dataclass
+class _Shelf:
+    """An array that is being filled: what is taken of its rows and columns, and which tiles are there."""
+
+    rows: int = 0
+    cols: int = 0
+    held: list[tuple[int, tuple[int, int]]] = field(default_factory=list)
+
+    def takes(self, rows: int, cols: int, crossbar: Crossbar) -> bool:
+        return self.rows + rows <= crossbar.rows and self.cols + cols <= crossbar.cols
+
+    def put(self, number: int, rows: int, cols: int) -> None:
+        self.held.append((number, (self.rows, self.cols)))
+        self.rows, self.cols = self.rows + rows, self.cols + cols
+
+
+def pack(tiles: Sequence[Tile], crossbar: Crossbar, name: str) -> list[Tile]:
+    """The same tiles in their order, placed first fit by falling size; shared arrays are `name/shared0` and on.
+
+    A tile that shares with no other keeps an array of its own.
+    """
+    packed = list(tiles)
+    shared = [shelf for shelf in _fill(tiles, crossbar) if len(shelf.held) > 1]
+    for number, shelf in enumerate(shared):
+        for index, corner in shelf.held:
+            packed[index] = replace(tiles[index], array=f"{name}/shared{number}", corner=corner)
+    return packed
+
+
+def _fill(tiles: Sequence[Tile], crossbar: Crossbar) -> list[_Shelf]:
+    sizes = [(len(tile.inputs), len(tile.outputs)) for tile in tiles]
+    order = sorted(
+        range(len(tiles)), key=lambda n: -max(sizes[n][0] / crossbar.rows, sizes[n][1] / crossbar.cols)
+    )
+    least = min((r for r, _ in sizes), default=0), min((c for _, c in sizes), default=0)
+    done: list[_Shelf] = []
+    fillable: list[_Shelf] = []
+    for number in order:
+        shelf = next((s for s in fillable if s.takes(*sizes[number], crossbar)), None)
+        if shelf is None:
+            shelf = _Shelf()
+            done.append(shelf)
+            fillable.append(shelf)
+        shelf.put(number, *sizes[number])
+        if not shelf.takes(*least, crossbar):  # so that the search stays short
+            fillable.remove(shelf)
+    return done

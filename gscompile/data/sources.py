@@ -1,0 +1,123 @@
+"""Where samples come from: files, folders, functions and readers, all as a row of parts."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gscompile.errors import DataError
+from gscompile.files.npz import Stored, held, open_npz
+from gscompile.user_function import imported, working_folder_importable
+
+LABELS = "labels"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The arrays of one file or of one yielded mapping, and what to call it in a message."""
+
+    name: str
+    arrays: Mapping[str, Stored]
+
+
+def parts_of(source: Any, name: str) -> Iterator[Part]:
+    """The parts of whatever `load_data` takes but a Dataset; DataError when they cannot be had."""
+    if isinstance(source, str | os.PathLike):
+        yield from _named_parts(os.fspath(source))
+    elif isinstance(source, Mapping):
+        yield _held_part(source, name)
+    elif hasattr(source, "get_next") and not isinstance(source, type):
+        yield from _batch_parts(iter(source.get_next, None), name)
+    elif callable(source):
+        yield from parts_of(_called_safely(source, name), name)
+    elif isinstance(source, Iterable):
+        yield from _batch_parts(source, name)
+    else:
+        raise DataError(f"data {_called(source)}: give a path, a mapping of arrays, or batches")
+
+
+def _named_parts(source: str) -> Iterator[Part]:
+    path = Path(source)
+    if os.path.isdir(path):
+        yield from _folder_parts(path)
+    elif os.path.exists(path):
+        yield Part(source, open_npz(path))
+    elif re.fullmatch(r"[\w.]+:\w+", source):
+        with working_folder_importable():
+            yield from parts_of(_function(source), source)
+    else:
+        raise DataError(f"data '{source}': no such file: give an .npz, a folder of them, or module:function")
+
+
+def _folder_parts(folder: Path) -> Iterator[Part]:
+    paths = sorted(folder.glob("*.npz"))
+    if not paths:
+        raise DataError(f"data '{folder}': no .npz file in this folder")
+    for path in paths:
+        yield Part(str(path), open_npz(path))
+
+
+def _function(source: str) -> Callable[[], Any]:
+    try:
+        function = imported(source)
+    except Exception as error:
+        raise _failed(source, "cannot be imported", error) from error
+    if not callable(function):
+        raise DataError(
+            f"data '{source}': is a {type(function).__name__}: name a function that returns batches"
+        )
+    return function  # type: ignore[no-any-return]
+
+
+def _called_safely(function: Callable[[], Any], name: str) -> Any:
+    try:
+        return function()
+    except Exception as error:
+        raise _failed(name, "raised an error", error) from error
+
+
+def _failed(name: str, what: str, error: Exception) -> DataError:
+    line = (str(error).strip().split("\n") or [""])[0]
+    return DataError(f"data '{name}': {what} ({type(error).__name__}: {line})")
+
+
+def _batch_parts(batches: Iterable[Any], name: str) -> Iterator[Part]:
+    try:
+        for number, batch in enumerate(batches):
+            yield _held_part(_as_mapping(batch, f"{name}, batch {number}"), f"{name}, batch {number}")
+    except DataError:
+        raise
+    except Exception as error:
+        raise _failed(name, "raised an error", error) from error
+
+
+def _as_mapping(batch: Any, name: str) -> Mapping[str, Any]:
+    if isinstance(batch, tuple) and len(batch) == 2 and isinstance(batch[0], Mapping):
+        return {**batch[0], LABELS: batch[1]}
+    if isinstance(batch, Mapping):
+        return batch
+    raise DataError(
+        f"{name}: is a {type(batch).__name__}: give a mapping of arrays by input name, or (mapping, labels)"
+    )
+
+
+def _held_part(arrays: Mapping[str, Any], name: str) -> Part:
+    return Part(name, {key: held(_as_array(value, key, name)) for key, value in arrays.items()})
+
+
+def _as_array(value: Any, key: str, name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except Exception as error:
+        raise DataError(f"{name}: '{key}' is no array ({str(error).splitlines()[0]})") from error
+
+
+def _called(source: Any) -> str:
+    return f"'{source}'" if isinstance(source, str | os.PathLike) else f"of type {type(source).__name__}"

@@ -1,0 +1,307 @@
+"""A batch that a network accepts, made from the graph alone: it verifies numerically, and claims no accuracy.
+
+Values: floats are normal with mean 0 and deviation 1, those that look like pictures are pictures of leaves; whole
+numbers that reach an index stay within the table; those compared with constants are among the constants; other 16- to
+64-bit ones are taken for masks and lengths, and are 1; bytes are of all values; booleans are true. Open sizes are found
+by trying them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice, product
+from math import prod
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime
+from numpy.typing import NDArray
+
+from gscompile.data.inputs import InputSpec, input_specs
+from gscompile.data.leaves import dead_leaves
+from gscompile.data.value_ranges import compared_values, index_limits
+from gscompile.errors import DataError, UsageError
+from gscompile.onnx_files.loading import on_files, pointing_proto
+
+# Sizes to try for an open axis: of pictures and feature maps, and of sequences, tokens and audio.
+_MAP_SIZES = (224, 64, 32, 48, 128, 256, 320, 640, 512, 96, 160, 16, 8, 1)
+_SEQUENCE_SIZES = (16, 32, 64, 8, 128, 256, 512, 1, 1600, 16000, 2, 4)
+_TRIES = 64
+_ENOUGH = 6  # accepted sizes after which an empty output is taken for what the network does with noise
+_SMALLEST_PICTURE = 8  # pixels on a side
+_LARGEST = 2**24  # elements of one input with open axes
+_LARGEST_FIXED = 2**28
+
+Shapes = dict[str, tuple[int, ...]]
+Sizes = dict[str, int]  # of open axes, by symbol or by `input:axis`
+
+
+def parse_input_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """Read one `--input-shape`. UsageError when it is not NAME=SIZE,SIZE,... with sizes of 1 and more.
+
+    >>> parse_input_shape("images:0=1,3,224,224")
+    ('images:0', (1, 3, 224, 224))
+    """
+    name, equals, sizes = text.rpartition("=")
+    parts = [part.strip() for part in sizes.split(",")]
+    if not (name and equals and all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts)):
+        raise UsageError(f"input shape '{text}': write NAME=SIZE,SIZE,..., as in x=1,3,224,224")
+    return name, tuple(int(part) for part in parts)
+
+
+def synthetic_batch(
+    model: ir.Model, shapes: Mapping[str, tuple[int, ...]] | None = None, batch: int = 1, seed: int = 0
+) -> dict[str, NDArray[Any]]:
+    """An array for each input of the graph, the same for the same seed.
+
+    `shapes` sets the shape of inputs by name; open axes follow by symbol or are tried, the batch axis at
+    `batch`, then 1. UsageError when a given shape contradicts the graph, DataError when no size is accepted.
+    """
+    fill = _filler(model, seed)
+    return fill(find_shapes(model, shapes, batch, seed))
+
+
+def find_shapes(
+    model: ir.Model, shapes: Mapping[str, tuple[int, ...]] | None = None, batch: int = 1, seed: int = 0
+) -> Shapes:
+    """A shape for each input; when any axis is open, the first that onnxruntime runs with no empty output."""
+    specs = input_specs(model)
+    given = dict(shapes or {})
+    _check_given(given, specs)
+    attempts = _attempts(specs, given, batch)
+    if not _open_axes(specs, given):
+        return _fixed(specs, given)
+    return _first_accepted(model, attempts, seed)
+
+
+def _fixed(specs: Sequence[InputSpec], given: Shapes) -> Shapes:
+    """Shapes that leave nothing to try; DataError for one that a file of any size may ask for."""
+    shapes = {spec.name: given.get(spec.name) or _shape(spec, _bound(specs, given)) for spec in specs}
+    for spec in specs:
+        if prod(shapes[spec.name]) > _LARGEST_FIXED and spec.name not in given:
+            raise DataError(f"input '{spec.name}' takes {spec}: too large to try out")
+    return shapes
+
+
+# ---------------------------------------------------------------- sizes
+
+
+def _check_given(given: Shapes, specs: Sequence[InputSpec]) -> None:
+    known = {spec.name: spec for spec in specs}
+    for name, shape in given.items():
+        if name not in known:
+            names = ", ".join(f"'{name}'" for name in known) or "none"
+            raise UsageError(f"input shape of '{name}': no such input, the inputs are {names}")
+        if not _fits(shape, known[name].shape):
+            raise UsageError(f"input shape of '{name}': {list(shape)} given, the network takes {known[name]}")
+    for spec in specs:
+        if spec.shape is None and spec.name not in given:
+            raise DataError(
+                f"input '{spec.name}' has no shape in the network: give one, --input-shape {spec.name}=1,8"
+            )
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | str | None, ...] | None) -> bool:
+    if wanted is None:
+        return True
+    return len(shape) == len(wanted) and all(
+        size == dim or not isinstance(dim, int) for size, dim in zip(shape, wanted, strict=True)
+    )
+
+
+def _axes(spec: InputSpec) -> list[int | str]:
+    """The axes of an input: a size, a symbol, or a name of its own for an axis without one."""
+    return [f"{spec.name}:{axis}" if dim is None else dim for axis, dim in enumerate(spec.shape or ())]
+
+
+def _open_axes(specs: Sequence[InputSpec], given: Shapes) -> dict[str, tuple[int, ...]]:
+    """The sizes to try for each symbol that the given shapes leave open, batch axes first and with none."""
+    bound = _bound(specs, given)
+    every = [
+        (spec, axis, dim) for spec in specs for axis, dim in enumerate(_axes(spec)) if isinstance(dim, str)
+    ]
+    symbols = {dim for _, _, dim in every}
+    named = any("batch" in dim.lower() for dim in symbols)
+    found: dict[str, tuple[int, ...]] = {}
+    for spec, axis, dim in every:
+        if dim not in bound and spec.name not in given and not _terms(dim, symbols):
+            is_batch = "batch" in dim.lower() if named else axis == _batch_axis(spec)
+            sizes = _MAP_SIZES if len(_axes(spec)) >= 4 and spec.dtype.kind != "i" else _SEQUENCE_SIZES
+            found[dim] = () if is_batch or found.get(dim) == () else sizes
+    return found
+
+
+def _batch_axis(spec: InputSpec) -> int:
+    """The first axis; the second of a recurrent state [layers, batch, hidden]."""
+    shape = spec.shape or ()
+    return 1 if len(shape) == 3 and [isinstance(size, int) for size in shape] == [True, False, True] else 0
+
+
+def _bound(specs: Sequence[InputSpec], given: Shapes) -> Sizes:
+    """What the given shapes say of each symbol."""
+    pairs = (
+        (_axes(spec), given[spec.name]) for spec in specs if spec.name in given and spec.shape is not None
+    )
+    return {
+        dim: size
+        for axes, shape in pairs
+        for dim, size in zip(axes, shape, strict=True)
+        if isinstance(dim, str)
+    }
+
+
+def _terms(dim: str, symbols: set[str]) -> frozenset[str]:
+    """The symbols that one like `past + 1` is computed from; none for a plain one."""
+    try:
+        terms = ir.SymbolicDim(dim).free_symbols()
+    except ValueError:
+        return frozenset()
+    return terms if dim not in terms and terms <= symbols else frozenset()
+
+
+def _attempts(specs: Sequence[InputSpec], given: Shapes, batch: int) -> Iterator[Shapes]:
+    """Shapes to try, likely ones first; no input is made larger than memory likes."""
+    open_axes, bound = _open_axes(specs, given), _bound(specs, given)
+    for sizes in _sizes_to_try({dim: sizes for dim, sizes in open_axes.items() if sizes}):
+        for count in dict.fromkeys((batch, 1)):
+            batches = {dim: count for dim, tried in open_axes.items() if not tried}
+            shapes = {
+                spec.name: given.get(spec.name) or _shape(spec, bound | sizes | batches) for spec in specs
+            }
+            if all(prod(shape) <= _LARGEST or name in given for name, shape in shapes.items()):
+                yield shapes
+
+
+def _sizes_to_try(candidates: dict[str, tuple[int, ...]]) -> Iterator[Sizes]:
+    """First every axis at its n-th size, then every combination of the likeliest few."""
+    longest = max((len(sizes) for sizes in candidates.values()), default=1)
+    for n in range(longest):
+        yield {dim: sizes[n % len(sizes)] for dim, sizes in candidates.items()}
+    few = 3 if len(candidates) <= 3 else 2
+    for chosen in product(*(sizes[:few] for sizes in candidates.values())):
+        yield dict(zip(candidates, chosen, strict=True))
+
+
+def _shape(spec: InputSpec, sizes: Sizes) -> tuple[int, ...]:
+    return tuple(dim if isinstance(dim, int) else _size(dim, sizes) for dim in _axes(spec))
+
+
+def _size(dim: str, sizes: Sizes) -> int:
+    if dim in sizes:
+        return sizes[dim]
+    value = ir.SymbolicDim(dim).evaluate(sizes)
+    return max(1, value) if isinstance(value, int) else 1
+
+
+# ---------------------------------------------------------------- trying them
+
+
+def _first_accepted(model: ir.Model, attempts: Iterator[Shapes], seed: int) -> Shapes:
+    run, fill = _runner(model), _filler(model, seed)
+    accepted: list[Shapes] = []
+    problem = ""
+    for shapes in islice(attempts, _TRIES):
+        try:
+            outputs = run(fill(shapes))
+        except Exception as error:  # onnxruntime's own classes have no common base
+            problem = problem or _line(error)
+            continue
+        accepted.append(shapes)
+        if all(np.size(output) for output in outputs):
+            return shapes
+        if len(accepted) == _ENOUGH:
+            break
+    if not accepted:
+        raise DataError(
+            f"no size tried for the open axes is accepted ({problem}): give --input-shape NAME=SIZE,..."
+        )
+    return accepted[0]
+
+
+def _runner(model: ir.Model) -> Callable[[dict[str, NDArray[Any]]], Sequence[Any]]:
+    """The network as a function; made once, without optimisation and without a word on the terminal."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    outside = on_files(model)
+    for folder in {str(tensor.base_dir) for tensor in outside.values()}:  # one, or none
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
+        options.add_session_config_entry("session.disable_prepacking", "1")  # weights stay where they are
+    try:
+        content = pointing_proto(model, outside).SerializeToString()
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise DataError(
+            f"onnxruntime cannot run the network, so no sizes can be tried ({_line(error)})"
+        ) from error
+    quiet = onnxruntime.RunOptions()
+    quiet.log_severity_level = 4
+    return lambda feeds: session.run(None, feeds, quiet)
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+# ---------------------------------------------------------------- values
+
+
+def _filler(model: ir.Model, seed: int) -> Callable[[Shapes], dict[str, NDArray[Any]]]:
+    """A function from shapes to arrays; each input draws from a stream of its own."""
+    specs, limits, compared = input_specs(model), index_limits(model), compared_values(model)
+
+    def fill(shapes: Shapes) -> dict[str, NDArray[Any]]:
+        streams = [np.random.default_rng([seed, number]) for number in range(len(specs))]
+        return {
+            spec.name: _values(
+                spec.dtype, shapes[spec.name], rng, limits.get(spec.name), compared.get(spec.name)
+            )
+            for spec, rng in zip(specs, streams, strict=True)
+        }
+
+    return fill
+
+
+def _values(
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+    limit: int | None,
+    compared: NDArray[np.int64] | None,
+) -> NDArray[Any]:
+    if dtype.hasobject:
+        return np.full(shape, "a", dtype)
+    if limit is not None and dtype.kind != "b":
+        return np.asarray(rng.integers(0, min(limit, _largest(dtype)), shape)).astype(dtype)
+    if dtype.kind in "iu" and compared is not None:
+        return np.asarray(rng.choice(compared, shape)).astype(dtype)
+    if dtype.kind in "iu" and dtype.itemsize == 1:
+        lowest = np.iinfo(dtype).min
+        return np.asarray(rng.integers(lowest, lowest + 256, shape)).astype(dtype)
+    if dtype.kind in "iub":
+        return np.ones(shape, dtype)
+    return (_pictures(shape, rng) if _is_picture(shape) else np.asarray(rng.standard_normal(shape))).astype(dtype)
+
+
+def _is_picture(shape: tuple[int, ...]) -> bool:
+    """[n, channels, height, width] or [n, height, width, channels], grey or coloured, of no few pixels."""
+    return len(shape) == 4 and any(
+        channels in (1, 3) and min(sizes) >= _SMALLEST_PICTURE
+        for channels, sizes in ((shape[1], shape[2:]), (shape[3], shape[1:3]))
+    )
+
+
+def _pictures(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
+    last = not (shape[1] in (1, 3) and min(shape[2:]) >= _SMALLEST_PICTURE)
+    count, *sizes = shape
+    channels, height, width = (sizes[2], sizes[0], sizes[1]) if last else sizes
+    pictures = np.empty((count, channels, height, width), np.float32)
+    for picture in pictures:
+        picture[:] = dead_leaves((channels, height, width), rng)
+    return np.moveaxis(pictures, 1, -1) if last else pictures
+
+
+def _largest(dtype: np.dtype[Any]) -> int:
+    """Whole numbers below this are held exactly."""
+    return int(np.iinfo(dtype).max) if dtype.kind in "iu" else 2048

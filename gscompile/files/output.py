@@ -1,0 +1,121 @@
+"""The output folder: written beside its place and renamed at the end, so that a half-written one never exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gscompile.errors import OutputError
+from gscompile.files.exchange import exchange
+
+LONGEST_NAME = 220  # bytes of an output folder's name: systems take 255, and some stand beside it while it is made
+
+
+def check_free(out: Path, force: bool) -> None:
+    """Raise OutputError unless `out` can be created (or, with `force`, replaced: an earlier output, nothing else)."""
+    if len(os.fsencode(out.name)) > LONGEST_NAME:
+        raise OutputError(f"{out}: its name is too long; {LONGEST_NAME} bytes would do")
+    if out.exists() and not force:
+        raise OutputError(f"{out}: exists; choose another with -o, or replace it with --force")
+    if out.exists() and not any((out / name).is_file() for name in ("netlist.json", "frontier.json")):
+        raise OutputError(f"{out}: not an output folder of gscompile; --force replaces nothing else")
+    parent = out.absolute().parent
+    if not parent.is_dir():
+        raise OutputError(f"{parent}: no such folder to write {out.name} in")
+    if not os.access(parent, os.W_OK):
+        raise OutputError(f"{parent}: cannot be written")
+
+
+@contextmanager
+def staged(out: Path, force: bool) -> Iterator[Path]:
+    """A folder to fill; it becomes `out` when the block ends well and is removed when it does not."""
+    check_free(out, force)
+    with _told(out), _filled(out) as stage:
+        yield stage
+
+
+@contextmanager
+def renewed(folder: Path, mark: str) -> Iterator[Path]:
+    """The same for a folder within an output: an earlier one, known by its file `mark`, is replaced.
+
+    Processes that write at once wait for each other; what a killed one left there is removed. Raises OutputError.
+    """
+    if folder.exists() and not (folder / mark).is_file():
+        raise OutputError(f"{folder}: cannot be written: it is there without a {mark}, and stays as it is")
+    with _told(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _alone_in(folder.parent):
+            tidy(folder)
+            with _filled(folder) as stage:
+                yield stage
+
+
+@contextmanager
+def _told(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        raise OutputError(f"{out}: cannot be written: {problem.strerror or problem}") from problem
+
+
+@contextmanager
+def _filled(out: Path) -> Iterator[Path]:
+    stage = out.absolute().with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        stage.mkdir()
+        yield stage
+        _move(stage, out)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _move(stage: Path, out: Path) -> None:
+    """Put the new folder in place; what is then in the place of the stage goes with it."""
+    if not out.exists():
+        stage.rename(out)
+    elif not exchange(stage, out):
+        _move_aside(stage, out)
+
+
+def _move_aside(stage: Path, out: Path) -> None:
+    old = stage.with_suffix(".old")
+    out.rename(old)
+    try:
+        stage.rename(out)
+    except OSError:
+        old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def tidy(out: Path) -> None:
+    """Remove what a process that was killed left beside `out`; an output that it had moved aside comes back."""
+    pattern = re.compile(rf"\.{re.escape(out.name)}\.\d+\.(partial|old|shelf)")
+    for path in out.absolute().parent.iterdir():
+        if pattern.fullmatch(path.name):
+            if path.suffix == ".old" and not out.exists():
+                path.rename(out)
+            else:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _alone_in(place: Path) -> Iterator[None]:
+    """Hold the lock of a folder, where folders can be locked; the system lets it go when the process ends."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    lock = os.open(place, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # not on every network's file system
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

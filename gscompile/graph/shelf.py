@@ -1,0 +1,131 @@
+"""Weights that memory would not like, kept in files: a network larger than memory is compiled from there.
+
+Every weight of 64 KiB and more lies on the shelf, a folder beside OUT, in a file of its own, whatever the model looked
+like: onnxruntime maps it from there as numpy does, a model that changes meanwhile does no harm, and factors that a
+pass makes go there too, once those in memory are many. A file is gone when the tensor is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from io import FileIO
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from gscompile.errors import OutputError
+from gscompile.graph.network import Network
+from gscompile.onnx_files.loading import BLOCK, blocks_of, lies_whole, tensors_of
+from gscompile.onnx_files.mapped import Mapped, kept_small
+from gscompile.onnx_files.wire import LARGE
+
+LEAN = 128 << 20  # bytes of weights from which on a network is compiled from the shelf
+ROOM = 224 << 20  # bytes of new weights that stay in memory: to write and to map a file takes longer
+
+
+class Shelved(Mapped):
+    """A tensor on the shelf; its file goes when it does."""
+
+
+class Shelf:
+    """Tensors, each in a file of its own in `folder`; up to `room` bytes of new ones are kept in memory."""
+
+    def __init__(self, folder: Path, room: int = ROOM) -> None:
+        self.folder, self._numbers, self._room = folder, count(), room
+
+    def keep(self, tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+        """The same tensor, in memory while there is room, else from a file. Raises OSError."""
+        if tensor.nbytes > self._room:
+            return self.put(tensor)
+        self._take(tensor.nbytes)
+        weakref.finalize(tensor, self._take, -tensor.nbytes)
+        return tensor
+
+    def _take(self, size: int) -> None:
+        self._room -= size
+
+    def put(self, tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+        """The same tensor from a file, where it is large and of whole bytes. Raises OSError."""
+        if tensor.nbytes < LARGE or isinstance(tensor, Shelved) or not lies_whole(tensor):
+            return tensor
+        path = self.folder / f"{next(self._numbers)}.weight"
+        _write(blocks_of(tensor, BLOCK) if isinstance(tensor, ir.ExternalTensor) else _blocks(tensor.numpy()), path)
+        kept = Shelved(
+            path.name,
+            0,
+            tensor.nbytes,
+            tensor.dtype,
+            shape=ir.Shape(tensor.shape.numpy()),
+            name=tensor.name or "",
+            doc_string=tensor.doc_string,
+            metadata_props=dict(tensor.metadata_props),
+            base_dir=self.folder,
+        )
+        weakref.finalize(kept, _remove, path)
+        return kept
+
+
+def _blocks(array: NDArray[Any]) -> Iterator[NDArray[np.uint8]]:
+    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return (data[start : start + BLOCK] for start in range(0, len(data), BLOCK))
+
+
+def _write(blocks: Iterable[NDArray[np.uint8]], path: Path) -> None:
+    """All bytes; where they are zero, the file has a hole."""
+    size = 0
+    with path.open("wb", buffering=0) as file:
+        for block in blocks:
+            if block[:64].any() or block.any():
+                _write_all(file, block, size)
+            size += len(block)
+        file.truncate(size)
+
+
+def _write_all(file: FileIO, block: NDArray[np.uint8], at: int) -> None:
+    file.seek(at)
+    done = 0
+    while done < len(block):  # a disk that is almost full takes a part
+        done += file.write(block[done:].data)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
+@contextmanager
+def on_shelf(network: Network, out: Path, wanted: bool) -> Iterator[Network]:
+    """The network with its large weights on a shelf beside `out`, if it is `wanted` and large; else as it is.
+
+    Raises OutputError where there is no room for it.
+    """
+    if not wanted or sum(tensor.nbytes for tensor in tensors_of(network.model)) < LEAN:
+        yield network
+        return
+    folder = out.absolute().with_name(f".{out.name}.{os.getpid()}.shelf")
+    try:
+        with kept_small():
+            yield _shelved(network, folder)
+    except OSError as problem:
+        raise OutputError(f"{folder}: cannot be written: {problem.strerror or problem}") from problem
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _shelved(network: Network, folder: Path) -> Network:
+    twin = network.copy()
+    twin.shelf = Shelf(folder)
+    folder.mkdir()
+    for graph in twin.model.graphs():
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                value.const_value = twin.shelf.put(value.const_value)
+    return twin

@@ -1,0 +1,1 @@
+"""What crossbar hardware is: targets, their components with sizes, devices and costs, and where things lie."""

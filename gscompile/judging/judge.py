@@ -1,0 +1,386 @@
+"""Who decides what fits: validation data and an accuracy budget, or a synthetic batch and an error bound."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gscompile.compression.transform import Context
+from gscompile.data.dataset import (
+    Batch,
+    Dataset,
+    InputSpec,
+    batch_size_for,
+    check_labels,
+    input_specs,
+    load_data,
+)
+from gscompile.data.inputs import has_tensor_inputs
+from gscompile.data.synthetic import parse_input_shape, synthetic_batch
+from gscompile.errors import DataError, ModelError, UsageError
+from gscompile.graph.network import Network
+from gscompile.judging.exam import TEST, Exam, measured
+from gscompile.judging.trial import ending
+from gscompile.options import Options
+from gscompile.progress import Progress
+from gscompile.reporting.report import Accuracy
+from gscompile.scoring.evaluate import Run, Runner, drift, remembered
+from gscompile.scoring.score import ACCURACY, AGREEMENT, ENOUGH, Metric, standard_error
+from gscompile.training.conduct import Conduct
+from gscompile.training.journal import key_of
+from gscompile.training.other_teacher import load_teacher
+
+if TYPE_CHECKING:
+    from gscompile.training.statistics import Moments
+    from gscompile.training.tune import Tuner
+
+# onnxruntime's words for an op of which it knows nothing, and for one that it does not compute in this type
+_NOT_RUN = ("is not a registered function/op", "Could not find an implementation")
+SYNTHETIC = 4  # samples of the synthetic batch, where the network takes so many
+HELD_OUT, HELD_SAMPLES = 0.1, 200  # of --data, where there is no --eval: a tenth, or so many if that is up to half
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What onnxruntime says of a written model: scores on data, and the output error where labels do not decide."""
+
+    accuracy: tuple[Accuracy, ...]
+    drift: float | None
+
+
+class Refusal(NamedTuple):
+    """Why the network stays as it is, and what would help; both in words."""
+
+    why: str
+    remedy: str
+
+
+class Judge(Protocol):
+    """Tells passes what they may lose, and measures the file that was written."""
+
+    @property
+    def messages(self) -> tuple[str, ...]: ...
+
+    @property
+    def probes(self) -> tuple[Batch, ...]: ...
+
+    @property
+    def runs(self) -> bool: ...  # whether onnxruntime runs the original
+
+    @property
+    def refusal(self) -> Refusal: ...
+
+    @property
+    def sample(self) -> Mapping[str, NDArray[Any]] | None: ...  # one input of the network
+
+    def context(self, base: Context) -> Context: ...
+
+    def fits(self, network: Network) -> bool: ...
+
+    def measure(self, path: Path) -> Measured: ...
+
+
+def make_judge(
+    original: Network, folded: Network, options: Options, progress: Progress, conduct: Conduct | None = None
+) -> Judge:
+    """A judge by data where there is some, else by a synthetic batch."""
+    dies = ending(original, dict(parse_input_shape(text) for text in options.input_shape))
+    if dies and options.data is not None:
+        raise ModelError(dies)
+    if dies:
+        return _around(dies, options)
+    if options.data is None:
+        return _by_error(original, options)
+    if not any(layer.layout.compressible for layer in folded.layers):
+        said = ("no weight of this network can be compressed: it is mapped as it is, the data is not used",)
+        return replace(_by_error(original, options), messages=said)
+    return _by_data(original, folded, options, progress, conduct or Conduct())
+
+
+# -- data -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class DataJudge:
+    """Scores on `val` decide; `test` is measured once, on the file."""
+
+    original: Network
+    tuner: Tuner
+    val: Dataset
+    split: str
+    test: Dataset | None
+    base: float
+    max_drop: float
+    batch_size: int
+    messages: tuple[str, ...]
+    progress: Progress
+    margin: float = 0.0
+    runs: bool = True
+
+    @property
+    def probes(self) -> tuple[Batch, ...]:
+        return (next(self.val.batches(self.batch_size)),)
+
+    @property
+    def sample(self) -> Mapping[str, NDArray[Any]]:
+        return next(self.val.batches(self.val.fixed_batch or 1)).inputs
+
+    @property
+    def refusal(self) -> Refusal:
+        metric = self.tuner.metric
+        closely = f" or an output error of {metric.tolerance:g}" if metric.looks_closely else ""
+        spare = f", with {self.margin * self.blur:.2f} to spare" if self.margin * self.blur else ""
+        why = f"nothing smaller fits a drop of {self.max_drop:g} points on {self.split}{spare}{closely}"
+        return Refusal(why, "raise it, give more data or a larger --effort")
+
+    @property
+    def floor(self) -> float:
+        """The lowest score within the budget: samples that were not seen may do worse than those that decide."""
+        return self.base - self.max_drop + self.margin * self.blur - 1e-9
+
+    @property
+    def blur(self) -> float:
+        """What chance makes of the score that the budget allows, in points; nothing where outputs are compared closely.
+
+        Near 100 % that is more than it makes of the original's: few errors, and twice as many.
+        """
+        return 0.0 if self.tuner.metric.looks_closely else standard_error(self.base - self.max_drop, len(self.val))
+
+    def context(self, base: Context) -> Context:
+        return replace(
+            base,
+            tuner=self.tuner,
+            floor=self.floor,
+            blur=self.blur,
+            moments=self._moments,
+            seed=self.tuner.options.seed,
+            progress=self.progress,
+        )
+
+    def _moments(self, network: Network) -> Mapping[str, Moments]:
+        from gscompile.training.statistics import measure_moments
+
+        return measure_moments(self.tuner, network, network.layers)
+
+    def fits(self, network: Network) -> bool:
+        return self.tuner.score(network) >= self.floor
+
+    def measure(self, path: Path) -> Measured:
+        original, compiled = Runner(self.original), Runner(path)
+        rows = tuple(measured(original, compiled, *what, self.batch_size) for what in self._to_measure())
+        if self.tuner.metric.name != AGREEMENT:
+            return Measured(rows, None)
+        return Measured(rows, drift(compiled, original, self.val.batches(self.batch_size)))
+
+    def _to_measure(self) -> Iterator[tuple[Metric, Dataset, str]]:
+        """What decided first; then what the labels say, and the test data."""
+        plain = self.tuner.plain_metric
+        yield self.tuner.metric, self.val, self.split
+        if plain.name != self.tuner.metric.name:
+            yield plain, self.val, self.split
+        if self.test is not None:
+            yield plain, self.test, TEST
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """The data by what it is for: tuning, deciding, and measuring once; `split` says what decides."""
+
+    train: Dataset
+    val: Dataset
+    test: Dataset | None
+    split: str
+    messages: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[Dataset, ...]:
+        return tuple(data for data in (self.train, self.val, self.test) if data is not None)
+
+
+def _splits(options: Options, specs: tuple[InputSpec, ...]) -> Splits:
+    train = load_data(options.data, specs)
+    test = load_data(options.test, specs) if options.test is not None else None
+    if options.eval is None:
+        train, val = train.split(_held_out(train), options.seed)
+        said = "no --eval: a part of --data decides, on which the original network may have been trained"
+        return Splits(train, val, test, "a part held out of the data", (said,))
+    val = load_data(options.eval, specs)
+    if train.has_labels != val.has_labels:
+        raise DataError("labels: in one of --data and --eval but not in the other; give both or neither")
+    return Splits(train, val, test, "the eval data", ())
+
+
+def _held_out(data: Dataset) -> float:
+    """The share of the data that decides."""
+    shapes = (array.shape for array in data.batch(np.arange(1)).inputs.values())
+    each = max((shape[0] for shape in shapes if shape), default=1) if data.ready_made else 1
+    return max(HELD_OUT, min(0.5, HELD_SAMPLES / (max(each, 1) * len(data))))
+
+
+def _by_data(
+    original: Network, folded: Network, options: Options, progress: Progress, conduct: Conduct
+) -> DataJudge:
+    from gscompile.training.tune import TuneOptions, Tuner
+
+    specs = input_specs(original.model)
+    splits, batch = _splits(options, specs), batch_size_for(specs, options.batch_size)
+    probe = next(splits.val.batches(batch), None)
+    said = _try_out(original, probe)
+    teacher = load_teacher(options.teacher, probe, said) if options.teacher and probe else None
+    progress.say(f"{len(splits.train):,} samples to tune on, {len(splits.val):,} to decide on")
+    settings = TuneOptions(**{field.name: getattr(options, field.name) for field in fields(TuneOptions)})
+    tuner = Tuner(folded, splits.train, splits.val, settings, progress, conduct, teacher)
+    conduct.journal.claim(key_of((original, teacher), options, (splits.train, splits.val)))
+    messages = (*splits.messages, *_check_labels(splits, tuner), *_few(splits, tuner), *_taught(splits, tuner, options))
+    if not math.isfinite(tuner.base):
+        raise UsageError(f"metric {tuner.metric.name}: gives no finite number for the original network")
+    return DataJudge(
+        original,
+        tuner,
+        splits.val,
+        splits.split,
+        splits.test,
+        tuner.base,
+        options.max_drop,
+        batch,
+        messages,
+        progress,
+        options.margin,
+    )
+
+
+def _check_labels(splits: Splits, tuner: Tuner) -> tuple[str, ...]:
+    """Raise DataError for labels that are no classes of the network; say where labels are not used."""
+    if tuner.plain_metric.name == ACCURACY or tuner.objective.labelled:
+        for data in splits.all:
+            check_labels(data, tuner.classes)
+        return ()
+    if tuner.metric.function or tuner.objective.function:
+        return ()  # whose business the labels are
+    if splits.val.has_labels and tuner.metric.classes and not splits.val.ready_made:
+        raise DataError(
+            "labels: no output tells their classes; give a whole number for each sample, or no labels"
+        )
+    return ("the labels are not used: no output tells their classes",) if splits.val.has_labels else ()
+
+
+def _few(splits: Splits, tuner: Tuner) -> tuple[str, ...]:
+    """What is asked beside agreement where the samples are too few, or too much alike, to tell."""
+    if not tuner.metric.looks_closely:
+        return ()
+    told, within = f"{len(splits.val):,} samples decide", f"{tuner.metric.tolerance:g} of what they vary by"
+    why = "too few" if len(splits.val) < ENOUGH else f"{tuner.telling:.0f} of them not of the commonest class, too few"
+    return (
+        f"{told}, {why} for classes alone: the outputs count as unchanged within {within} (--max-error); beyond "
+        "that their unexplained variance counts, in points",
+    )
+
+
+def _taught(splits: Splits, tuner: Tuner, options: Options) -> tuple[str, ...]:
+    """How good the teacher is, where it is not the original."""
+    if options.teacher is None:
+        return ()
+    name, metric = Path(options.teacher).name, tuner.metric.name
+    return (f"learned from {name}: {tuner.teacher_score:.2f} % {metric} on {splits.split}",)
+
+
+def _try_out(original: Network, batch: Batch | None) -> dict[str, Any]:
+    """What the network says of a batch. Raises, before hours of work, where onnxruntime does not run it, or not so."""
+    try:
+        runner = Runner(original)
+    except RuntimeError as problem:
+        raise ModelError(f"onnxruntime cannot run the network: {problem}") from problem
+    try:
+        return {} if batch is None else runner(batch.inputs)
+    except RuntimeError as problem:
+        raise DataError(f"the network does not take the data: {problem}") from problem
+
+
+# -- no data ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorJudge:
+    """The output error on a synthetic batch decides; None where onnxruntime cannot run the original."""
+
+    original: Run | None
+    batch: Batch
+    max_error: float
+    messages: tuple[str, ...]
+    runs: bool = True
+    exam: Exam | None = None
+
+    @property
+    def probes(self) -> tuple[Batch, ...]:
+        return (self.batch,) if self.original else ()
+
+    @property
+    def sample(self) -> Mapping[str, NDArray[Any]] | None:
+        return self.batch.inputs if self.original else None
+
+    @property
+    def refusal(self) -> Refusal:
+        if self.original is None:
+            why = "no output can be compared, so nothing may be lost"
+            return Refusal(why, "without --strict it is mapped as it is")
+        why = f"nothing smaller fits an output error of {self.max_error:g} of the range"
+        return Refusal(why, "raise it, or give data")
+
+    def context(self, base: Context) -> Context:
+        return replace(base, drift=self._drift)
+
+    def _drift(self, network: Network) -> float:
+        if self.original is None:
+            return float("inf")
+        return drift(_plain(network), self.original, self.probes)
+
+    def fits(self, network: Network) -> bool:
+        return self.original is None or self._drift(network) <= max(self.max_error, 1e-5)
+
+    def measure(self, path: Path) -> Measured:
+        if self.original is None:
+            return Measured((), None)
+        compiled = _plain(path)
+        rows = (self.exam.accuracy(self.original, compiled),) if self.exam else ()
+        return Measured(rows, drift(compiled, self.original, self.probes))
+
+
+def _plain(model: Path | Network) -> Runner:
+    """As the file says: optimised, products with dequantised weights are rounded to integers."""
+    return Runner(model, optimise=False)
+
+
+def _around(what: str, options: Options) -> ErrorJudge:
+    """Nothing is run, so nothing may be lost."""
+    said = f"compiled around an op that onnxruntime does not run, no output compared: {what}"
+    return ErrorJudge(None, Batch({}, None), options.max_error, (said,), runs=False)
+
+
+def _by_error(original: Network, options: Options) -> ErrorJudge:
+    shapes = dict(parse_input_shape(text) for text in options.input_shape)
+    nothing = ErrorJudge(None, Batch({}, None), options.max_error, ())
+    try:
+        runner = _plain(original)
+    except RuntimeError as problem:
+        if not any(words in str(problem) for words in _NOT_RUN):
+            raise ModelError(f"onnxruntime cannot run the network: {problem}") from problem
+        return _around(str(problem), options)
+    exam = None if options.test is None else Exam.of(options.test, runner, original.model, options.batch_size)
+    if not has_tensor_inputs(original.model):
+        return replace(
+            nothing, messages=("an input is no tensor: no data was made for it, no output compared",)
+        )
+    batch = Batch(synthetic_batch(original.model, shapes, SYNTHETIC, options.seed), None)
+    claim = "the test data is measured once, at the end" if exam else "no accuracy is claimed"
+    said = (f"no data: ranks are clipped to an output error on a synthetic batch, and {claim}",)
+    try:
+        once = remembered(runner, batch.inputs) if exam is None else runner
+    except RuntimeError as problem:
+        raise ModelError(f"onnxruntime cannot run the network: {problem}") from problem
+    return ErrorJudge(once, batch, options.max_error, said, exam=exam)

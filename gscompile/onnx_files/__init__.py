@@ -1,0 +1,1 @@
+"""ONNX files read and written, whatever they hold; and what their nodes, types and constants mean."""

@@ -1,0 +1,93 @@
+"""The chip that a network becomes on a target, before and after compression: figures, tables and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gscompile.crossbars.netlist import Netlist
+from gscompile.graph.network import Network
+from gscompile.hardware.cost import CostReport, cost, write_costs
+from gscompile.hardware.floorplan import Floorplan
+from gscompile.hardware.target import Target
+from gscompile.options import Options
+from gscompile.placement.place import PlaceOptions
+from gscompile.placement.place_folder import (
+    Placed,
+    PlaceReport,
+    Sample,
+    of_origins,
+    placed,
+    uses_per_inference,
+    write_placed,
+)
+from gscompile.reporting.report import Chip, ChipFigures, ratio
+
+CHEAP = 160  # arrays and blocks: so many are placed within seconds, without being asked
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """A network and the netlist it is mapped to."""
+
+    network: Network
+    netlist: Netlist
+
+
+@dataclass(frozen=True, eq=False)
+class ChipResult:
+    """What the report shows of the chip; `plans` are those of the pictures, by name, in the original's layers."""
+
+    figures: Chip | None = None
+    plans: Mapping[str, Floorplan] = field(default_factory=dict)
+    floorplan: Floorplan | None = None
+
+
+def make_chip(before: Side, after: Side, options: Options, folder: Path, sample: Sample | None) -> ChipResult:
+    """Cost of both networks, placed where that was asked for or is cheap; `cost.csv` and pictures go to `folder`.
+
+    Nothing without a target and without `--place`. `sample` is one input of the networks.
+    """
+    if options.target is None and not options.place:
+        return ChipResult()
+    target = options.hardware
+    if not (is_cheap(before.netlist) if options.place is None else options.place):
+        costs = {name: _cost(side, target, sample) for name, side in (("before", before), ("after", after))}
+        write_costs(costs, folder / "cost.csv")
+        figures = [_figures(report) for report in costs.values()]
+        return ChipResult(_chip(before, after, target, None, figures))
+    return _placed(before, after, target, folder, sample)
+
+
+def is_cheap(netlist: Netlist) -> bool:
+    """Whether placing takes seconds."""
+    return netlist.arrays + len(netlist.blocks) <= CHEAP
+
+
+def _placed(before: Side, after: Side, target: Target, folder: Path, sample: Sample | None) -> ChipResult:
+    sides = [placed(side.network, side.netlist, target, PlaceOptions(), sample) for side in (before, after)]
+    report = PlaceReport(target.name, sides[1], sides[0], ())
+    origins = {layer.name: layer.origin for layer in after.network.layers}
+    write_placed(report, folder, origins)
+    plans = {name: of_origins(item.plan, origins) for name, item in report.sets.items()}
+    figures = [_figures(item.costs, item) for item in sides]
+    return ChipResult(_chip(before, after, target, sides[1].plan.engine, figures), plans, sides[1].plan)
+
+
+def _cost(side: Side, target: Target, sample: Sample | None) -> CostReport:
+    return cost(side.netlist, target, uses_per_inference(side.network, side.netlist, sample))
+
+
+def _chip(before: Side, after: Side, target: Target, engine: str | None, figures: Iterable[ChipFigures]) -> Chip:
+    wires = ratio(after.netlist.wires, before.netlist.wires)
+    return Chip(target.name, target.periphery is not None, engine, wires**2, *figures)
+
+
+def _figures(costs: CostReport, item: Placed | None = None) -> ChipFigures:
+    t = costs.total
+    areas = (t.chip_um2, t.array_um2, t.periphery_um2, t.block_um2, t.interconnect_um2)
+    if item is None:
+        return ChipFigures(*areas, t.energy_pj, t.latency_ns)
+    placement = (item.plan.die_um2, item.plan.utilisation, item.wire_um, item.longest_um, item.crowd.worst)
+    return ChipFigures(*areas, t.energy_pj, t.latency_ns, *placement)

@@ -1,0 +1,1 @@
+"""What a compilation did: data first, then text, pages and pictures."""

@@ -1,0 +1,63 @@
+"""How a network maps as it is: a row a layer, counted, not compressed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import StringIO
+
+from gscompile.crossbars.crossbar import TileGrid
+from gscompile.crossbars.mapping import MapOptions
+from gscompile.graph.network import Layer, Network
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A layer's matrices as they map: `inputs` x `outputs` each, and cells, tiles and wires of all `parts`."""
+
+    layer: str
+    op: str
+    parts: int
+    inputs: int
+    outputs: int
+    cells: int
+    tiles: int
+    wires: int
+
+
+def inspect_network(network: Network, options: MapOptions) -> tuple[Mapped, ...]:
+    """A row for every weighted layer; zeros already in the weights are not built."""
+    return tuple(_mapped(layer, options) for layer in network.layers)
+
+
+def _mapped(layer: Layer, options: MapOptions) -> Mapped:
+    layout = layer.layout
+    grid = TileGrid(layout.inputs, layout.outputs, options.crossbar, options.tiling)
+    found = [grid.occupancy(matrix) for matrix in layer.matrices]
+    cells, tiles, wires = (sum(getattr(f, what) for f in found) for what in ("cells", "tiles", "wires"))
+    return Mapped(layer.name, layer.op, layout.parts, layout.inputs, layout.outputs, cells, tiles, wires)
+
+
+def table(rows: Sequence[Mapped]) -> str:
+    """The rows as a table for a terminal, with a total."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        return "no weighted layers: nothing to map\n"
+    view = Table(box=SIMPLE_HEAD, show_footer=True)
+    for heading, footer in _columns(rows):
+        view.add_column(heading, footer=footer, justify="left" if heading in ("layer", "op") else "right")
+    for row in rows:
+        shape = f"{row.inputs} x {row.outputs}" + (f" ({row.parts} of them)" if row.parts > 1 else "")
+        view.add_row(row.layer, row.op, shape, f"{row.cells:,}", f"{row.tiles:,}", f"{row.wires:,}")
+    out = StringIO()
+    Console(file=out, width=120, color_system=None, highlight=False, markup=False).print(view)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _columns(rows: Sequence[Mapped]) -> Iterator[tuple[str, str]]:
+    yield from (("layer", "all"), ("op", ""), ("matrix", ""))
+    for what in ("cells", "tiles", "wires"):
+        yield what, f"{sum(getattr(row, what) for row in rows):,}"

@@ -1,0 +1,1 @@
+"""How good outputs are, in percent; and networks run by onnxruntime."""

@@ -1,0 +1,51 @@
+"""How a compile is carried out: together with which processes, what is kept for later, and until when."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gscompile.errors import UsageError
+from gscompile.files.output import check_free
+from gscompile.options import Options
+from gscompile.progress import Progress
+from gscompile.training.journal import Journal, journal_of
+from gscompile.training.parallel import World, joined, world_size
+
+
+@dataclass(frozen=True, eq=False)
+class Conduct:
+    """Alone, keeping nothing, without an end, unless told otherwise."""
+
+    world: World = field(default_factory=World)
+    journal: Journal = field(default_factory=Journal)
+    time_left: Callable[[], float] = lambda: math.inf
+
+    def out_of_time(self) -> bool:
+        """Whether the run must end with the best so far."""
+        return self.time_left() <= 0
+
+
+@contextmanager
+def conducted(out: Path, options: Options, force: bool, resume: bool, progress: Progress) -> Iterator[Conduct]:
+    """What `options` ask for. Raises OutputError where `out` cannot be made, or another process is making it."""
+    if options.nproc > 1 and world_size() == 1:
+        raise UsageError("nproc: the command line starts processes; from Python, run the script by torchrun instead")
+    until = deadline(options.seconds)
+    with joined(options.device) as world:
+        if world.rank:
+            yield Conduct(world)
+            return
+        check_free(out, force)
+        with journal_of(out, resume, progress) as journal:
+            yield Conduct(world, journal, until)
+
+
+def deadline(seconds: float | None) -> Callable[[], float]:
+    """Tells how many of these seconds are left, counted from now; without an end where there is none."""
+    end = math.inf if seconds is None else time.monotonic() + seconds
+    return lambda: end - time.monotonic()

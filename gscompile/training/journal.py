@@ -1,0 +1,269 @@
+"""What a compile has finished so far, kept in a folder beside OUT, so that the same command goes on from there.
+
+Everything in a compile follows from the network, the data, the options and the seed; only training takes long. So
+what is kept are stretches of training, each under a name that tells all that went into it: `0007-DIGEST.npz` holds
+the weights it ended with, or a snapshot from within. A file appears whole or not at all. The folder is gone once OUT
+is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import time
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gscompile import __version__
+from gscompile.errors import BudgetError, OutputError
+from gscompile.files.output import tidy
+from gscompile.progress import Progress
+
+if TYPE_CHECKING:
+    from gscompile.data.dataset import Dataset
+    from gscompile.graph.network import Network
+    from gscompile.options import Options
+
+Arrays = dict[str, NDArray[Any]]
+EVERY = 20.0  # seconds between snapshots within a stretch, so that a kill loses less than a minute
+_SHARE = 50  # a snapshot is not taken again before this many times the time it took
+_SEEN_SAMPLES, _SEEN_BYTES = 4096, 64 << 20  # of the data, for its digest
+_BROKEN = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile)
+
+
+class Journal:
+    """Arrays by name in a folder; without a folder nothing is kept.
+
+    Where the folder cannot be written to (a full disk), the compile goes on and nothing more is kept.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, progress: Progress | None = None, every: float | None = None
+    ) -> None:
+        self.folder, self.progress = folder, progress or Progress()
+        self._every = EVERY if every is None else every
+        self._next = time.monotonic() + self._every
+
+    @property
+    def names(self) -> list[str]:
+        """What is kept, in the order it was begun."""
+        return sorted(path.stem for path in self.folder.glob("*.npz")) if self.folder else []
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a snapshot."""
+        return self.folder is not None and time.monotonic() >= self._next
+
+    def claim(self, key: str) -> None:
+        """Go on with what was kept under the same key; what belongs to another is removed, and that is said."""
+        if self.folder is None:
+            return
+        found, mine = self.names, (_read(self.folder / "key") == key)
+        if found and not mine:
+            self.progress.say(
+                f"{self.folder.name} is of another command, other data or another gscompile: starting over"
+            )
+            self.clear()
+        elif found:
+            self.progress.say(f"going on with {self.folder.name}, stretches of training in it: {len(found)}")
+        self._write("key", lambda path: path.write_text(key, "utf-8"))
+
+    def load(self, name: str) -> Arrays | None:
+        """What was kept by that name; None where there is nothing, or the file is broken."""
+        if self.folder is None:
+            return None
+        try:
+            with (self.folder / f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except _BROKEN:
+            return None
+
+    def save(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep arrays by a name, in the place of what was kept by it before."""
+        began = time.monotonic()
+        self._write(f"{name}.npz", lambda path: _save(path, arrays))
+        now = time.monotonic()
+        self._next = now + max(self._every, _SHARE * (now - began) if self._every else 0.0)
+
+    def clear(self) -> None:
+        """Remove all that was kept."""
+        for path in self.folder.iterdir() if self.folder else ():
+            if path.name != "lock":
+                path.unlink(missing_ok=True)
+
+    def _write(self, name: str, write: Any) -> None:
+        if self.folder is None:
+            return
+        part = self.folder / f"{name}.part"
+        try:
+            write(part)
+            part.replace(self.folder / name)
+        except OSError as problem:
+            self.progress.say(f"{self.folder.name}: nothing more is kept there: {problem.strerror or problem}")
+            with suppress(OSError):
+                part.unlink()
+            self.folder = None
+
+
+def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, ValueError):
+        return None
+
+
+# -- the folder -------------------------------------------------------------------------------------------------
+
+
+def resume_folder(out: Path) -> Path:
+    """Where a compile into `out` keeps its journal."""
+    return out.absolute().with_name(f".{out.name}.resume")
+
+
+def is_begun(out: Path) -> bool:
+    """Whether something is kept that the next compile into `out` can go on with."""
+    return bool(Journal(resume_folder(out)).names)
+
+
+@contextmanager
+def journal_of(out: Path, resume: bool = True, progress: Progress | None = None) -> Iterator[Journal]:
+    """The journal of a compile into `out`, which nobody else compiles into meanwhile; without `resume` an empty one.
+
+    When the block ends well, or comes to the end without a result, the journal is removed; else it stays when
+    there is something in it. Raises OutputError where another process compiles into `out`.
+    """
+    folder = resume_folder(out)
+    with _locked(folder, out):
+        tidy(out)
+        journal = Journal(folder, progress)
+        if not resume:
+            journal.clear()
+        done = True
+        try:
+            yield journal
+        except BudgetError:
+            raise
+        except BaseException:
+            done = not Journal(folder).names
+            raise
+        finally:
+            if done:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, out: Path) -> Iterator[None]:
+    """Hold the lock of a folder, which is made; the system lets it go when the process ends, however it ends."""
+    try:
+        lock = _lock(folder, out)
+    except OSError as problem:
+        raise OutputError(f"{folder}: cannot be written: {problem.strerror or problem}") from problem
+    try:
+        os.ftruncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(lock)
+
+
+def _lock(folder: Path, out: Path) -> int:
+    path = folder / "lock"
+    while True:
+        folder.mkdir(exist_ok=True)
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:  # its last holder has just removed the folder
+            continue
+        if not _take(lock):
+            owner = _read(path)
+            os.close(lock)
+            raise OutputError(f"{out}: process {owner or '?'} is compiling into it; choose another with -o, or wait")
+        if path.exists() and os.path.samestat(os.fstat(lock), path.stat()):
+            return lock
+        os.close(lock)
+
+
+def _take(lock: int) -> bool:
+    """Take the lock; False when another process has it."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+# -- what a journal belongs to ----------------------------------------------------------------------------------
+
+# Options that training does not depend on, and names of what is read, which is looked at instead.
+_READ = {"data", "eval", "test", "teacher"}
+_FREE = {*_READ, "threads", "device", "nproc", "time_budget", "emit", "place", "strict", "arrange"}
+
+
+def key_of(networks: Iterable[Network | None], options: Options, datasets: Iterable[Dataset]) -> str:
+    """A digest of what all training of a command depends on; `networks` are the original and another teacher."""
+    said = {name: value for name, value in options.plain().items() if name not in _FREE}
+    functions = [part for function in options.functions for part in function.identity()]
+    models = [network.to_proto().SerializeToString() for network in networks if network is not None]
+    parts = (data_digest(data) for data in datasets)
+    return digest(__version__, code_digest(), sorted(said.items()), *models, *functions, "data", *parts)
+
+
+@cache
+def code_digest(folder: Path = Path(__file__).parents[1]) -> str:
+    """A digest of gscompile's own sources: what other code has trained is not gone on with."""
+    sources = sorted(path for pattern in ("*.py", "*/*.py") for path in folder.glob(pattern))
+    return digest(*(part for path in sources for part in (path.name, path.read_bytes())))
+
+
+def digest(*parts: object) -> str:
+    """A digest of arrays, bytes, and whatever else by how it prints; 24 hexadecimal digits."""
+    seen = hashlib.blake2b(digest_size=12)
+    for part in parts:
+        head = f"{part.dtype} {part.shape}" if isinstance(part, np.ndarray) else type(part).__name__
+        body = _bytes(part)
+        seen.update(f"{head} {len(body)}\n".encode())
+        seen.update(body)
+    return seen.hexdigest()
+
+
+def _bytes(part: object) -> bytes | memoryview:
+    if isinstance(part, np.ndarray) and part.dtype != object:
+        return np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
+    return part if isinstance(part, bytes) else str(part).encode()
+
+
+def data_digest(data: Dataset) -> str:
+    """A digest of the samples, or of some thousands from all over the data."""
+    first = data.batch(np.arange(1))
+    size = sum(array.nbytes for array in first.inputs.values()) or 1
+    count = max(1, min(len(data), _SEEN_SAMPLES, _SEEN_BYTES // size))
+    rows = np.linspace(0, len(data) - 1, count).astype(np.int64)
+    chunks = np.split(rows, count) if data.ready_made else [rows]
+    seen = [len(data)]
+    return digest(*seen, *(part for chunk in chunks for part in _parts(data, chunk)))
+
+
+def _parts(data: Dataset, rows: NDArray[np.int64]) -> Iterator[object]:
+    batch = data.batch(rows)
+    for name, array in batch.inputs.items():
+        yield name
+        yield array
+    yield batch.labels

@@ -1,0 +1,41 @@
+"""A network to learn from that is not the original: larger or better trained, with the same inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gscompile.data.dataset import Batch
+from gscompile.errors import UsageError
+from gscompile.graph.fold import fold
+from gscompile.graph.network import Network
+from gscompile.scoring.evaluate import Runner
+
+
+def load_teacher(path: str, batch: Batch, wanted: Mapping[str, Any]) -> Network:
+    """The network of an ONNX file, folded. Raises UsageError where it answers a batch other than as `wanted`.
+
+    What it says is another matter; the names, types and shapes of what it says are not.
+    """
+    teacher = Network.load(Path(path)).in_memory()
+    try:
+        given = Runner(teacher)(batch.inputs)
+    except RuntimeError as problem:
+        raise UsageError(f"teacher {path}: does not take the data of the network: {problem}") from problem
+    gives, would_do = _said(given), _said(wanted)
+    if gives != would_do:
+        raise UsageError(f"teacher {path}: gives {gives}; a network that gives {would_do} would do")
+    fold(teacher)
+    return teacher
+
+
+def _said(outputs: Mapping[str, Any]) -> str:
+    """Type and shape of each output, by name."""
+    return ", ".join(f"'{name}' as {_described(output)}" for name, output in sorted(outputs.items()))
+
+
+def _described(output: Any) -> str:
+    return f"{output.dtype} {[*output.shape]}" if isinstance(output, np.ndarray) else type(output).__name__

@@ -1,0 +1,58 @@
+"""What each group is worth to the loss: the curvature along it, from a few batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gscompile.crossbars.groups import Family
+from gscompile.graph.network import Network
+from gscompile.graph.trainable import exposed
+
+if TYPE_CHECKING:  # which is asked for batches and for the network
+    from gscompile.training.tune import Tuner
+
+BATCHES = 24
+
+
+def saliency(tuner: Tuner, network: Network, families: tuple[Family, ...]) -> dict[Family, NDArray[np.float64]]:
+    """What the loss loses, to second order, when each group is set to zero. [size] per family
+
+    The gradient of a random projection of the outputs, times the weights, summed over a group, squared and
+    averaged: the Gauss-Newton curvature along the group. A unit is estimated where it is produced and where
+    it is consumed, and the two are averaged.
+    """
+    total = {family: np.zeros(family.size) for family in families}
+    count, seen = 0, set[str]()
+    for gradients in _probes(tuner, network):
+        count += 1
+        seen |= gradients.keys()
+        for family in families:
+            for member in family.members:
+                if member.layer in gradients:
+                    share = member.total(gradients[member.layer][member.part]).ravel()
+                    total[family] += np.square(share) / family.cover
+    for family in families:
+        if any(member.layer not in seen for member in family.members):
+            total[family][:] = np.inf  # in a branch that the data never took: nobody knows
+    return {family: values / max(count, 1) for family, values in total.items()}
+
+
+def _probes(tuner: Tuner, network: Network) -> Iterator[dict[str, NDArray[np.float64]]]:
+    """Gradient times weight of random projections, as matrices by layer; of layers that were run."""
+    network = exposed(network)
+    generator = torch.Generator().manual_seed(tuner.options.seed)
+    layers = {layer.name: layer for layer in network.layers if layer.layout.compressible}
+    executor = tuner.executor(network, {name: layer.value for name, layer in layers.items()})
+    for batch in tuner.some(BATCHES):
+        executor.zero_grad()
+        torch.autograd.backward(tuner.objective.probe(executor(tuner.feeds(batch)), generator))
+        yield {
+            name: layers[name].layout.matrices((w.grad * w.detach()).numpy(force=True))
+            for name, w in executor.weights.items()
+            if w.grad is not None
+        }

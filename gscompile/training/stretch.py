@@ -1,0 +1,258 @@
+"""A stretch of training, step by step: what is held at zero, what shrinks, the learning rate, the mean at the end.
+
+It can stop after any step and go on from there, here or in another process, and comes out the same to the last bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gscompile.data.dataset import Batch
+from gscompile.graph.network import Network, replace_held
+from gscompile.graph.trainable import trainable_values
+from gscompile.onnx_files.constants import constant_array
+from gscompile.training.adam import Adam
+from gscompile.training.journal import Arrays, digest
+
+if TYPE_CHECKING:  # which makes stretches and is asked by them for data, targets and gradients
+    from gscompile.training.tune import Tuner
+
+Masks = Mapping[str, NDArray[np.bool_]]
+TAIL = 0.3  # of a stretch: its weights are averaged there
+
+
+@dataclass(frozen=True)
+class Shrink:
+    """Weights that a stretch of training brings to exactly zero, by layer and by vector key.
+
+    Every step is the proximal step of the group lasso on the chosen groups (a soft threshold on the group's norm);
+    the threshold is the norm over the steps that are left, so strength follows the weights' own scale, and
+    every chosen group reaches zero at `share` of the stretch. After that it is held there.
+    """
+
+    layers: Masks
+    vectors: Masks = field(default_factory=dict)
+    share: float = 0.6
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What one stretch of training is to do; `varied` samples are augmented, others as they are.
+
+    `epoch` is the number of its first epoch, over all stretches. Those whose numbers are a multiple of `again` apart
+    have the same samples in the same order, varied alike; no two epochs have where `again` is 0.
+    """
+
+    steps: int
+    seed: int
+    anneal: bool
+    lr: float
+    shrink: Shrink | None = None
+    varied: bool = True
+    epoch: int = 0
+    again: int = 0
+
+    def seed_of(self, epoch: int) -> int:
+        """What the order of the samples of its epochs, counted from 0, is drawn with."""
+        return self.seed + ((self.epoch + epoch) % self.again if self.again else epoch)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one process trains on in one step: rows and samples, the inputs as varied, and its share of the batch."""
+
+    rows: NDArray[np.int64]
+    batch: Batch
+    feeds: dict[str, Tensor]
+    share: float
+
+
+class StretchRun:
+    """One stretch of training: parameters, what is held at zero, what shrinks, and the learning rate."""
+
+    def __init__(self, tuner: Tuner, network: Network, stretch: Stretch) -> None:
+        self.tuner, self.network, self.stretch = tuner, network, stretch
+        self.values = trainable_values(network)
+        self.executor = tuner.executor(network, self.values)
+        self.layers = {layer.name: layer for layer in network.layers}
+        self.parameters: list[Tensor] = [p for p in self.executor.weights.values() if p.requires_grad]
+        self.optimizer = Adam(self.parameters, stretch.lr)
+        weights = [p for key, p in self.executor.weights.items() if key in self.layers]
+        self.held = [(p, p != 0) for p in weights if bool((p == 0).any())]
+        shrink = stretch.shrink
+        self.shrinking = list(self._shrinking(shrink)) if shrink else []
+        self.shrink_steps = max(1, int(stretch.steps * (shrink.share if shrink else 0)))
+        self.averaging = stretch.steps if stretch.anneal else max(int((1 - TAIL) * stretch.steps), self.shrink_steps)
+        self.average = [torch.zeros_like(p, requires_grad=False) for p in self.parameters]
+        self.generator = torch.Generator().manual_seed(stretch.seed)
+        self.done, self.epoch, self.epoch_began = 0, 0, 0  # steps, epochs, and the first step of this epoch
+        self.over, self.cut_short = False, False
+        self.good = self._weights()
+
+    def _weights(self) -> list[Tensor]:
+        return [p.detach().clone() for p in self.parameters]
+
+    def _shrinking(self, shrink: Shrink) -> Iterator[tuple[Tensor, Tensor]]:
+        """Parameters with what of them shrinks, 1 where it does."""
+        for key, mask in (*shrink.layers.items(), *shrink.vectors.items()):
+            parameter = self.executor.weights[key]
+            tensor = self.layers[key].layout.tensor(mask) if key in self.layers else mask.reshape(parameter.shape)
+            yield parameter, torch.from_numpy(np.ascontiguousarray(tensor)).to(parameter)
+
+    def train(self, after_step: Callable[[], None] = lambda: None) -> None:
+        """Go on from where the stretch is, to its end; the time may be over before."""
+        while self.done < self.stretch.steps and self._ends_epoch(after_step):
+            self.epoch, self.epoch_began, self.good = self.epoch + 1, self.done, self._weights()
+        if self.done > self.averaging:
+            self._become(self.average)
+        if not all(bool(p.isfinite().all()) for p in self.parameters):
+            self._become(self.good)
+        self._finish()
+
+    @torch.no_grad()
+    def _become(self, weights: Sequence[Tensor]) -> None:
+        for p, weight in zip(self.parameters, weights, strict=True):
+            p.copy_(weight)
+
+    def _ends_epoch(self, after_step: Callable[[], None]) -> bool:
+        """Train through what is left of an epoch; False when the stretch ends within."""
+        seed, skip = self.stretch.seed_of(self.epoch), self.done - self.epoch_began
+        if self.stretch.again and not skip:
+            self.generator.manual_seed(seed)
+        for rows, batch in self.tuner.batches(self.tuner.train, seed, skip):
+            if self.done == self.stretch.steps or not self._step(rows, batch):
+                return False
+            self.done += 1
+            self._average()
+            self.tuner.progress.steps(self.done, self.stretch.steps)
+            after_step()
+        return True
+
+    def _step(self, rows: NDArray[np.int64], batch: Batch) -> bool:
+        """One optimiser step; False when the loss is not finite, or the time is over."""
+        if self.stretch.anneal:
+            self.optimizer.rate = self._rate(self.done)
+        self.optimizer.zero_grad()
+        feeds = self.tuner.feeds(batch)
+        if self.stretch.varied:
+            feeds = self.tuner.augment(feeds, self.generator)
+        part = self.tuner.own_part(rows, batch, feeds)
+        loss, over = self._backward(part), self.tuner.conduct.out_of_time()
+        loss, self.cut_short = self.tuner.world.average(loss, self.parameters, part.share, over)
+        if self.cut_short or not bool(loss.isfinite()):
+            return False
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self._project(self.done)
+        return True
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """The running mean of the weights near the end (Izmailov et al. 2018): as good as a lower learning rate."""
+        count = self.done - self.averaging
+        if count > 0:
+            torch._foreach_lerp_(self.average, self.parameters, 1 / count)
+
+    def _backward(self, part: Part) -> Tensor:
+        """The loss on a part of a batch; gradients are left in the parameters."""
+        if not len(part.rows):
+            return torch.zeros((), device=self.tuner.device)
+        target = self.tuner.lesson(part, self.stretch, self.epoch)
+        return self.tuner.backward(self.executor, part, target, self.tuner.mixed)
+
+    def _rate(self, number: int) -> float:
+        return float(self.stretch.lr * 0.5 * (1 + math.cos(math.pi * number / self.stretch.steps)))
+
+    @torch.no_grad()
+    def _project(self, number: int) -> None:
+        """The proximal step of the shrinking groups, and zeros back to zero."""
+        left = self.shrink_steps - number
+        for parameter, mask in self.shrinking:
+            parameter.mul_(1 - mask / left if left > 1 else 1 - mask)
+        for parameter, alive in self.held:
+            parameter.mul_(alive)
+
+    @torch.no_grad()
+    def _finish(self) -> None:
+        for parameter, mask in self.shrinking:
+            parameter.mul_(1 - mask)
+        for parameter, alive in self.held:
+            parameter.mul_(alive)
+
+    # -- what a journal keeps ---------------------------------------------------------------------------------
+
+    def digest(self) -> str:
+        """All that the stretch depends on, but for the data and the options."""
+        stretch, weights = self.stretch, self.executor.weights
+        masks = [mask.numpy(force=True) for _, mask in self.shrinking]
+        samples = (stretch.seed, stretch.varied, stretch.epoch, stretch.again)
+        what = (stretch.steps, *samples, stretch.anneal, stretch.lr, self.shrink_steps, *weights)
+        return digest(*what, *(p.numpy(force=True) for p in weights.values()), *masks)
+
+    def result(self) -> Arrays:
+        """The weights at the end."""
+        return {"over": np.array(True), **self._numbered("weight", self.parameters)}
+
+    def state(self) -> Arrays:
+        """Everything that the rest of the stretch depends on."""
+        return {
+            "over": np.array(False),
+            "place": np.array([self.done, self.epoch, self.epoch_began]),
+            "random": self.generator.get_state().numpy(),
+            **self._numbered("weight", self.parameters),
+            **self._numbered("good", self.good),
+            **self._numbered("average", self.average),
+            **self._numbered("step", self.optimizer.steps),
+            **self._numbered("mean", self.optimizer.means),
+            **self._numbered("square", self.optimizer.squares),
+        }
+
+    @staticmethod
+    def _numbered(kind: str, tensors: Sequence[Tensor]) -> Arrays:
+        return {f"{kind}{i}": tensor.numpy(force=True) for i, tensor in enumerate(tensors)}
+
+    def fits(self, state: Arrays) -> bool:
+        """Whether `restore` can take it: every array is there, in its shape and type."""
+        over = state.get("over", np.zeros(2))
+        wanted = self.result() if over.all() else self.state()
+        return {n: (a.shape, a.dtype) for n, a in wanted.items()} == {n: (a.shape, a.dtype) for n, a in state.items()}
+
+    def restore(self, state: Arrays) -> None:
+        """Be where `state`, or `result`, was taken."""
+        self.over = bool(state["over"])
+        self._take(state, "weight", self.parameters)
+        if not self.over:
+            self.done, self.epoch, self.epoch_began = state["place"].tolist()
+            self.generator.set_state(torch.from_numpy(state["random"]))
+            self._take(state, "good", self.good)
+            self._take(state, "average", self.average)
+            self._take(state, "step", self.optimizer.steps)
+            self._take(state, "mean", self.optimizer.means)
+            self._take(state, "square", self.optimizer.squares)
+
+    @staticmethod
+    @torch.no_grad()
+    def _take(state: Arrays, kind: str, tensors: Sequence[Tensor]) -> None:
+        """In place, so that the layout stays and sums come out the same to the last bit."""
+        for i, tensor in enumerate(tensors):
+            tensor.copy_(torch.from_numpy(state[f"{kind}{i}"]))
+
+    def write_back(self) -> None:
+        """Put what was learned into the network, by name."""
+        for key, parameter in self.executor.weights.items():
+            array = parameter.detach().cpu().numpy() + 0.0  # + 0.0: no negative zeros
+            if key in self.layers:
+                self.network.set_tensor(self.network.layer(key), array)
+            else:
+                old = constant_array(self.values[key], self.network.opset)
+                assert old is not None
+                replace_held(self.values[key], array.astype(old.dtype))
+        self.network.changed()

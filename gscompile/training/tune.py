@@ -1,0 +1,447 @@
+"""Fine-tuning: an ONNX network trained by torch towards labels and teacher, and scored.
+
+Passes are handed a `Tuner` and need not know torch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gscompile.crossbars.groups import Family
+from gscompile.data.dataset import Batch, Dataset, batch_size_for, input_specs
+from gscompile.errors import DataError, ExecutionError, UsageError
+from gscompile.execute import Executor
+from gscompile.graph.network import Network
+from gscompile.graph.trainable import expose_weights, exposed, trainable_values
+from gscompile.options import Precision
+from gscompile.progress import Progress
+from gscompile.scoring.score import ENOUGH, Metric, choose_metric, standard_error, telling
+from gscompile.training.accelerator import device_named
+from gscompile.training.augment import augmentation
+from gscompile.training.channels_last import channels_last, has_groups, has_images, images_last
+from gscompile.training.conduct import Conduct
+from gscompile.training.journal import Arrays
+from gscompile.training.learning_rate import RATES, largest_harmless
+from gscompile.training.lessons import EPOCHS, Lessons
+from gscompile.training.memory import keep_memory
+from gscompile.training.objective import OF_ANOTHER, Objective
+from gscompile.training.pace import Pace
+from gscompile.training.precision import multiplies_bfloat16
+from gscompile.training.saliency import saliency
+from gscompile.training.stretch import Masks, Part, Shrink, Stretch, StretchRun
+from gscompile.training.teacher import Answers
+
+SHORTEST = 150  # steps of a stretch of one epoch: small data is gone through several times
+MOST_PASSES = 32  # over data so small that it would be learned by heart
+Answered = tuple[Batch, dict[str, Tensor]]  # samples, and what somebody says of them
+BY_HEART = 0.6  # of the errors on new samples: a network that makes fewer on those it is trained on goes by heart
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """How to train. `epochs` is the length of what a pass asks for as 1.0; `max_error` is what values may be off by.
+
+    Without `lr` one is found.
+    """
+
+    lr: float | None = None
+    batch_size: int = 128
+    epochs: float = 1.0
+    seed: int = 0
+    threads: int | None = None
+    device: str = "cpu"
+    precision: Precision = "auto"
+    augment: tuple[Any, ...] = ()
+    loss: Any = None
+    metric: Any = None
+    max_error: float = 0.0
+
+
+@dataclass(frozen=True)
+class SharedStretch:
+    """A stretch that several processes train together: the network as ONNX, and where to go on from."""
+
+    model: bytes
+    stretch: Stretch
+    state: Arrays | None
+
+
+class Tuner:
+    """Trains networks that have the original's inputs and outputs, towards a teacher: the original, or another.
+
+    Decisions look at `val` only. Raises DataError where the data cannot drive the network.
+    """
+
+    def __init__(
+        self,
+        original: Network,
+        train: Dataset,
+        val: Dataset,
+        options: TuneOptions,
+        progress: Progress | None = None,
+        conduct: Conduct | None = None,
+        teacher: Network | None = None,
+    ) -> None:
+        self.options, self.train, self.val = options, train, val
+        self.progress, self.conduct = progress or Progress(), conduct or Conduct()
+        self.world = self.conduct.world
+        keep_memory()
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        self.device = device_named(self.world.device(options.device))
+        self.size = batch_size_for(input_specs(original.model), options.batch_size)
+        self.original, runs = original, self.executor(original)
+        probe = next(iter(self.batches(val, None)), None)
+        if probe is None:
+            raise DataError(f"{len(val)} samples: the network takes {self.size} at a time; give more data")
+        said, labels = self._run(runs, probe[1]), probe[1].labels
+        outputs = _arrays(said)
+        self.augment = augmentation(options.augment)
+        self.augment(self.feeds(probe[1]), torch.Generator())  # a function that does not work fails here
+        self.metric: Metric = choose_metric(outputs, labels, options.max_error)
+        self.objective = Objective.of(outputs, self.metric)
+        self._another = teacher is not None  # teaches, not the original
+        if self._another:
+            self.objective = replace(self.objective, temperature=OF_ANOTHER)
+        if options.metric is not None:
+            self.metric = self.metric.by(options.metric)
+        if options.loss is not None:
+            self.objective = self.objective.by(options.loss, said, self.labels(probe[1]))
+        teaches = runs if teacher is None else self.executor(teacher)
+        self._taught, self._judged = Answers(self, train, teaches), Answers(self, val, runs)
+        self._lessons: Lessons | None = None  # of another teacher that knows varied samples
+        self.plain_metric = self.metric
+        if self.metric.function is None and self.telling < ENOUGH:
+            self.metric = self.metric.closely()
+        if options.augment and self.objective.labelled and not self.objective.function:
+            self._teach_views()  # without labels the teacher is to be matched as it is
+        self.classes = int(outputs[self.metric.classes[0]].shape[-1]) if self.metric.classes else 0
+        self._runs, self._epochs = 0, 0  # stretches of training, and their epochs
+        # whether the ends of recoveries are varied: where anything is, that is found at the first
+        self._varied: bool | None = None if options.augment else True
+        self.toll = 0.0  # points that a short stretch costs the original itself: a long one, let down, brings them back
+        self.hottest = math.inf  # times the rate that a stretch has been found to take without harm
+        self._pace = 0.0  # seconds that a step took the last time, but for asking a teacher
+
+    # -- measuring --------------------------------------------------------------------------------------------
+
+    def score(self, network: Network) -> float:
+        """Percent on the validation part, by the metric."""
+        return self._score(self.executor(network), self._deciding())
+
+    @cached_property
+    def base(self) -> float:
+        """The original's own score."""
+        return self.score(self.original)
+
+    @property
+    def teacher_score(self) -> float:
+        """That of the teacher."""
+        return self._score(self._taught.executor, self._deciding())
+
+    @cached_property
+    def telling(self) -> float:
+        """How many samples of the validation part tell whether classes are right."""
+        seen = (
+            (_arrays(self._judged.to(rows, b)), b.labels, math.inf if self.val.ready_made else len(rows))
+            for rows, b in self.batches(self.val, None)
+        )
+        return telling(self.plain_metric, seen)
+
+    def _teach_views(self) -> None:
+        """Learn what the teacher says of varied samples, where on average over several views it is right more often.
+
+        That is decided on the validation part. A teacher that was trained on samples as they are knows others less. The
+        original is asked about few views of each, and their mean learned; another teacher, which knows more, about all
+        that are trained on.
+        """
+        seed, teaches = self.options.seed, self._taught.executor
+        plain = Answers(self, self.val, teaches) if self._another else self._judged
+        tried = plain.over_views(seed, self.mixed)
+        if tried is plain or self._right(tried) <= self._right(plain):
+            return
+        if self._another:
+            self._lessons = Lessons(self._taught, self.mixed)
+        else:
+            self._taught = self._taught.over_views(seed, self.mixed)
+
+    def _right(self, answers: Answers) -> float:
+        """Percent of the validation part that the teacher tells right."""
+        said = ((_arrays(answers.to(rows, b)), b.labels) for rows, b in self.batches(self.val, None))
+        return self.plain_metric.score((outputs, outputs, labels) for outputs, labels in said)
+
+    def _deciding(self) -> Iterator[Answered]:
+        return ((batch, self._judged.to(rows, batch)) for rows, batch in self.batches(self.val, None))
+
+    @torch.no_grad()
+    def _score(self, executor: Executor, answered: Iterable[Answered]) -> float:
+        def results() -> Iterator[tuple[dict[str, Any], dict[str, Any], NDArray[Any] | None]]:
+            for batch, said in answered:
+                yield _arrays(self._run(executor, batch)), _arrays(said), batch.labels
+
+        return self.metric.score(results())
+
+    def saliency(self, network: Network, families: tuple[Family, ...]) -> dict[Family, NDArray[np.float64]]:
+        """What the loss loses when each group is set to zero; passes ask for it here, as for `shrink`."""
+        return saliency(self, network, families)
+
+    @staticmethod
+    def shrink(layers: Masks, vectors: Masks) -> Shrink:
+        """What `tune` brings to zero; passes ask for it here, since they do not import this module."""
+        return Shrink(layers, vectors)
+
+    # -- training ---------------------------------------------------------------------------------------------
+
+    def tune(
+        self, network: Network, epochs: float, shrink: Shrink | None = None, anneal: bool = False, lr: float = 1.0
+    ) -> Network:
+        """Train for `epochs` times the option of that name; returns a network of its own.
+
+        Weights of layers that are zero stay zero. `lr` scales the learning rate; `anneal` lets it fall to zero along
+        a cosine. A loss that is not finite ends the stretch with the last good weights.
+        """
+        return self._tuned(network, epochs, lr * self.rate, shrink, anneal)
+
+    def let_down(self, network: Network, epochs: float, lr: float = 1.0) -> Network:
+        """Train for `epochs` while the learning rate falls to zero, on varied samples or, in the end, plain ones.
+
+        Samples that are varied teach large networks more, and small ones less, than what they are judged by: the
+        first time both are tried, from then on what did better. One that knows its samples by heart needs no trial.
+        """
+        def tuned(varied: bool) -> Network:
+            return self._tuned(network, epochs, lr * self.rate, anneal=True, varied=varied)
+
+        if self._varied is None and self._by_heart(network):
+            self._varied = True
+        if self._varied is not None:
+            return tuned(self._varied)
+        tried = {varied: tuned(varied) for varied in (True, False)}
+        self._varied = max(tried, key=lambda varied: self.score(tried[varied]))
+        return tried[self._varied]
+
+    def _by_heart(self, network: Network) -> bool:
+        """Whether a network errs far less often on what it was trained on than on the validation part."""
+        executor, count = self.executor(network), math.ceil(len(self.val) / self._unit(self.val))
+        trained_on = islice(self.batches(self.train, self.options.seed), count)
+        errors = 100 - self._score(executor, ((batch, self._taught.asked(batch)) for _, batch in trained_on))
+        return errors < BY_HEART * (100 - self._score(executor, self._deciding()))
+
+    def backward(self, executor: Executor, part: Part, target: Mapping[str, Tensor], mixed: bool) -> Tensor:
+        """The loss on a part of a batch; gradients are left in the weights. `mixed` multiplies in bfloat16."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+            outputs = executor(part.feeds)
+        loss = self.objective.loss(outputs, target, self.labels(part.batch))
+        torch.autograd.backward(loss)
+        return loss
+
+    @cached_property
+    def mixed(self) -> bool:
+        """Whether steps multiply in bfloat16: as asked for, or where images are told apart and it is faster.
+
+        Values and probabilities that are compared closely want all their digits; convolutions of groups take longer.
+        """
+        if self.options.precision == "bfloat16" and not self._runs_mixed():
+            raise UsageError("precision bfloat16: an op of the network does not take it; float32 would do")
+        if self.options.precision != "auto":
+            return self.options.precision == "bfloat16"
+        metric, objective = self.metric, self.objective
+        coarse = metric.classes and not metric.looks_closely and not objective.probabilities and not objective.function
+        faster = has_images(self.original) and not has_groups(self.original) and multiplies_bfloat16(self.device)
+        return bool(coarse) and faster and self._runs_mixed()
+
+    def _runs_mixed(self) -> bool:
+        """Whether original and teacher can be run and gradients had: not every op takes numbers of two kinds."""
+        rows, batch = next(self.batches(self.train, self.options.seed))
+        network = exposed(self.original)
+        part, target = Part(rows, batch, self.feeds(batch), 1.0), self._taught.asked(batch)
+        try:
+            if self._another:
+                self._taught.anew(part.feeds, mixed=True)
+            self.backward(self.executor(network, trainable_values(network)), part, target, True)
+        except (RuntimeError, ExecutionError):
+            return False
+        return True
+
+    @cached_property
+    def rate(self) -> float:
+        """The learning rate that was asked for, or the largest that does a trained network no harm.
+
+        Harm is what half an epoch takes from the original's own score; where outputs are compared closely, it is the
+        smallest.
+        """
+        if self.options.lr is not None or self.metric.looks_closely:
+            return self.options.lr or RATES[-1]
+
+        def toll(rate: float) -> float:
+            return max(0.0, self.base - self.score(self._tuned(self.original, 0.5, rate)))
+
+        rate, self.toll = largest_harmless(toll, standard_error(self.base, len(self.val)))
+        return rate
+
+    def _tuned(
+        self,
+        network: Network,
+        epochs: float,
+        rate: float,
+        shrink: Shrink | None = None,
+        anneal: bool = False,
+        varied: bool = True,
+    ) -> Network:
+        network = network.copy()
+        expose_weights(network)
+        run = StretchRun(self, network, self._stretch(self._steps(epochs), rate, shrink, anneal, varied))
+        self._carry_out(run, f"{self._runs:04}-{run.digest()}")
+        run.write_back()
+        return network
+
+    def _stretch(self, steps: int, rate: float, shrink: Shrink | None, anneal: bool, varied: bool) -> Stretch:
+        """The next one, with samples as no other has them, or as there are lessons on them."""
+        again = EPOCHS if varied and self._lessons is not None else 0
+        self._runs += 1
+        seed, first = self.options.seed + (0 if again else 1000 * self._runs), self._epochs
+        self._epochs += math.ceil(steps / self.steps_per_epoch)
+        return Stretch(steps, seed, anneal, rate, shrink, varied, first, again)
+
+    def _carry_out(self, run: StretchRun, name: str) -> None:
+        """Train together with the other processes, from where an earlier run of the same command was."""
+        state = self.conduct.journal.load(name)
+        if state is not None and not run.fits(state):
+            self.progress.say(f"{name} in the journal does not fit this stretch of training: done anew")
+            state = None
+        if state is not None:
+            run.restore(state)
+        if run.over:
+            return
+        if self.world.size > 1:
+            self.world.share(SharedStretch(run.network.to_proto().SerializeToString(), run.stretch, state))
+        began, first, asked = time.monotonic(), run.done, self._asking
+        run.train(lambda: self._keep(run, name))
+        self._pace = (time.monotonic() - began - (self._asking - asked)) / max(run.done - first, 1)
+        if not run.cut_short:
+            self.conduct.journal.save(name, run.result())
+
+    @property
+    def _asking(self) -> float:
+        """Seconds spent on asking another teacher about varied samples."""
+        return self._lessons.seconds if self._lessons else 0.0
+
+    @property
+    def pace(self) -> Pace:
+        """How long stretches of training took lately, in epochs of the option of that name."""
+        unit, lessons = self._steps(1.0), self._lessons
+        if lessons is None:
+            return Pace(unit * self._pace)
+        return Pace(unit * self._pace, unit * lessons.pace, lessons.left(self.steps_per_epoch) / unit)
+
+    def _keep(self, run: StretchRun, name: str) -> None:
+        if self.conduct.journal.due:
+            self.conduct.journal.save(name, run.state())
+
+    def follow(self) -> Any:
+        """Train what the first process says, until it says something else; returns that."""
+        while isinstance(job := self.world.share(), SharedStretch):
+            network = Network.from_proto(onnx.ModelProto.FromString(job.model))
+            run = StretchRun(self, network, job.stretch)
+            if job.state is not None:
+                run.restore(job.state)
+            run.train()
+        return job
+
+    def _steps(self, epochs: float) -> int:
+        return max(1, round(epochs * self.options.epochs * self._steps_per_stretch))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return max(1, math.ceil(len(self.train) / self._unit(self.train)))
+
+    @property
+    def _steps_per_stretch(self) -> int:
+        """Of one epoch, and of several where the data is small."""
+        most = self.steps_per_epoch * MOST_PASSES if self.metric.looks_closely else SHORTEST
+        return max(self.steps_per_epoch, min(SHORTEST, most))
+
+    def _unit(self, data: Dataset) -> int:
+        return 1 if data.ready_made else self.size
+
+    def batches(
+        self, data: Dataset, seed: int | None, skip: int = 0
+    ) -> Iterator[tuple[NDArray[np.int64], Batch]]:
+        """Rows and samples, from batch `skip` on.
+
+        A rest that is smaller than a batch is left out where the batch is fixed, or when mixed.
+        """
+        order = np.arange(len(data)) if seed is None else np.random.default_rng(seed).permutation(len(data))
+        unit = self._unit(data)
+        whole = (seed is not None and len(order) >= unit) or (data.fixed_batch is not None and not data.ready_made)
+        for start in range(skip * unit, len(order) - unit + 1 if whole else len(order), unit):
+            rows = order[start : start + unit]
+            yield rows, data.batch(rows)
+
+    def some(self, count: int) -> Iterator[Batch]:
+        """Up to `count` mixed batches of the training part; so many, again and again, where it is very small."""
+        rounds = count if self.metric.looks_closely else 1
+        seeds = range(self.options.seed, self.options.seed + rounds)
+        yield from islice((batch for seed in seeds for _, batch in self.batches(self.train, seed)), count)
+
+    # -- what is run ------------------------------------------------------------------------------------------
+
+    def lesson(self, part: Part, stretch: Stretch, epoch: int) -> dict[str, Tensor]:
+        """What the teacher says of a part of a batch, in an epoch of the stretch; of it as varied, where it can."""
+        if self._lessons is not None and stretch.again:
+            return self._lessons.of(stretch.seed_of(epoch), part)
+        return self._taught.to(part.rows, part.batch)
+
+    def _run(self, executor: Executor, batch: Batch) -> dict[str, Any]:
+        outputs: dict[str, Any] = executor(self.feeds(batch))
+        return outputs
+
+    def own_part(self, rows: NDArray[np.int64], batch: Batch, feeds: dict[str, Tensor]) -> Part:
+        """This process's part of a batch of the training data; all of it where a batch cannot be cut."""
+        world, data = self.world, self.train
+        if world.size == 1 or data.ready_made or data.fixed_batch is not None:
+            return Part(rows, batch, feeds, 1 / world.size)
+        part, whole = world.part(len(rows)), data.constants
+        inputs = {name: array if name in whole else array[part] for name, array in batch.inputs.items()}
+        labels = None if batch.labels is None else batch.labels[part]
+        cut = {name: tensor if name in whole else tensor[part] for name, tensor in feeds.items()}
+        return Part(rows[part], Batch(inputs, labels), cut, len(rows[part]) / len(rows))
+
+    def feeds(self, batch: Batch) -> dict[str, Any]:
+        """A batch's inputs as tensors on the device; arrays of texts stay as they are."""
+        texts = {name: array for name, array in batch.inputs.items() if array.dtype.kind not in "fiub"}
+        numbers = {name: array for name, array in batch.inputs.items() if name not in texts}
+        return {**texts, **{name: torch.from_numpy(array).to(self.device) for name, array in numbers.items()}}
+
+    def labels(self, batch: Batch) -> Tensor | None:
+        """A batch's labels as a tensor on the device: whole numbers, else as they are."""
+        if batch.labels is None or batch.labels.dtype.kind not in "biuf":
+            return None
+        whole = batch.labels.dtype.kind != "f"
+        return torch.from_numpy(batch.labels.astype(np.int64) if whole else batch.labels).to(self.device)
+
+    def executor(self, network: Network, trainable: Mapping[str, ir.Value] | None = None) -> Executor:
+        """The network ready to run, images and filters with their channels last, which is faster."""
+        executor = Executor(network.model, trainable).to(self.device)
+        if has_images(network):
+            executor.register_forward_pre_hook(images_last)
+            for parameter in executor.weights.values():
+                parameter.data = channels_last(parameter.data)
+        return executor
+
+
+def _arrays(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: o.numpy(force=True) if isinstance(o, Tensor) else o for name, o in outputs.items()}
+
