@@ -16,9 +16,9 @@ from gscompile.crossbars.mapping import MapOptions, map_network
 from gscompile.crossbars.netlist import check as check_netlist
 from gscompile.graph.network import Network
 from gscompile.judging.verify import verify_again
+from tests.crossbars.test_blocks import floating
 from tests.mapped_networks import LITTLE, counts, eight_batches
 from tests.packaged import PACKAGED
-from tests.test_blocks import floating
 
 pytestmark = pytest.mark.slow
 

@@ -20,9 +20,9 @@ from gscompile.crossbars.tile_file import write_tiles
 from gscompile.graph.network import Network
 from gscompile.hardware.target import shipped_targets
 from gscompile.write import write_design
+from tests.crossbars.test_netlist_file import small, tiles
 from tests.fuzz.harnesses import chain
 from tests.small_networks import model
-from tests.test_netlist_file import small, tiles
 
 CORPUS = Path(__file__).parent / "corpus"
 NETS = {

@@ -23,7 +23,7 @@ from gscompile.targets.lefdef import LefDef
 from gscompile.targets.spice import Spice
 from gscompile.targets.verilog import Verilog
 from gscompile.targets.yosys import Yosys
-from tests.test_place import dense
+from tests.placement.test_place import dense
 
 
 class Ones(Mapping[str, NDArray[Any]]):

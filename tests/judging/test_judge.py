@@ -20,7 +20,7 @@ from gscompile.progress import Progress
 from gscompile.scoring.evaluate import Runner
 from tests.small_networks import model
 
-SAMPLES = Path(__file__).parents[1] / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
 QUICK: dict[str, Any] = {"crossbar": "16x16", "epochs": 0.1, "effort": "quick", "threads": 1}
 
 

@@ -41,7 +41,7 @@ from gscompile.training.stretch import Shrink
 from gscompile.training.tune import TuneOptions, Tuner
 from tests.small_networks import network
 
-SAMPLES = Path(__file__).parents[1] / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
 MLP = """mlp (float[n,6] x) => (float[n,3] y) <float[6,8] a, float[8] b, float[8,3] c>
     { h = Gemm (x, a, b)  r = Relu (h)  y = MatMul (r, c) }"""
 ONE = {"a": np.arange(3.0)}

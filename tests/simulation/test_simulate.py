@@ -126,7 +126,7 @@ def test_tiles_compute_what_onnxruntime_computes(name: str, tmp_path: Path) -> N
     }.get(name, (1, 0))
 
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PERFECT = replace(load_target(), wire=replace(load_target().wire, resistance_ohm_per_um=0.0))
 
 

@@ -15,7 +15,7 @@ from gscompile.data.synthetic import find_shapes, parse_input_shape, synthetic_b
 from gscompile.data.value_ranges import compared_values, index_limits
 from gscompile.errors import DataError, UsageError
 
-SHARED = Path(os.environ.get("GSCOMPILE_SHARED", Path(__file__).parents[1] / ".." / "shared"))
+SHARED = Path(os.environ.get("GSCOMPILE_SHARED", Path(__file__).parents[2] / ".." / "shared"))
 NETWORKS = sorted((SHARED / "models").glob("*.onnx"))
 
 

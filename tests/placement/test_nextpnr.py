@@ -11,7 +11,7 @@ from gscompile.hardware.target import load_target
 from gscompile.placement.congestion import Squares, net_squares
 from gscompile.placement.nextpnr import _leads, _steps, channel_width, routes
 from gscompile.placement.place import PlaceOptions, place
-from tests.test_place import dense
+from tests.placement.test_place import dense
 
 needs_nextpnr = pytest.mark.skipif(
     shutil.which("nextpnr-generic") is None,

@@ -11,7 +11,7 @@ from gscompile.api import compile
 from gscompile.errors import UsageError
 from gscompile.training.accelerator import device_named
 
-SAMPLES = Path(__file__).parents[1] / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")
 
 
