@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gscompile.channels.units import drop_dead_units
 from gscompile.compression.bisection import furthest
@@ -62,13 +62,13 @@ class DeleteGroups:
     def _search(self, start: Network, context: Context) -> Network:
         """The smallest network that comes back within the budget, on a way down that goes on from each that does."""
         assert context.tuner is not None
+        context = _sharing_time(context)
         best, failed, step = start, None, self.step
-        lowest, kept = context.bar - context.blur, context.time_left() / 3
-        least = self.least / max(1.0, context.effort)
+        lowest, least = context.bar - context.blur, self.least / max(1.0, context.effort)
         if (score := context.tuner.score(start)) < lowest:
             best, _ = self.recovered(start, context, score)
         while step >= least and not context.out_of_time():
-            way = [*self._rounds(best, context, step, lowest, kept, failed)]
+            way = [*self._rounds(best, context, step, lowest, failed)]
             best, fails = self._furthest(best, way, context)
             if fails is not None or not way:
                 failed, step = fails or failed, step / 2
@@ -105,21 +105,21 @@ class DeleteGroups:
     def walk(self, network: Network, context: Context) -> Iterator[Scored]:
         """Round by round smaller networks with their scores, until one is `slack` below the budget."""
         slack = min(self.slack, 0.5 * (100 - context.floor))  # points weigh more where few are missing
-        return self._rounds(network, context, self.step, context.bar - slack, context.time_left() / 3)
+        return self._rounds(network, _sharing_time(context), self.step, context.bar - slack)
 
     def _rounds(
-        self, network: Network, context: Context, step: float, lowest: float, kept: float, failed: Network | None = None
+        self, network: Network, context: Context, step: float, lowest: float, failed: Network | None = None
     ) -> Iterator[Scored]:
         """Round by round smaller networks with their scores, until one is below `lowest`.
 
         While scores are within the budget rounds grow, to twice `step`; once they are not they are of `step`: what goes
         in small steps comes back better. One more that saves as much as the last may not bring them to the size of the
-        network that `failed`. Time is kept for a recovery, `kept` seconds at the most.
+        network that `failed`. Time is kept for a recovery.
         """
         score, size, before = math.inf, step, footprint(network, context.mapping)
         start, price, too_much = before, context.price(before), _saved_by(failed, before, context)
         clips = self.ranks
-        while score >= lowest and context.time_left() > min(ROUND * self._recovery(context).seconds, kept):
+        while score >= lowest and context.time_left() > min(ROUND * self._recovery(context).seconds, context.longest):
             groups = ranked(network, context, self.units)
             clipped = self._clipped(network, groups, context, size) if clips else None
             clips = clipped is not None
@@ -175,6 +175,11 @@ class DeleteGroups:
             return None
         clipped = Clipper.of(network, context).saving(step, context)
         return None if clipped is None or deleting_costs_less(network, groups, [clipped], context) else clipped
+
+
+def _sharing_time(context: Context) -> Context:
+    """One recovery plans for a third of the time at the most: smaller networks, and others where one fails, want some."""
+    return replace(context, longest=context.time_left() / 3)
 
 
 def _saved_by(failed: Network | None, before: Footprint, context: Context) -> float:

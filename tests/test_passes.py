@@ -356,8 +356,15 @@ def test_rounds_end_before_they_come_to_the_size_that_did_not_come_back(
     monkeypatch.setattr(delete_groups, "ranked", lambda *_: ({}, {}))
     monkeypatch.setattr(DeleteGroups, "_shrunk", lambda *_: next(made))
     failed = without(gone) if gone else None
-    way = [*DeleteGroups(ranks=False)._rounds(without(0), coached(Coach()), 0.1, 89.0, math.inf, failed)]
+    way = [*DeleteGroups(ranks=False)._rounds(without(0), coached(Coach()), 0.1, 89.0, failed)]
     assert len(way) == rounds
+
+
+def test_a_recovery_plans_for_its_share_of_the_time_and_takes_more_where_that_may_suffice() -> None:
+    for scores, epochs in (((90.0, 90.0), 3.0), ((89.5, 89.6, 90.0), 3.0 + 4.0)):  # of 10 s
+        coach = Coach(*scores)
+        DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach, longest=30.0), before=89.0)
+        assert coach.epochs == pytest.approx(epochs)
 
 
 def test_a_recovery_takes_the_time_that_is_left() -> None:

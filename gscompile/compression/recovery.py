@@ -26,15 +26,15 @@ class Recovery:
 
     @property
     def seconds(self) -> float:
-        """What it takes."""
-        return self.tuner.pace.seconds(self.epochs)
+        """What it takes as planned."""
+        return min(self.tuner.pace.seconds(self.epochs), self.context.longest)
 
     def of(self, network: Network, before: float) -> Scored:
         """The network tuned for long, as far as there is time, and its score, which was `before`.
 
         The learning rate is let down after a third; not where that third has not come half of the way to the budget.
         """
-        third = min(self.epochs, self._in_time) / 3
+        third = min(self.epochs, self._in_time, self.tuner.pace.epochs(self.context.longest)) / 3
         network, score = self._heated(network, third, before)
         if self._promises(score, before):
             network, score = self._let_down(network, 2 * third, before)

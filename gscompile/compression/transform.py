@@ -57,7 +57,7 @@ class Context:
     `drift` tells the output error of a candidate, relative to the outputs' range, and `max_error` bounds it.
     `blur` is the standard error of a score, in points: less than that is no difference.
     `effort` scales the epochs that may be spent; `price` tells what the search is paid for. `later` names the passes
-    that run afterwards.
+    that run afterwards. `longest` is how many seconds one recovery may plan for, where others may come.
     """
 
     mapping: MapOptions
@@ -69,6 +69,7 @@ class Context:
     effort: float = 1.0
     price: Callable[[Footprint], Price] = field(default=balanced_price)
     time_left: Callable[[], float] = field(default=lambda: math.inf)
+    longest: float = math.inf
     blur: float = 0.0
     seed: int = 0
     later: tuple[str, ...] = ()
