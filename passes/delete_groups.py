@@ -28,9 +28,9 @@ class DeleteGroups:
     A round chooses the groups that cost the loss least for the cells and wires they save, until `step` of both is
     chosen; a stretch of training shrinks them to exactly zero by proximal group-lasso steps, then tunes the rest.
     While the score stays within the budget rounds grow, to twice that. They go on until the score has left the budget
-    by more than chance. A recovery of `recover` epochs, whose optimiser steps are `heat` times as long, where that does
-    no harm, and then let down, brings it back, and further rounds go on from there. It goes on for as long as that may
-    suffice.
+    by more than chance. A recovery of `recover` epochs, or of a third of the time, whose optimiser steps are `heat` times
+    as long, where that does no harm, and then let down, brings it back, and further rounds go on from there. It goes on
+    for as long as that may suffice.
     Where it does not come back, they go on from the last network that did, in steps half as large, down to `least`,
     or to less in proportion where there is more effort than usual.
     `units` lets whole channels, neurons and ranks go as well, and with `ranks` a round clips them instead where that
@@ -61,8 +61,8 @@ class DeleteGroups:
 
     def _search(self, start: Network, context: Context) -> Network:
         """The smallest network that comes back within the budget, on a way down that goes on from each that does."""
-        assert context.tuner is not None
         context = _sharing_time(context)
+        assert context.tuner is not None
         best, failed, step = start, None, self.step
         lowest, least = context.bar - context.blur, self.least / max(1.0, context.effort)
         if (score := context.tuner.score(start)) < lowest:
@@ -178,7 +178,7 @@ class DeleteGroups:
 
 
 def _sharing_time(context: Context) -> Context:
-    """One recovery plans for a third of the time at the most: smaller networks, and others where one fails, want some."""
+    """One recovery plans for a third of the time at the most: those of smaller networks want some as well."""
     return replace(context, longest=context.time_left() / 3)
 
 
