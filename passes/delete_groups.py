@@ -28,9 +28,9 @@ class DeleteGroups:
     A round chooses the groups that cost the loss least for the cells and wires they save, until `step` of both is
     chosen; a stretch of training shrinks them to exactly zero by proximal group-lasso steps, then tunes the rest.
     While the score stays within the budget rounds grow, to twice that. They go on until the score has left the budget
-    by more than chance. A recovery of `recover` epochs, or of a third of the time, whose optimiser steps are `heat` times
-    as long, where that does no harm, and then let down, brings it back, and further rounds go on from there. It goes on
-    for as long as that may suffice.
+    by more than chance. A recovery of `recover` epochs, or of a third of the time, whose optimiser steps are `heat`
+    times as long, where that does no harm, and then let down, brings it back, and further rounds go on from there. It
+    goes on for as long as that may suffice.
     Where it does not come back, they go on from the last network that did, in steps half as large, down to `least`,
     or to less in proportion where there is more effort than usual.
     `units` lets whole channels, neurons and ranks go as well, and with `ranks` a round clips them instead where that
