@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from gscompile.training.feeder import Part
 from gscompile.training.teacher import CACHE_BYTES, Answers
-
-if TYPE_CHECKING:  # which asks for lessons
-    from gscompile.training.stretch import Part
 
 EPOCHS = 12  # that differ: who sees each several times learns from that many views as from ever new ones
 

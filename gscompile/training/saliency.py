@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gscompile.crossbars.groups import Family
+from gscompile.execute import Executor
 from gscompile.graph.network import Network
 from gscompile.graph.trainable import exposed
-
-if TYPE_CHECKING:  # which is asked for batches and for the network
-    from gscompile.training.tune import Tuner
+from gscompile.training.feeder import Feeder
 
 BATCHES = 24
+Probes = Callable[[Executor], Iterable[Tensor]]
 
 
-def saliency(tuner: Tuner, network: Network, families: tuple[Family, ...]) -> dict[Family, NDArray[np.float64]]:
+def saliency(
+    network: Network, families: tuple[Family, ...], feeder: Feeder, probes: Probes
+) -> dict[Family, NDArray[np.float64]]:
     """What the loss loses, to second order, when each group is set to zero. [size] per family
 
-    The gradient of a random projection of the outputs, times the weights, summed over a group, squared and
-    averaged: the Gauss-Newton curvature along the group. A unit is estimated where it is produced and where
-    it is consumed, and the two are averaged.
+    `probes` runs the network on batches of data and gives a random projection of the outputs of each. The gradient of
+    that, times the weights, summed over a group, squared and averaged: the Gauss-Newton curvature along the group. A
+    unit is estimated where it is produced and where it is consumed, and the two are averaged.
     """
     total = {family: np.zeros(family.size) for family in families}
     count, seen = 0, set[str]()
-    for gradients in _probes(tuner, network):
+    for gradients in _gradients(network, feeder, probes):
         count += 1
         seen |= gradients.keys()
         for family in families:
@@ -42,15 +44,14 @@ def saliency(tuner: Tuner, network: Network, families: tuple[Family, ...]) -> di
     return {family: values / max(count, 1) for family, values in total.items()}
 
 
-def _probes(tuner: Tuner, network: Network) -> Iterator[dict[str, NDArray[np.float64]]]:
+def _gradients(network: Network, feeder: Feeder, probes: Probes) -> Iterator[dict[str, NDArray[np.float64]]]:
     """Gradient times weight of random projections, as matrices by layer; of layers that were run."""
     network = exposed(network)
-    generator = torch.Generator().manual_seed(tuner.options.seed)
     layers = {layer.name: layer for layer in network.layers if layer.layout.compressible}
-    executor = tuner.executor(network, {name: layer.value for name, layer in layers.items()})
-    for batch in tuner.some(BATCHES):
+    executor = feeder.executor(network, {name: layer.value for name, layer in layers.items()})
+    for probe in probes(executor):
         executor.zero_grad()
-        torch.autograd.backward(tuner.objective.probe(executor(tuner.feeds(batch)), generator))
+        torch.autograd.backward(probe)
         yield {
             name: layers[name].layout.matrices((w.grad * w.detach()).numpy(force=True))
             for name, w in executor.weights.items()

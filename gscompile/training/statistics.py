@@ -54,12 +54,12 @@ def measure_moments(
     wanted = {layer.name: layer for layer in network.layers if layer.name in names and _is_readable(network, layer)}
     if not wanted:
         return {}
-    executor = tuner.executor(network, {name: layer.value for name, layer in wanted.items()})
+    executor = tuner.feeder.executor(network, {name: layer.value for name, layer in wanted.items()})
     capture = {v for layer in wanted.values() for v in (layer.uses[0].data, layer.uses[0].node.outputs[0])}
     sums: dict[str, list[Any]] = {}
     generator = torch.Generator().manual_seed(tuner.options.seed)
     for batch in tuner.some(batches):
-        _add_batch(sums, wanted, executor(tuner.feeds(batch), capture), tuner, generator)
+        _add_batch(sums, wanted, executor(tuner.feeder.feeds(batch), capture), tuner, generator)
     found = {name: Moments(*(mean(*part) for part in parts)) for name, parts in sums.items()}
     return {name: m for name, m in found.items() if np.isfinite(m.inputs).all() and np.isfinite(m.outputs).all()}
 

@@ -8,22 +8,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gscompile.data.dataset import Batch
+from gscompile.data.dataset import Batch, Dataset
+from gscompile.execute import Executor
 from gscompile.graph.network import Network, replace_held
 from gscompile.graph.trainable import trainable_values
 from gscompile.onnx_files.constants import constant_array
+from gscompile.progress import Progress
 from gscompile.training.adam import Adam
+from gscompile.training.conduct import Conduct
+from gscompile.training.feeder import Feeder, Part
 from gscompile.training.journal import Arrays, digest
-
-if TYPE_CHECKING:  # which makes stretches and is asked by them for data, targets and gradients
-    from gscompile.training.tune import Tuner
 
 Masks = Mapping[str, NDArray[np.bool_]]
 TAIL = 0.3  # of a stretch: its weights are averaged there
@@ -65,23 +66,25 @@ class Stretch:
         return self.seed + ((self.epoch + epoch) % self.again if self.again else epoch)
 
 
-@dataclass(frozen=True)
-class Part:
-    """What one process trains on in one step: rows and samples, the inputs as varied, and its share of the batch."""
+class Trainer(Protocol):
+    """Whoever trains: what samples come from, when the time is over, and what is learned from them."""
 
-    rows: NDArray[np.int64]
-    batch: Batch
-    feeds: dict[str, Tensor]
-    share: float
+    train: Dataset
+    feeder: Feeder
+    conduct: Conduct
+    progress: Progress
+
+    def learn(self, executor: Executor, part: Part, stretch: Stretch, epoch: int) -> Tensor:
+        """The loss on a part of a batch, in an epoch of the stretch; gradients are left in the weights."""
 
 
 class StretchRun:
     """One stretch of training: parameters, what is held at zero, what shrinks, and the learning rate."""
 
-    def __init__(self, tuner: Tuner, network: Network, stretch: Stretch) -> None:
-        self.tuner, self.network, self.stretch = tuner, network, stretch
+    def __init__(self, trainer: Trainer, network: Network, stretch: Stretch) -> None:
+        self.trainer, self.feeder, self.network, self.stretch = trainer, trainer.feeder, network, stretch
         self.values = trainable_values(network)
-        self.executor = tuner.executor(network, self.values)
+        self.executor = self.feeder.executor(network, self.values)
         self.layers = {layer.name: layer for layer in network.layers}
         self.parameters: list[Tensor] = [p for p in self.executor.weights.values() if p.requires_grad]
         self.optimizer = Adam(self.parameters, stretch.lr)
@@ -127,12 +130,12 @@ class StretchRun:
         seed, skip = self.stretch.seed_of(self.epoch), self.done - self.epoch_began
         if self.stretch.again and not skip:
             self.generator.manual_seed(seed)
-        for rows, batch in self.tuner.batches(self.tuner.train, seed, skip):
+        for rows, batch in self.feeder.batches(self.trainer.train, seed, skip):
             if self.done == self.stretch.steps or not self._step(rows, batch):
                 return False
             self.done += 1
             self._average()
-            self.tuner.progress.steps(self.done, self.stretch.steps)
+            self.trainer.progress.steps(self.done, self.stretch.steps)
             after_step()
         return True
 
@@ -141,12 +144,12 @@ class StretchRun:
         if self.stretch.anneal:
             self.optimizer.rate = self._rate(self.done)
         self.optimizer.zero_grad()
-        feeds = self.tuner.feeds(batch)
+        feeds = self.feeder.feeds(batch)
         if self.stretch.varied:
-            feeds = self.tuner.augment(feeds, self.generator)
-        part = self.tuner.own_part(rows, batch, feeds)
-        loss, over = self._backward(part), self.tuner.conduct.out_of_time()
-        loss, self.cut_short = self.tuner.world.average(loss, self.parameters, part.share, over)
+            feeds = self.feeder.augment(feeds, self.generator)
+        part = self.feeder.own_part(self.trainer.train, rows, batch, feeds)
+        loss, over = self._loss(part), self.trainer.conduct.out_of_time()
+        loss, self.cut_short = self.feeder.world.average(loss, self.parameters, part.share, over)
         if self.cut_short or not bool(loss.isfinite()):
             return False
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -161,12 +164,11 @@ class StretchRun:
         if count > 0:
             torch._foreach_lerp_(self.average, self.parameters, 1 / count)
 
-    def _backward(self, part: Part) -> Tensor:
+    def _loss(self, part: Part) -> Tensor:
         """The loss on a part of a batch; gradients are left in the parameters."""
         if not len(part.rows):
-            return torch.zeros((), device=self.tuner.device)
-        target = self.tuner.lesson(part, self.stretch, self.epoch)
-        return self.tuner.backward(self.executor, part, target, self.tuner.mixed)
+            return torch.zeros((), device=self.feeder.device)
+        return self.trainer.learn(self.executor, part, self.stretch, self.epoch)
 
     def _rate(self, number: int) -> float:
         return float(self.stretch.lr * 0.5 * (1 + math.cos(math.pi * number / self.stretch.steps)))

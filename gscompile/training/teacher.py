@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,20 +13,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gscompile.data.dataset import Batch, Dataset
+from gscompile.execute import Executor
+from gscompile.training.feeder import Feeder
 
-if TYPE_CHECKING:  # which is asked for batches and for the network
-    from gscompile.execute import Executor
-    from gscompile.training.tune import Tuner
-
+Wanted = Callable[[Mapping[str, Any]], dict[str, Tensor]]
 CACHE_BYTES = 512 << 20
 VIEWS = 4  # of a sample that the teacher is asked about, where samples are varied: more bring little
 
 
 class Answers:
-    """A network's outputs for the samples of `data`, remembered where they fit in memory, else computed anew."""
+    """A network's outputs for the samples of `data`, remembered where they fit in memory, else computed anew.
 
-    def __init__(self, tuner: Tuner, data: Dataset, executor: Executor) -> None:
-        self.tuner, self.data, self.executor = tuner, data, executor
+    `wanted` takes those outputs that somebody asks for.
+    """
+
+    def __init__(self, feeder: Feeder, data: Dataset, executor: Executor, wanted: Wanted) -> None:
+        self.feeder, self.data, self.executor, self.wanted = feeder, data, executor, wanted
 
     def to(self, rows: NDArray[np.int64], batch: Batch) -> dict[str, Tensor]:
         """The outputs for these rows of the data, by name."""
@@ -40,16 +42,16 @@ class Answers:
 
     def asked(self, batch: Batch) -> dict[str, Tensor]:
         """The same as `to`, computed for this batch alone: where few of all are looked at."""
-        return self.anew(self.tuner.feeds(batch), mixed=False)
+        return self.anew(self.feeder.feeds(batch), mixed=False)
 
     @cached_property
     @torch.no_grad()
     def _known(self) -> list[dict[str, Tensor]] | dict[str, Tensor] | None:
         """By batch where batches are ready-made, else as one tensor a name; None where they do not fit."""
-        probe = next(iter(self.tuner.batches(self.data, None)), None)
+        probe = next(iter(self.feeder.batches(self.data, None)), None)
         if probe is None:
             return None
-        wanted, rows = self._says(self.tuner.feeds(probe[1])), len(probe[0])
+        wanted, rows = self._says(self.feeder.feeds(probe[1])), len(probe[0])
         if sum(t.nbytes for t in wanted.values()) / rows * len(self.data) > CACHE_BYTES:
             return None
         if self.data.ready_made:
@@ -58,7 +60,7 @@ class Answers:
 
     def anew(self, feeds: Mapping[str, Any], mixed: bool) -> dict[str, Tensor]:
         """The outputs for samples as they are given, varied or not; `mixed` multiplies in bfloat16."""
-        with torch.no_grad(), torch.autocast(self.tuner.device.type, torch.bfloat16, enabled=mixed):
+        with torch.no_grad(), torch.autocast(self.feeder.device.type, torch.bfloat16, enabled=mixed):
             return self._says(feeds)
 
     def over_views(self, seed: int, mixed: bool) -> Answers:
@@ -77,18 +79,13 @@ class Answers:
 
     def _said(self, generator: torch.Generator | None = None, mixed: bool = False) -> Iterator[dict[str, Tensor]]:
         """The outputs for all batches in order; of samples that are varied, with a generator."""
-        for _, batch in self.tuner.batches(self.data, None):
-            feeds = self.tuner.feeds(batch)
-            varied = feeds if generator is None else self.tuner.augment(feeds, generator)
+        for _, batch in self.feeder.batches(self.data, None):
+            feeds = self.feeder.feeds(batch)
+            varied = feeds if generator is None else self.feeder.augment(feeds, generator)
             yield self.anew(varied, mixed)
 
     def _says(self, feeds: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The outputs that fine-tuning or scores ask for, by name."""
-        outputs: Mapping[str, Any] = self.executor(feeds)
-        objective, metric = self.tuner.objective, self.tuner.metric
-        names = {*objective.logits, *objective.values, *metric.classes, *metric.values}
-        every = objective.function is not None or metric.function is not None
-        return {n: o for n, o in outputs.items() if n in names or (every and isinstance(o, Tensor))}
+        return self.wanted(self.executor(feeds))
 
 
 def _joined(batches: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -31,8 +30,9 @@ from gscompile.progress import Progress
 from gscompile.scoring.score import ENOUGH, Metric, choose_metric, standard_error, telling
 from gscompile.training.accelerator import device_named
 from gscompile.training.augment import augmentation
-from gscompile.training.channels_last import channels_last, has_groups, has_images, images_last
+from gscompile.training.channels_last import has_groups, has_images
 from gscompile.training.conduct import Conduct
+from gscompile.training.feeder import Feeder, Part
 from gscompile.training.journal import Arrays
 from gscompile.training.learning_rate import RATES, largest_harmless
 from gscompile.training.lessons import EPOCHS, Lessons
@@ -40,8 +40,8 @@ from gscompile.training.memory import keep_memory
 from gscompile.training.objective import OF_ANOTHER, Objective
 from gscompile.training.pace import Pace
 from gscompile.training.precision import multiplies_bfloat16
-from gscompile.training.saliency import saliency
-from gscompile.training.stretch import Masks, Part, Shrink, Stretch, StretchRun
+from gscompile.training.saliency import BATCHES, saliency
+from gscompile.training.stretch import Masks, Shrink, Stretch, StretchRun
 from gscompile.training.teacher import Answers
 
 SHORTEST = 150  # steps of a stretch of one epoch: small data is gone through several times
@@ -97,20 +97,19 @@ class Tuner:
     ) -> None:
         self.options, self.train, self.val = options, train, val
         self.progress, self.conduct = progress or Progress(), conduct or Conduct()
-        self.world = self.conduct.world
+        world = self.conduct.world
         keep_memory()
         if options.threads:
             torch.set_num_threads(options.threads)
-        self.device = device_named(self.world.device(options.device))
-        self.size = batch_size_for(input_specs(original.model), options.batch_size)
-        self.original, runs = original, self.executor(original)
-        probe = next(iter(self.batches(val, None)), None)
+        size, device = batch_size_for(input_specs(original.model), options.batch_size), world.device(options.device)
+        self.feeder = Feeder(size, device_named(device), world, augmentation(options.augment))
+        self.original, runs = original, self.feeder.executor(original)
+        probe = next(iter(self.feeder.batches(val, None)), None)
         if probe is None:
-            raise DataError(f"{len(val)} samples: the network takes {self.size} at a time; give more data")
+            raise DataError(f"{len(val)} samples: the network takes {size} at a time; give more data")
         said, labels = self._run(runs, probe[1]), probe[1].labels
         outputs = _arrays(said)
-        self.augment = augmentation(options.augment)
-        self.augment(self.feeds(probe[1]), torch.Generator())  # a function that does not work fails here
+        self.feeder.augment(self.feeder.feeds(probe[1]), torch.Generator())  # a function that does not work fails here
         self.metric: Metric = choose_metric(outputs, labels, options.max_error)
         self.objective = Objective.of(outputs, self.metric)
         self._another = teacher is not None  # teaches, not the original
@@ -119,9 +118,9 @@ class Tuner:
         if options.metric is not None:
             self.metric = self.metric.by(options.metric)
         if options.loss is not None:
-            self.objective = self.objective.by(options.loss, said, self.labels(probe[1]))
-        teaches = runs if teacher is None else self.executor(teacher)
-        self._taught, self._judged = Answers(self, train, teaches), Answers(self, val, runs)
+            self.objective = self.objective.by(options.loss, said, self.feeder.labels(probe[1]))
+        teaches = runs if teacher is None else self.feeder.executor(teacher)
+        self._taught, self._judged = self._answers(train, teaches), self._answers(val, runs)
         self._lessons: Lessons | None = None  # of another teacher that knows varied samples
         self.plain_metric = self.metric
         if self.metric.function is None and self.telling < ENOUGH:
@@ -136,11 +135,21 @@ class Tuner:
         self.hottest = math.inf  # times the rate that a stretch has been found to take without harm
         self._pace = 0.0  # seconds that a step took the last time, but for asking a teacher
 
+    def _answers(self, data: Dataset, executor: Executor) -> Answers:
+        return Answers(self.feeder, data, executor, self._wanted)
+
+    def _wanted(self, outputs: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The outputs that fine-tuning or scores ask for, by name."""
+        objective, metric = self.objective, self.metric
+        names = {*objective.logits, *objective.values, *metric.classes, *metric.values}
+        every = objective.function is not None or metric.function is not None
+        return {n: o for n, o in outputs.items() if n in names or (every and isinstance(o, Tensor))}
+
     # -- measuring --------------------------------------------------------------------------------------------
 
     def score(self, network: Network) -> float:
         """Percent on the validation part, by the metric."""
-        return self._score(self.executor(network), self._deciding())
+        return self._score(self.feeder.executor(network), self._deciding())
 
     @cached_property
     def base(self) -> float:
@@ -157,7 +166,7 @@ class Tuner:
         """How many samples of the validation part tell whether classes are right."""
         seen = (
             (_arrays(self._judged.to(rows, b)), b.labels, math.inf if self.val.ready_made else len(rows))
-            for rows, b in self.batches(self.val, None)
+            for rows, b in self.feeder.batches(self.val, None)
         )
         return telling(self.plain_metric, seen)
 
@@ -169,7 +178,7 @@ class Tuner:
         that are trained on.
         """
         seed, teaches = self.options.seed, self._taught.executor
-        plain = Answers(self, self.val, teaches) if self._another else self._judged
+        plain = self._answers(self.val, teaches) if self._another else self._judged
         tried = plain.over_views(seed, self.mixed)
         if tried is plain or self._right(tried) <= self._right(plain):
             return
@@ -180,11 +189,11 @@ class Tuner:
 
     def _right(self, answers: Answers) -> float:
         """Percent of the validation part that the teacher tells right."""
-        said = ((_arrays(answers.to(rows, b)), b.labels) for rows, b in self.batches(self.val, None))
+        said = ((_arrays(answers.to(rows, b)), b.labels) for rows, b in self.feeder.batches(self.val, None))
         return self.plain_metric.score((outputs, outputs, labels) for outputs, labels in said)
 
     def _deciding(self) -> Iterator[Answered]:
-        return ((batch, self._judged.to(rows, batch)) for rows, batch in self.batches(self.val, None))
+        return ((batch, self._judged.to(rows, batch)) for rows, batch in self.feeder.batches(self.val, None))
 
     @torch.no_grad()
     def _score(self, executor: Executor, answered: Iterable[Answered]) -> float:
@@ -196,7 +205,7 @@ class Tuner:
 
     def saliency(self, network: Network, families: tuple[Family, ...]) -> dict[Family, NDArray[np.float64]]:
         """What the loss loses when each group is set to zero; passes ask for it here, as for `shrink`."""
-        return saliency(self, network, families)
+        return saliency(network, families, self.feeder, lambda executor: self._probes(executor, BATCHES))
 
     @staticmethod
     def shrink(layers: Masks, vectors: Masks) -> Shrink:
@@ -234,16 +243,16 @@ class Tuner:
 
     def _by_heart(self, network: Network) -> bool:
         """Whether a network errs far less often on what it was trained on than on the validation part."""
-        executor, count = self.executor(network), math.ceil(len(self.val) / self._unit(self.val))
-        trained_on = islice(self.batches(self.train, self.options.seed), count)
+        executor, count = self.feeder.executor(network), math.ceil(len(self.val) / self.feeder.unit(self.val))
+        trained_on = islice(self.feeder.batches(self.train, self.options.seed), count)
         errors = 100 - self._score(executor, ((batch, self._taught.asked(batch)) for _, batch in trained_on))
         return errors < BY_HEART * (100 - self._score(executor, self._deciding()))
 
     def backward(self, executor: Executor, part: Part, target: Mapping[str, Tensor], mixed: bool) -> Tensor:
         """The loss on a part of a batch; gradients are left in the weights. `mixed` multiplies in bfloat16."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+        with torch.autocast(self.feeder.device.type, torch.bfloat16, enabled=mixed):
             outputs = executor(part.feeds)
-        loss = self.objective.loss(outputs, target, self.labels(part.batch))
+        loss = self.objective.loss(outputs, target, self.feeder.labels(part.batch))
         torch.autograd.backward(loss)
         return loss
 
@@ -259,18 +268,18 @@ class Tuner:
             return self.options.precision == "bfloat16"
         metric, objective = self.metric, self.objective
         coarse = metric.classes and not metric.looks_closely and not objective.probabilities and not objective.function
-        faster = has_images(self.original) and not has_groups(self.original) and multiplies_bfloat16(self.device)
+        faster = has_images(self.original) and not has_groups(self.original) and multiplies_bfloat16(self.feeder.device)
         return bool(coarse) and faster and self._runs_mixed()
 
     def _runs_mixed(self) -> bool:
         """Whether original and teacher can be run and gradients had: not every op takes numbers of two kinds."""
-        rows, batch = next(self.batches(self.train, self.options.seed))
+        rows, batch = next(self.feeder.batches(self.train, self.options.seed))
         network = exposed(self.original)
-        part, target = Part(rows, batch, self.feeds(batch), 1.0), self._taught.asked(batch)
+        part, target = Part(rows, batch, self.feeder.feeds(batch), 1.0), self._taught.asked(batch)
         try:
             if self._another:
                 self._taught.anew(part.feeds, mixed=True)
-            self.backward(self.executor(network, trainable_values(network)), part, target, True)
+            self.backward(self.feeder.executor(network, trainable_values(network)), part, target, True)
         except (RuntimeError, ExecutionError):
             return False
         return True
@@ -325,8 +334,8 @@ class Tuner:
             run.restore(state)
         if run.over:
             return
-        if self.world.size > 1:
-            self.world.share(SharedStretch(run.network.to_proto().SerializeToString(), run.stretch, state))
+        if self.feeder.world.size > 1:
+            self.feeder.world.share(SharedStretch(run.network.to_proto().SerializeToString(), run.stretch, state))
         began, first, asked = time.monotonic(), run.done, self._asking
         run.train(lambda: self._keep(run, name))
         self._pace = (time.monotonic() - began - (self._asking - asked)) / max(run.done - first, 1)
@@ -352,7 +361,7 @@ class Tuner:
 
     def follow(self) -> Any:
         """Train what the first process says, until it says something else; returns that."""
-        while isinstance(job := self.world.share(), SharedStretch):
+        while isinstance(job := self.feeder.world.share(), SharedStretch):
             network = Network.from_proto(onnx.ModelProto.FromString(job.model))
             run = StretchRun(self, network, job.stretch)
             if job.state is not None:
@@ -365,7 +374,7 @@ class Tuner:
 
     @property
     def steps_per_epoch(self) -> int:
-        return max(1, math.ceil(len(self.train) / self._unit(self.train)))
+        return max(1, math.ceil(len(self.train) / self.feeder.unit(self.train)))
 
     @property
     def _steps_per_stretch(self) -> int:
@@ -373,30 +382,23 @@ class Tuner:
         most = self.steps_per_epoch * MOST_PASSES if self.metric.looks_closely else SHORTEST
         return max(self.steps_per_epoch, min(SHORTEST, most))
 
-    def _unit(self, data: Dataset) -> int:
-        return 1 if data.ready_made else self.size
-
-    def batches(
-        self, data: Dataset, seed: int | None, skip: int = 0
-    ) -> Iterator[tuple[NDArray[np.int64], Batch]]:
-        """Rows and samples, from batch `skip` on.
-
-        A rest that is smaller than a batch is left out where the batch is fixed, or when mixed.
-        """
-        order = np.arange(len(data)) if seed is None else np.random.default_rng(seed).permutation(len(data))
-        unit = self._unit(data)
-        whole = (seed is not None and len(order) >= unit) or (data.fixed_batch is not None and not data.ready_made)
-        for start in range(skip * unit, len(order) - unit + 1 if whole else len(order), unit):
-            rows = order[start : start + unit]
-            yield rows, data.batch(rows)
-
     def some(self, count: int) -> Iterator[Batch]:
         """Up to `count` mixed batches of the training part; so many, again and again, where it is very small."""
         rounds = count if self.metric.looks_closely else 1
         seeds = range(self.options.seed, self.options.seed + rounds)
-        yield from islice((batch for seed in seeds for _, batch in self.batches(self.train, seed)), count)
+        yield from islice((batch for seed in seeds for _, batch in self.feeder.batches(self.train, seed)), count)
 
-    # -- what is run ------------------------------------------------------------------------------------------
+    def _probes(self, executor: Executor, count: int) -> Iterator[Tensor]:
+        """A random projection of the outputs of each of some batches, to be differentiated."""
+        generator = torch.Generator().manual_seed(self.options.seed)
+        for batch in self.some(count):
+            yield self.objective.probe(self._run(executor, batch), generator)
+
+    # -- what is learned --------------------------------------------------------------------------------------
+
+    def learn(self, executor: Executor, part: Part, stretch: Stretch, epoch: int) -> Tensor:
+        """The loss on a part of a batch, in an epoch of the stretch; gradients are left in the weights."""
+        return self.backward(executor, part, self.lesson(part, stretch, epoch), self.mixed)
 
     def lesson(self, part: Part, stretch: Stretch, epoch: int) -> dict[str, Tensor]:
         """What the teacher says of a part of a batch, in an epoch of the stretch; of it as varied, where it can."""
@@ -405,43 +407,9 @@ class Tuner:
         return self._taught.to(part.rows, part.batch)
 
     def _run(self, executor: Executor, batch: Batch) -> dict[str, Any]:
-        outputs: dict[str, Any] = executor(self.feeds(batch))
+        outputs: dict[str, Any] = executor(self.feeder.feeds(batch))
         return outputs
-
-    def own_part(self, rows: NDArray[np.int64], batch: Batch, feeds: dict[str, Tensor]) -> Part:
-        """This process's part of a batch of the training data; all of it where a batch cannot be cut."""
-        world, data = self.world, self.train
-        if world.size == 1 or data.ready_made or data.fixed_batch is not None:
-            return Part(rows, batch, feeds, 1 / world.size)
-        part, whole = world.part(len(rows)), data.constants
-        inputs = {name: array if name in whole else array[part] for name, array in batch.inputs.items()}
-        labels = None if batch.labels is None else batch.labels[part]
-        cut = {name: tensor if name in whole else tensor[part] for name, tensor in feeds.items()}
-        return Part(rows[part], Batch(inputs, labels), cut, len(rows[part]) / len(rows))
-
-    def feeds(self, batch: Batch) -> dict[str, Any]:
-        """A batch's inputs as tensors on the device; arrays of texts stay as they are."""
-        texts = {name: array for name, array in batch.inputs.items() if array.dtype.kind not in "fiub"}
-        numbers = {name: array for name, array in batch.inputs.items() if name not in texts}
-        return {**texts, **{name: torch.from_numpy(array).to(self.device) for name, array in numbers.items()}}
-
-    def labels(self, batch: Batch) -> Tensor | None:
-        """A batch's labels as a tensor on the device: whole numbers, else as they are."""
-        if batch.labels is None or batch.labels.dtype.kind not in "biuf":
-            return None
-        whole = batch.labels.dtype.kind != "f"
-        return torch.from_numpy(batch.labels.astype(np.int64) if whole else batch.labels).to(self.device)
-
-    def executor(self, network: Network, trainable: Mapping[str, ir.Value] | None = None) -> Executor:
-        """The network ready to run, images and filters with their channels last, which is faster."""
-        executor = Executor(network.model, trainable).to(self.device)
-        if has_images(network):
-            executor.register_forward_pre_hook(images_last)
-            for parameter in executor.weights.values():
-                parameter.data = channels_last(parameter.data)
-        return executor
 
 
 def _arrays(outputs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: o.numpy(force=True) if isinstance(o, Tensor) else o for name, o in outputs.items()}
-

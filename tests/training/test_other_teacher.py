@@ -22,9 +22,10 @@ from gscompile.progress import Progress
 from gscompile.scoring.evaluate import Runner
 from gscompile.training import lessons
 from gscompile.training.conduct import Conduct
+from gscompile.training.feeder import Part
 from gscompile.training.journal import Journal, key_of
 from gscompile.training.other_teacher import load_teacher
-from gscompile.training.stretch import Part, Stretch
+from gscompile.training.stretch import Stretch
 from gscompile.training.tune import SHORTEST, TuneOptions, Tuner
 from tests.small_networks import model, network
 
@@ -64,7 +65,7 @@ def test_another_teacher_is_asked_about_each_varied_sample(another: bool, again:
     tuner = teacher_of_varied_samples(another)
     rows = np.arange(3)
     batch = tuner.train.batch(rows)
-    part = Part(rows, batch, tuner.augment(tuner.feeds(batch), torch.Generator()), 1.0)
+    part = Part(rows, batch, tuner.feeder.augment(tuner.feeder.feeds(batch), torch.Generator()), 1.0)
     said = tuner.lesson(part, Stretch(4, seed=0, anneal=False, lr=1.0, again=again), epoch=0)["y"]
     assert np.allclose(said, times * X[:3], atol=1e-6)
 

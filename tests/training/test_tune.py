@@ -15,9 +15,10 @@ from gscompile.errors import UsageError
 from gscompile.graph.network import Network
 from gscompile.scoring.score import ACCURACY, standard_error
 from gscompile.training import stretch, tune
+from gscompile.training.feeder import Part
 from gscompile.training.learning_rate import RATES, largest_harmless
 from gscompile.training.statistics import measure_moments
-from gscompile.training.stretch import Part, Shrink, Stretch
+from gscompile.training.stretch import Shrink, Stretch
 from gscompile.training.tune import TuneOptions, Tuner
 from tests.small_networks import network
 
