@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from gscompile.channels.units import drop_dead_units
 from gscompile.compression.bisection import furthest
 from gscompile.compression.clipper import Clipper, deleting_costs_less
-from gscompile.compression.deletion import Ranking, ranked, saved, vector_masks, without_cheapest
+from gscompile.compression.deletion import Ranking, ranked, vector_masks, without_cheapest
 from gscompile.compression.recovery import Recovery, Scored
 from gscompile.compression.transform import Change, Context, PassResult
 from gscompile.crossbars.groups import deleted
-from gscompile.crossbars.mapping import Footprint, footprint
+from gscompile.crossbars.mapping import footprint
 from gscompile.graph.network import Network
 
 SHORT_OF = 0.95  # of what was too much to lose
@@ -117,7 +117,7 @@ class DeleteGroups:
         network that `failed`. Time is kept for a recovery.
         """
         score, size, before = math.inf, step, footprint(network, context.mapping)
-        start, price, too_much = before, context.price(before), _saved_by(failed, before, context)
+        start, price, too_much = before, context.price(before), _saved_by(failed, network, context)
         clips = self.ranks
         while score >= lowest and context.time_left() > min(ROUND * self._recovery(context).seconds, context.longest):
             groups = ranked(network, context, self.units)
@@ -127,7 +127,7 @@ class DeleteGroups:
             if (now := context.told(network, score)) == before:
                 return
             yield network, score
-            if saved(start, now, price) + saved(before, now, price) > SHORT_OF * too_much:
+            if price.saved(start, now) + price.saved(before, now) > SHORT_OF * too_much:
                 return
             before, size = now, min(2 * step, GROWTH * size) if score >= context.floor else step
 
@@ -182,7 +182,7 @@ def _sharing_time(context: Context) -> Context:
     return replace(context, longest=context.time_left() / 3)
 
 
-def _saved_by(failed: Network | None, before: Footprint, context: Context) -> float:
-    """What a network that did not come back takes less than `before`, as a share; infinite where it is not smaller."""
-    share = saved(before, footprint(failed, context.mapping), context.price(before)) if failed is not None else 0.0
+def _saved_by(failed: Network | None, network: Network, context: Context) -> float:
+    """What a network that did not come back takes less, as a share; infinite where it is not smaller."""
+    share = context.saving(network)(failed) if failed is not None else 0.0
     return share if share > 0 else math.inf

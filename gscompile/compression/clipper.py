@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gscompile.channels.units import drop_dead_units
 from gscompile.compression.bisection import furthest
 from gscompile.compression.choosing import Choice, choose, choose_within
-from gscompile.compression.deletion import Ranking, saved, without_cheapest
+from gscompile.compression.deletion import Ranking, without_cheapest
 from gscompile.compression.factoring import (
     Decomposed,
     WeightSpectrum,
@@ -27,7 +27,6 @@ from gscompile.compression.linear_maps import LinearMap, cells, linear_maps, pay
 from gscompile.compression.separable import moments_apart, separable_spectrum
 from gscompile.compression.sizing import Cells, Priced, Size
 from gscompile.compression.transform import Context
-from gscompile.crossbars.mapping import footprint
 from gscompile.graph.network import Network
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ class Clipper:
         """Decompose what can be factored, in the loss's metric where there is data, which then goes by the price."""
         network = network.copy()
         maps = [m for m in linear_maps(network) if m.factorable and pays(m, 1)]
-        size = Cells() if context.tuner is None else _priced(network, context)
+        size = Cells() if context.tuner is None else Priced(context.mapping, context.priced(network))
         return cls(network, [*_ways(network, maps, context)], size)
 
     def part(self, share: float) -> Network:
@@ -111,13 +110,8 @@ class Clipper:
 
     def saving(self, share: float, context: Context) -> Network | None:
         """As few ranks clipped as save a share of what the network takes; None where that is not to be had."""
-        now = footprint(self.network, context.mapping)
-        price = context.price(now)
-
-        def saves(smaller: Network) -> bool:
-            return saved(now, footprint(smaller, context.mapping), price) >= share
-
-        return furthest(self.part, saves, good=0.25, bad=1.0, rounds=6, over=context.out_of_time)
+        saved, over = context.saving(self.network), context.out_of_time
+        return furthest(self.part, lambda smaller: saved(smaller) >= share, good=0.25, bad=1.0, rounds=6, over=over)
 
     def within(self, loss: float) -> Network:
         """A copy of as few cells as cost no more than `loss`, over all layers together."""
@@ -193,10 +187,6 @@ class Clipper:
         return network
 
 
-def _priced(network: Network, context: Context) -> Priced:
-    return Priced(context.mapping, context.price(footprint(network, context.mapping)))
-
-
 def _ways(network: Network, maps: Sequence[LinearMap], context: Context) -> Iterator[Sequence[Way]]:
     """Spectra of every part: in the loss's metric where there is data, else relative to the matrix."""
     moments = context.moments(network) if context.moments is not None else {}
@@ -267,11 +257,9 @@ def deleting_costs_less(network: Network, groups: Ranking, clipped: Iterable[Net
     and zeros another, and where they cost alike groups can still go from the factors.
     """
     assert context.tuner is not None
-    score, now = context.tuner.score, footprint(network, context.mapping)
-    price = context.price(now)
+    score, saved = context.tuner.score, context.saving(network)
 
     def better(smaller: Network) -> bool:
-        share = saved(now, footprint(smaller, context.mapping), price)
-        return score(without_cheapest(network, groups, share)) > score(smaller) + context.blur
+        return score(without_cheapest(network, groups, saved(smaller))) > score(smaller) + context.blur
 
     return all(better(smaller) for smaller in clipped)

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from gscompile.channels.units import drop_dead_units
 from gscompile.compression.transform import Context
-from gscompile.crossbars.groups import Family, Price, deleted, families, savings
-from gscompile.crossbars.mapping import Footprint, footprint
+from gscompile.crossbars.groups import Family, deleted, families, savings
 from gscompile.graph.network import Network
 from gscompile.graph.trainable import trainable_values
 
@@ -48,14 +47,9 @@ def ranked(network: Network, context: Context, units: bool = True) -> Ranking:
     """All groups of a network, by what they do to it as it is."""
     assert context.tuner is not None
     found = families(network, context.mapping, units)
-    price = context.price(footprint(network, context.mapping))
+    price = context.priced(network)
     worth = {family: savings(network, family, context.mapping, price) for family in found}
     return Ranking(context.tuner.saliency(network, found), worth)
-
-
-def saved(before: Footprint, after: Footprint, price: Price) -> float:
-    """What the one takes less than the other, as a share of the worth of `before` when the price is its own."""
-    return price.of(before) - price.of(after)
 
 
 def without(network: Network, gone: Mapping[str, NDArray[np.bool_]]) -> Network:

@@ -80,6 +80,16 @@ class Context:
         """What a network's score must be after a short stretch of tuning, for a long one to bring it to `floor`."""
         return self.floor - (self.tuner.toll if self.tuner else 0.0)
 
+    def priced(self, network: Network) -> Price:
+        """What cells, wires and tiles are worth where this network is what is left."""
+        return self.price(footprint(network, self.mapping))
+
+    def saving(self, network: Network) -> Callable[[Network], float]:
+        """Tells how much less than this network another one takes, as a share of the worth of this one."""
+        now = footprint(network, self.mapping)
+        price = self.price(now)
+        return lambda smaller: price.saved(now, footprint(smaller, self.mapping))
+
     def told(self, network: Network, score: float) -> Footprint:
         """What a network takes, which whoever watches is told, with its score."""
         now = footprint(network, self.mapping)

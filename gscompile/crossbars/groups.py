@@ -166,6 +166,10 @@ class Price:
         """What cells, wires and tiles are worth together."""
         return self.cell * taken.cells + self.wire * taken.wires + self.tile * taken.tiles
 
+    def saved(self, before: Footprint, after: Footprint) -> float:
+        """What the one takes less than the other, as a share of the worth of `before` when the price is its own."""
+        return self.of(before) - self.of(after)
+
 
 def savings(network: Network, family: Family, mapping: MapOptions, price: Price) -> Values:
     """What deleting each group of a family saves. [size]"""
