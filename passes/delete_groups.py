@@ -13,7 +13,7 @@ from gscompile.compression.deletion import Ranking, ranked, vector_masks, withou
 from gscompile.compression.recovery import Recovery, Scored
 from gscompile.compression.transform import Change, Context, PassResult
 from gscompile.crossbars.groups import deleted
-from gscompile.crossbars.mapping import footprint
+from gscompile.crossbars.mapping import Footprint, footprint
 from gscompile.graph.network import Network
 
 SHORT_OF = 0.95  # of what was too much to lose
@@ -117,7 +117,7 @@ class DeleteGroups:
         network that `failed`. Time is kept for a recovery.
         """
         score, size, before = math.inf, step, footprint(network, context.mapping)
-        start, price, too_much = before, context.price(before), _saved_by(failed, network, context)
+        start, price, too_much = before, context.price(before), _saved_by(failed, before, context)
         clips = self.ranks
         while score >= lowest and context.time_left() > min(ROUND * self._recovery(context).seconds, context.longest):
             groups = ranked(network, context, self.units)
@@ -182,7 +182,8 @@ def _sharing_time(context: Context) -> Context:
     return replace(context, longest=context.time_left() / 3)
 
 
-def _saved_by(failed: Network | None, network: Network, context: Context) -> float:
-    """What a network that did not come back takes less, as a share; infinite where it is not smaller."""
-    share = context.saving(network)(failed) if failed is not None else 0.0
+def _saved_by(failed: Network | None, before: Footprint, context: Context) -> float:
+    """What a network that did not come back takes less than `before`, as a share; infinite where it is not smaller."""
+    price = context.price(before)
+    share = price.saved(before, footprint(failed, context.mapping)) if failed is not None else 0.0
     return share if share > 0 else math.inf

@@ -27,14 +27,14 @@ class Recovery:
     @property
     def seconds(self) -> float:
         """What it takes as planned."""
-        return min(self.tuner.pace.seconds(self.epochs), self.context.longest)
+        return self.tuner.pace.seconds(self._planned)
 
     def of(self, network: Network, before: float) -> Scored:
         """The network tuned for long, as far as there is time, and its score, which was `before`.
 
         The learning rate is let down after a third; not where that third has not come half of the way to the budget.
         """
-        third = min(self.epochs, self._in_time, self.tuner.pace.epochs(self.context.longest)) / 3
+        third = min(self._planned, self._in_time) / 3
         network, score = self._heated(network, third, before)
         if self._promises(score, before):
             network, score = self._let_down(network, 2 * third, before)
@@ -45,6 +45,11 @@ class Recovery:
         score = self.tuner.score(network)
         self.context.told(network, score)
         return network, score
+
+    @property
+    def _planned(self) -> float:
+        """Epochs, as far as one recovery may plan."""
+        return min(self.epochs, self.tuner.pace.epochs(self.context.longest))
 
     @property
     def _in_time(self) -> float:

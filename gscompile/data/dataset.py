@@ -74,13 +74,23 @@ class Dataset:
 
     def batches(self, size: int, seed: int | None = None, drop_last: bool = False) -> Iterator[Batch]:
         """Every sample once, `size` at a time (or each ready-made batch); shuffled when a seed is given."""
-        size = 1 if self.ready_made else size
-        if size < 1:
-            raise ValueError(f"batches of {size} samples")
+        yield from map(self.batch, self.rows(size, seed, drop_last))
+
+    def rows(
+        self, size: int, seed: int | None = None, drop_last: bool = False, skip: int = 0
+    ) -> Iterator[NDArray[np.int64]]:
+        """The rows of each of these batches, from batch `skip` on."""
+        unit = self.unit(size)
+        if unit < 1:
+            raise ValueError(f"batches of {unit} samples")
         order = np.arange(len(self)) if seed is None else np.random.default_rng(seed).permutation(len(self))
         whole_only = drop_last or self.fixed_batch is not None
-        for start in range(0, len(order) - size + 1 if whole_only else len(order), size):
-            yield self.batch(order[start : start + size])
+        for start in range(skip * unit, len(order) - unit + 1 if whole_only else len(order), unit):
+            yield order[start : start + unit]
+
+    def unit(self, size: int) -> int:
+        """How many rows a batch of `size` samples has: one, where batches are ready-made."""
+        return 1 if self.ready_made else size
 
     def take(self, count: int) -> Dataset:
         """The first `count` samples, or all when there are fewer."""

@@ -41,7 +41,7 @@ class Feeder:
 
     def unit(self, data: Dataset) -> int:
         """Rows of the data that make a batch."""
-        return 1 if data.ready_made else self.size
+        return data.unit(self.size)
 
     def batches(
         self, data: Dataset, seed: int | None, skip: int = 0
@@ -50,11 +50,8 @@ class Feeder:
 
         A rest that is smaller than a batch is left out where the batch is fixed, or when mixed.
         """
-        order = np.arange(len(data)) if seed is None else np.random.default_rng(seed).permutation(len(data))
-        unit = self.unit(data)
-        whole = (seed is not None and len(order) >= unit) or (data.fixed_batch is not None and not data.ready_made)
-        for start in range(skip * unit, len(order) - unit + 1 if whole else len(order), unit):
-            rows = order[start : start + unit]
+        whole = seed is not None and len(data) >= self.unit(data)
+        for rows in data.rows(self.size, seed, whole, skip):
             yield rows, data.batch(rows)
 
     def own_part(self, data: Dataset, rows: NDArray[np.int64], batch: Batch, feeds: dict[str, Tensor]) -> Part:
