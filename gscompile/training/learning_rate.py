@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import dropwhile
 
 RATES = (1e-3, 3e-4, 1e-4)  # to choose from
+HEAT = 3.0  # times the rate: as long as the steps of recoveries are, before they are let down
+WILD = 0.5  # of a network's errors: what makes more of them is not let down again
 
 
-def largest_harmless(toll: Callable[[float], float], chance: float) -> tuple[float, float]:
+def largest_harmless(toll: Callable[[float], float], chance: float, wild: float) -> tuple[float, float]:
     """The largest of `RATES` whose toll is about that of the gentlest, but for half of `chance`; and that toll.
 
-    Smaller ones are tried until one takes no more than chance. Varied samples take something at any rate, for which
-    none is to blame.
+    Those that take more than `wild` when they are `HEAT` times as large are left out, but for the smallest. Smaller
+    ones are tried until one takes no more than chance. Varied samples take something at any rate, for which none is to
+    blame.
+
+    >>> largest_harmless({3e-3: 2.5, 1e-3: 0.4}.__getitem__, chance=0.5, wild=9.0)
+    (0.001, 0.4)
     """
     tolls: dict[float, float] = {}
-    for rate in RATES:
+    for rate in dropwhile(lambda rate: rate > RATES[-1] and toll(HEAT * rate) > wild, RATES):
         tolls[rate] = toll(rate)
         if tolls[rate] <= chance:
             break

@@ -34,7 +34,7 @@ from gscompile.training.channels_last import has_groups, has_images
 from gscompile.training.conduct import Conduct
 from gscompile.training.feeder import Feeder, Part
 from gscompile.training.journal import Arrays
-from gscompile.training.learning_rate import RATES, largest_harmless
+from gscompile.training.learning_rate import RATES, WILD, largest_harmless
 from gscompile.training.lessons import EPOCHS, Lessons
 from gscompile.training.memory import keep_memory
 from gscompile.training.objective import OF_ANOTHER, Objective
@@ -244,8 +244,8 @@ class Tuner:
     def _by_heart(self, network: Network) -> bool:
         """Whether a network errs far less often on what it was trained on than on the validation part."""
         executor, count = self.feeder.executor(network), math.ceil(len(self.val) / self.feeder.unit(self.val))
-        trained_on = islice(self.feeder.batches(self.train, self.options.seed), count)
-        errors = 100 - self._score(executor, ((batch, self._taught.asked(batch)) for _, batch in trained_on))
+        trained_on = ((batch, self._taught.asked(batch)) for batch in self.some(count))
+        errors = 100 - self._score(executor, trained_on)
         return errors < BY_HEART * (100 - self._score(executor, self._deciding()))
 
     def backward(self, executor: Executor, part: Part, target: Mapping[str, Tensor], mixed: bool) -> Tensor:
@@ -288,8 +288,8 @@ class Tuner:
     def rate(self) -> float:
         """The learning rate that was asked for, or the largest that does a trained network no harm.
 
-        Harm is what half an epoch takes from the original's own score; where outputs are compared closely, it is the
-        smallest.
+        Harm is what half an epoch takes from the original's own score, and where steps as long as those of recoveries
+        make half as many errors again. Where outputs are compared closely, it is the smallest.
         """
         if self.options.lr is not None or self.metric.looks_closely:
             return self.options.lr or RATES[-1]
@@ -297,7 +297,8 @@ class Tuner:
         def toll(rate: float) -> float:
             return max(0.0, self.base - self.score(self._tuned(self.original, 0.5, rate)))
 
-        rate, self.toll = largest_harmless(toll, standard_error(self.base, len(self.val)))
+        chance = standard_error(self.base, len(self.val))
+        rate, self.toll = largest_harmless(toll, chance, WILD * (100 - self.base) + chance)
         return rate
 
     def _tuned(

@@ -16,7 +16,7 @@ from gscompile.graph.network import Network
 from gscompile.scoring.score import ACCURACY, standard_error
 from gscompile.training import stretch, tune
 from gscompile.training.feeder import Part
-from gscompile.training.learning_rate import RATES, largest_harmless
+from gscompile.training.learning_rate import HEAT, RATES, largest_harmless
 from gscompile.training.statistics import measure_moments
 from gscompile.training.stretch import Shrink, Stretch
 from gscompile.training.tune import TuneOptions, Tuner
@@ -158,10 +158,30 @@ def test_without_a_learning_rate_the_largest_that_does_no_harm_is_taken() -> Non
 def test_a_rate_is_to_blame_for_what_it_takes_more_than_gentler_ones(
     tolls: tuple[float, ...], rate: float, tried: int
 ) -> None:
-    left = iter(tolls)
-    found, taken = largest_harmless(lambda _: next(left), chance=0.5)
-    assert (found, len([*left])) == (rate, len(tolls) - tried)
+    asked: list[float] = []
+
+    def toll(of: float) -> float:
+        if of not in RATES:
+            return 4.0  # in steps as long as those of recoveries
+        asked.append(of)
+        return tolls[RATES.index(of)]
+
+    found, taken = largest_harmless(toll, chance=0.5, wild=4.0)
+    assert (found, asked) == (rate, [*RATES[:tried]])
     assert taken == tolls[RATES.index(rate)]
+
+
+@pytest.mark.parametrize(
+    ("heated", "rate"),
+    [
+        ({1e-3: 47.7, 3e-4: 0.3}, 3e-4),  # ResNet-20's, at three times the rate
+        ({1e-3: 47.7, 3e-4: 9.0}, 1e-4),  # the smallest is taken as it is
+    ],
+)
+def test_a_rate_whose_heated_steps_go_wild_is_left_out(heated: dict[float, float], rate: float) -> None:
+    tolls = {HEAT * of: taken for of, taken in heated.items()}
+    found, _ = largest_harmless(lambda of: tolls.get(of, 0.1), chance=0.5, wild=4.8)
+    assert found == rate
 
 
 def test_weights_are_averaged_near_the_end_of_a_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
