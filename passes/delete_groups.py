@@ -10,7 +10,7 @@ from gscompile.channels.units import drop_dead_units
 from gscompile.compression.bisection import furthest
 from gscompile.compression.clipper import Clipper, deleting_costs_less
 from gscompile.compression.deletion import Ranking, ranked, vector_masks, without_cheapest
-from gscompile.compression.recovery import Recovery, Scored
+from gscompile.compression.recovery import HEAT, Recovery, Scored
 from gscompile.compression.transform import Change, Context, PassResult
 from gscompile.crossbars.groups import deleted
 from gscompile.crossbars.mapping import Footprint, footprint
@@ -41,7 +41,7 @@ class DeleteGroups:
     step: float = 0.25
     epochs: float = 1.0
     recover: float = 6.0
-    heat: float = 3.0
+    heat: float = HEAT
     least: float = 0.05
     slack: float = 1.0
     units: bool = True

@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # torch is handed to passes, never imported by them
     from gscompile.training.tune import Tuner
 
 Scored = tuple[Network, float]
+HEAT = 3.0  # times as long as others are the steps of a recovery, before they are let down
 CHANCES = 2.0  # standard errors that the middle of a recovery may be short by: what shakes it then is let down later
 
 

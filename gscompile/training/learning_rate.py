@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import dropwhile
 
+from gscompile.compression.recovery import HEAT
+
 RATES = (1e-3, 3e-4, 1e-4)  # to choose from
-HEAT = 3.0  # times the rate: as long as the steps of recoveries are, before they are let down
 WILD = 0.5  # of a network's errors: what makes more of them is not let down again
 
 

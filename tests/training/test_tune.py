@@ -7,6 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from gscompile.compression.recovery import HEAT
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.groups import families
 from gscompile.crossbars.mapping import MapOptions
@@ -16,7 +17,7 @@ from gscompile.graph.network import Network
 from gscompile.scoring.score import ACCURACY, standard_error
 from gscompile.training import stretch, tune
 from gscompile.training.feeder import Part
-from gscompile.training.learning_rate import HEAT, RATES, largest_harmless
+from gscompile.training.learning_rate import RATES, largest_harmless
 from gscompile.training.statistics import measure_moments
 from gscompile.training.stretch import Shrink, Stretch
 from gscompile.training.tune import TuneOptions, Tuner
