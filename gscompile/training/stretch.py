@@ -17,9 +17,8 @@ from torch import Tensor
 
 from gscompile.data.dataset import Batch, Dataset
 from gscompile.execute import Executor
-from gscompile.graph.network import Network, replace_held
-from gscompile.graph.trainable import trainable_values
-from gscompile.onnx_files.constants import constant_array
+from gscompile.graph.network import Network
+from gscompile.graph.trainable import set_trained, trainable_values
 from gscompile.progress import Progress
 from gscompile.training.adam import Adam
 from gscompile.training.conduct import Conduct
@@ -83,8 +82,7 @@ class StretchRun:
 
     def __init__(self, trainer: Trainer, network: Network, stretch: Stretch) -> None:
         self.trainer, self.feeder, self.network, self.stretch = trainer, trainer.feeder, network, stretch
-        self.values = trainable_values(network)
-        self.executor = self.feeder.executor(network, self.values)
+        self.executor = self.feeder.executor(network, trainable_values(network))
         self.layers = {layer.name: layer for layer in network.layers}
         self.parameters: list[Tensor] = [p for p in self.executor.weights.values() if p.requires_grad]
         self.optimizer = Adam(self.parameters, stretch.lr)
@@ -249,12 +247,5 @@ class StretchRun:
 
     def write_back(self) -> None:
         """Put what was learned into the network, by name."""
-        for key, parameter in self.executor.weights.items():
-            array = parameter.detach().cpu().numpy() + 0.0  # + 0.0: no negative zeros
-            if key in self.layers:
-                self.network.set_tensor(self.network.layer(key), array)
-            else:
-                old = constant_array(self.values[key], self.network.opset)
-                assert old is not None
-                replace_held(self.values[key], array.astype(old.dtype))
-        self.network.changed()
+        learned = self.executor.weights.items()
+        set_trained(self.network, {key: p.numpy(force=True) + 0.0 for key, p in learned})  # + 0.0: no negative zeros
