@@ -16,6 +16,7 @@ SAMPLES = ROOT / "samples"
 sys.path.insert(0, str(SAMPLES))  # samples are scripts beside each other
 
 import data  # noqa: E402
+import resnet20  # noqa: E402
 from export import measure  # noqa: E402
 
 SHAPES = {"digits": (1, 8, 8), "lenet": (1, 28, 28), "convnet": (3, 32, 32)}
@@ -151,3 +152,17 @@ def test_a_missing_file_comes_with_where_to_get_it(tmp_path: Path) -> None:
         data.mnist(tmp_path)
     with pytest.raises(data.DataError, match="The CIFAR-10 dataset"):
         data.cifar10(tmp_path)
+
+
+def test_a_network_does_equally_well_on_both_halves_of_the_test_images() -> None:
+    """Of each class one of the two it is surest of is in either half, one of the next two, and so on."""
+    sure, labels = np.array([9.0, -5.0, 1.0, 3.0, 8.0, -6.0, 2.0, 4.0], np.float32), np.array([0, 0, 1, 1] * 2)
+    first, second = resnet20.halves(sure, labels)
+    assert sorted([*first, *second]) == list(range(8))
+    for pair in ((0, 4), (1, 5), (2, 6), (3, 7)):
+        assert np.isin(pair, first).sum() == 1
+
+
+def test_a_network_is_as_sure_of_a_class_as_its_logit_is_above_the_others() -> None:
+    logits = np.array([[1.0, 4.0, 2.5], [1.0, 4.0, 2.5]], np.float32)
+    assert resnet20.sureness(logits, np.array([1, 2])).tolist() == [1.5, -1.5]
