@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from gscompile.compression.transform import Context
 from gscompile.graph.network import Network
-from gscompile.graph.trainable import halfway
 
 if TYPE_CHECKING:  # torch is handed to passes, never imported by them
     from gscompile.training.tune import Tuner
@@ -79,13 +78,11 @@ class Recovery:
     def _let_down(self, network: Network, epochs: float, before: float) -> Scored:
         """Let down, and again for twice as long each time (Loshchilov and Hutter 2017), as long as that may suffice.
 
-        It may where the last time brought at least half of what still lacks. The mean of two ends may be better than
-        either (Izmailov et al. 2018).
+        It may where the last time brought at least half of what still lacks.
         """
         network, score = self._scored(self.tuner.let_down(network, epochs, lr=self._lr))
         lacks, gained, longer = self.context.floor - score, score - before, min(2 * epochs, self._in_time)
         if 0 < lacks <= 2 * gained and longer > epochs:
-            again = self._let_down(network, longer, score)
-            ends = [(network, score), again, self._scored(halfway(network, again[0]))]
-            network, score = max(ends, key=lambda end: end[1])
+            again, then = self._let_down(network, longer, score)
+            network, score = (again, then) if then > score else (network, score)
         return network, score

@@ -66,30 +66,17 @@ def trainable_values(network: Network) -> dict[str, ir.Value]:
 
 
 def set_trained(network: Network, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Replace what is trained, by the keys of `trainable_values`; types stay."""
+    """Replace what is trained, by the keys of `trainable_values`: a layer's weight by an array of its own type."""
     layers = {layer.name: layer for layer in network.layers}
     values = trainable_values(network)
     for key, array in arrays.items():
         if key in layers:
             network.set_tensor(layers[key], array)
         else:
-            replace_held(values[key], array.astype(_held(values[key], network).dtype))
+            old = constant_array(values[key], network.opset)
+            assert old is not None
+            replace_held(values[key], array.astype(old.dtype))
     network.changed()
-
-
-def halfway(one: Network, other: Network) -> Network:
-    """A network whose trained constants are the mean of those of two that have been tuned from the same one."""
-    others = trainable_values(other)
-    network = one.copy()
-    arrays = {key: (_held(value, one), _held(others[key], other)) for key, value in trainable_values(one).items()}
-    set_trained(network, {key: ((a + b) / 2).astype(a.dtype) for key, (a, b) in arrays.items()})
-    return network
-
-
-def _held(value: ir.Value, network: Network) -> NDArray[Any]:
-    array = constant_array(value, network.opset)
-    assert array is not None
-    return array
 
 
 def _vectors(network: Network) -> Iterator[tuple[str, ir.Value]]:
