@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +51,9 @@ class Split:
     def part(self, start: int, stop: int) -> Split:
         return Split(self.images[start:stop], self.labels[start:stop])
 
-    def save(self, path: Path) -> None:
-        np.savez(path, image=self.images, labels=self.labels)
+    def save(self, path: Path, image: str = "image") -> None:
+        arrays: dict[str, Any] = {image: self.images, "labels": self.labels}
+        np.savez(path, **arrays)
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,12 @@ class Dataset:
         edge = len(training) - HELD_OUT
         return Dataset(training.part(0, edge), training.part(edge, len(training)), test)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, image: str = "image") -> None:
+        """Write the three files; `image` is the graph input's name."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, split in (("train", self.train), ("val", self.val), ("test", self.test)):
-            split.save(folder / f"{name}.npz")
-            print(f"{folder / name}.npz: image {list(split.images.shape)}, labels [{len(split)}]")
+            split.save(folder / f"{name}.npz", image)
+            print(f"{folder / name}.npz: {image} {list(split.images.shape)}, labels [{len(split)}]")
 
 
 def read_idx(path: Path, source: str = MNIST_SOURCE) -> Bytes:
@@ -105,12 +108,17 @@ def mnist_split(folder: Path, name: str) -> Split:
 
 def cifar10(folder: Path) -> Dataset:
     """Images [n, 3, 32, 32] as pixel minus the mean of all 50,000 training images, as Caffe takes them."""
+    training, test = cifar10_published(folder)
+    mean = cifar10_pixels(training).mean(axis=0, dtype=np.float64).astype(np.float32)
+    return Dataset.of(cifar10_split(training, mean), cifar10_split(test, mean))
+
+
+def cifar10_published(folder: Path) -> tuple[Bytes, Bytes]:
+    """The records of all training images and of the test images."""
     inner = folder / "cifar-10-batches-bin"
     root = inner if inner.is_dir() else folder
     training = cifar10_records([root / f"data_batch_{number}.bin" for number in range(1, 6)])
-    test = cifar10_records([root / "test_batch.bin"])
-    mean = cifar10_pixels(training).mean(axis=0, dtype=np.float64).astype(np.float32)
-    return Dataset.of(cifar10_split(training, mean), cifar10_split(test, mean))
+    return training, cifar10_records([root / "test_batch.bin"])
 
 
 def cifar10_records(paths: list[Path]) -> Bytes:
@@ -130,8 +138,12 @@ def cifar10_pixels(records: Bytes) -> Bytes:
     return records[:, 1:].reshape(-1, 3, 32, 32)
 
 
+def cifar10_labels(records: Bytes) -> Labels:
+    return records[:, 0].astype(np.int64)
+
+
 def cifar10_split(records: Bytes, mean: Floats) -> Split:
-    return Split(cifar10_pixels(records).astype(np.float32) - mean, records[:, 0].astype(np.int64))
+    return Split(cifar10_pixels(records).astype(np.float32) - mean, cifar10_labels(records))
 
 
 READERS: dict[str, Callable[[Path], Dataset]] = {"mnist": mnist, "cifar10": cifar10}

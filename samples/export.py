@@ -150,7 +150,8 @@ def model_of(graph: Graph, name: str, shape: list[int], classes: int) -> onnx.Mo
 
 
 def measure(path: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits [images, classes] of the written file in onnxruntime."""
+    """What a file with one input and one output gives for images, in onnxruntime: logits [images, classes]."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
     parts = [images[start : start + 500] for start in range(0, len(images), 500)]
-    return np.concatenate([np.asarray(session.run(["logits"], {"image": part})[0]) for part in parts])
+    return np.concatenate([np.asarray(session.run(None, {name: part})[0]) for part in parts])

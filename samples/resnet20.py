@@ -14,20 +14,30 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnxruntime
-from data import Bytes, DataError, Floats, Labels, cifar10_pixels, cifar10_records
+import onnx
+from data import (
+    Bytes,
+    DataError,
+    Dataset,
+    Floats,
+    Labels,
+    Split,
+    cifar10_labels,
+    cifar10_pixels,
+    cifar10_published,
+)
+from export import measure
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, red, green and blue
-BATCH = 500
 
 
-def scaled(records: Bytes) -> Floats:
-    """Images [n, 3, 32, 32] of published records."""
+def scaled(records: Bytes) -> Split:
+    """Images [n, 3, 32, 32] of published records, and the class of each."""
     mean, deviation = (np.array(each, np.float32).reshape(3, 1, 1) for each in (MEAN, DEVIATION))
-    return np.asarray((cifar10_pixels(records).astype(np.float32) / 255 - mean) / deviation, np.float32)
+    images = (cifar10_pixels(records).astype(np.float32) / 255 - mean) / deviation
+    return Split(np.asarray(images, np.float32), cifar10_labels(records))
 
 
 def sureness(logits: Floats, labels: Labels) -> Floats:
@@ -45,28 +55,12 @@ def halves(sure: Floats, labels: Labels) -> tuple[Labels, Labels]:
     return np.sort(drawn[:, 0]), np.sort(drawn[:, 1])
 
 
-def logits(session: onnxruntime.InferenceSession, images: Floats) -> Floats:
-    name = session.get_inputs()[0].name
-    return np.concatenate([session.run(None, {name: images[i : i + BATCH]})[0] for i in range(0, len(images), BATCH)])
-
-
-def save(path: Path, name: str, images: Floats, labels: Labels) -> None:
-    arrays: dict[str, Any] = {name: images, "labels": labels}
-    np.savez(path, **arrays)
-    print(f"{path}: {name} {list(images.shape)}, labels [{len(labels)}]")
-
-
-def write(root: Path, model: Path, out: Path) -> None:
-    """The three files. Raises DataError where the folder does not hold what its publisher ships."""
-    training = cifar10_records([root / f"data_batch_{number}.bin" for number in range(1, 6)])
-    test = cifar10_records([root / "test_batch.bin"])
-    session = onnxruntime.InferenceSession(model)
-    name = session.get_inputs()[0].name
-    out.mkdir(parents=True, exist_ok=True)
-    save(out / "train.npz", name, scaled(training), training[:, 0].astype(np.int64))
-    images, labels = scaled(test), test[:, 0].astype(np.int64)
-    for part, rows in zip(("val", "test"), halves(sureness(logits(session, images), labels), labels), strict=True):
-        save(out / f"{part}.npz", name, images[rows], labels[rows])
+def dataset(folder: Path, model: Path) -> Dataset:
+    """Raises DataError where the folder does not hold what its publisher ships."""
+    training, test = (scaled(records) for records in cifar10_published(folder))
+    sure = sureness(measure(model, test.images), test.labels)
+    val, rest = (Split(test.images[rows], test.labels[rows]) for rows in halves(sure, test.labels))
+    return Dataset(training, val, rest)
 
 
 def main() -> None:
@@ -76,7 +70,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder to write train.npz, val.npz and test.npz into")
     args = parser.parse_args()
     try:
-        write(args.folder, args.model, args.out)
+        dataset(args.folder, args.model).save(args.out, onnx.load(args.model).graph.input[0].name)
     except DataError as error:
         sys.exit(str(error))
 
