@@ -18,7 +18,6 @@ from gscompile.graph.network import Network
 
 SHORT_OF = 0.95  # of what was too much to lose
 GROWTH = 1.5  # of a round after one whose score is within the budget
-ROUND = 1.3  # recoveries' worth of time that a round is begun with: itself a sixth, a recovery, and a tenth to spare
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class DeleteGroups:
     While the score stays within the budget rounds grow, to twice that. They go on until the score has left the budget
     by more than chance. A recovery of `recover` epochs, or of a third of the time, whose optimiser steps are `heat`
     times as long, where that does no harm, and then let down, brings it back, and further rounds go on from there. It
-    goes on for as long as that may suffice.
+    goes on for as long as that may suffice, and one that no round can follow takes the time that is left.
     Where it does not come back, they go on from the last network that did, in steps half as large, down to `least`,
     or to less in proportion where there is more effort than usual.
     `units` lets whole channels, neurons and ranks go as well, and with `ranks` a round clips them instead where that
@@ -119,7 +118,7 @@ class DeleteGroups:
         score, size, before = math.inf, step, footprint(network, context.mapping)
         start, price, too_much = before, context.price(before), _saved_by(failed, before, context)
         clips = self.ranks
-        while score >= lowest and context.time_left() > min(ROUND * self._recovery(context).seconds, context.longest):
+        while score >= lowest and context.time_left() > self._recovery(context).with_round:
             groups = ranked(network, context, self.units)
             clipped = self._clipped(network, groups, context, size) if clips else None
             clips = clipped is not None

@@ -314,7 +314,7 @@ def test_a_recovery_is_let_down_for_twice_as_long_as_long_as_that_brings_half_of
 def test_a_recovery_is_not_let_down_again_for_less_long_than_before() -> None:
     """Two epochs of 10 s and four; then nine tenths of what is left are 36 s, or 45."""
     for left, annealed in ((40.0, 4.0), (50.0, 4.0 + 4.5)):
-        coach, times = Coach(89.0, 89.5, 90.5), iter((1000.0, left, left))
+        coach, times = Coach(89.0, 89.5, 90.5), iter((1000.0, 1000.0, left, left))
         DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach, time_left=lambda t=times: next(t)), before=85.0)
         assert coach.annealed == pytest.approx(annealed)
 
@@ -370,3 +370,11 @@ def test_a_recovery_takes_the_time_that_is_left() -> None:
     coach = Coach(90.0, 90.0)  # six epochs of 10 s; nine tenths of 20 s are left for them
     DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach, time_left=lambda: 20.0), before=85.0)
     assert coach.epochs == pytest.approx(1.8)
+
+
+@pytest.mark.parametrize(("left", "epochs"), [(140.0, 6.0), (138.0, 12.42), (100.0, 9.0)])
+def test_the_last_recovery_takes_the_time_that_no_round_would_be_begun_in(left: float, epochs: float) -> None:
+    """Six epochs of 10 s; after them 78 s are wanted, 1.3 times as much, for a round and its recovery."""
+    coach = Coach(90.0, 90.0)
+    DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach, time_left=lambda: left), before=85.0)
+    assert coach.epochs == pytest.approx(epochs)

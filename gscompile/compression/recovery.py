@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # torch is handed to passes, never imported by them
 
 Scored = tuple[Network, float]
 HEAT = 3.0  # times as long as others are the steps of a recovery, before they are let down
+ROUND = 1.3  # recoveries' worth of time that a round is begun with: itself a sixth, a recovery, and a tenth to spare
 CHANCES = 2.0  # standard errors that the middle of a recovery may be short by: what shakes it then is let down later
 
 
@@ -30,12 +31,17 @@ class Recovery:
         """What it takes as planned."""
         return self.tuner.pace.seconds(self._planned)
 
+    @property
+    def with_round(self) -> float:
+        """Seconds that are kept for a round and the recovery after it."""
+        return min(ROUND * self.seconds, self.context.longest)
+
     def of(self, network: Network, before: float) -> Scored:
         """The network tuned for long, as far as there is time, and its score, which was `before`.
 
         The learning rate is let down after a third; not where that third has not come half of the way to the budget.
         """
-        third = min(self._planned, self._in_time) / 3
+        third = self._affordable / 3
         network, score = self._heated(network, third, before)
         if self._promises(score, before):
             network, score = self._let_down(network, 2 * third, before)
@@ -51,6 +57,13 @@ class Recovery:
     def _planned(self) -> float:
         """Epochs, as far as one recovery may plan."""
         return min(self.epochs, self.tuner.pace.epochs(self.context.longest))
+
+    @property
+    def _affordable(self) -> float:
+        """Epochs: as planned, and all that there is time for where that is too little for another round after it."""
+        left = self.context.time_left()
+        is_last = 0 < left - self.seconds <= self.with_round
+        return self._in_time if is_last else min(self._planned, self._in_time)
 
     @property
     def _in_time(self) -> float:
