@@ -314,7 +314,7 @@ def test_a_recovery_is_let_down_for_twice_as_long_as_long_as_that_brings_half_of
 def test_a_recovery_is_not_let_down_again_for_less_long_than_before() -> None:
     """Two epochs of 10 s and four; then nine tenths of what is left are 36 s, or 45."""
     for left, annealed in ((40.0, 4.0), (50.0, 4.0 + 4.5)):
-        coach, times = Coach(89.0, 89.5, 90.5), iter((1000.0, 1000.0, left, left))
+        coach, times = Coach(89.0, 89.5, 90.5), iter((1000.0, left, left))
         DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach, time_left=lambda t=times: next(t)), before=85.0)
         assert coach.annealed == pytest.approx(annealed)
 

@@ -61,9 +61,9 @@ class Recovery:
     @property
     def _affordable(self) -> float:
         """Epochs: as planned, and all that there is time for where that is too little for another round after it."""
-        left = self.context.time_left()
-        is_last = 0 < left - self.seconds <= self.with_round
-        return self._in_time if is_last else min(self._planned, self._in_time)
+        is_known = self.seconds > 0  # before the first stretch of training nobody knows what one takes
+        no_round = self.context.time_left() - self.seconds <= self.with_round
+        return self._in_time if is_known and no_round else self._planned
 
     @property
     def _in_time(self) -> float:
