@@ -18,6 +18,7 @@ from gscompile.graph.network import Network
 
 SHORT_OF = 0.95  # of what was too much to lose
 GROWTH = 1.5  # of a round after one whose score is within the budget
+DEPTH = 2.0  # times as far below the budget rounds end before any recovery: it brings more to what was never tuned long
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,14 @@ class DeleteGroups:
     """Delete groups in rounds, as far as the accuracy budget allows.
 
     A round chooses the groups that cost the loss least for the cells and wires they save, until `step` of both is
-    chosen; a stretch of training shrinks them to exactly zero by proximal group-lasso steps, then tunes the rest.
-    While the score stays within the budget rounds grow, to twice that. They go on until the score has left the budget
-    by more than chance. A recovery of `recover` epochs, or of a third of the time, whose optimiser steps are `heat`
-    times as long, where that does no harm, and then let down, brings it back, and further rounds go on from there. It
-    goes on for as long as that may suffice, and one that no round can follow takes the time that is left.
-    Where it does not come back, they go on from the last network that did, in steps half as large, down to `least`,
-    or to less in proportion where there is more effort than usual.
+    chosen; a stretch of training shrinks them to exactly zero by proximal group-lasso steps, then tunes the rest. While
+    the score stays within the budget rounds grow, to twice that. They go on until the score has left the budget by more
+    than chance, or by twice as much before any recovery. A recovery of `recover` epochs, or of a third of the time,
+    whose optimiser steps are `heat` times as long, where that does no harm, and then let down, brings it back, and
+    further rounds go on from there. It goes on for as long as that may suffice, and one that no round can follow takes
+    the time that is left, but for what a larger network wants that waits to be tried. Where it does not come back, they
+    go on from the last network that did, in steps half as large, down to `least`, or to less in proportion where there
+    is more effort than usual.
     `units` lets whole channels, neurons and ranks go as well, and with `ranks` a round clips them instead where that
     leaves a better score before tuning than groups that save as much. A frontier walks on without recoveries until the
     score is `slack` points below the budget.
@@ -63,11 +65,12 @@ class DeleteGroups:
         context = _sharing_time(context)
         assert context.tuner is not None
         best, failed, step = start, None, self.step
-        lowest, least = context.bar - context.blur, self.least / max(1.0, context.effort)
-        if (score := context.tuner.score(start)) < lowest:
+        least = self.least / max(1.0, context.effort)
+        if (score := context.tuner.score(start)) < context.bar - context.blur:
             best, _ = self.recovered(start, context, score)
         while step >= least and not context.out_of_time():
-            way = [*self._rounds(best, context, step, lowest, failed)]
+            depth = context.blur * (DEPTH if best is start else 1.0)
+            way = [*self._rounds(best, context, step, context.bar - depth, failed)]
             best, fails = self._furthest(best, way, context)
             if fails is not None or not way:
                 failed, step = fails or failed, step / 2
@@ -84,7 +87,8 @@ class DeleteGroups:
         low = fitting = max((i for i, (_, score) in enumerate(way) if score >= context.floor), default=-1)
         best, high, middle = start, len(way), len(way) - 1
         while low < high - 1 and not context.out_of_time():
-            tuned, score = self.recovered(way[middle][0], context, way[middle][1])
+            network, before = way[middle]
+            tuned, score = self.recovered(network, context, before, is_last=middle - low == 1)
             if score >= context.floor:
                 best, low = tuned, middle
             else:
@@ -113,12 +117,12 @@ class DeleteGroups:
 
         While scores are within the budget rounds grow, to twice `step`; once they are not they are of `step`: what goes
         in small steps comes back better. One more that saves as much as the last may not bring them to the size of the
-        network that `failed`. Time is kept for a recovery.
+        network that `failed`. Time is kept for a recovery; for half of one it is enough to begin.
         """
         score, size, before = math.inf, step, footprint(network, context.mapping)
         start, price, too_much = before, context.price(before), _saved_by(failed, before, context)
-        clips = self.ranks
-        while score >= lowest and context.time_left() > self._recovery(context).with_round:
+        clips, wanted = self.ranks, self._recovery(context).with_short_round
+        while score >= lowest and context.time_left() > wanted:
             groups = ranked(network, context, self.units)
             clipped = self._clipped(network, groups, context, size) if clips else None
             clips = clipped is not None
@@ -129,6 +133,7 @@ class DeleteGroups:
             if price.saved(start, now) + price.saved(before, now) > SHORT_OF * too_much:
                 return
             before, size = now, min(2 * step, GROWTH * size) if score >= context.floor else step
+            wanted = self._recovery(context).with_round
 
     def _untuned(self, network: Network, context: Context) -> Network:
         """As much as goes without tuning, by bisection on the share; where tuning brings nothing back."""
@@ -144,14 +149,17 @@ class DeleteGroups:
         best = furthest(smaller, fits, 0.0, 0.5, 6, context.out_of_time)
         return network if best is None else best
 
-    def recovered(self, network: Network, context: Context, before: float | None = None) -> Scored:
-        """A network tuned for long, and its score, which was `before`."""
+    def recovered(
+        self, network: Network, context: Context, before: float | None = None, is_last: bool = True
+    ) -> Scored:
+        """A network tuned for long, and its score, which was `before`; where it is not the last, others want time."""
         assert context.tuner is not None
-        return self._recovery(context).of(network, context.tuner.score(network) if before is None else before)
+        before = context.tuner.score(network) if before is None else before
+        return self._recovery(context, is_last).of(network, before)
 
-    def _recovery(self, context: Context) -> Recovery:
+    def _recovery(self, context: Context, is_last: bool = True) -> Recovery:
         assert context.tuner is not None
-        return Recovery(self.recover * context.effort, self.heat, context, context.tuner)
+        return Recovery(self.recover * context.effort, self.heat, context, context.tuner, is_last)
 
     def _shrunk(self, network: Network, groups: Ranking, context: Context, step: float) -> Scored:
         """Without the cheapest of the groups, as much as `step` of what there is."""

@@ -341,22 +341,54 @@ def test_a_network_that_fits_as_it_is_is_tuned_for_long_all_the_same(then: float
     assert best is fits  # a coach gives back what it is given
 
 
+def without(columns: int) -> Network:
+    """One that takes fewer cells and wires."""
+    w = np.ones((4, 8), np.float32)
+    w[:, :columns] = 0
+    return network("g (float[n,4] x) => (float[n,8] y) <float[4,8] w> { y = MatMul (x, w) }", w=w)
+
+
 @pytest.mark.parametrize(("gone", "rounds"), [(0, 4), (2, 1), (3, 2)])
 def test_rounds_end_before_they_come_to_the_size_that_did_not_come_back(
     gone: int, rounds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each takes an output column, until a score is out of the budget by more than chance."""
-    def without(columns: int) -> Network:
-        w = np.ones((4, 8), np.float32)
-        w[:, :columns] = 0
-        return network("g (float[n,4] x) => (float[n,8] y) <float[4,8] w> { y = MatMul (x, w) }", w=w)
-
     made = iter([(without(n), score) for n, score in enumerate((89.5, 89.5, 89.5, 88.0, 88.0), 1)])
     monkeypatch.setattr(delete_groups, "ranked", lambda *_: ({}, {}))
     monkeypatch.setattr(DeleteGroups, "_shrunk", lambda *_: next(made))
     failed = without(gone) if gone else None
     way = [*DeleteGroups(ranks=False)._rounds(without(0), coached(Coach()), 0.1, 89.0, failed)]
     assert len(way) == rounds
+
+
+@pytest.mark.parametrize(("left", "rounds"), [(44.0, 0), (46.0, 1), (77.0, 1), (79.0, 4)])
+def test_a_round_begins_in_the_time_of_half_a_recovery_and_others_in_that_of_one(
+    left: float, rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six epochs of 10 s: 45 s are 0.75 of a recovery, 78 are 1.3. Each round takes a column."""
+    made = iter([(without(n), score) for n, score in enumerate((89.5, 89.5, 89.5, 88.0), 1)])
+    monkeypatch.setattr(delete_groups, "ranked", lambda *_: ({}, {}))
+    monkeypatch.setattr(DeleteGroups, "_shrunk", lambda *_: next(made))
+    context = coached(Coach(), time_left=lambda: left)
+    assert len([*DeleteGroups(ranks=False)._rounds(without(0), context, 0.1, 89.0)]) == rounds
+
+
+@pytest.mark.parametrize(("score", "depth"), [(89.5, 88.0), (85.0, 89.0)])
+def test_before_any_recovery_rounds_go_twice_as_far_below_the_budget(
+    score: float, depth: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 90, a point being chance: a network that begins too far below is brought back first."""
+    ends = list[float]()
+
+    def rounds(_: Any, _net: Any, _context: Any, _step: float, lowest: float, _failed: Any) -> tuple[()]:
+        ends.append(lowest)
+        return ()
+
+    monkeypatch.setattr(DeleteGroups, "_rounds", rounds)
+    monkeypatch.setattr(DeleteGroups, "recovered", lambda *_: (network(CHAIN), 90.0))
+    monkeypatch.setattr(DeleteGroups, "_untuned", lambda _self, net, _context: net)
+    DeleteGroups()._search(network(CHAIN), coached(Coach(score)))
+    assert set(ends) == {depth}
 
 
 def test_a_recovery_plans_for_its_share_of_the_time_and_takes_more_where_that_may_suffice() -> None:
@@ -370,6 +402,24 @@ def test_a_recovery_takes_the_time_that_is_left() -> None:
     coach = Coach(90.0, 90.0)  # six epochs of 10 s; nine tenths of 20 s are left for them
     DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach, time_left=lambda: 20.0), before=85.0)
     assert coach.epochs == pytest.approx(1.8)
+
+
+@pytest.mark.parametrize(("left", "epochs"), [(500.0, 6.0 + 8.0), (124.0, 6.0 + 5.76), (100.0, 6.0)])
+def test_a_recovery_is_not_let_down_again_in_the_time_of_the_network_that_waits(left: float, epochs: float) -> None:
+    """Six epochs of 10 s; half a point lacks. Another six are kept, and nine tenths of the rest are for eight more."""
+    coach = Coach(89.0, 89.5, 90.5)
+    pass_, context = DeleteGroups(recover=6.0), coached(coach, time_left=lambda: left)
+    pass_.recovered(network(CHAIN), context, before=85.0, is_last=False)
+    assert coach.epochs == pytest.approx(epochs)
+
+
+def test_a_smaller_network_leaves_time_for_the_larger_one() -> None:
+    larger, smaller = network(CHAIN), network(CHAIN)
+    coach = Coach(89.0, 89.5, 91.0, 91.0)  # half a point lacks: for twice as long it might come back
+    context = coached(coach, time_left=lambda: 100.0 - 10 * coach.epochs)
+    best, failed = DeleteGroups(recover=6.0)._furthest(network(CHAIN), [(larger, 85.0), (smaller, 85.0)], context)
+    assert (best, failed) == (larger, smaller)
+    assert coach.epochs == pytest.approx(6.0 + 3.6)
 
 
 @pytest.mark.parametrize(("left", "epochs"), [(140.0, 6.0), (138.0, 12.42), (100.0, 9.0)])

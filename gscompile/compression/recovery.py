@@ -14,17 +14,22 @@ if TYPE_CHECKING:  # torch is handed to passes, never imported by them
 Scored = tuple[Network, float]
 HEAT = 3.0  # times as long as others are the steps of a recovery, before they are let down
 ROUND = 1.3  # recoveries' worth of time that a round is begun with: itself a sixth, a recovery, and a tenth to spare
+SHORT_ROUND = 0.75  # the same with half a recovery
 CHANCES = 2.0  # standard errors that the middle of a recovery may be short by: what shakes it then is let down later
 
 
 @dataclass(frozen=True)
 class Recovery:
-    """Of `epochs`, whose optimiser steps are `heat` times as long as others, where that does no harm."""
+    """Of `epochs`, whose optimiser steps are `heat` times as long as others, where that does no harm.
+
+    Where another network waits to be tried, the time for that is kept: `is_last` is for where none does.
+    """
 
     epochs: float
     heat: float
     context: Context
     tuner: Tuner
+    is_last: bool = True
 
     @property
     def seconds(self) -> float:
@@ -35,6 +40,11 @@ class Recovery:
     def with_round(self) -> float:
         """Seconds that are kept for a round and the recovery after it."""
         return min(ROUND * self.seconds, self.context.longest)
+
+    @property
+    def with_short_round(self) -> float:
+        """Seconds that are enough for a round and half of the recovery after it."""
+        return SHORT_ROUND * self.seconds
 
     def of(self, network: Network, before: float) -> Scored:
         """The network tuned for long, as far as there is time, and its score, which was `before`.
@@ -62,13 +72,19 @@ class Recovery:
     def _affordable(self) -> float:
         """Epochs: as planned, and all that there is time for where that is too little for another round after it."""
         is_known = self.seconds > 0  # before the first stretch of training nobody knows what one takes
-        no_round = self.context.time_left() - self.seconds <= self.with_round
-        return self._in_time if is_known and no_round else self._planned
+        left = self.context.time_left()
+        if not is_known or left - self.seconds > self.with_round:
+            return self._planned
+        return max(min(self._planned, self._in(left)), self._in(left - self._kept))
 
     @property
-    def _in_time(self) -> float:
+    def _kept(self) -> float:
+        """Seconds for the network that waits to be tried."""
+        return 0.0 if self.is_last else self.seconds
+
+    def _in(self, seconds: float) -> float:
         """Epochs that there is time for, and a tenth to spare."""
-        return self.tuner.pace.epochs(0.9 * self.context.time_left())
+        return self.tuner.pace.epochs(0.9 * seconds)
 
     def _heated(self, network: Network, epochs: float, before: float) -> Scored:
         """Tuned in long steps. Where they do harm they are as long as others from then on, and it is tuned anew."""
@@ -94,7 +110,8 @@ class Recovery:
         It may where the last time brought at least half of what still lacks.
         """
         network, score = self._scored(self.tuner.let_down(network, epochs, lr=self._lr))
-        lacks, gained, longer = self.context.floor - score, score - before, min(2 * epochs, self._in_time)
+        lacks, gained = self.context.floor - score, score - before
+        longer = min(2 * epochs, self._in(self.context.time_left() - self._kept))
         if 0 < lacks <= 2 * gained and longer > epochs:
             again, then = self._let_down(network, longer, score)
             network, score = (again, then) if then > score else (network, score)
