@@ -31,9 +31,9 @@ class DeleteGroups:
     than chance, or by twice as much before any recovery. A recovery of `recover` epochs, or of a third of the time,
     whose optimiser steps are `heat` times as long, where that does no harm, and then let down, brings it back, and
     further rounds go on from there. It goes on for as long as that may suffice, and one that no round can follow takes
-    the time that is left, but for what a larger network wants that waits to be tried. Where it does not come back, they
-    go on from the last network that did, in steps half as large, down to `least`, or to less in proportion where there
-    is more effort than usual.
+    the time that is left, but for half of one where a larger network waits to be tried. Where it does not come back,
+    they go on from the last network that did, in steps half as large, down to `least`, or to less in proportion where
+    there is more effort than usual.
     `units` lets whole channels, neurons and ranks go as well, and with `ranks` a round clips them instead where that
     leaves a better score before tuning than groups that save as much. A frontier walks on without recoveries until the
     score is `slack` points below the budget.

@@ -14,7 +14,8 @@ if TYPE_CHECKING:  # torch is handed to passes, never imported by them
 Scored = tuple[Network, float]
 HEAT = 3.0  # times as long as others are the steps of a recovery, before they are let down
 ROUND = 1.3  # recoveries' worth of time that a round is begun with: itself a sixth, a recovery, and a tenth to spare
-SHORT_ROUND = 0.75  # the same with half a recovery
+LEAST = 0.5  # of a recovery, which is worth the try
+SHORT_ROUND = 0.75  # recoveries' worth of time for a round and the least of one
 CHANCES = 2.0  # standard errors that the middle of a recovery may be short by: what shakes it then is let down later
 
 
@@ -22,7 +23,7 @@ CHANCES = 2.0  # standard errors that the middle of a recovery may be short by: 
 class Recovery:
     """Of `epochs`, whose optimiser steps are `heat` times as long as others, where that does no harm.
 
-    Where another network waits to be tried, the time for that is kept: `is_last` is for where none does.
+    Where another network waits to be tried, time is kept for the least of a recovery; `is_last` where none does.
     """
 
     epochs: float
@@ -43,7 +44,7 @@ class Recovery:
 
     @property
     def with_short_round(self) -> float:
-        """Seconds that are enough for a round and half of the recovery after it."""
+        """Seconds that are enough for a round and the least of a recovery after it."""
         return SHORT_ROUND * self.seconds
 
     def of(self, network: Network, before: float) -> Scored:
@@ -80,7 +81,7 @@ class Recovery:
     @property
     def _kept(self) -> float:
         """Seconds for the network that waits to be tried."""
-        return 0.0 if self.is_last else self.seconds
+        return 0.0 if self.is_last else LEAST * self.seconds
 
     def _in(self, seconds: float) -> float:
         """Epochs that there is time for, and a tenth to spare."""
