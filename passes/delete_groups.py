@@ -121,7 +121,8 @@ class DeleteGroups:
         """
         score, size, before = math.inf, step, footprint(network, context.mapping)
         start, price, too_much = before, context.price(before), _saved_by(failed, before, context)
-        clips, wanted = self.ranks, self._recovery(context).with_short_round
+        clips, recovery = self.ranks, self._recovery(context)
+        wanted = recovery.with_short_round
         while score >= lowest and context.time_left() > wanted:
             groups = ranked(network, context, self.units)
             clipped = self._clipped(network, groups, context, size) if clips else None
@@ -133,7 +134,7 @@ class DeleteGroups:
             if price.saved(start, now) + price.saved(before, now) > SHORT_OF * too_much:
                 return
             before, size = now, min(2 * step, GROWTH * size) if score >= context.floor else step
-            wanted = self._recovery(context).with_round
+            wanted = recovery.with_round
 
     def _untuned(self, network: Network, context: Context) -> Network:
         """As much as goes without tuning, by bisection on the share; where tuning brings nothing back."""

@@ -348,14 +348,19 @@ def without(columns: int) -> Network:
     return network("g (float[n,4] x) => (float[n,8] y) <float[4,8] w> { y = MatMul (x, w) }", w=w)
 
 
+def rounds_score(monkeypatch: pytest.MonkeyPatch, *scores: float) -> None:
+    """Rounds that each take an output column, and score as told."""
+    made = iter([(without(n), score) for n, score in enumerate(scores, 1)])
+    monkeypatch.setattr(delete_groups, "ranked", lambda *_: ({}, {}))
+    monkeypatch.setattr(DeleteGroups, "_shrunk", lambda *_: next(made))
+
+
 @pytest.mark.parametrize(("gone", "rounds"), [(0, 4), (2, 1), (3, 2)])
 def test_rounds_end_before_they_come_to_the_size_that_did_not_come_back(
     gone: int, rounds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each takes an output column, until a score is out of the budget by more than chance."""
-    made = iter([(without(n), score) for n, score in enumerate((89.5, 89.5, 89.5, 88.0, 88.0), 1)])
-    monkeypatch.setattr(delete_groups, "ranked", lambda *_: ({}, {}))
-    monkeypatch.setattr(DeleteGroups, "_shrunk", lambda *_: next(made))
+    """They would go on until a score is out of the budget by more than chance."""
+    rounds_score(monkeypatch, 89.5, 89.5, 89.5, 88.0, 88.0)
     failed = without(gone) if gone else None
     way = [*DeleteGroups(ranks=False)._rounds(without(0), coached(Coach()), 0.1, 89.0, failed)]
     assert len(way) == rounds
@@ -365,10 +370,8 @@ def test_rounds_end_before_they_come_to_the_size_that_did_not_come_back(
 def test_a_round_begins_in_the_time_of_half_a_recovery_and_others_in_that_of_one(
     left: float, rounds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Six epochs of 10 s: 45 s are 0.75 of a recovery, 78 are 1.3. Each round takes a column."""
-    made = iter([(without(n), score) for n, score in enumerate((89.5, 89.5, 89.5, 88.0), 1)])
-    monkeypatch.setattr(delete_groups, "ranked", lambda *_: ({}, {}))
-    monkeypatch.setattr(DeleteGroups, "_shrunk", lambda *_: next(made))
+    """Six epochs of 10 s: 45 s are 0.75 of a recovery, 78 are 1.3."""
+    rounds_score(monkeypatch, 89.5, 89.5, 89.5, 88.0)
     context = coached(Coach(), time_left=lambda: left)
     assert len([*DeleteGroups(ranks=False)._rounds(without(0), context, 0.1, 89.0)]) == rounds
 
