@@ -81,8 +81,9 @@ class DeleteGroups:
     def _furthest(self, start: Network, way: Sequence[Scored], context: Context) -> tuple[Network, Network | None]:
         """The last network on the way that recovers, `start` where none does; and the first after it that does not.
 
-        By bisection between the last that fits as it is and the end, which is tried first. One that fits as it is has
-        been lucky, perhaps: it is tuned for long all the same.
+        By bisection between the last that fits as it is and the end, which is tried first; going back no further than
+        to where one comes back by as much as the last one did. One that fits as it is has been lucky, perhaps: it is
+        tuned for long all the same.
         """
         low = fitting = max((i for i, (_, score) in enumerate(way) if score >= context.floor), default=-1)
         best, high, middle = start, len(way), len(way) - 1
@@ -93,7 +94,7 @@ class DeleteGroups:
                 best, low = tuned, middle
             else:
                 high = middle
-            middle = (low + high) // 2
+            middle = _between(way, low, high, enough=context.floor - (score - before))
         if low == fitting >= 0:
             best = self._settled(*way[low], context)
         return best, way[high][0] if high < len(way) else None
@@ -183,6 +184,11 @@ class DeleteGroups:
             return None
         clipped = Clipper.of(network, context).saving(step, context)
         return None if clipped is None or deleting_costs_less(network, groups, [clipped], context) else clipped
+
+
+def _between(way: Sequence[Scored], low: int, high: int, enough: float) -> int:
+    """Half of the way from `low` to `high`, or farther on the last whose score is enough."""
+    return max([(low + high) // 2, *(i for i in range(low + 1, high) if way[i][1] >= enough)])
 
 
 def _sharing_time(context: Context) -> Context:

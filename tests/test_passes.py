@@ -341,6 +341,23 @@ def test_a_network_that_fits_as_it_is_is_tuned_for_long_all_the_same(then: float
     assert best is fits  # a coach gives back what it is given
 
 
+@pytest.mark.parametrize(("came_to", "tried"), [(89.0, [3, 1]), (89.75, [3, 2])])
+def test_after_one_that_does_not_come_back_the_next_is_where_as_much_would_do(
+    came_to: float, tried: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From 85 to 90 is asked: 85.25 is close enough where the last came to 89.75, else it is half of the way."""
+    way, order = [(network(CHAIN), score) for score in (88.0, 87.0, 85.25, 85.0)], list[int]()
+
+    def recovered(_: Any, net: Network, _context: Any, before: float, **_more: Any) -> tuple[Network, float]:
+        order.append(way.index((net, before)))
+        return net, came_to
+
+    monkeypatch.setattr(DeleteGroups, "recovered", recovered)
+    context = coached(Coach(), time_left=lambda: 2.0 - len(order))  # for two
+    assert DeleteGroups()._furthest(network(CHAIN), way, context)[1] is way[tried[-1]][0]
+    assert order == tried
+
+
 def without(columns: int) -> Network:
     """One that takes fewer cells and wires."""
     w = np.ones((4, 8), np.float32)
