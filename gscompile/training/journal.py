@@ -2,8 +2,8 @@
 
 Everything in a compile follows from the network, the data, the options and the seed; only training takes long. So
 what is kept are stretches of training, each under a name that tells all that went into it: `0007-DIGEST.npz` holds
-the weights it ended with, or a snapshot from within. A file appears whole or not at all. The folder is gone once OUT
-is there.
+the weights it ended with, or a snapshot from within; and what another teacher said, by epoch. A file appears whole or
+not at all. The folder is gone once OUT is there.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Journal:
 
     @property
     def names(self) -> list[str]:
-        """What is kept, in the order it was begun."""
-        return sorted(path.stem for path in self.folder.glob("*.npz")) if self.folder else []
+        """The stretches of training that are kept, in the order they were begun."""
+        return sorted(path.stem for path in self.folder.glob("[0-9]*.npz")) if self.folder else []
 
     @property
     def due(self) -> bool:
@@ -68,10 +68,11 @@ class Journal:
         if self.folder is None:
             return
         found, mine = self.names, (_read(self.folder / "key") == key)
-        if found and not mine:
-            self.progress.say(
-                f"{self.folder.name} is of another command, other data or another gscompile: starting over"
-            )
+        if not mine:
+            if found:
+                self.progress.say(
+                    f"{self.folder.name} is of another command, other data or another gscompile: starting over"
+                )
             self.clear()
         elif found:
             self.progress.say(f"going on with {self.folder.name}, stretches of training in it: {len(found)}")

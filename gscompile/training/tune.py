@@ -183,7 +183,7 @@ class Tuner:
         if tried is plain or self._right(tried) <= self._right(plain):
             return
         if self._another:
-            self._lessons = Lessons(self._taught, self.mixed)
+            self._lessons = Lessons(self._taught, self.mixed, seed, self.steps_per_epoch, self.conduct.journal)
         else:
             self._taught = self._taught.over_views(seed, self.mixed)
 
@@ -354,7 +354,7 @@ class Tuner:
         unit, lessons = self._steps(1.0), self._lessons
         if lessons is None:
             return Pace(unit * self._pace)
-        return Pace(unit * self._pace, unit * lessons.pace, lessons.left(self.steps_per_epoch) / unit)
+        return Pace(unit * self._pace, unit * lessons.pace, lessons.left / unit)
 
     def _keep(self, run: StretchRun, name: str) -> None:
         if self.conduct.journal.due:

@@ -105,6 +105,16 @@ def test_another_command_starts_over_and_says_so(tmp_path: Path) -> None:
     assert said.lines == [".out.resume is of another command, other data or another gscompile: starting over"]
 
 
+def test_what_a_teacher_told_another_command_is_not_gone_on_with(tmp_path: Path) -> None:
+    said = Said()
+    for command in ("mine", "another"):
+        journal = Journal(tmp_path, progress=said)
+        journal.claim(command)
+        assert (journal.names, journal.load("lessons-0")) == ([], None)
+        journal.save("lessons-0", ONE)
+    assert said.lines == []  # no stretch of training was kept
+
+
 def test_no_resume_starts_over(tmp_path: Path) -> None:
     begin(tmp_path / "out")
     with journal_of(tmp_path / "out", resume=False) as journal:

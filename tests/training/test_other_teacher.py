@@ -105,6 +105,17 @@ def test_who_is_interrupted_goes_on_with_the_same_lessons(tmp_path: Path, step: 
     assert np.array_equal(learned(conduct=conduct), learned())
 
 
+def test_who_is_interrupted_asks_only_in_epochs_that_were_not_finished(tmp_path: Path) -> None:
+    """128 samples are four batches: of ten steps, eight are of two whole epochs."""
+    asked, conduct = list[int](), Conduct(journal=Journal(tmp_path))
+    for steps, times in ((10, 10), (10, 2), (48, 40)):
+        tuner = teacher_of_varied_samples(another=True, noise=0.1, conduct=conduct)
+        asked.clear()
+        tuner._taught.executor.register_forward_pre_hook(lambda *_: asked.append(1))
+        tuner.tune(tuner.original, steps / SHORTEST, lr=1.0 + times)  # another stretch each time
+        assert len(asked) == times
+
+
 def test_stretches_go_on_where_epochs_come_again() -> None:
     assert [Stretch(9, seed=5, anneal=False, lr=1.0, epoch=11, again=12).seed_of(e) for e in (0, 1, 12)] == [16, 5, 16]
     assert [Stretch(9, seed=5, anneal=False, lr=1.0, epoch=11).seed_of(e) for e in (0, 1, 12)] == [5, 6, 17]
