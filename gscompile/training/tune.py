@@ -375,7 +375,8 @@ class Tuner:
 
     @property
     def steps_per_epoch(self) -> int:
-        return max(1, math.ceil(len(self.train) / self.feeder.unit(self.train)))
+        """Batches that an epoch has: of mixed samples a rest smaller than a batch is left out."""
+        return max(1, len(self.train) // self.feeder.unit(self.train))
 
     @property
     def _steps_per_stretch(self) -> int:
