@@ -81,8 +81,13 @@ def _size(said: Mapping[str, Tensor]) -> int:
 
 
 def _packed(epoch: Epoch) -> Arrays:
-    """One array for each part and name."""
-    return {f"{row}/{name}": tensor.cpu().numpy() for row, said in epoch.items() for name, tensor in said.items()}
+    """One array for each part and name; numpy has no bfloat16, whose every number is one of single precision."""
+    wide = {torch.bfloat16: torch.float32}
+    return {
+        f"{row}/{name}": tensor.to("cpu", wide.get(tensor.dtype, tensor.dtype)).numpy()
+        for row, said in epoch.items()
+        for name, tensor in said.items()
+    }
 
 
 def _unpacked(arrays: Arrays, device: torch.device) -> Epoch:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gscompile.cli import main
 from gscompile.data.dataset import Batch, input_specs, load_data
 from gscompile.errors import ModelError, UsageError
-from gscompile.options import Options
+from gscompile.options import Options, Precision
 from gscompile.progress import Progress
 from gscompile.scoring.evaluate import Runner
 from gscompile.training import lessons
@@ -106,11 +106,14 @@ def test_who_is_interrupted_goes_on_with_the_same_lessons(tmp_path: Path, step: 
 
 
 @pytest.mark.parametrize("samples", [128, 107])
-def test_who_is_interrupted_asks_only_in_epochs_that_were_not_finished(tmp_path: Path, samples: int) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_who_is_interrupted_asks_only_in_epochs_that_were_not_finished(
+    tmp_path: Path, samples: int, precision: Precision
+) -> None:
     """107 samples are three batches, and a rest that is left out: of ten steps, nine are of three whole epochs."""
     asked, conduct, whole = list[int](), Conduct(journal=Journal(tmp_path)), samples // 32
     for steps, times in ((10, 10), (10, 10 % whole), (12 * whole, 12 * whole - 10 + 10 % whole)):
-        tuner = teacher_of_varied_samples(another=True, noise=0.1, samples=samples, conduct=conduct)
+        tuner = teacher_of_varied_samples(another=True, noise=0.1, samples=samples, precision=precision, conduct=conduct)
         asked.clear()
         tuner._taught.executor.register_forward_pre_hook(lambda *_: asked.append(1))
         tuner.tune(tuner.original, steps / SHORTEST, lr=1.0 + times)  # another stretch each time
@@ -122,7 +125,9 @@ def test_stretches_go_on_where_epochs_come_again() -> None:
     assert [Stretch(9, seed=5, anneal=False, lr=1.0, epoch=11).seed_of(e) for e in (0, 1, 12)] == [5, 6, 17]
 
 
-def teacher_of_varied_samples(another: bool, noise: float = 0.0, samples: int = len(X), **how: Any) -> Tuner:
+def teacher_of_varied_samples(
+    another: bool, noise: float = 0.0, samples: int = len(X), precision: Precision = "auto", **how: Any
+) -> Tuner:
     """Samples are taken times -2, and a share of that more or less by chance."""
     def vary(inputs: dict[str, torch.Tensor], generator: torch.Generator) -> dict[str, torch.Tensor]:
         x = inputs["x"]
@@ -130,7 +135,7 @@ def teacher_of_varied_samples(another: bool, noise: float = 0.0, samples: int = 
 
     net = network(NET, w=-np.eye(2))
     train, val = (load_data(DATA, input_specs(net.model)) for _ in ("train", "val"))
-    options = TuneOptions(batch_size=32, lr=1e-3, augment=(vary,))
+    options = TuneOptions(batch_size=32, lr=1e-3, precision=precision, augment=(vary,))
     return Tuner(net, train.take(samples), val, options, teacher=net.copy() if another else None, **how)
 
 
