@@ -34,7 +34,7 @@ __main__ __init__
 """.strip().splitlines()
 PLACED = {name: number for number, line in enumerate(ROOMS) for name in line.split()}
 TORCH_USERS = {"tune", "stretch", "feeder", "adam", "teacher", "lessons", "objective", "statistics", "saliency", "augment"}
-TORCH_USERS |= {"channels_last", "process_group", "accelerator", "precision"}
+TORCH_USERS |= {"channels_last", "process_group", "accelerator", "precision", "normalized"}
 TORCH = {f"training.{name}" for name in TORCH_USERS}  # beside execute
 
 

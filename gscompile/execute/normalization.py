@@ -25,7 +25,10 @@ def batch_normalization(
 ) -> Tensor | tuple[Tensor, Tensor, Tensor]:
     """x [N, C, ...] by the given statistics; with `training_mode` by its own, then also the running ones."""
     epsilon = node.get("epsilon", 1e-5)
-    if not node.get("training_mode", 0):
+    training = bool(node.get("training_mode", 0))
+    if training and scale.dtype == bias.dtype and not node.wants(1) and not node.wants(2) and x.ndim > 1:
+        return functional.batch_norm(x, None, None, scale, bias, True, 0.0, epsilon)
+    if not training:
         alike = {scale.dtype, bias.dtype, mean.dtype, var.dtype} == {x.dtype} and x.ndim > 1
         if alike and not mean.requires_grad and not var.requires_grad:
             return functional.batch_norm(x, mean, var, scale, bias, False, 0.0, epsilon)

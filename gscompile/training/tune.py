@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -37,6 +38,7 @@ from gscompile.training.journal import Arrays
 from gscompile.training.learning_rate import RATES, WILD, largest_harmless
 from gscompile.training.lessons import EPOCHS, Lessons
 from gscompile.training.memory import keep_memory
+from gscompile.training.normalized import SEEN, normalized
 from gscompile.training.objective import OF_ANOTHER, Objective
 from gscompile.training.pace import Pace
 from gscompile.training.precision import multiplies_bfloat16
@@ -312,10 +314,20 @@ class Tuner:
     ) -> Network:
         network = network.copy()
         expose_weights(network)
-        run = StretchRun(self, network, self._stretch(self._steps(epochs), rate, shrink, anneal, varied))
-        self._carry_out(run, f"{self._runs:04}-{run.digest()}")
-        run.write_back()
+        with normalized(network, self._watched) as places:
+            there = shrink and shrink.at(places)
+            run = StretchRun(self, network, self._stretch(self._steps(epochs), rate, there, anneal, varied))
+            self._carry_out(run, f"{self._runs:04}-{run.digest()}")
+            run.write_back()
         return network
+
+    @torch.no_grad()
+    def _watched(self, network: Network, values: Collection[ir.Value]) -> Iterator[Mapping[str, Any]]:
+        """Values in the network, by name, for some batches of training samples as they are."""
+        executor = self.feeder.executor(network)
+        with torch.autocast(self.feeder.device.type, torch.bfloat16, enabled=self.mixed):
+            for batch in self.some(SEEN):
+                yield executor(self.feeder.feeds(batch), values)
 
     def _stretch(self, steps: int, rate: float, shrink: Shrink | None, anneal: bool, varied: bool) -> Stretch:
         """The next one, with samples as no other has them, or as there are lessons on them."""

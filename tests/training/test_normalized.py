@@ -1,0 +1,77 @@
+"""Deep networks are normalised over batches while they train, and come back as they were made: convolutions with biases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gscompile.data.dataset import input_specs, load_data
+from gscompile.graph.network import Network
+from gscompile.graph.trainable import trainable_values
+from gscompile.training import normalized
+from gscompile.training.stretch import Shrink
+from gscompile.training.tune import SHORTEST, TuneOptions, Tuner
+from tests.small_networks import network
+
+X = np.random.default_rng(0).standard_normal((256, 2, 4)).astype(np.float32)
+LABELS = (X[:, 0].sum(1) > X[:, 1].sum(1)).astype(np.int64)
+
+
+def deep(convolutions: int) -> Network:
+    """So many in a row, each followed by a Relu, and the mean of what the last gives."""
+    vectors = ", ".join(f"float[2,2,1] w{i}, float[2] b{i}" for i in range(convolutions))
+    nodes = " ".join(f"h{i} = Conv (a{i}, w{i}, b{i}) a{i + 1} = Relu (h{i})" for i in range(convolutions))
+    given = {f"w{i}": np.array([[[1.0], [-0.2]], [[-0.2], [1.0]]]) for i in range(convolutions)}
+    ends = f"m = ReduceMean <axes = [2], keepdims = 0> (a{convolutions})"
+    text = f"g (float[n,2,4] a0) => (float[n,2] m) <{vectors}> {{ {nodes} {ends} }}"
+    return network(text, **given, **{f"b{i}": np.array([0.1, 0.2]) for i in range(convolutions)})
+
+
+def tuner_of(net: Network) -> Tuner:
+    torch.set_num_threads(1)
+    data = load_data({"a0": X, "labels": LABELS}, input_specs(net.model))
+    return Tuner(net, data, data, TuneOptions(batch_size=32, lr=1e-3))
+
+
+@pytest.mark.parametrize(("convolutions", "times"), [(7, 0), (8, 2)])
+def test_a_deep_network_is_looked_at_before_and_after_it_is_trained(convolutions: int, times: int) -> None:
+    net, looked = deep(convolutions), list[int]()
+    tuner = tuner_of(net)
+    watched = tuner._watched
+
+    def watch(*asked: object) -> object:
+        looked.append(1)
+        return watched(*asked)  # type: ignore[arg-type]
+
+    tuner._watched = watch  # type: ignore[method-assign, assignment]
+    tuned = tuner.tune(net, 8 / SHORTEST)
+    assert len(looked) == times
+    assert [node.op_type for node in tuned.graph] == [node.op_type for node in net.graph]
+
+
+def test_a_step_of_no_length_changes_next_to_nothing() -> None:
+    net = deep(8)
+    tuner = tuner_of(net)
+    tuned = tuner.tune(net, 1 / SHORTEST, lr=0.0)
+    for layer in net.layers:
+        assert np.allclose(tuned.matrices(layer.name), net.matrices(layer.name), rtol=0.01)
+    assert tuner.score(tuned) == tuner.score(net)
+
+
+def test_a_unit_that_is_deleted_ends_at_exactly_zero_with_its_bias() -> None:
+    net = deep(8)
+    keys = {str(value.name): key for key, value in trainable_values(net).items()}
+    weight, bias = np.zeros((1, 2, 2), bool), np.array([False, True])
+    weight[..., 1] = True
+    tuned = tuner_of(net).tune(net, 16 / SHORTEST, Shrink({keys["w3"]: weight}, {keys["b3"]: bias}))
+    held = tuned.array(trainable_values(tuned)[keys["b3"]])
+    assert held is not None
+    left, gone = held.tolist()
+    assert not tuned.matrices(keys["w3"])[..., 1].any()
+    assert gone == 0.0 != left
+
+
+def test_convolutions_whose_biases_are_not_their_own_are_left_alone() -> None:
+    with normalized.normalized(deep(7), lambda *_: iter(())) as places:
+        assert not places
