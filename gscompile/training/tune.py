@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -38,7 +39,7 @@ from gscompile.training.journal import Arrays
 from gscompile.training.learning_rate import RATES, WILD, largest_harmless
 from gscompile.training.lessons import EPOCHS, Lessons
 from gscompile.training.memory import keep_memory
-from gscompile.training.normalized import SEEN, normalized
+from gscompile.training.normalized import LEAST, SEEN, normalized
 from gscompile.training.objective import OF_ANOTHER, Objective
 from gscompile.training.pace import Pace
 from gscompile.training.precision import multiplies_bfloat16
@@ -314,12 +315,18 @@ class Tuner:
     ) -> Network:
         network = network.copy()
         expose_weights(network)
-        with normalized(network, self._watched) as places:
+        with normalized(network, self._watched) if self._normalizes else nullcontext(dict[str, str]()) as places:
             there = shrink and shrink.at(places)
             run = StretchRun(self, network, self._stretch(self._steps(epochs), rate, there, anneal, varied))
             self._carry_out(run, f"{self._runs:04}-{run.digest()}")
             run.write_back()
         return network
+
+    @property
+    def _normalizes(self) -> bool:
+        """Whether batches tell how values are spread. Not closely enough where the original's values are to be met."""
+        size = 1 if self.train.ready_made else min(self.feeder.size, len(self.train))
+        return size >= LEAST and bool(self.objective.labelled) and not self.metric.looks_closely
 
     @torch.no_grad()
     def _watched(self, network: Network, values: Collection[ir.Value]) -> Iterator[Mapping[str, Any]]:

@@ -28,16 +28,22 @@ def deep(convolutions: int) -> Network:
     return network(text, **given, **{f"b{i}": np.array([0.1, 0.2]) for i in range(convolutions)})
 
 
-def tuner_of(net: Network) -> Tuner:
+def tuner_of(net: Network, batch: int = 32, labels: bool = True) -> Tuner:
     torch.set_num_threads(1)
-    data = load_data({"a0": X, "labels": LABELS}, input_specs(net.model))
-    return Tuner(net, data, data, TuneOptions(batch_size=32, lr=1e-3))
+    data = load_data({"a0": X, "labels": LABELS} if labels else {"a0": X}, input_specs(net.model))
+    return Tuner(net, data, data, TuneOptions(batch_size=batch, lr=1e-3))
 
 
-@pytest.mark.parametrize(("convolutions", "times"), [(7, 0), (8, 2)])
-def test_a_deep_network_is_looked_at_before_and_after_it_is_trained(convolutions: int, times: int) -> None:
+@pytest.mark.parametrize(
+    ("convolutions", "batch", "labels", "times"),
+    [(8, 32, True, 2), (7, 32, True, 0), (8, 8, True, 0), (8, 32, False, 0)],
+    ids=["deep", "not as deep", "small batches", "to be what it was"],
+)
+def test_a_deep_network_is_looked_at_before_and_after_it_is_trained(
+    convolutions: int, batch: int, labels: bool, times: int
+) -> None:
     net, looked = deep(convolutions), list[int]()
-    tuner = tuner_of(net)
+    tuner = tuner_of(net, batch, labels)
     watched = tuner._watched
 
     def watch(*asked: object) -> object:
