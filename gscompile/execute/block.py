@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import onnx_ir as ir
 from torch import Tensor, nn
 
-from gscompile.errors import ExecutionError
+from gscompile.errors import ExecutionError, GscompileError
 from gscompile.execute.node import NodeInfo
 
 Key = ir.Value | ir.Node  # a node stands for the shape that a Shape node asked for, see plan.py
@@ -84,7 +84,7 @@ class Call:
                 results = layer(env, arguments)
             except NotImplementedError:
                 continue
-            except ExecutionError:
+            except GscompileError:
                 raise
             except Exception as error:  # whatever an op stumbles over, the user is told at which node
                 raise ExecutionError(f"{self.node}: {_first_line(error)}") from error

@@ -17,7 +17,7 @@ from gscompile.graph.normalize import Spread, normalizable, normalize, settle
 from gscompile.graph.trainable import trainable_values
 
 DEEP = 8  # convolutions: with fewer a network learns as well without
-LEAST = 16  # samples in a batch
+LEAST = 16  # samples in a batch, for each process
 SEEN = 48  # batches of samples, to tell how what a channel gives is spread
 Watch = Callable[[Network, Collection[ir.Value]], Iterator[Mapping[str, Tensor]]]  # values by name, batch by batch
 

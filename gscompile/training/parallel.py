@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,10 @@ class World:
     def average(self, loss: Tensor, parameters: Sequence[Tensor], share: float, over: bool) -> tuple[Tensor, bool]:  # noqa: ARG002
         """Average loss and gradients by each process's share of the batch; also whether any says that it is `over`."""
         return loss, over
+
+    def parted(self, share: float) -> AbstractContextManager[None]:  # noqa: ARG002
+        """While the block runs, forward and backward, a batch is a share of that which all processes see."""
+        return nullcontext()
 
     def device(self, wanted: str) -> str:
         """The device of this process."""

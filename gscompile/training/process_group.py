@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from gscompile.execute.batch_norm import batches_shared
 from gscompile.training.parallel import AGAIN, LostError, World
 
 PATIENCE = timedelta(days=7)  # others wait while the first decomposes, scores and writes; a lost one is noticed at once
@@ -42,8 +43,17 @@ class Group(World):
             p.grad = gradient.view(p.shape) if count else None
         return total[0], bool(anyone_over)
 
+    def parted(self, share: float) -> AbstractContextManager[None]:
+        return batches_shared(share, _total)
+
     def device(self, wanted: str) -> str:
         return f"cuda:{_local_rank() % torch.cuda.device_count()}" if wanted == "cuda" else wanted
+
+
+def _total(tensor: Tensor) -> Tensor:
+    with _talking():
+        dist.all_reduce(tensor)
+    return tensor
 
 
 def _local_rank() -> int:

@@ -326,7 +326,8 @@ class Tuner:
     def _normalizes(self) -> bool:
         """Whether batches tell how values are spread. Not closely enough where the original's values are to be met."""
         size = 1 if self.train.ready_made else min(self.feeder.size, len(self.train))
-        return size >= LEAST and bool(self.objective.labelled) and not self.metric.looks_closely
+        coarse = bool(self.objective.labelled) and not self.metric.looks_closely
+        return coarse and size >= LEAST * self.feeder.world.size
 
     @torch.no_grad()
     def _watched(self, network: Network, values: Collection[ir.Value]) -> Iterator[Mapping[str, Any]]:
@@ -419,7 +420,9 @@ class Tuner:
 
     def learn(self, executor: Executor, part: Part, stretch: Stretch, epoch: int) -> Tensor:
         """The loss on a part of a batch, in an epoch of the stretch; gradients are left in the weights."""
-        return self.backward(executor, part, self.lesson(part, stretch, epoch), self.mixed)
+        target = self.lesson(part, stretch, epoch)
+        with self.feeder.world.parted(part.share):
+            return self.backward(executor, part, target, self.mixed)
 
     def lesson(self, part: Part, stretch: Stretch, epoch: int) -> dict[str, Tensor]:
         """What the teacher says of a part of a batch, in an epoch of the stretch; of it as varied, where it can."""

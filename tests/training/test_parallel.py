@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from gscompile.training.parallel import (
     is_launched,
     world_size,
 )
+from tests.training.test_normalized import LABELS, X, deep
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 NETWORK = str(SAMPLES / "digits.onnx")
@@ -47,12 +49,13 @@ from gscompile.training.parallel import joined
 from gscompile.training.stretch import Shrink
 from gscompile.training.tune import TuneOptions, Tuner
 
-out, samples = sys.argv[1:]
-network = Network.load(f"{samples}/digits.onnx")
-train, val = (load_data(f"{samples}/digits_{part}.npz", input_specs(network.model)) for part in ("train", "val"))
+out, model, *data = sys.argv[1:]
+network = Network.load(model)
+train, val = (load_data(part, input_specs(network.model)) for part in data)
 with joined() as world:
     # parts of different sizes, and sums that are the same to a few digits
-    settings = TuneOptions(threads=1, batch_size=63, precision="float32", augment=("crop",))
+    augment = ("crop",) if "digits" in model else ()
+    settings = TuneOptions(threads=1, batch_size=63, precision="float32", augment=augment)
     tuner = Tuner(network, train, val, settings, conduct=Conduct(world))
     if world.rank:
         assert tuner.follow() == "the end"
@@ -67,19 +70,31 @@ with joined() as world:
 """
 
 
-def trained(folder: Path, processes: int) -> dict[str, np.ndarray]:
+def trained(folder: Path, processes: int, network: str, *data: str) -> dict[str, np.ndarray]:
     """The weights that TRAINING ends with, and the score."""
     shared = _environment(processes, folder / "rendezvous", -1)
     out = folder / f"{processes}.npz"
-    command = [sys.executable, "-c", TRAINING, str(out), str(SAMPLES)]
+    command = [sys.executable, "-c", TRAINING, str(out), network, *data]
     runs = [subprocess.Popen(command, env={**shared, "RANK": str(rank)}) for rank in range(processes)]
     assert [run.wait(300) for run in runs] == [0] * processes
     with np.load(out) as file:
         return dict(file)
 
 
-def test_two_processes_train_like_one(tmp_path: Path) -> None:
-    one, two = trained(tmp_path, 1), trained(tmp_path, 2)
+def digits(folder: Path) -> tuple[str, ...]:  # noqa: ARG001
+    return NETWORK, DATA[1], DATA[3]
+
+
+def normalized(folder: Path) -> tuple[str, ...]:
+    """Deep enough to be normalised over batches while it trains."""
+    deep(8).save(folder / "deep.onnx")
+    np.savez(folder / "data.npz", a0=X, labels=LABELS)
+    return str(folder / "deep.onnx"), str(folder / "data.npz"), str(folder / "data.npz")
+
+
+@pytest.mark.parametrize("files", [digits, normalized])
+def test_two_processes_train_like_one(files: Callable[[Path], tuple[str, ...]], tmp_path: Path) -> None:
+    one, two = (trained(tmp_path, processes, *files(tmp_path)) for processes in (1, 2))
     assert one["score"] == two["score"]
     for name, weight in one.items():
         np.testing.assert_allclose(two[name], weight, rtol=0, atol=1e-3, err_msg=name)
