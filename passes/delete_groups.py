@@ -35,8 +35,9 @@ class DeleteGroups:
     they go on from the last network that did, in steps half as large, down to `least`, or to less in proportion where
     there is more effort than usual.
     `units` lets whole channels, neurons and ranks go as well, and with `ranks` a round clips them instead where that
-    leaves a better score before tuning than groups that save as much. A frontier walks on without recoveries until the
-    score is `slack` points below the budget.
+    leaves a better score before tuning than groups that save as much. With `normalize`, networks of eight convolutions
+    or more are normalised over batches as they recover. A frontier walks on without recoveries until the score is
+    `slack` points below the budget.
     """
 
     step: float = 0.25
@@ -47,6 +48,7 @@ class DeleteGroups:
     slack: float = 1.0
     units: bool = True
     ranks: bool = True
+    normalize: bool = False
 
     @property
     def name(self) -> str:
@@ -161,7 +163,7 @@ class DeleteGroups:
 
     def _recovery(self, context: Context, is_last: bool = True) -> Recovery:
         assert context.tuner is not None
-        return Recovery(self.recover * context.effort, self.heat, context, context.tuner, is_last)
+        return Recovery(self.recover * context.effort, self.heat, context, context.tuner, is_last, self.normalize)
 
     def _shrunk(self, network: Network, groups: Ranking, context: Context, step: float) -> Scored:
         """Without the cheapest of the groups, as much as `step` of what there is."""

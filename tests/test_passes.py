@@ -240,7 +240,8 @@ class Coach:
     pace, toll, hottest = Pace(10.0), 0.0, math.inf  # seconds of an epoch; points; times the rate
 
     def __init__(self, *scores: float) -> None:
-        self.scores, self.epochs, self.annealed, self.rates = iter(scores), 0.0, 0.0, list[float]()
+        self.scores, self.epochs, self.annealed = iter(scores), 0.0, 0.0
+        self.rates, self.normalized = list[float](), list[bool]()
 
     def tune(self, net: Network, epochs: float, anneal: bool = False, lr: float = 1.0) -> Network:
         self.epochs += epochs
@@ -248,7 +249,12 @@ class Coach:
         self.rates.append(lr)
         return net
 
-    def let_down(self, net: Network, epochs: float, lr: float) -> Network:
+    def heat(self, net: Network, epochs: float, lr: float, normalize: bool = False) -> Network:
+        self.normalized.append(normalize)
+        return self.tune(net, epochs, lr=lr)
+
+    def let_down(self, net: Network, epochs: float, lr: float, normalize: bool = False) -> Network:
+        self.normalized.append(normalize)
         return self.tune(net, epochs, anneal=True, lr=lr)
 
     def score(self, _: Network) -> float:
@@ -284,6 +290,16 @@ def test_a_round_of_deletion_clips_ranks_where_that_costs_less() -> None:
     faint = network(CHAIN, w=rng.standard_normal((20, 16)) * np.repeat([1.0, 0.01], 10)[:, None])
     context = with_data(faint)
     assert DeleteGroups._clipped(faint, ranked(faint, context), context, 0.25) is None
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_recovery_is_normalised_where_that_is_asked_for(normalize: bool) -> None:
+    """There is time for six epochs of ten seconds, which take half as long again."""
+    coach = Coach(89.0, 91.0)
+    passing = DeleteGroups(recover=9.0, normalize=normalize)
+    passing.recovered(network(CHAIN), replace(coached(coach), longest=90.0), before=85.0)
+    assert coach.normalized == [normalize, normalize]
+    assert coach.epochs == (6.0 if normalize else 9.0)
 
 
 def test_a_recovery_lets_the_learning_rate_down_after_a_third() -> None:

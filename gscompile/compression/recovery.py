@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gscompile.compression.transform import Context
 from gscompile.graph.network import Network
 
 if TYPE_CHECKING:  # torch is handed to passes, never imported by them
+    from gscompile.training.pace import Pace
     from gscompile.training.tune import Tuner
 
 Scored = tuple[Network, float]
@@ -16,6 +17,7 @@ HEAT = 3.0  # times as long as others are the steps of a recovery, before they a
 ROUND = 1.3  # recoveries' worth of time that a round is begun with: itself a sixth, a recovery, and a tenth to spare
 LEAST = 0.5  # of a recovery, which is worth the try
 SHORT_ROUND = 0.75  # recoveries' worth of time for a round and the least of one
+SLOWER = 1.5  # times as long takes a step that normalises: 1.4 of ResNet-20, 1.6 where a third of its cells is left
 CHANCES = 2.0  # standard errors that the middle of a recovery may be short by: what shakes it then is let down later
 
 
@@ -24,6 +26,7 @@ class Recovery:
     """Of `epochs`, whose optimiser steps are `heat` times as long as others, where that does no harm.
 
     Where another network waits to be tried, time is kept for the least of a recovery; `is_last` where none does.
+    Deep networks are normalised over batches where `normalize` says so.
     """
 
     epochs: float
@@ -31,11 +34,17 @@ class Recovery:
     context: Context
     tuner: Tuner
     is_last: bool = True
+    normalize: bool = False
+
+    @property
+    def _pace(self) -> Pace:
+        pace = self.tuner.pace
+        return replace(pace, epoch=SLOWER * pace.epoch) if self.normalize else pace
 
     @property
     def seconds(self) -> float:
         """What it takes as planned."""
-        return self.tuner.pace.seconds(self._planned)
+        return self._pace.seconds(self._planned)
 
     @property
     def with_round(self) -> float:
@@ -67,7 +76,7 @@ class Recovery:
     @property
     def _planned(self) -> float:
         """Epochs, as far as one recovery may plan."""
-        return min(self.epochs, self.tuner.pace.epochs(self.context.longest))
+        return min(self.epochs, self._pace.epochs(self.context.longest))
 
     @property
     def _affordable(self) -> float:
@@ -85,11 +94,11 @@ class Recovery:
 
     def _in(self, seconds: float) -> float:
         """Epochs that there is time for, and a tenth to spare."""
-        return self.tuner.pace.epochs(0.9 * seconds)
+        return self._pace.epochs(0.9 * seconds)
 
     def _heated(self, network: Network, epochs: float, before: float) -> Scored:
         """Tuned in long steps. Where they do harm they are as long as others from then on, and it is tuned anew."""
-        tuned, score = self._scored(self.tuner.tune(network, epochs, lr=self._lr))
+        tuned, score = self._scored(self.tuner.heat(network, epochs, self._lr, self.normalize))
         harm = score < before and not self._promises(score, before)
         if harm and self._lr > 1 and not self.context.out_of_time():
             self.tuner.hottest = 1.0
@@ -110,7 +119,7 @@ class Recovery:
 
         It may where the last time brought at least half of what still lacks.
         """
-        network, score = self._scored(self.tuner.let_down(network, epochs, lr=self._lr))
+        network, score = self._scored(self.tuner.let_down(network, epochs, self._lr, self.normalize))
         lacks, gained = self.context.floor - score, score - before
         longer = min(2 * epochs, self._in(self.context.time_left() - self._kept))
         if 0 < lacks <= 2 * gained and longer > epochs:

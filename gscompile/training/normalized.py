@@ -1,4 +1,4 @@
-"""Deep networks are normalised over batches while they train: they come back sooner from what they lost, and farther.
+"""Deep networks are normalised over batches while they recover: they come back sooner from what they lost, and farther.
 
 ResNet-20, cut to 36 % of its cells without a recovery, comes from 82.4 to 90.5 % in eight epochs; without, to 89.0.
 """
@@ -14,7 +14,6 @@ from torch import Tensor
 
 from gscompile.graph.network import Network
 from gscompile.graph.normalize import Spread, normalizable, normalize, settle
-from gscompile.graph.trainable import trainable_values
 
 DEEP = 8  # convolutions: with fewer a network learns as well without
 LEAST = 16  # samples in a batch, for each process
@@ -22,28 +21,21 @@ SEEN = 48  # batches of samples, to tell how what a channel gives is spread
 Watch = Callable[[Network, Collection[ir.Value]], Iterator[Mapping[str, Tensor]]]  # values by name, batch by batch
 
 
-@contextmanager
-def normalized(network: Network, watch: Watch) -> Iterator[dict[str, str]]:
-    """For as long as the block trains it a deep network is normalised over batches.
+def is_deep(network: Network) -> bool:
+    """Whether a network is normalised as it recovers."""
+    return len(normalizable(network)) >= DEEP
 
-    Biases have made way for shifts; the block is told whose, by what is trained with them: the keys of
-    `trainable_values`. What the network gives is what it gave on samples of the kind that `watch` shows, before the
-    block and after it.
+
+@contextmanager
+def normalized(network: Network, watch: Watch) -> Iterator[None]:
+    """For as long as the block trains it a network is normalised over batches.
+
+    What it gives is what it gave on samples of the kind that `watch` shows, before the block and after it.
     """
     layers = {layer.name: layer.uses[0].node for layer in normalizable(network)}
-    if len(layers) < DEEP:
-        yield {}
-        return
-    before = _keys(network, {name: conv.inputs[2] for name, conv in layers.items()})
     nodes = normalize(network, _spreads(network, layers, watch))
-    after = _keys(network, {name: node.inputs[2] for name, node in nodes.items()})
-    yield {before[name]: after[name] for name in nodes}
+    yield
     settle(network, nodes, _spreads(network, layers, watch))
-
-
-def _keys(network: Network, vectors: Mapping[str, ir.Value | None]) -> dict[str, str]:
-    keys = {value: key for key, value in trainable_values(network).items()}
-    return {name: keys[value] for name, value in vectors.items() if value is not None}
 
 
 def _spreads(network: Network, nodes: Mapping[str, ir.Node], watch: Watch) -> dict[str, Spread]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -41,10 +41,6 @@ class Shrink:
     layers: Masks
     vectors: Masks = field(default_factory=dict)
     share: float = 0.6
-
-    def at(self, places: Mapping[str, str]) -> Shrink:
-        """The same, where other vectors are in the places of some, by key."""
-        return replace(self, vectors={places.get(key, key): mask for key, mask in self.vectors.items()})
 
 
 @dataclass(frozen=True)

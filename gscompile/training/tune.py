@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gscompile.compression.recovery import SLOWER
 from gscompile.crossbars.groups import Family
 from gscompile.data.dataset import Batch, Dataset, batch_size_for, input_specs
 from gscompile.errors import DataError, ExecutionError, UsageError
@@ -39,7 +40,7 @@ from gscompile.training.journal import Arrays
 from gscompile.training.learning_rate import RATES, WILD, largest_harmless
 from gscompile.training.lessons import EPOCHS, Lessons
 from gscompile.training.memory import keep_memory
-from gscompile.training.normalized import LEAST, SEEN, normalized
+from gscompile.training.normalized import LEAST, SEEN, is_deep, normalized
 from gscompile.training.objective import OF_ANOTHER, Objective
 from gscompile.training.pace import Pace
 from gscompile.training.precision import multiplies_bfloat16
@@ -136,7 +137,7 @@ class Tuner:
         self._varied: bool | None = None if options.augment else True
         self.toll = 0.0  # points that a short stretch costs the original itself: a long one, let down, brings them back
         self.hottest = math.inf  # times the rate that a stretch has been found to take without harm
-        self._pace = 0.0  # seconds that a step took the last time, but for asking a teacher
+        self._pace = 0.0  # seconds that a step took the last time, but for asking a teacher and for normalising
 
     def _answers(self, data: Dataset, executor: Executor) -> Answers:
         return Answers(self.feeder, data, executor, self._wanted)
@@ -227,14 +228,18 @@ class Tuner:
         """
         return self._tuned(network, epochs, lr * self.rate, shrink, anneal)
 
-    def let_down(self, network: Network, epochs: float, lr: float = 1.0) -> Network:
+    def heat(self, network: Network, epochs: float, lr: float, normalize: bool = False) -> Network:
+        """Train for `epochs` at `lr` times the learning rate; normalised over batches where that is asked for."""
+        return self._tuned(network, epochs, lr * self.rate, normalize=normalize)
+
+    def let_down(self, network: Network, epochs: float, lr: float = 1.0, normalize: bool = False) -> Network:
         """Train for `epochs` while the learning rate falls to zero, on varied samples or, in the end, plain ones.
 
         Samples that are varied teach large networks more, and small ones less, than what they are judged by: the
         first time both are tried, from then on what did better. One that knows its samples by heart needs no trial.
         """
         def tuned(varied: bool) -> Network:
-            return self._tuned(network, epochs, lr * self.rate, anneal=True, varied=varied)
+            return self._tuned(network, epochs, lr * self.rate, anneal=True, varied=varied, normalize=normalize)
 
         if self._varied is None and self._by_heart(network):
             self._varied = True
@@ -312,19 +317,20 @@ class Tuner:
         shrink: Shrink | None = None,
         anneal: bool = False,
         varied: bool = True,
+        normalize: bool = False,
     ) -> Network:
         network = network.copy()
         expose_weights(network)
-        with normalized(network, self._watched) if self._normalizes else nullcontext(dict[str, str]()) as places:
-            there = shrink and shrink.at(places)
-            run = StretchRun(self, network, self._stretch(self._steps(epochs), rate, there, anneal, varied))
-            self._carry_out(run, f"{self._runs:04}-{run.digest()}")
+        normalize = normalize and self._normalizes and is_deep(network)
+        with normalized(network, self._watched) if normalize else nullcontext():
+            run = StretchRun(self, network, self._stretch(self._steps(epochs), rate, shrink, anneal, varied))
+            self._carry_out(run, f"{self._runs:04}-{run.digest()}", SLOWER if normalize else 1.0)
             run.write_back()
         return network
 
     @property
     def _normalizes(self) -> bool:
-        """Whether batches tell how values are spread. Not closely enough where the original's values are to be met."""
+        """Whether batches tell how values are spread; not closely enough where the original's values are to be met."""
         size = 1 if self.train.ready_made else min(self.feeder.size, len(self.train))
         coarse = bool(self.objective.labelled) and not self.metric.looks_closely
         return coarse and size >= LEAST * self.feeder.world.size
@@ -345,8 +351,11 @@ class Tuner:
         self._epochs += math.ceil(steps / self.steps_per_epoch)
         return Stretch(steps, seed, anneal, rate, shrink, varied, first, again)
 
-    def _carry_out(self, run: StretchRun, name: str) -> None:
-        """Train together with the other processes, from where an earlier run of the same command was."""
+    def _carry_out(self, run: StretchRun, name: str, slower: float) -> None:
+        """Train together with the other processes, from where an earlier run of the same command was.
+
+        Others of the network take a `slower` part of what this one does.
+        """
         state = self.conduct.journal.load(name)
         if state is not None and not run.fits(state):
             self.progress.say(f"{name} in the journal does not fit this stretch of training: done anew")
@@ -359,7 +368,7 @@ class Tuner:
             self.feeder.world.share(SharedStretch(run.network.to_proto().SerializeToString(), run.stretch, state))
         began, first, asked = time.monotonic(), run.done, self._asking
         run.train(lambda: self._keep(run, name))
-        self._pace = (time.monotonic() - began - (self._asking - asked)) / max(run.done - first, 1)
+        self._pace = (time.monotonic() - began - (self._asking - asked)) / slower / max(run.done - first, 1)
         if not run.cut_short:
             self.conduct.journal.save(name, run.result())
 
@@ -370,7 +379,7 @@ class Tuner:
 
     @property
     def pace(self) -> Pace:
-        """How long stretches of training took lately, in epochs of the option of that name."""
+        """How long training takes, as it did lately, in epochs of the option of that name."""
         unit, lessons = self._steps(1.0), self._lessons
         if lessons is None:
             return Pace(unit * self._pace)

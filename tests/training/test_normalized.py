@@ -1,4 +1,4 @@
-"""Deep networks are normalised over batches while they train, and come back as they were made: convolutions with biases."""
+"""Deep networks are normalised over batches where that is asked for, and come back as they were made: convolutions with biases."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ import torch
 
 from gscompile.data.dataset import input_specs, load_data
 from gscompile.graph.network import Network
-from gscompile.graph.trainable import trainable_values
-from gscompile.training import normalized
-from gscompile.training.stretch import Shrink
 from gscompile.training.tune import SHORTEST, TuneOptions, Tuner
 from tests.small_networks import network
 
@@ -51,7 +48,10 @@ def test_a_deep_network_is_looked_at_before_and_after_it_is_trained(
         return watched(*asked)  # type: ignore[arg-type]
 
     tuner._watched = watch  # type: ignore[method-assign, assignment]
-    tuned = tuner.tune(net, 8 / SHORTEST)
+    for tune in (tuner.heat, tuner.let_down):
+        assert tune(net, 8 / SHORTEST, 1.0)
+        assert not looked
+    tuned = tuner.heat(net, 8 / SHORTEST, 1.0, normalize=True)
     assert len(looked) == times
     assert [node.op_type for node in tuned.graph] == [node.op_type for node in net.graph]
 
@@ -59,25 +59,7 @@ def test_a_deep_network_is_looked_at_before_and_after_it_is_trained(
 def test_a_step_of_no_length_changes_next_to_nothing() -> None:
     net = deep(8)
     tuner = tuner_of(net)
-    tuned = tuner.tune(net, 1 / SHORTEST, lr=0.0)
+    tuned = tuner.heat(net, 1 / SHORTEST, lr=0.0, normalize=True)
     for layer in net.layers:
         assert np.allclose(tuned.matrices(layer.name), net.matrices(layer.name), rtol=0.01)
     assert tuner.score(tuned) == tuner.score(net)
-
-
-def test_a_unit_that_is_deleted_ends_at_exactly_zero_with_its_bias() -> None:
-    net = deep(8)
-    keys = {str(value.name): key for key, value in trainable_values(net).items()}
-    weight, bias = np.zeros((1, 2, 2), bool), np.array([False, True])
-    weight[..., 1] = True
-    tuned = tuner_of(net).tune(net, 16 / SHORTEST, Shrink({keys["w3"]: weight}, {keys["b3"]: bias}))
-    held = tuned.array(trainable_values(tuned)[keys["b3"]])
-    assert held is not None
-    left, gone = held.tolist()
-    assert not tuned.matrices(keys["w3"])[..., 1].any()
-    assert gone == 0.0 != left
-
-
-def test_convolutions_whose_biases_are_not_their_own_are_left_alone() -> None:
-    with normalized.normalized(deep(7), lambda *_: iter(())) as places:
-        assert not places

@@ -63,7 +63,7 @@ with joined() as world:
         gone = {layer.name: np.zeros(layer.matrices.shape, bool) for layer in network.layers[:2]}
         for mask in gone.values():
             mask[:, ::2] = True
-        tuned = tuner.tune(tuner.tune(network, 0.1, Shrink(gone)), 0.1, anneal=True)
+        tuned = tuner.let_down(tuner.tune(network, 0.1, Shrink(gone)), 0.1, normalize=True)
         weights = {layer.name: layer.matrices for layer in tuned.layers}
         np.savez(out, score=tuner.score(tuned), **weights)
         world.share("the end")
