@@ -37,7 +37,7 @@ DATA = ["--data", str(SAMPLES / "digits_train.npz"), "--eval", str(SAMPLES / "di
 SHORT = ["--effort", "quick", "--epochs", "0.2", "--max-drop", "1", "--threads", "1", "--nproc", "2",
          "--pass", "delete-groups:step=0.5,epochs=0.5,recover=1,least=0.5"]  # fmt: skip
 
-# One stretch that shrinks and one that does not; the first process writes the weights.
+# One stretch that shrinks and one that does not, or one that is normalised; the first process writes the weights.
 TRAINING = """
 import sys
 import numpy as np
@@ -63,7 +63,10 @@ with joined() as world:
         gone = {layer.name: np.zeros(layer.matrices.shape, bool) for layer in network.layers[:2]}
         for mask in gone.values():
             mask[:, ::2] = True
-        tuned = tuner.let_down(tuner.tune(network, 0.1, Shrink(gone)), 0.1, normalize=True)
+        if "digits" in model:
+            tuned = tuner.tune(tuner.tune(network, 0.1, Shrink(gone)), 0.1, anneal=True)
+        else:
+            tuned = tuner.heat(network, 0.2, 1.0, normalize=True)
         weights = {layer.name: layer.matrices for layer in tuned.layers}
         np.savez(out, score=tuner.score(tuned), **weights)
         world.share("the end")
