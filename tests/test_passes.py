@@ -243,19 +243,17 @@ class Coach:
         self.scores, self.epochs, self.annealed = iter(scores), 0.0, 0.0
         self.rates, self.normalized = list[float](), list[bool]()
 
-    def tune(self, net: Network, epochs: float, anneal: bool = False, lr: float = 1.0) -> Network:
+    def tune(
+        self, net: Network, epochs: float, anneal: bool = False, lr: float = 1.0, normalize: bool = False
+    ) -> Network:
         self.epochs += epochs
+        self.normalized.append(normalize)
         self.annealed += epochs if anneal else 0.0
         self.rates.append(lr)
         return net
 
-    def heat(self, net: Network, epochs: float, lr: float, normalize: bool = False) -> Network:
-        self.normalized.append(normalize)
-        return self.tune(net, epochs, lr=lr)
-
     def let_down(self, net: Network, epochs: float, lr: float, normalize: bool = False) -> Network:
-        self.normalized.append(normalize)
-        return self.tune(net, epochs, anneal=True, lr=lr)
+        return self.tune(net, epochs, anneal=True, lr=lr, normalize=normalize)
 
     def score(self, _: Network) -> float:
         return next(self.scores)

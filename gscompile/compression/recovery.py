@@ -98,7 +98,7 @@ class Recovery:
 
     def _heated(self, network: Network, epochs: float, before: float) -> Scored:
         """Tuned in long steps. Where they do harm they are as long as others from then on, and it is tuned anew."""
-        tuned, score = self._scored(self.tuner.heat(network, epochs, self._lr, self.normalize))
+        tuned, score = self._scored(self.tuner.tune(network, epochs, lr=self._lr, normalize=self.normalize))
         harm = score < before and not self._promises(score, before)
         if harm and self._lr > 1 and not self.context.out_of_time():
             self.tuner.hottest = 1.0

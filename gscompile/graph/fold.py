@@ -19,7 +19,7 @@ SMALL = 256  # elements: larger constants may be weights, which stay where they 
 def fold(network: Network) -> list[str]:
     """Fold in place until nothing changes; says what was done, one line each."""
     said = list(_constants(network))
-    rules: tuple[Callable[[Network], Iterator[str]], ...] = (_batch_norms, _sum_into_gemm)
+    rules: tuple[Callable[[Network], Iterator[str]], ...] = (fold_batch_norms, _sum_into_gemm)
     while lines := [line for rule in rules for line in rule(network)]:
         said += lines
     return said
@@ -70,17 +70,13 @@ def _is_seen(network: Network, node: ir.Node) -> bool:
     return any(v.is_graph_output() or v.name is None for v in node.outputs) or node.graph is not network.graph
 
 
-def _batch_norms(network: Network) -> Iterator[str]:
-    return fold_batch_norms(network, network.graph)
-
-
-def fold_batch_norms(network: Network, nodes: Iterable[ir.Node]) -> Iterator[str]:
-    """Those of the nodes that can be folded are, as whoever iterates comes to them; says which.
+def fold_batch_norms(network: Network, nodes: Iterable[ir.Node] | None = None) -> Iterator[str]:
+    """Those of the nodes, or of all, that can be folded are, as whoever iterates comes to them; says which.
 
     y = s (W x + b - mean) / sqrt(var + eps) + t: s / sqrt(var + eps) goes into W, the rest into the bias.
     """
     layers = {layer.uses[0].node: layer for layer in network.layers if layer.op == "Conv"}
-    for node in [n for n in nodes if kind(n) == "BatchNormalization"]:
+    for node in [n for n in (network.graph if nodes is None else nodes) if kind(n) == "BatchNormalization"]:
         before, label = node.inputs[0].producer() if node.inputs[0] else None, _label(node)
         if (
             before in layers

@@ -87,5 +87,4 @@ def settle(network: Network, nodes: Mapping[str, ir.Node], spreads: Mapping[str,
             replace_held(value, vector.astype(np.float32))
         node.attributes.pop("training_mode")
     network.changed()
-    for _ in fold_batch_norms(network, nodes.values()):
-        pass
+    list(fold_batch_norms(network, nodes.values()))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gscompile.training.feeder import Part
 from gscompile.training.journal import Arrays, Journal
+from gscompile.training.objective import wide
 from gscompile.training.teacher import CACHE_BYTES, Answers
 
 EPOCHS = 12  # that differ: who sees each several times learns from that many views as from ever new ones
@@ -82,12 +83,7 @@ def _size(said: Mapping[str, Tensor]) -> int:
 
 def _packed(epoch: Epoch) -> Arrays:
     """One array for each part and name; numpy has no bfloat16, whose every number is one of single precision."""
-    wide = {torch.bfloat16: torch.float32}
-    return {
-        f"{row}/{name}": tensor.to("cpu", wide.get(tensor.dtype, tensor.dtype)).numpy()
-        for row, said in epoch.items()
-        for name, tensor in said.items()
-    }
+    return {f"{row}/{name}": wide(tensor).cpu().numpy() for row, said in epoch.items() for name, tensor in said.items()}
 
 
 def _unpacked(arrays: Arrays, device: torch.device) -> Epoch:

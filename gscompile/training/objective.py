@@ -70,8 +70,8 @@ class Objective:
         Probabilities are bounded from below such that the slope of the logarithm is a number of the output's own type.
         """
         if name not in self.probabilities:
-            return _wide(output)
-        return _wide(output).clamp_min(max(1e-12, torch.finfo(output.dtype).tiny)).log()
+            return wide(output)
+        return wide(output).clamp_min(max(1e-12, torch.finfo(output.dtype).tiny)).log()
 
     def loss(self, outputs: Mapping[str, Tensor], teacher: Mapping[str, Tensor], labels: Tensor | None) -> Tensor:
         """The mean over the batch; a scalar."""
@@ -80,7 +80,7 @@ class Objective:
             return said
         terms = [self._distance(name, outputs[name], teacher[name]) for name in self.logits]
         terms += [
-            functional.mse_loss(_wide(outputs[n]), _wide(teacher[n])) / scale**2 for n, scale in self.values.items()
+            functional.mse_loss(wide(outputs[n]), wide(teacher[n])) / scale**2 for n, scale in self.values.items()
         ]
         if self.labelled is None or labels is None:
             return torch.stack(terms).sum()
@@ -106,11 +106,11 @@ class Objective:
             terms.append((direction * scores).sum())
         for name, scale in self.values.items():
             direction = torch.randn(outputs[name].shape, generator=generator).to(outputs[name].device)
-            terms.append((direction * _wide(outputs[name])).sum() / scale)
+            terms.append((direction * wide(outputs[name])).sum() / scale)
         return torch.stack(terms).sum()
 
 
-def _wide(output: Tensor) -> Tensor:
+def wide(output: Tensor) -> Tensor:
     """Half precision is too coarse for sums and logarithms."""
     return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
 

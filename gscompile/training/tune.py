@@ -219,18 +219,21 @@ class Tuner:
     # -- training ---------------------------------------------------------------------------------------------
 
     def tune(
-        self, network: Network, epochs: float, shrink: Shrink | None = None, anneal: bool = False, lr: float = 1.0
+        self,
+        network: Network,
+        epochs: float,
+        shrink: Shrink | None = None,
+        anneal: bool = False,
+        lr: float = 1.0,
+        normalize: bool = False,
     ) -> Network:
         """Train for `epochs` times the option of that name; returns a network of its own.
 
         Weights of layers that are zero stay zero. `lr` scales the learning rate; `anneal` lets it fall to zero along
-        a cosine. A loss that is not finite ends the stretch with the last good weights.
+        a cosine. With `normalize` a deep network, of which no vectors shrink, is normalised over batches. A loss that
+        is not finite ends the stretch with the last good weights.
         """
-        return self._tuned(network, epochs, lr * self.rate, shrink, anneal)
-
-    def heat(self, network: Network, epochs: float, lr: float, normalize: bool = False) -> Network:
-        """Train for `epochs` at `lr` times the learning rate; normalised over batches where that is asked for."""
-        return self._tuned(network, epochs, lr * self.rate, normalize=normalize)
+        return self._tuned(network, epochs, lr * self.rate, shrink, anneal, normalize=normalize)
 
     def let_down(self, network: Network, epochs: float, lr: float = 1.0, normalize: bool = False) -> Network:
         """Train for `epochs` while the learning rate falls to zero, on varied samples or, in the end, plain ones.

@@ -48,10 +48,10 @@ def test_a_deep_network_is_looked_at_before_and_after_it_is_trained(
         return watched(*asked)  # type: ignore[arg-type]
 
     tuner._watched = watch  # type: ignore[method-assign, assignment]
-    for tune in (tuner.heat, tuner.let_down):
-        assert tune(net, 8 / SHORTEST, 1.0)
+    for tune in (tuner.tune, tuner.let_down):
+        assert tune(net, 8 / SHORTEST, lr=1.0)
         assert not looked
-    tuned = tuner.heat(net, 8 / SHORTEST, 1.0, normalize=True)
+    tuned = tuner.tune(net, 8 / SHORTEST, normalize=True)
     assert len(looked) == times
     assert [node.op_type for node in tuned.graph] == [node.op_type for node in net.graph]
 
@@ -59,7 +59,7 @@ def test_a_deep_network_is_looked_at_before_and_after_it_is_trained(
 def test_a_step_of_no_length_changes_next_to_nothing() -> None:
     net = deep(8)
     tuner = tuner_of(net)
-    tuned = tuner.heat(net, 1 / SHORTEST, lr=0.0, normalize=True)
+    tuned = tuner.tune(net, 1 / SHORTEST, lr=0.0, normalize=True)
     for layer in net.layers:
         assert np.allclose(tuned.matrices(layer.name), net.matrices(layer.name), rtol=0.01)
     assert tuner.score(tuned) == tuner.score(net)

@@ -66,7 +66,7 @@ with joined() as world:
         if "digits" in model:
             tuned = tuner.tune(tuner.tune(network, 0.1, Shrink(gone)), 0.1, anneal=True)
         else:
-            tuned = tuner.heat(network, 0.2, 1.0, normalize=True)
+            tuned = tuner.tune(network, 0.2, normalize=True)
         weights = {layer.name: layer.matrices for layer in tuned.layers}
         np.savez(out, score=tuner.score(tuned), **weights)
         world.share("the end")
