@@ -26,14 +26,14 @@ def batch_normalization(
 ) -> Tensor | tuple[Tensor, Tensor, Tensor]:
     """x [N, C, ...] by the given statistics; with `training_mode` by its own, then also the running ones."""
     epsilon = node.get("epsilon", 1e-5)
-    training = bool(node.get("training_mode", 0))
-    if training and scale.dtype == bias.dtype and not node.wants(1) and not node.wants(2) and x.ndim > 1:
-        return normalized_by_batch(x, scale, bias, epsilon)
-    if not training:
+    if not node.get("training_mode", 0):
         alike = {scale.dtype, bias.dtype, mean.dtype, var.dtype} == {x.dtype} and x.ndim > 1
         if alike and not mean.requires_grad and not var.requires_grad:
             return functional.batch_norm(x, mean, var, scale, bias, False, 0.0, epsilon)
         return _normalized(x, mean, var, scale, bias, epsilon)
+    several = x.ndim > 1 and x.numel() > x.shape[1]  # of a single value a channel torch takes no variance
+    if several and scale.dtype == bias.dtype and not node.wants(1) and not node.wants(2):
+        return normalized_by_batch(x, scale, bias, epsilon)
     momentum = node.get("momentum", 0.9)
     dims = [axis for axis in range(x.ndim) if axis != 1]
     batch_var, batch_mean = torch.var_mean(x, dims, correction=0)

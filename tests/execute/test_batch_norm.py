@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from gscompile.execute import Executor
 from gscompile.execute.batch_norm import batches_shared, normalized_by_batch
+from tests.small_networks import network
 
 
 def run(x: Tensor, scale: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
@@ -37,3 +39,13 @@ def test_two_processes_that_see_the_same_are_like_one() -> None:
         shared = run(x, scale, bias)
     for one, other in zip(shared, alone, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_a_single_value_is_its_own_mean(samples: int) -> None:
+    net = network(
+        """g (float[n,3] x) => (float[n,3] y) <float[3] s, float[3] t, float[3] m, float[3] v>
+        { y = BatchNormalization <training_mode = 1> (x, s, t, m, v) }""",
+        t=torch.arange(3).numpy(),
+    )
+    assert Executor(net.model)({"x": torch.ones(samples, 3)})["y"].tolist() == [[0.0, 1.0, 2.0]] * samples
