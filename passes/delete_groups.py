@@ -48,7 +48,7 @@ class DeleteGroups:
     slack: float = 1.0
     units: bool = True
     ranks: bool = True
-    normalize: bool = False
+    normalize: bool = True
 
     @property
     def name(self) -> str:
@@ -163,7 +163,8 @@ class DeleteGroups:
 
     def _recovery(self, context: Context, is_last: bool = True) -> Recovery:
         assert context.tuner is not None
-        return Recovery(self.recover * context.effort, self.heat, context, context.tuner, is_last, self.normalize)
+        normalize = self.normalize and context.tuner.normalizes
+        return Recovery(self.recover * context.effort, self.heat, context, context.tuner, is_last, normalize)
 
     def _shrunk(self, network: Network, groups: Ranking, context: Context, step: float) -> Scored:
         """Without the cheapest of the groups, as much as `step` of what there is."""

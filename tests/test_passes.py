@@ -238,6 +238,7 @@ class Coach:
     """A tuner that leaves networks as they are and scores them as told."""
 
     pace, toll, hottest = Pace(10.0), 0.0, math.inf  # seconds of an epoch; points; times the rate
+    normalizes = False
 
     def __init__(self, *scores: float) -> None:
         self.scores, self.epochs, self.annealed = iter(scores), 0.0, 0.0
@@ -290,14 +291,19 @@ def test_a_round_of_deletion_clips_ranks_where_that_costs_less() -> None:
     assert DeleteGroups._clipped(faint, ranked(faint, context), context, 0.25) is None
 
 
-@pytest.mark.parametrize("normalize", [False, True])
-def test_a_recovery_is_normalised_where_that_is_asked_for(normalize: bool) -> None:
+@pytest.mark.parametrize(
+    ("asked", "can", "normalized"), [(True, True, True), (False, True, False), (True, False, False)]
+)
+def test_a_recovery_is_normalised_where_that_can_be_unless_it_is_not_to_be(
+    asked: bool, can: bool, normalized: bool
+) -> None:
     """There is time for six epochs of ten seconds, which take half as long again."""
     coach = Coach(89.0, 91.0)
-    passing = DeleteGroups(recover=9.0, normalize=normalize)
+    coach.normalizes = can
+    passing = DeleteGroups(recover=9.0, normalize=asked)
     passing.recovered(network(CHAIN), replace(coached(coach), longest=90.0), before=85.0)
-    assert coach.normalized == [normalize, normalize]
-    assert coach.epochs == (6.0 if normalize else 9.0)
+    assert coach.normalized == [normalized, normalized]
+    assert coach.epochs == (6.0 if normalized else 9.0)
 
 
 def test_a_recovery_lets_the_learning_rate_down_after_a_third() -> None:

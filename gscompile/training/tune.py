@@ -324,19 +324,22 @@ class Tuner:
     ) -> Network:
         network = network.copy()
         expose_weights(network)
-        normalize = normalize and self._normalizes and is_deep(network)
+        normalize = normalize and self.normalizes
         with normalized(network, self._watched) if normalize else nullcontext():
             run = StretchRun(self, network, self._stretch(self._steps(epochs), rate, shrink, anneal, varied))
             self._carry_out(run, f"{self._runs:04}-{run.digest()}", SLOWER if normalize else 1.0)
             run.write_back()
         return network
 
-    @property
-    def _normalizes(self) -> bool:
-        """Whether batches tell how values are spread; not closely enough where the original's values are to be met."""
+    @cached_property
+    def normalizes(self) -> bool:
+        """Whether networks are normalised over batches where that is asked for: deep ones, by batches that tell enough.
+
+        They do not tell closely enough where the original's values are to be met.
+        """
         size = 1 if self.train.ready_made else min(self.feeder.size, len(self.train))
         coarse = bool(self.objective.labelled) and not self.metric.looks_closely
-        return coarse and size >= LEAST * self.feeder.world.size
+        return coarse and size >= LEAST * self.feeder.world.size and is_deep(self.original)
 
     @torch.no_grad()
     def _watched(self, network: Network, values: Collection[ir.Value]) -> Iterator[Mapping[str, Any]]:
