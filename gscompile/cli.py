@@ -83,9 +83,7 @@ def _wants_traceback() -> bool:
     return bool(os.environ.get("GSCOMPILE_DEBUG"))
 
 
-@click.group(
-    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="gscompile")
 def main() -> None:
     """Compile ONNX networks for crossbar hardware: `gscompile MODEL` shrinks, maps and verifies one."""
@@ -100,9 +98,7 @@ def _options_of_a_search(command: Callable[..., None]) -> Callable[..., None]:
 
 _SEARCH = (
     click.option("--force", is_flag=True, help="Replace an output folder that is there already."),
-    click.option(
-        "--crossbar", metavar="RxC", help="Largest crossbar: rows by columns. [default: the target's, 64x64]"
-    ),
+    click.option("--crossbar", metavar="RxC", help="Largest crossbar: rows by columns. [default: the target's, 64x64]"),
     click.option("--data", help="Training data: .npz, a folder of them, or package.module:function."),
     click.option("--eval", "eval", help="Validation data, which all decisions look at."),
     click.option("--test", help="Test data, measured once, on the written file."),
@@ -111,9 +107,7 @@ _SEARCH = (
     click.option(
         "--arrange/--no-arrange", default=None, help="Rearrange inputs and outputs among tiles. [default: on]"
     ),
-    click.option(
-        "--pass", "passes", multiple=True, metavar="NAME[:OPTION=VALUE,...]", help="Passes to run, in order."
-    ),
+    click.option("--pass", "passes", multiple=True, metavar="NAME[:OPTION=VALUE,...]", help="Passes to run, in order."),
     click.option("--minimize", help="area (the target's own), cells, wires or tiles. [default: area]"),
     click.option("--effort", help="quick, standard or max: how much training the search may do."),
     click.option("--epochs", type=float, help="Length of one stretch of training. [default: 1]"),
@@ -126,16 +120,10 @@ _SEARCH = (
     click.option(
         "--augment", multiple=True, metavar="NAME", help="Vary training images: crop, flip or module:function."
     ),
-    click.option(
-        "--teacher", metavar="MODEL", help="A network to learn from instead, larger or better trained."
-    ),
+    click.option("--teacher", metavar="MODEL", help="A network to learn from instead, larger or better trained."),
     click.option("--loss", metavar="FUNCTION", help="What training minimises instead, as module:function."),
-    click.option(
-        "--metric", metavar="FUNCTION", help="Percent of a batch, instead of accuracy: module:function."
-    ),
-    click.option(
-        "--time-budget", metavar="TIME", help="90s, 30m or 2h: then the search ends with the best so far."
-    ),
+    click.option("--metric", metavar="FUNCTION", help="Percent of a batch, instead of accuracy: module:function."),
+    click.option("--time-budget", metavar="TIME", help="90s, 30m or 2h: then the search ends with the best so far."),
     click.option("--nproc", type=int, help="Processes that train together on this machine. [default: 1]"),
     click.option(
         "--resume/--no-resume",
@@ -149,13 +137,9 @@ _SEARCH = (
         help="Netlist formats: verilog, yosys, spice, lefdef, dot.",
     ),
     click.option("--target", metavar="NAME|FILE", help=TARGET_HELP),
-    click.option(
-        "--place/--no-place", default=None, help="Place the tiles. [default: where small, with --target]"
-    ),
+    click.option("--place/--no-place", default=None, help="Place the tiles. [default: where small, with --target]"),
     click.option("--fold/--no-fold", default=None, help="Fold batch norm and constants first. [default: on]"),
-    click.option(
-        "--config", type=click.Path(path_type=Path), help="Options from a TOML file; the command line wins."
-    ),
+    click.option("--config", type=click.Path(path_type=Path), help="Options from a TOML file; the command line wins."),
     click.option("--quiet", "-q", is_flag=True, help="No progress and no table."),
 )
 
@@ -167,9 +151,7 @@ _SEARCH = (
 )
 @click.option("--max-drop", type=float, help="Points of accuracy that may be lost on --eval. [default: 0]")
 @click.option("--margin", type=float, help="Standard errors to stay within --max-drop by. [default: 0]")
-@click.option(
-    "--max-error", type=float, help="Without data: output error, relative to the range. [default: 0.01]"
-)
+@click.option("--max-error", type=float, help="Without data: output error, relative to the range. [default: 0.01]")
 @_options_of_a_search
 @click.option(
     "--input-shape",
@@ -213,9 +195,7 @@ def _options(config: Path | None, given: Mapping[str, Any], **default: Any) -> O
     )
 
 
-def _compile(
-    model: Path, folder: Path, options: Options, force: bool, quiet: bool, resume: bool
-) -> CompileReport:
+def _compile(model: Path, folder: Path, options: Options, force: bool, quiet: bool, resume: bool) -> CompileReport:
     from gscompile.driver import compile_model
     from gscompile.graph.network import Network
 
@@ -268,9 +248,7 @@ def _progress(quiet: bool) -> Progress:
 
 @main.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="Output folder. [default: MODEL's name + .frontier]"
-)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Output folder. [default: MODEL's name + .frontier]")
 @click.option("--points", type=click.IntRange(3), default=8, show_default=True, help="Most networks on the curve.")
 @click.option("--folders", is_flag=True, help="Compile every point: its folder is complete.")
 @click.option("--max-drop", type=float, help="Points of accuracy at which the curve ends. [default: 1]")
@@ -345,9 +323,7 @@ def verify(out: Path, input_shape: tuple[str, ...], as_json: bool) -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--data", required=True, help="Samples: .npz, a folder of them, or package.module:function.")
 @click.option("--target", metavar="NAME|FILE", help=COMPILED_FOR)
-@click.option(
-    "--samples", type=click.IntRange(1), default=1000, show_default=True, help="How many, from the start."
-)
+@click.option("--samples", type=click.IntRange(1), default=1000, show_default=True, help="How many, from the start.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Chips for each figure.")
 @click.option("--sweep", is_flag=True, help="Accuracy against each device effect, too.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no text.")
@@ -376,20 +352,14 @@ def simulate(
         write_simulation(report, out / "simulate")
     _show(report.to_json() if as_json else None, simulation_text(report), out / "simulate", quiet)
     if not report.agrees:
-        raise VerificationError(
-            f"{out}: tiles and model.onnx differ by {report.difference:.1e} of the output range"
-        )
+        raise VerificationError(f"{out}: tiles and model.onnx differ by {report.difference:.1e} of the output range")
 
 
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option(
-    "--original", type=click.Path(path_type=Path), help="The network before compression, placed beside it."
-)
+@click.option("--original", type=click.Path(path_type=Path), help="The network before compression, placed beside it.")
 @click.option("--target", metavar="NAME|FILE", help=COMPILED_FOR)
-@click.option(
-    "--engine", default="auto", show_default=True, help="auto, coloquinte or shelves (netlist order)."
-)
+@click.option("--engine", default="auto", show_default=True, help="auto, coloquinte or shelves (netlist order).")
 @click.option(
     "--route-seconds", type=click.IntRange(0), default=0, help="Find the channel width: CPU seconds to route a try."
 )

@@ -115,9 +115,7 @@ def tell(outcome: Callable[[], Any], world: World) -> None:
             world.share(outcome())
 
 
-def prepare(
-    original: Network, name: str, options: Options, progress: Progress, conduct: Conduct | None = None
-) -> Job:
+def prepare(original: Network, name: str, options: Options, progress: Progress, conduct: Conduct | None = None) -> Job:
     """Check and fold the network, and find out what it may lose."""
     began, conduct = time.perf_counter(), conduct or Conduct()
     if original.shelf is None:  # what is mapped from a file that somebody cuts short ends the process

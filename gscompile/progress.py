@@ -80,8 +80,7 @@ class TerminalProgress(Progress):
 
     def figures(self, **figures: float) -> None:
         now = "  ".join(
-            f"{name} {value:.2f} %" if name == "accuracy" else f"{name} {value:,.0f}"
-            for name, value in figures.items()
+            f"{name} {value:.2f} %" if name == "accuracy" else f"{name} {value:,.0f}" for name, value in figures.items()
         )
         self._bars.update(self._task, now=now)
         self._line(f"  {now}")

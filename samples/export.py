@@ -60,9 +60,7 @@ def conv(graph: Graph, name: str, layer: nn.Conv2d) -> None:
     weight, bias = parameters(graph, name, layer)
     rows, columns = layer.kernel_size
     above, left = (int(pad) for pad in layer.padding)
-    graph.node(
-        "Conv", name, graph.last, weight, bias, kernel_shape=[rows, columns], pads=[above, left, above, left]
-    )
+    graph.node("Conv", name, graph.last, weight, bias, kernel_shape=[rows, columns], pads=[above, left, above, left])
 
 
 def linear(graph: Graph, name: str, layer: nn.Linear) -> None:

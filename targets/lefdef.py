@@ -78,9 +78,7 @@ def _layer(name: str, direction: str, pitch: float) -> Iterator[str]:
     yield f"  PITCH {pitch:.3f} ;\n  WIDTH {_um(_PIN)} ;\n  SPACING {_um(_PIN)} ;\nEND {name}\n"
 
 
-def _macro_lines(
-    component: Component, macro: str, pins: Iterable[PinAt]
-) -> Iterator[str]:
+def _macro_lines(component: Component, macro: str, pins: Iterable[PinAt]) -> Iterator[str]:
     yield f"MACRO {macro}\n  CLASS BLOCK ;\n  ORIGIN 0 0 ;\n"
     yield f"  SIZE {_um(component.width)} BY {_um(component.height)} ;\n  SITE core ;\n"
     for name, direction, at in pins:

@@ -359,7 +359,11 @@ def _cast_weight(g: Drawn) -> None:
         g.weights[w] = whole.astype(np.int8)
         scale = g.weight()
         made = how == "dequantised"
-        w = g.hidden("DequantizeLinear", [w, scale]) if made else g.hidden("Mul", [g.hidden("Cast", [w], to=FLOAT), scale])
+        w = (
+            g.hidden("DequantizeLinear", [w, scale])
+            if made
+            else g.hidden("Mul", [g.hidden("Cast", [w], to=FLOAT), scale])
+        )
     g.add("MatMul", [x, w], (outputs,))
 
 
@@ -393,7 +397,9 @@ def _scan(g: Drawn) -> None:
         helper.make_node("MatMul", ["sum", g.weight(size, size)], ["product"]),
         helper.make_node("Sigmoid", ["product"], ["next"]),
     ]
-    graph = helper.make_graph(nodes, "body", [info("state", FLOAT, None), info("step", FLOAT, None)], [info("next", FLOAT, None)])
+    graph = helper.make_graph(
+        nodes, "body", [info("state", FLOAT, None), info("step", FLOAT, None)], [info("next", FLOAT, None)]
+    )
     sequence = g.hidden("Transpose", [x], perm=[1, 0, 2])
     start = g.hidden("Gather", [x, g.scalar_constant(0)], axis=1)
     g.add("Scan", [start, sequence], (size,), body=graph, num_scan_inputs=1)

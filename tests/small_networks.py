@@ -17,9 +17,7 @@ from gscompile.scoring.evaluate import Runner
 Arrays = dict[str, NDArray[Any]]
 
 
-def model(
-    text: str, opset: int = 17, ir_version: int = 8, imports: str = "", **given: NDArray[Any]
-) -> onnx.ModelProto:
+def model(text: str, opset: int = 17, ir_version: int = 8, imports: str = "", **given: NDArray[Any]) -> onnx.ModelProto:
     """The model of a graph as text; a weight is what `given` says, else random, and nodes are named n0, n1, ..."""
     header = f'<ir_version: {ir_version}, opset_import: ["" : {opset}{imports}]>\n'
     proto = onnx.parser.parse_model(header + text)
@@ -28,9 +26,7 @@ def model(
         kind = info.type.tensor_type
         shape = tuple(d.dim_value for d in kind.shape.dim)
         dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
-        array = (
-            given[info.name].astype(dtype) if info.name in given else rng.standard_normal(shape).astype(dtype)
-        )
+        array = given[info.name].astype(dtype) if info.name in given else rng.standard_normal(shape).astype(dtype)
         proto.graph.initializer.append(onnx.numpy_helper.from_array(array, info.name))
     proto.graph.ClearField("value_info")
     for number, node in enumerate(proto.graph.node):
@@ -68,9 +64,7 @@ def outputs(proto: onnx.ModelProto | Path, feeds: Arrays) -> Arrays:
     return Runner(source, optimise=False, threads=1)(feeds)
 
 
-def assert_same_outputs(
-    before: onnx.ModelProto, after: Network | onnx.ModelProto, error: float = 1e-5
-) -> None:
+def assert_same_outputs(before: onnx.ModelProto, after: Network | onnx.ModelProto, error: float = 1e-5) -> None:
     """Both compute the same for a random batch, to `error` of the largest output."""
     feeds = feeds_for(before)
     wanted, got = (

@@ -33,8 +33,8 @@ cli
 __main__ __init__
 """.strip().splitlines()
 PLACED = {name: number for number, line in enumerate(ROOMS) for name in line.split()}
-TORCH_USERS = {"tune", "stretch", "feeder", "adam", "teacher", "lessons", "objective", "statistics", "saliency", "augment"}
-TORCH_USERS |= {"channels_last", "process_group", "accelerator", "precision", "normalized"}
+TORCH_USERS = {"tune", "stretch", "feeder", "adam", "teacher", "lessons", "objective", "statistics", "saliency"}
+TORCH_USERS |= {"augment", "channels_last", "process_group", "accelerator", "precision", "normalized"}
 TORCH = {f"training.{name}" for name in TORCH_USERS}  # beside execute
 
 
@@ -56,9 +56,7 @@ def imports(path: Path, deep: bool = False) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (
-                [f"{node.module}.{a.name}" for a in node.names]
-                if node.module == "gscompile"
-                else [node.module]
+                [f"{node.module}.{a.name}" for a in node.names] if node.module == "gscompile" else [node.module]
             )
         elif deep or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             pending += ast.iter_child_nodes(node)
@@ -132,9 +130,7 @@ def test_the_command_line_and_the_package_load_nothing_heavy() -> None:
 def test_the_package_list_is_the_folders() -> None:
     config = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
     folders = {"gscompile"} | {
-        f"gscompile.{path.name}"
-        for path in (ROOT / "gscompile").iterdir()
-        if (path / "__init__.py").is_file()
+        f"gscompile.{path.name}" for path in (ROOT / "gscompile").iterdir() if (path / "__init__.py").is_file()
     }
     assert set(config["packages"]) == folders
     for package, folder in config["package-dir"].items():

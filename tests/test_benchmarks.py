@@ -36,7 +36,9 @@ def test_a_row_has_the_seconds_by_size_and_their_exponent() -> None:
         "s at size 1": 2.0, "s at size 2": 4.0, "s at size 3": 8.0, "exponent": pytest.approx(1.0),
     }  # fmt: skip
     assert decomposition["exponent"] == pytest.approx(1.5)
-    assert Line.of(decomposition) == Line("decomposition, numpy", (1.0, 4.0, 16.0), (1.0, 8.0, 64.0), decomposition["exponent"])
+    assert Line.of(decomposition) == Line(
+        "decomposition, numpy", (1.0, 4.0, 16.0), (1.0, 8.0, 64.0), decomposition["exponent"]
+    )
 
 
 def test_what_is_measured_again_takes_the_place_of_what_was_known() -> None:

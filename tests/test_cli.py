@@ -113,9 +113,7 @@ def test_no_weights_compile_to_the_network_itself(here: Path) -> None:
 
 def test_force_replaces_an_earlier_output_and_only_that(here: Path) -> None:
     assert run("mlp.onnx", "-q").exit_code == 0
-    assert_refused(
-        run("mlp.onnx", "-q"), "mlp.gscompile: exists; choose another with -o, or replace it with --force"
-    )
+    assert_refused(run("mlp.onnx", "-q"), "mlp.gscompile: exists; choose another with -o, or replace it with --force")
     assert run("mlp.onnx", "-q", "--force").exit_code == 0
     assert_refused(run("mlp.onnx", "-q", "--force", "-o", here), "--force replaces nothing else")
     assert_refused(run("mlp.onnx", "-q", "--force", "-o", "mlp.onnx"), "--force replaces nothing else")
@@ -131,9 +129,7 @@ def test_the_module_is_a_command_and_help_is_quick(here: Path) -> None:
         check=True,
     )
     assert "Compile ONNX networks" in done.stdout
-    assert not any(
-        f"| {heavy}\n" in done.stderr.replace("  ", "") for heavy in ("torch", "onnx", "onnxruntime")
-    )
+    assert not any(f"| {heavy}\n" in done.stderr.replace("  ", "") for heavy in ("torch", "onnx", "onnxruntime"))
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +142,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_with_data_the_accuracy_stays_in_the_budget_and_equal_seeds_give_equal_files(
-    digits: Path, here: Path
-) -> None:
+def test_with_data_the_accuracy_stays_in_the_budget_and_equal_seeds_give_equal_files(digits: Path, here: Path) -> None:
     common = [SAMPLES / "digits.onnx", "--data", digits / "train.npz", "--eval", digits / "val.npz", "--max-drop", 5,
               "--crossbar", "16x16", *SHORT]  # fmt: skip
     first = run(*common, "-o", "first", "--json", "-q")
@@ -164,9 +158,7 @@ def test_with_data_the_accuracy_stays_in_the_budget_and_equal_seeds_give_equal_f
 
 
 def test_without_eval_a_part_is_held_out_and_said_so(digits: Path, here: Path) -> None:
-    result = run(
-        SAMPLES / "digits.onnx", "--data", digits / "train.npz", "--pass", "drop-dead-units", "--threads", 1
-    )
+    result = run(SAMPLES / "digits.onnx", "--data", digits / "train.npz", "--pass", "drop-dead-units", "--threads", 1)
     assert result.exit_code == 0, result.stderr
     assert "may have been trained" in " ".join(result.stdout.split())
     assert names(here / "digits.gscompile") == FILES
@@ -269,9 +261,7 @@ def declare_10_gb(proto: onnx.ModelProto) -> None:
 def sparse_10_gb(proto: onnx.ModelProto) -> None:
     tensor = proto.graph.initializer[0]
     values = onnx.helper.make_tensor("a", 1, [1], [1.0])
-    sparse = onnx.helper.make_sparse_tensor(
-        values, onnx.helper.make_tensor("i", 7, [1], [5]), [50_000, 50_000]
-    )
+    sparse = onnx.helper.make_sparse_tensor(values, onnx.helper.make_tensor("i", 7, [1], [5]), [50_000, 50_000])
     proto.graph.initializer.remove(tensor)
     proto.graph.sparse_initializer.append(sparse)
 
@@ -422,9 +412,7 @@ def test_data_that_does_not_fit_is_one_line(case: str, here: Path) -> None:
 def test_labels_must_be_in_both_parts_of_the_data(here: Path) -> None:
     np.savez(here / "with.npz", x=X, labels=Y)
     np.savez(here / "without.npz", x=X)
-    assert_refused(
-        run("mlp.onnx", "-q", "--data", "with.npz", "--eval", "without.npz"), "give both or neither"
-    )
+    assert_refused(run("mlp.onnx", "-q", "--data", "with.npz", "--eval", "without.npz"), "give both or neither")
 
 
 LONG = 300 * "x"  # no system takes a name of so many bytes
@@ -476,9 +464,7 @@ def test_files_that_may_not_grow_are_one_line_too(limit: int, here: Path) -> Non
         f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
         "from gscompile.cli import main; main(['mlp.onnx', '-q'])"
     )
-    done = subprocess.run(
-        [sys.executable, "-B", "-c", code], cwd=here, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-B", "-c", code], cwd=here, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (
         2,
         "gscompile: mlp.gscompile: cannot be written: File too large\n",
@@ -486,9 +472,7 @@ def test_files_that_may_not_grow_are_one_line_too(limit: int, here: Path) -> Non
     assert names(here) == ["mlp.onnx"]
 
 
-def test_a_failing_verification_is_exit_4_and_leaves_nothing(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_verification_is_exit_4_and_leaves_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from gscompile import write
 
     monkeypatch.setattr(write, "tile_weights", lambda *_: iter(()))
@@ -506,22 +490,20 @@ def test_strict_is_exit_3_when_nothing_smaller_fits() -> None:
     assert "the original network is mapped" in " ".join(lenient.stdout.split())
 
 
-def test_a_mistake_of_ours_is_one_line_with_a_way_to_see_more(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mistake_of_ours_is_one_line_with_a_way_to_see_more(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise KeyError("lost")
 
     monkeypatch.setattr("gscompile.driver.map_network", fail)
     monkeypatch.delenv("GSCOMPILE_DEBUG", raising=False)
-    assert_refused(
-        run("mlp.onnx", "-q"), "internal error: KeyError: 'lost' (GSCOMPILE_DEBUG=1 shows where)", 1
-    )
+    assert_refused(run("mlp.onnx", "-q"), "internal error: KeyError: 'lost' (GSCOMPILE_DEBUG=1 shows where)", 1)
     assert names(here) == ["mlp.onnx"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-@pytest.mark.parametrize("words", [["mlp.onnx"], ["inspect", "mlp.onnx"], ["verify", "mlp.gscompile"]], ids=lambda w: w[0])
+@pytest.mark.parametrize(
+    "words", [["mlp.onnx"], ["inspect", "mlp.onnx"], ["verify", "mlp.gscompile"]], ids=lambda w: w[0]
+)
 def test_a_listing_that_cannot_be_written_is_one_line(words: list[str], here: Path) -> None:
     if words[0] == "verify":
         run("mlp.onnx", "-q")

@@ -27,7 +27,13 @@ from gscompile.targets.names import Names
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 FORMATS = "verilog,yosys,spice,lefdef,dot:tiles=true"
-PLACED = {f"{kind}_{side}.{end}" for kind in ("floorplan", "congestion") for side in ("before", "after") for end in ("svg", "png")}
+OPTIONS = f"--crossbar 16x16 --target rram_45nm --max-error 0.2 --emit {FORMATS}".split()
+PLACED = {
+    f"{kind}_{side}.{end}"
+    for kind in ("floorplan", "congestion")
+    for side in ("before", "after")
+    for end in ("svg", "png")
+}
 
 
 def run(*arguments: object) -> Result:
@@ -54,7 +60,7 @@ def refused(code: int, *arguments: object) -> str:
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The digits sample on 16x16 arrays, its ranks clipped without data, in every format and placed."""
     out = tmp_path_factory.mktemp("cli") / "digits.gscompile"
-    done(SAMPLES / "digits.onnx", "--crossbar", "16x16", "--target", "rram_45nm", "--max-error", "0.2", "--emit", FORMATS, "-o", out)
+    done(SAMPLES / "digits.onnx", *OPTIONS, "-o", out)
     return out
 
 
@@ -69,7 +75,7 @@ def out(compiled: Path, tmp_path: Path) -> Path:
 def test_all_files_are_in_the_folder_and_have_their_digest(compiled: Path) -> None:
     report = read_report(compiled)
     names = {path.name for path in compiled.iterdir()}
-    assert names >= {"digits.v", "digits.yosys.json", "digits.sp", "digits.lef", "digits.def", "digits.dot", "cost.csv"} | PLACED
+    assert names >= {f"digits.{end}" for end in ("v", "yosys.json", "sp", "lef", "def", "dot")} | {"cost.csv"} | PLACED
     assert set(report.files) == names - {"report.json", "report.html"}
     assert all(digest == sha256(compiled / name) for name, digest in report.files.items())
 
@@ -97,12 +103,14 @@ def test_the_cost_table_adds_up_to_the_report(compiled: Path) -> None:
 
 def test_compiling_twice_gives_the_same_files(compiled: Path, tmp_path: Path) -> None:
     again = tmp_path / "digits.gscompile"
-    done(SAMPLES / "digits.onnx", "--crossbar", "16x16", "--target", "rram_45nm", "--max-error", "0.2", "--emit", FORMATS, "-o", again)
+    done(SAMPLES / "digits.onnx", *OPTIONS, "-o", again)
     assert read_report(again).files == read_report(compiled).files
 
 
 def test_the_terminal_shows_the_chip_first(tmp_path: Path) -> None:
-    result = run(SAMPLES / "digits.onnx", "--target", "macro_128", "--no-place", "--max-error", "0.3", "-o", tmp_path / "o")
+    result = run(
+        SAMPLES / "digits.onnx", "--target", "macro_128", "--no-place", "--max-error", "0.3", "-o", tmp_path / "o"
+    )
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("digits on 128x128: chip ")
     assert "--place adds them" in result.stdout
@@ -136,7 +144,9 @@ def test_the_netlist_computes_the_network(out: Path) -> None:
     assert (report["samples"], report["model"]) == (200, report["ideal"])
     assert [figure["parameter"] for figure in report["figures"]] == ["target"]
     assert json.loads((out / "simulate" / "simulation.json").read_text()) == report
-    text = run("simulate", out, "--data", SAMPLES / "digits_test.npz", "--samples", 100, "--target", "group_scissor").stdout
+    text = run(
+        "simulate", out, "--data", SAMPLES / "digits_test.npz", "--samples", 100, "--target", "group_scissor"
+    ).stdout
     assert "100 samples: tiles and model.onnx differ by" in text
     assert "group_scissor: " in text
 
@@ -339,7 +349,9 @@ def accepted_by_all_tools(folder: Path, name: str) -> None:
     """Yosys, iverilog, KLayout and ngspice take what lies in an output folder, and count what the netlist has."""
     names, netlist = Names(read_netlist(folder / "netlist.json")), read_netlist(folder / "netlist.json")
     for read in (f"read_verilog {name}.v", f"read_json {name}.yosys.json"):
-        said = tool(folder, "yosys", "-p", f"{read}; hierarchy -check -top {name}; check -assert; select -count t:crossbar_*")
+        said = tool(
+            folder, "yosys", "-p", f"{read}; hierarchy -check -top {name}; check -assert; select -count t:crossbar_*"
+        )
         assert f"{sum(1 for _ in netlist.tiles)} objects." in said
     assert tool(folder, "iverilog", "-g2005", "-Wall", "-t", "null", f"{name}.v") == ""
     matrix = netlist.matrices[-1]

@@ -112,6 +112,7 @@ def test_a_compile_that_is_killed_leaves_what_was_there_or_all_of_the_new(force:
 
 def test_a_model_that_changes_meanwhile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_small(tmp_path)
+
     def and_meanwhile(*arguments: object) -> None:
         write_report(*arguments)  # type: ignore[arg-type]
         write_small(tmp_path, factor=3.0)
@@ -124,7 +125,9 @@ def test_a_model_that_changes_meanwhile_is_told(tmp_path: Path, monkeypatch: pyt
 
 def test_external_data_cut_short_after_it_was_read_does_no_harm(tmp_path: Path) -> None:
     write_small(tmp_path)
-    onnx.save(onnx.load(tmp_path / "m.onnx"), tmp_path / "m.onnx", save_as_external_data=True, location="w", size_threshold=0)
+    onnx.save(
+        onnx.load(tmp_path / "m.onnx"), tmp_path / "m.onnx", save_as_external_data=True, location="w", size_threshold=0
+    )
     network = Network.load(tmp_path / "m.onnx")
     (tmp_path / "w").write_bytes(b"")
     assert network.layer("n0").matrix.sum() == 10

@@ -68,9 +68,7 @@ def by_error(net: Network, max_error: float) -> Context:
     rng = np.random.default_rng(0)
     batch = load_data({"x": rng.standard_normal((64, 20)).astype(np.float32)}, input_specs(net.model))
     batches = [*batch.batches(64)]
-    return Context(
-        MAPPING, max_error, drift=lambda n: drift(Runner(n), original, batches)
-    )
+    return Context(MAPPING, max_error, drift=lambda n: drift(Runner(n), original, batches))
 
 
 def test_without_data_a_matrix_of_rank_two_becomes_two_thin_ones() -> None:
@@ -93,7 +91,9 @@ def test_without_data_a_branch_not_taken_keeps_its_rank() -> None:
     net = network("""g (float[n,20] x, bool c) => (float[n,20] y) <float[20,20] w, float[20,20] v> {
         y = If (c) <then_branch = t () => (float[n,20] a) { a = MatMul (x, w) },
                     else_branch = e () => (float[n,20] b) { b = MatMul (x, v) }> }""")
-    batch = Batch({"x": np.random.default_rng(0).standard_normal((64, 20)).astype(np.float32), "c": np.array(True)}, None)
+    batch = Batch(
+        {"x": np.random.default_rng(0).standard_normal((64, 20)).astype(np.float32), "c": np.array(True)}, None
+    )
     original = Runner(net)
     context = Context(MAPPING, 0.3, drift=lambda n: drift(Runner(n), original, [batch]))
     taken, other = linear_maps(RankClip().run(net.copy(), context).network)
@@ -265,8 +265,13 @@ def coached(coach: Coach, **more: Any) -> Context:
 
 
 @pytest.mark.parametrize(
-    ("now", "at_half", "over"), [((89.0, 85.0), (50.0, 20.0), True), ((89.0, 85.0), (50.0, 80.0), False),
-                                 ((85.0, 89.0), (50.0, 20.0), False), ((89.0, 88.5), (50.0, 20.0), False)]
+    ("now", "at_half", "over"),
+    [
+        ((89.0, 85.0), (50.0, 20.0), True),
+        ((89.0, 85.0), (50.0, 80.0), False),
+        ((85.0, 89.0), (50.0, 20.0), False),
+        ((89.0, 88.5), (50.0, 20.0), False),
+    ],
 )
 def test_ranks_are_over_where_groups_cost_less_both_now_and_at_half(
     now: tuple[float, float], at_half: tuple[float, float], over: bool, monkeypatch: pytest.MonkeyPatch
@@ -335,7 +340,9 @@ def test_a_recovery_is_not_let_down_again_for_less_long_than_before() -> None:
     """Two epochs of 10 s and four; then nine tenths of what is left are 36 s, or 45."""
     for left, annealed in ((40.0, 4.0), (50.0, 4.0 + 4.5)):
         coach, times = Coach(89.0, 89.5, 90.5), iter((1000.0, left, left))
-        DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach, time_left=lambda t=times: next(t)), before=85.0)
+        DeleteGroups(recover=6.0).recovered(
+            network(CHAIN), coached(coach, time_left=lambda t=times: next(t)), before=85.0
+        )
         assert coach.annealed == pytest.approx(annealed)
 
 

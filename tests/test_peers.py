@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
-    ("sample", "wanted"), [("lenet", (430_500, 121, 14_425)), ("convnet", (89_440, 44, 4_171)), ("digits", (22_416, 10, 925))]
+    ("sample", "wanted"),
+    [("lenet", (430_500, 121, 14_425)), ("convnet", (89_440, 44, 4_171)), ("digits", (22_416, 10, 925))],
 )
 def test_the_counter_finds_what_the_tables_say(sample: str, wanted: tuple[int, int, int]) -> None:
     assert tuple(count.count(ROOT / f"samples/{sample}.onnx").values()) == wanted
@@ -29,7 +30,10 @@ def test_dead_rows_and_columns_are_not_counted(tmp_path: Path) -> None:
     # 70 x 3, a tile of 64 rows and one of 6: 10 rows of the first and a column of the second are dead
     weight = np.ones((70, 3))
     weight[:10], weight[64:, 0] = 0, 0
-    onnx.save(model("g (float[n,70] x) => (float[n,3] y) <float[70,3] w> { y = MatMul (x, w) }", w=weight), tmp_path / "m.onnx")
+    onnx.save(
+        model("g (float[n,70] x) => (float[n,3] y) <float[70,3] w> { y = MatMul (x, w) }", w=weight),
+        tmp_path / "m.onnx",
+    )
     assert count.count(tmp_path / "m.onnx") == {"cells": 54 * 3 + 6 * 2, "tiles": 2, "wires": 57 + 8}
 
 

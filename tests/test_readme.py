@@ -24,7 +24,8 @@ from tests.benchmarks.plots import scaling_svg
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 DOCS = {path.name: path.read_text("utf-8") for path in sorted((ROOT / "gscompile/docs").glob("*.md"))}
-SHORT = shlex.split("--effort quick --epochs 0.01 --time-budget 5s --threads 1 --quiet")  # nothing is claimed of the result
+# nothing is claimed of the result
+SHORT = shlex.split("--effort quick --epochs 0.01 --time-budget 5s --threads 1 --quiet")
 
 
 def blocks(language: str, page: str = README) -> list[str]:
@@ -38,7 +39,12 @@ SET_UP = [line for line in COMMANDS if line.startswith("bash .ci/install")]
 
 def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "gscompile", *words], cwd=folder, capture_output=True, text=True, timeout=550, check=False
+        [sys.executable, "-m", "gscompile", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=550,
+        check=False,
     )
     assert done.returncode == 0, f"gscompile {shlex.join(words)}: {done.stderr[-1000:]}"
     return done
@@ -71,7 +77,9 @@ def test_two_commands_set_everything_up() -> None:
 
 
 def test_the_main_command_writes_the_files_of_the_table(desk: Path) -> None:
-    listed = re.findall(r"`([\w.]+\.(?:onnx|json|npz|html))`(?=[^|]*\|)", README.partition("file in the output folder")[2])
+    listed = re.findall(
+        r"`([\w.]+\.(?:onnx|json|npz|html))`(?=[^|]*\|)", README.partition("file in the output folder")[2]
+    )
     written = {path.name for path in (desk / "digits.gscompile").iterdir()}
     assert {"model.onnx", "netlist.json", "tiles.npz", "report.json", "report.html"} <= set(listed)
     assert {"model.onnx", "netlist.json", "tiles.npz", "report.json", "report.html"} == written
@@ -118,7 +126,9 @@ def test_the_examples_of_a_page_run_one_after_the_other(name: str, desk: Path, m
     assert done.returncode == 0, done.stderr[-1000:]
 
 
-@pytest.mark.parametrize("line", [line for page in DOCS.values() for text in blocks("bash", page) for line in text.splitlines()])
+@pytest.mark.parametrize(
+    "line", [line for page in DOCS.values() for text in blocks("bash", page) for line in text.splitlines()]
+)
 def test_every_command_of_the_pages_runs(line: str, desk: Path) -> None:
     gscompile(line, desk)
 

@@ -157,7 +157,9 @@ def test_an_augmentation_must_return_the_inputs(wrong: Callable[..., Any]) -> No
 
 
 def test_all_three_are_taken_by_name_from_the_working_folder(here: Path) -> None:
-    result = run("--loss", "mine:loss", "--metric", "mine:metric", "--augment", "mine:noise", "-o", "out", "--max-drop", "5")
+    result = run(
+        "--loss", "mine:loss", "--metric", "mine:metric", "--augment", "mine:noise", "-o", "out", "--max-drop", "5"
+    )
     assert result.exit_code == 0, result.stderr
     report = json.loads((here / "out/report.json").read_text("utf-8"))
     (accuracy,) = report["accuracy"]
@@ -181,14 +183,23 @@ def test_python_takes_the_functions_themselves(here: Path) -> None:
     [
         ("--loss=mine", "loss 'mine': write package.module:function"),
         ("--loss=mine:loss:x", "loss 'mine:loss:x': write package.module:function"),
-        ("--loss=nowhere:loss", "loss nowhere:loss: cannot be imported (ModuleNotFoundError: No module named 'nowhere')"),
+        (
+            "--loss=nowhere:loss",
+            "loss nowhere:loss: cannot be imported (ModuleNotFoundError: No module named 'nowhere')",
+        ),
         ("--metric=mine:nobody", "cannot be imported (AttributeError: module 'mine' has no attribute 'nobody')"),
         ("--metric=mine:number", "metric mine:number: is of type int; name a function"),
         ("--loss=mine:broken", "loss mine:broken: raised an error (KeyError: 'weight')"),
         ("--metric=mine:broken", "metric mine:broken: raised an error (KeyError: 'weight')"),
         ("--augment=mine:broken", "augment mine:broken: raised an error (KeyError: 'weight')"),
-        ("--loss=mine:nothing", "loss mine:nothing: returned a NoneType; a scalar tensor is needed, the mean over the batch"),
-        ("--loss=mine:per_sample", "loss mine:per_sample: returned a torch.float32 tensor [100]; a scalar tensor is needed"),
+        (
+            "--loss=mine:nothing",
+            "loss mine:nothing: returned a NoneType; a scalar tensor is needed, the mean over the batch",
+        ),
+        (
+            "--loss=mine:per_sample",
+            "loss mine:per_sample: returned a torch.float32 tensor [100]; a scalar tensor is needed",
+        ),
         ("--loss=mine:constant", "loss mine:constant: does not depend on the outputs in a way that torch can follow"),
         ("--loss=mine:infinite", "loss mine:infinite: gives no finite number for the original's own outputs"),
         ("--metric=mine:nothing", "metric mine:nothing: returned a NoneType; a number is needed: percent of one batch"),
@@ -202,7 +213,11 @@ def test_what_cannot_be_used_is_said_in_one_line(here: Path, given: str, line: s
     assert result.exit_code == 2, result.exception
     assert result.stderr.count("\n") == 1
     assert line in result.stderr
-    assert sorted(path.name for path in here.iterdir() if path.name != "__pycache__") == ["data.npz", "mine.py", "mlp.onnx"]
+    assert sorted(path.name for path in here.iterdir() if path.name != "__pycache__") == [
+        "data.npz",
+        "mine.py",
+        "mlp.onnx",
+    ]
 
 
 @pytest.mark.usefixtures("here")
@@ -217,7 +232,9 @@ def test_functions_need_data() -> None:
 def test_a_changed_function_is_another_one(here: Path) -> None:
     def key() -> str:
         net = network(MLP)
-        return key_of([net], Options(data="data.npz", loss="mine:loss"), [load_data("data.npz", input_specs(net.model))])
+        return key_of(
+            [net], Options(data="data.npz", loss="mine:loss"), [load_data("data.npz", input_specs(net.model))]
+        )
 
     first = key()
     assert key() == first

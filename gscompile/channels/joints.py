@@ -22,9 +22,7 @@ def concat(walk: Walk, node: ir.Node) -> None:
     place = node.attributes.get_int("axis", 0)
     if first.count is not None and place % first.count == first.place:
         parts = [c or foreign(walk, v, first) for v, c in zip(node.inputs, parts, strict=True)]
-    known = [
-        c for c in parts if c is not None and (c.axis, c.count, c.spread) == (first.axis, first.count, 1)
-    ]
+    known = [c for c in parts if c is not None and (c.axis, c.count, c.spread) == (first.axis, first.count, 1)]
     if first.count is None or len(known) < len(parts):
         return walk.unknown(node)
     return side_by_side(walk, node, known) if place % first.count == first.place else both(walk, node, known)

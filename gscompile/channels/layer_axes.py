@@ -62,6 +62,4 @@ def axis_in(use: Use, layer: Layer) -> int | None:
 
 def _place(term: str, label: str) -> int | None:
     """Where a label stands among the axes, from the end; dots behind it hide that."""
-    return (
-        term.index(label) - len(term) if len(label) == 1 and "..." not in term.partition(label)[2] else None
-    )
+    return term.index(label) - len(term) if len(label) == 1 and "..." not in term.partition(label)[2] else None

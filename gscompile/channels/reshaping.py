@@ -54,9 +54,7 @@ def regrouped(walk: Walk, node: ir.Node, channels: Channels) -> Channels | None:
     these is entry c mod n of that axis, or entry c of every group there, whatever became of the axes in front.
     """
     sizes, spelled = walk.sizes(node.inputs[0]), spelled_sizes(walk, node)
-    behind = (
-        1 if channels.axis == -1 else product_of((sizes or (None,) * -channels.axis)[channels.axis + 1 :])
-    )
+    behind = 1 if channels.axis == -1 else product_of((sizes or (None,) * -channels.axis)[channels.axis + 1 :])
     place = next((n for n in range(len(spelled)) if behind and product_of(spelled[n + 1 :]) == behind), None)
     size = None if place is None else spelled[place]
     if place is None or not size or size == 1 or channels.size == 1:

@@ -93,11 +93,7 @@ def rank_of(walk: Walk, use: Use, layer: Layer) -> int | None:
 
 
 def add_bias(walk: Walk, node: ir.Node, units: Units, zero: Zero, by_row: bool = False) -> Zero:
-    bias = (
-        node.inputs[2]
-        if len(node.inputs) > 2 and node.op_type not in ("Einsum", "MatMul", "FusedMatMul")
-        else None
-    )
+    bias = node.inputs[2] if len(node.inputs) > 2 and node.op_type not in ("Einsum", "MatMul", "FusedMatMul") else None
     if bias is None:
         return zero
     root = behind_identity(bias)

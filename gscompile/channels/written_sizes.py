@@ -17,9 +17,7 @@ def spelled_sizes(walk: Walk, node: ir.Node) -> Sizes:
     made = walk.sizes(node.outputs[0]) or (None,) * len(written)
     if written and len(written) != len(made):
         return ()
-    return tuple(
-        size if size and size > 0 else known for size, known in zip(written or made, made, strict=True)
-    )
+    return tuple(size if size and size > 0 else known for size, known in zip(written or made, made, strict=True))
 
 
 def target_entries(walk: Walk, node: ir.Node) -> list[tuple[int | None, ir.Node, int, int]]:

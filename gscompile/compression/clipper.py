@@ -229,10 +229,7 @@ def _set_aside(network: Network, part: WeightSpectrum) -> WeightSpectrum:
 def replace(network: Network, chosen: Sequence[tuple[LinearMap, Sequence[Decomposed], int]]) -> None:
     """Put factors of the rank that was chosen in the place of linear maps."""
     network.factor_all(
-        (m.u.name, u, m.folded(v))
-        for m, parts, rank in chosen
-        if m.v is None
-        for u, v in [_stacked(parts, rank)]
+        (m.u.name, u, m.folded(v)) for m, parts, rank in chosen if m.v is None for u, v in [_stacked(parts, rank)]
     )
     for linear, parts, rank in chosen:
         if linear.v is not None:  # the ranks that go are dead units between the factors

@@ -48,9 +48,7 @@ class Spectrum:
         return balanced(self.left[:, :rank] * self.values[:rank], self.right[:rank])
 
 
-def spectrum(
-    w: Array, inputs: Array | None = None, outputs: Array | None = None, ridge: float = 1e-4
-) -> Spectrum:
+def spectrum(w: Array, inputs: Array | None = None, outputs: Array | None = None, ridge: float = 1e-4) -> Spectrum:
     """The spectrum of w [n, m] under input moments [n, n] and output curvature [m, m] (identity when absent).
 
     With A = L L' and G = R R', the singular value decomposition of L' w R, taken back by the inverses of L' and R.

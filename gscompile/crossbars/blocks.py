@@ -190,9 +190,7 @@ def _merge(parts: list[_Part], kept: set[str]) -> tuple[Block, ...]:
     for i, group in groups.items():
         for bus in (bus for part in group for bus in part.reads):
             readers[bus].add(i)
-    return tuple(
-        _named_apart(_block(group, partial(_leaves, i, kept, readers)) for i, group in groups.items())
-    )
+    return tuple(_named_apart(_block(group, partial(_leaves, i, kept, readers)) for i, group in groups.items()))
 
 
 def _leaves(block: int, kept: set[str], readers: Mapping[str, set[int]], bus: str) -> bool:

@@ -104,10 +104,7 @@ class Family:
 def families(network: Network, mapping: MapOptions, units: bool = True) -> tuple[Family, ...]:
     """Every group of a network that may be deleted: the rows and columns of its tiles, and whole units."""
     found = [
-        family
-        for layer in network.layers
-        if layer.layout.compressible
-        for family in _tile_families(layer, mapping)
+        family for layer in network.layers if layer.layout.compressible for family in _tile_families(layer, mapping)
     ]
     if units:
         found += _unit_families(network)

@@ -38,9 +38,7 @@ def map_network(network: Network, options: MapOptions, name: str = "network") ->
     wiring = wire_up(network)
     cuts = ([*_matrices(layer, options, wiring)] for layer in network.layers)
     matrices = tuple(m for cut_ in cuts for m in (_packed(cut_, options) if options.pack else cut_))
-    return Netlist(
-        name, options.crossbar, options.tiling, wiring.buses, matrices, wiring.blocks, wiring.ports
-    )
+    return Netlist(name, options.crossbar, options.tiling, wiring.buses, matrices, wiring.blocks, wiring.ports)
 
 
 def _matrices(layer: Layer, options: MapOptions, wiring: Wiring) -> Iterator[Matrix]:

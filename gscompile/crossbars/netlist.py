@@ -179,10 +179,7 @@ class Netlist:
             data["tiling"],
             tuple(Bus(**bus) for bus in data["buses"]),
             tuple(_matrix_from(matrix) for matrix in data["matrices"]),
-            tuple(
-                Block(b["name"], tuple(b["nodes"]), tuple(b["inputs"]), tuple(b["outputs"]))
-                for b in data["blocks"]
-            ),
+            tuple(Block(b["name"], tuple(b["nodes"]), tuple(b["inputs"]), tuple(b["outputs"])) for b in data["blocks"]),
             tuple(Port(**port) for port in data["ports"]),
             data["schema"],
         )
@@ -232,9 +229,7 @@ def _check_matrix(crossbar: Crossbar, matrix: Matrix, widths: Mapping[str, int])
         (matrix.output_bus, matrix.outputs, "output"),
     ):
         if widths.get(bus) != size:
-            raise VerificationError(
-                f"matrix {matrix.name!r}: {size} {side}s on bus {bus!r} of {widths.get(bus)}"
-            )
+            raise VerificationError(f"matrix {matrix.name!r}: {size} {side}s on bus {bus!r} of {widths.get(bus)}")
     if not _is_sound(crossbar, matrix):  # tile by tile, to name the one that is wrong
         for tile in matrix.tiles:
             _check_tile(crossbar, matrix, tile)
@@ -262,9 +257,7 @@ def _check_apart(matrix: Matrix) -> None:
     for tile in matrix.tiles:
         block = np.ix_(np.searchsorted(rows, tile.inputs), np.searchsorted(cols, tile.outputs))
         if covered[block].any():
-            raise VerificationError(
-                f"tile {tile.name!r}: a cell that another tile of {matrix.name!r} holds too"
-            )
+            raise VerificationError(f"tile {tile.name!r}: a cell that another tile of {matrix.name!r} holds too")
         covered[block] = True
 
 
@@ -276,9 +269,7 @@ def _check_arrays(netlist: Netlist) -> None:
     shared = {name: tiles for name, tiles in arrays.items() if len(tiles) > 1 or tiles[0].corner != (0, 0)}
     for name, tiles in shared.items():
         for side, limit in enumerate((netlist.crossbar.rows, netlist.crossbar.cols)):
-            spans = sorted(
-                (t.corner[side], t.corner[side] + (len(t.inputs), len(t.outputs))[side]) for t in tiles
-            )
+            spans = sorted((t.corner[side], t.corner[side] + (len(t.inputs), len(t.outputs))[side]) for t in tiles)
             if spans[0][0] < 0 or spans[-1][1] > limit:
                 raise VerificationError(
                     f"array {name!r}: {('row', 'column')[side]}s {spans[-1][0]}:{spans[-1][1]} of {limit}"
@@ -293,9 +284,7 @@ def _check_tile(crossbar: Crossbar, matrix: Matrix, tile: Tile) -> None:
         (tile.outputs, matrix.outputs, crossbar.cols, "column"),
     ):
         if not 0 < len(pins) <= limit:
-            raise VerificationError(
-                f"tile {tile.name!r}: {len(pins)} {side} pins; a crossbar has 1 to {limit}"
-            )
+            raise VerificationError(f"tile {tile.name!r}: {len(pins)} {side} pins; a crossbar has 1 to {limit}")
         if len(np.unique(pins)) != len(pins) or pins.min() < 0 or pins.max() >= bound:
             raise VerificationError(f"tile {tile.name!r}: {side} pins are not distinct indices below {bound}")
 
@@ -313,9 +302,7 @@ def _check_drivers(netlist: Netlist) -> None:
             raise VerificationError(f"bus {bus!r}: connected but not declared")
     for bus, reader in readers.items():
         if drivers[bus] != 1:
-            raise VerificationError(
-                f"bus {bus!r}, read by {reader!r}: {drivers[bus]} drivers; there must be one"
-            )
+            raise VerificationError(f"bus {bus!r}, read by {reader!r}: {drivers[bus]} drivers; there must be one")
 
 
 def _block_json(block: Block) -> dict[str, Any]:

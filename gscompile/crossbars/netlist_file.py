@@ -74,9 +74,7 @@ def read_netlist(path: str | Path) -> Netlist:
 
 def _parse(path: Path) -> Any:
     try:
-        return json.loads(
-            path.read_text("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_no_twins
-        )
+        return json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_no_twins)
     except OSError as error:
         raise VerificationError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:

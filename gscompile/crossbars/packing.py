@@ -45,9 +45,7 @@ def pack(tiles: Sequence[Tile], crossbar: Crossbar, name: str) -> list[Tile]:
 
 def _fill(tiles: Sequence[Tile], crossbar: Crossbar) -> list[_Shelf]:
     sizes = [(len(tile.inputs), len(tile.outputs)) for tile in tiles]
-    order = sorted(
-        range(len(tiles)), key=lambda n: -max(sizes[n][0] / crossbar.rows, sizes[n][1] / crossbar.cols)
-    )
+    order = sorted(range(len(tiles)), key=lambda n: -max(sizes[n][0] / crossbar.rows, sizes[n][1] / crossbar.cols))
     least = min((r for r, _ in sizes), default=0), min((c for _, c in sizes), default=0)
     done: list[_Shelf] = []
     fillable: list[_Shelf] = []

@@ -171,9 +171,7 @@ def checked_tiles(matrix: Matrix, weights: Mapping[str, NDArray[Any]]) -> dict[s
 
 def _check_weights(name: str, array: NDArray[Any], pins: tuple[int, int]) -> None:
     if array.shape != pins:
-        raise VerificationError(
-            f"tile {name!r}: {pins[0]} row and {pins[1]} column pins, weights {array.shape}"
-        )
+        raise VerificationError(f"tile {name!r}: {pins[0]} row and {pins[1]} column pins, weights {array.shape}")
     if array.dtype.kind not in "fiu":
         raise VerificationError(f"tile {name!r}: weights of type {array.dtype}")
     if not np.isfinite(array).all():

@@ -107,9 +107,7 @@ def check_part_labels(part: Part, classes: int) -> None:
     """Raise DataError unless each sample of the part has an integer label from 0 to `classes` - 1."""
     stored = part.arrays[LABELS]
     if len(stored.shape) != 1 or stored.dtype.kind not in "iu":
-        raise DataError(
-            f"{part.name}: '{LABELS}' is {stored.dtype} {list(stored.shape)}: give one integer a sample"
-        )
+        raise DataError(f"{part.name}: '{LABELS}' is {stored.dtype} {list(stored.shape)}: give one integer a sample")
     labels = stored.read()
     bad = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(bad):

@@ -120,9 +120,7 @@ class Dataset:
     def _gather(self, name: str, rows: NDArray[np.int64], dtype: np.dtype[Any] | None) -> NDArray[Any]:
         """Rows of one array in the order asked; each file is opened once and read front to back."""
         stored = [part.arrays[name] for part in self.parts]
-        gathered = np.empty(
-            (len(rows), *stored[0].shape[1:]), dtype or np.result_type(*{s.dtype for s in stored})
-        )
+        gathered = np.empty((len(rows), *stored[0].shape[1:]), dtype or np.result_type(*{s.dtype for s in stored}))
         sorted_ = np.argsort(rows, kind="stable")
         owner = np.searchsorted(self._starts, rows[sorted_], side="right") - 1
         for number in np.unique(owner):
@@ -197,9 +195,7 @@ def _are_labelled(parts: tuple[Part, ...], specs: Sequence[InputSpec]) -> bool:
         return False
     without = [part.name for part in parts if LABELS not in part.arrays]
     if 0 < len(without) < len(parts):
-        raise DataError(
-            f"{without[0]}: no '{LABELS}', and other parts of the data have them: give all or none"
-        )
+        raise DataError(f"{without[0]}: no '{LABELS}', and other parts of the data have them: give all or none")
     return not without
 
 
@@ -221,9 +217,7 @@ def _is_whole(spec: InputSpec, parts: tuple[Part, ...]) -> bool:
     return all(not shape or (isinstance(first, int) and shape[0] == first) for shape in shapes)
 
 
-def _is_ready_made(
-    parts: tuple[Part, ...], rows: list[InputSpec], constants: list[InputSpec], labelled: bool
-) -> bool:
+def _is_ready_made(parts: tuple[Part, ...], rows: list[InputSpec], constants: list[InputSpec], labelled: bool) -> bool:
     if not rows or not all(all_int(spec.shape or ()) for spec in constants):
         return True  # nothing to count by, or a batch axis that is not the first
     if not labelled and any(_counted_apart(part, rows) for part in parts):

@@ -39,9 +39,7 @@ def has_tensor_inputs(model: ir.Model) -> bool:
 
 def _spec(value: ir.Value) -> InputSpec:
     if not isinstance(value.type, ir.TensorType) or value.dtype in (None, ir.DataType.UNDEFINED):
-        raise DataError(
-            f"input '{value.name}' is a {value.type or 'value without a type'}: only tensors can be fed"
-        )
+        raise DataError(f"input '{value.name}' is a {value.type or 'value without a type'}: only tensors can be fed")
     shape = None if value.shape is None else tuple(_size(dim) for dim in value.shape)
     return InputSpec(value.name or "", value.type.dtype.numpy(), shape)
 

@@ -70,9 +70,7 @@ def _function(source: str) -> Callable[[], Any]:
     except Exception as error:
         raise _failed(source, "cannot be imported", error) from error
     if not callable(function):
-        raise DataError(
-            f"data '{source}': is a {type(function).__name__}: name a function that returns batches"
-        )
+        raise DataError(f"data '{source}': is a {type(function).__name__}: name a function that returns batches")
     return function  # type: ignore[no-any-return]
 
 

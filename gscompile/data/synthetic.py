@@ -97,9 +97,7 @@ def _check_given(given: Shapes, specs: Sequence[InputSpec]) -> None:
             raise UsageError(f"input shape of '{name}': {list(shape)} given, the network takes {known[name]}")
     for spec in specs:
         if spec.shape is None and spec.name not in given:
-            raise DataError(
-                f"input '{spec.name}' has no shape in the network: give one, --input-shape {spec.name}=1,8"
-            )
+            raise DataError(f"input '{spec.name}' has no shape in the network: give one, --input-shape {spec.name}=1,8")
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | str | None, ...] | None) -> bool:
@@ -118,9 +116,7 @@ def _axes(spec: InputSpec) -> list[int | str]:
 def _open_axes(specs: Sequence[InputSpec], given: Shapes) -> dict[str, tuple[int, ...]]:
     """The sizes to try for each symbol that the given shapes leave open, batch axes first and with none."""
     bound = _bound(specs, given)
-    every = [
-        (spec, axis, dim) for spec in specs for axis, dim in enumerate(_axes(spec)) if isinstance(dim, str)
-    ]
+    every = [(spec, axis, dim) for spec in specs for axis, dim in enumerate(_axes(spec)) if isinstance(dim, str)]
     symbols = {dim for _, _, dim in every}
     named = any("batch" in dim.lower() for dim in symbols)
     found: dict[str, tuple[int, ...]] = {}
@@ -140,15 +136,8 @@ def _batch_axis(spec: InputSpec) -> int:
 
 def _bound(specs: Sequence[InputSpec], given: Shapes) -> Sizes:
     """What the given shapes say of each symbol."""
-    pairs = (
-        (_axes(spec), given[spec.name]) for spec in specs if spec.name in given and spec.shape is not None
-    )
-    return {
-        dim: size
-        for axes, shape in pairs
-        for dim, size in zip(axes, shape, strict=True)
-        if isinstance(dim, str)
-    }
+    pairs = ((_axes(spec), given[spec.name]) for spec in specs if spec.name in given and spec.shape is not None)
+    return {dim: size for axes, shape in pairs for dim, size in zip(axes, shape, strict=True) if isinstance(dim, str)}
 
 
 def _terms(dim: str, symbols: set[str]) -> frozenset[str]:
@@ -166,9 +155,7 @@ def _attempts(specs: Sequence[InputSpec], given: Shapes, batch: int) -> Iterator
     for sizes in _sizes_to_try({dim: sizes for dim, sizes in open_axes.items() if sizes}):
         for count in dict.fromkeys((batch, 1)):
             batches = {dim: count for dim, tried in open_axes.items() if not tried}
-            shapes = {
-                spec.name: given.get(spec.name) or _shape(spec, bound | sizes | batches) for spec in specs
-            }
+            shapes = {spec.name: given.get(spec.name) or _shape(spec, bound | sizes | batches) for spec in specs}
             if all(prod(shape) <= _LARGEST or name in given for name, shape in shapes.items()):
                 yield shapes
 
@@ -213,9 +200,7 @@ def _first_accepted(model: ir.Model, attempts: Iterator[Shapes], seed: int) -> S
         if len(accepted) == _ENOUGH:
             break
     if not accepted:
-        raise DataError(
-            f"no size tried for the open axes is accepted ({problem}): give --input-shape NAME=SIZE,..."
-        )
+        raise DataError(f"no size tried for the open axes is accepted ({problem}): give --input-shape NAME=SIZE,...")
     return accepted[0]
 
 
@@ -232,9 +217,7 @@ def _runner(model: ir.Model) -> Callable[[dict[str, NDArray[Any]]], Sequence[Any
         content = pointing_proto(model, outside).SerializeToString()
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise DataError(
-            f"onnxruntime cannot run the network, so no sizes can be tried ({_line(error)})"
-        ) from error
+        raise DataError(f"onnxruntime cannot run the network, so no sizes can be tried ({_line(error)})") from error
     quiet = onnxruntime.RunOptions()
     quiet.log_severity_level = 4
     return lambda feeds: session.run(None, feeds, quiet)
@@ -254,9 +237,7 @@ def _filler(model: ir.Model, seed: int) -> Callable[[Shapes], dict[str, NDArray[
     def fill(shapes: Shapes) -> dict[str, NDArray[Any]]:
         streams = [np.random.default_rng([seed, number]) for number in range(len(specs))]
         return {
-            spec.name: _values(
-                spec.dtype, shapes[spec.name], rng, limits.get(spec.name), compared.get(spec.name)
-            )
+            spec.name: _values(spec.dtype, shapes[spec.name], rng, limits.get(spec.name), compared.get(spec.name))
             for spec, rng in zip(specs, streams, strict=True)
         }
 

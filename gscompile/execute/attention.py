@@ -28,9 +28,7 @@ def _attend(node: NodeInfo, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None
     scores = q @ k.transpose(-1, -2) * scale
     scores = scores if bias is None else scores + bias
     if node.get("unidirectional", 0):
-        later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(
-            1 + k.shape[-2] - q.shape[-2]
-        )
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1 + k.shape[-2] - q.shape[-2])
         scores = scores.masked_fill(later, torch.finfo(scores.dtype).min)
     mixed = torch.softmax(scores, -1) @ v
     return mixed.transpose(1, 2).reshape(q.shape[0], q.shape[2], -1)

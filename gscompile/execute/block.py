@@ -113,9 +113,7 @@ class Block:
         read: frozenset[Key] = frozenset(outputs)
         inside = inside.union(*(call.writes for call in calls))
         read = read.union(*(call.reads for call in calls))
-        self.captured: frozenset[Key] = frozenset(
-            key for key in read - inside if not _is_fixed(key, constants)
-        )
+        self.captured: frozenset[Key] = frozenset(key for key in read - inside if not _is_fixed(key, constants))
 
 
 def _is_fixed(key: Key, constants: Mapping[ir.Value, Any]) -> bool:

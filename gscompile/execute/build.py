@@ -81,12 +81,8 @@ class Builder:
 
     def function(self, function: ir.Function, attributes: Mapping[str, ir.Attr]) -> Block:
         """The block of a function called with `attributes`."""
-        defaults = {
-            name: attribute for name, attribute in function.attributes.items() if attribute.value is not None
-        }
-        return Builder(self.store, self.functions, function.opset_imports, {**defaults, **attributes}).block(
-            function
-        )
+        defaults = {name: attribute for name, attribute in function.attributes.items() if attribute.value is not None}
+        return Builder(self.store, self.functions, function.opset_imports, {**defaults, **attributes}).block(function)
 
     def _plan_of(self, function: ir.Function, attributes: Mapping[str, ir.Attr]) -> Plan:
         return self.store.plan(self.function(function, attributes))
@@ -128,9 +124,7 @@ class Builder:
             layers.append(FunctionBody(info, schema, self._plan_of))
         reference = ReferenceOp(info)
         if not layers and not reference.known(len(node.inputs)):
-            raise ExecutionError(
-                f"{info} (domain '{info.domain}', opset {info.version}): nobody here knows this op"
-            )
+            raise ExecutionError(f"{info} (domain '{info.domain}', opset {info.version}): nobody here knows this op")
         return Call(info, node, [*layers, reference], blocks, pure=info.op_type not in RANDOM)
 
     def _resolved(self, node: ir.Node) -> dict[str, ir.Attr]:

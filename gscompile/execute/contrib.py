@@ -137,20 +137,14 @@ def _activated(x: Tensor, name: str, parameters: Sequence[float]) -> Tensor:
 
 
 @op("FusedConv", domain=MICROSOFT)
-def fused_conv(
-    node: NodeInfo, x: Tensor, w: Tensor, b: Tensor | None = None, z: Tensor | None = None
-) -> Tensor:
+def fused_conv(node: NodeInfo, x: Tensor, w: Tensor, b: Tensor | None = None, z: Tensor | None = None) -> Tensor:
     """activation(conv(x, w) + b + z)."""
     y = conv(node, x, w, b)
-    return _activated(
-        y if z is None else y + z, node.get("activation", ""), node.get("activation_params", ())
-    )
+    return _activated(y if z is None else y + z, node.get("activation", ""), node.get("activation_params", ()))
 
 
 @op("FusedGemm", domain=MICROSOFT)
 def fused_gemm(node: NodeInfo, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
     """activation(gemm(a, b, c))."""
     alpha = node.get("activation_alpha", 0.01)
-    return _activated(
-        gemm(node, a, b, c), node.get("activation", ""), (alpha, node.get("activation_beta", 0.5))
-    )
+    return _activated(gemm(node, a, b, c), node.get("activation", ""), (alpha, node.get("activation_beta", 0.5)))

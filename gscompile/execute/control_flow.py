@@ -27,9 +27,7 @@ def if_(node: NodeInfo, run: Run, condition: Tensor) -> tuple[Any, ...]:
 
 
 @control("Loop")
-def loop(
-    node: NodeInfo, run: Run, trips: Tensor | None, condition: Tensor | None, *carried: Any
-) -> tuple[Any, ...]:
+def loop(node: NodeInfo, run: Run, trips: Tensor | None, condition: Tensor | None, *carried: Any) -> tuple[Any, ...]:
     """The body (trip, condition, carried...) -> (condition, carried..., scanned...) up to `trips` times."""
     body: Block = node.attributes["body"]
     state = list(carried)
@@ -44,10 +42,7 @@ def loop(
         for items, item in zip(scanned, results[len(state) :], strict=True):
             items.append(item)
         goes_on, trip = bool(again.item()), trip + 1
-    stacked = [
-        _stacked(items, value, 0)
-        for items, value in zip(scanned, body.outputs[1 + len(state) :], strict=True)
-    ]
+    stacked = [_stacked(items, value, 0) for items, value in zip(scanned, body.outputs[1 + len(state) :], strict=True)]
     return (*state, *stacked)
 
 

@@ -111,9 +111,7 @@ def _broadcast_before_7(node: NodeInfo, a: Tensor, b: Tensor) -> Tensor:
 @op("Div")
 def div(node: NodeInfo, a: Tensor, b: Tensor) -> Tensor:
     """Integers are divided towards zero."""
-    return torch.div(
-        a, _broadcast_before_7(node, a, b), rounding_mode=None if a.is_floating_point() else "trunc"
-    )
+    return torch.div(a, _broadcast_before_7(node, a, b), rounding_mode=None if a.is_floating_point() else "trunc")
 
 
 @op("Pow")
@@ -142,9 +140,7 @@ def mean(_node: NodeInfo, *tensors: Tensor) -> Tensor:
 def bit_shift(node: NodeInfo, a: Tensor, b: Tensor) -> Tensor:
     """Shift left or right."""
     return (
-        torch.bitwise_left_shift(a, b)
-        if node.get("direction", "LEFT") == "LEFT"
-        else torch.bitwise_right_shift(a, b)
+        torch.bitwise_left_shift(a, b) if node.get("direction", "LEFT") == "LEFT" else torch.bitwise_right_shift(a, b)
     )
 
 

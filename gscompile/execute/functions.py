@@ -55,9 +55,7 @@ class FunctionBody:
         outputs = [function.output[n] for n in places]
         del function.output[:]
         function.output.extend(outputs)
-        return self.plan(
-            ir.serde.deserialize_function(function), {**self._defaults(), **self.node.raw}
-        ), places
+        return self.plan(ir.serde.deserialize_function(function), {**self._defaults(), **self.node.raw}), places
 
     def _defaults(self) -> dict[str, ir.Attr]:
         return {

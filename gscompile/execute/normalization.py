@@ -107,9 +107,7 @@ def lrn(node: NodeInfo, x: Tensor) -> Tensor:
 def lp_normalization(node: NodeInfo, x: Tensor) -> Tensor:
     """x over its p-norm along `axis`; zero where the norm is."""
     norm = torch.linalg.vector_norm(x, node.get("p", 2), node.get("axis", -1), keepdim=True)
-    return torch.where(
-        norm == 0, torch.zeros_like(x), x / torch.where(norm == 0, torch.ones_like(norm), norm)
-    )
+    return torch.where(norm == 0, torch.zeros_like(x), x / torch.where(norm == 0, torch.ones_like(norm), norm))
 
 
 @op("MeanVarianceNormalization")

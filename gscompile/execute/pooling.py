@@ -68,9 +68,7 @@ def _flat_index(
     flat = torch.zeros_like(index)
     for coordinate, size in reversed(dims) if column_major else dims:
         flat = flat * size + coordinate
-    planes = torch.arange(shape[0] * shape[1], device=index.device).reshape(
-        shape[0], shape[1], *(1,) * len(dims)
-    )
+    planes = torch.arange(shape[0] * shape[1], device=index.device).reshape(shape[0], shape[1], *(1,) * len(dims))
     image = 1
     for size in shape[2:]:
         image *= size
@@ -158,6 +156,4 @@ def max_unpool(node: NodeInfo, x: Tensor, index: Tensor, shape: Tensor | None = 
     y = base.reshape(-1).index_put((index.reshape(-1),), x.reshape(-1)).reshape(base.shape)
     if shape is None:
         return y
-    return pad(
-        y, [0] * len(kernel), [want - have for want, have in zip(ints(shape)[2:], inferred, strict=True)]
-    )
+    return pad(y, [0] * len(kernel), [want - have for want, have in zip(ints(shape)[2:], inferred, strict=True)])

@@ -27,9 +27,7 @@ def type_proto(value: Any, with_shape: bool) -> onnx.TypeProto:
         return onnx.TypeProto()
     if isinstance(value, list):
         item = (
-            type_proto(value[0], False)
-            if value
-            else onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None)
+            type_proto(value[0], False) if value else onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None)
         )
         return onnx.helper.make_sequence_type_proto(item)
     shape = list(value.shape) if with_shape else [None] * value.ndim

@@ -146,9 +146,7 @@ def qlinear_conv(
     b: Tensor | None = None,
 ) -> Tensor:
     """The convolution of quantised tensors, quantised; the bias is int32 in units of x_scale * w_scale."""
-    sums = conv(
-        node, _shifted(x, x_zero), _shifted(w, _along(w_zero, w, 0, 0)), None if b is None else b.double()
-    )
+    sums = conv(node, _shifted(x, x_zero), _shifted(w, _along(w_zero, w, 0, 0)), None if b is None else b.double())
     scale = x_scale.double() * _along(w_scale, sums, 1, 0).double()
     return quantized(sums * scale, y_scale.double(), y_zero, y_zero.dtype)
 
@@ -206,6 +204,4 @@ def dynamic_quantize_matmul(
     scale = (high - low) / 255
     scale = torch.where(scale == 0, torch.ones_like(scale), scale)
     zero = torch.round(-low / scale).clamp(0, 255).to(torch.uint8)
-    return matmul_integer_to_float(
-        node, quantized(a, scale, zero, torch.uint8), b, scale, b_scale, zero, b_zero, bias
-    )
+    return matmul_integer_to_float(node, quantized(a, scale, zero, torch.uint8), b, scale, b_scale, zero, b_zero, bias)

@@ -37,9 +37,7 @@ def _empty(node: NodeInfo) -> Tensor:
 
 
 def _alike(node: NodeInfo, x: Tensor) -> Tensor:
-    return torch.empty_like(
-        x, dtype=torch_type(node.attributes["dtype"]) if "dtype" in node.attributes else x.dtype
-    )
+    return torch.empty_like(x, dtype=torch_type(node.attributes["dtype"]) if "dtype" in node.attributes else x.dtype)
 
 
 @op("RandomNormal")

@@ -21,9 +21,7 @@ from gscompile.execute.table import op
 
 Activation = Callable[[Tensor], Tensor]
 State = tuple[Tensor, ...]
-Cell = Callable[
-    [Tensor, State], State
-]  # (x W' + b of one step, state) -> next state, whose first part is the output
+Cell = Callable[[Tensor, State], State]  # (x W' + b of one step, state) -> next state, whose first part is the output
 
 
 def _activation(name: str, alpha: float | None, beta: float | None) -> Activation:
@@ -97,9 +95,7 @@ def _run_direction(
     """Outputs [steps, batch, hidden] and last state; beyond an item's length the outputs are zero."""
     steps = x.shape[0]
     order = (
-        reversed_index(lengths, steps).t()
-        if lengths is not None
-        else torch.arange(steps - 1, -1, -1, device=x.device)
+        reversed_index(lengths, steps).t() if lengths is not None else torch.arange(steps - 1, -1, -1, device=x.device)
     )
     if backwards:
         x = _reordered(x, order)
@@ -252,11 +248,7 @@ def gru(
             (old,) = state
             x_zr, x_h = gates[:, : 2 * hidden], gates[:, 2 * hidden :]
             z, reset = f(d.clipped(x_zr + functional.linear(old, r_zr, b_zr))).chunk(2, 1)
-            recurrent = (
-                reset * functional.linear(old, r_h, b_h)
-                if after
-                else functional.linear(reset * old, r_h, b_h)
-            )
+            recurrent = reset * functional.linear(old, r_h, b_h) if after else functional.linear(reset * old, r_h, b_h)
             return ((1 - z) * g(d.clipped(x_h + recurrent)) + z * old,)
 
         return cell

@@ -135,9 +135,7 @@ def cum_prod(node: NodeInfo, x: Tensor, axis: Tensor) -> Tensor:
     return _running(torch.cumprod, 1, node, x, axis)
 
 
-def _running(
-    function: Callable[..., Tensor], neutral: int, node: NodeInfo, x: Tensor, axis: Tensor
-) -> Tensor:
+def _running(function: Callable[..., Tensor], neutral: int, node: NodeInfo, x: Tensor, axis: Tensor) -> Tensor:
     dim = int(number(axis))
     x = x.flip(dim) if node.get("reverse", 0) else x
     if node.get("exclusive", 0):

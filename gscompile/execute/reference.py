@@ -48,9 +48,7 @@ class ReferenceOp:
             proto = node_proto(self.node, present)
             opsets = [onnx.helper.make_opsetid(self.node.domain, self.node.version)]
             inputs = [name for name in proto.input if name]
-            function = onnx.helper.make_function(
-                "gscompile", "one_node", inputs, list(proto.output), [proto], opsets
-            )
+            function = onnx.helper.make_function("gscompile", "one_node", inputs, list(proto.output), [proto], opsets)
             self._evaluators[present] = ReferenceEvaluator(function)
         return self._evaluators[present]
 

@@ -141,11 +141,7 @@ def _coordinates(how: Axis) -> Tensor:
         case "tf_half_pixel_for_nn":
             return (place + 0.5) / how.scale
         case "tf_crop_and_resize":
-            stretch = (
-                place * (end - start) * last / (width - 1)
-                if width != 1
-                else (end - start) * last / 2 + place * 0
-            )
+            stretch = place * (end - start) * last / (width - 1) if width != 1 else (end - start) * last / 2 + place * 0
             return stretch + start * last
         case "pytorch_half_pixel" if width == 1:
             return place * 0 - 0.5

@@ -25,9 +25,7 @@ def sequence_empty(_node: NodeInfo) -> list[Tensor]:
 
 
 @op("SequenceInsert")
-def sequence_insert(
-    _node: NodeInfo, items: list[Tensor], item: Tensor, place: Tensor | None = None
-) -> list[Tensor]:
+def sequence_insert(_node: NodeInfo, items: list[Tensor], item: Tensor, place: Tensor | None = None) -> list[Tensor]:
     """With `item` before `place`, or at the end."""
     at = len(items) if place is None else int(number(place))
     at = at + len(items) if at < 0 else at
@@ -50,9 +48,7 @@ def sequence_at(_node: NodeInfo, items: list[Any], place: Tensor) -> Any:
 @op("SequenceLength")
 def sequence_length(_node: NodeInfo, items: list[Any]) -> Tensor:
     """The number of items."""
-    return torch.tensor(
-        len(items), device=items[0].device if items and isinstance(items[0], Tensor) else "cpu"
-    )
+    return torch.tensor(len(items), device=items[0].device if items and isinstance(items[0], Tensor) else "cpu")
 
 
 @op("SplitToSequence")
@@ -67,11 +63,7 @@ def split_to_sequence(node: NodeInfo, x: Tensor, sizes: Tensor | None = None) ->
 @op("ConcatFromSequence")
 def concat_from_sequence(node: NodeInfo, items: list[Tensor]) -> Tensor:
     """Joined along `axis`, or along a new one."""
-    return (
-        torch.stack(items, node.get("axis", 0))
-        if node.get("new_axis", 0)
-        else torch.cat(items, node.get("axis", 0))
-    )
+    return torch.stack(items, node.get("axis", 0)) if node.get("new_axis", 0) else torch.cat(items, node.get("axis", 0))
 
 
 @op("Optional")

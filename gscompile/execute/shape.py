@@ -128,9 +128,7 @@ def slice_inputs(
     return _sliced(x, begin, ints(ends), dims, [1] * len(begin) if steps is None else ints(steps))
 
 
-def _sliced(
-    x: Tensor, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int], steps: Sequence[int]
-) -> Tensor:
+def _sliced(x: Tensor, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int], steps: Sequence[int]) -> Tensor:
     """torch knows no negative steps, where elements are picked one by one, and warns of ends as far off as they get."""
     forward = [slice(None)] * x.ndim
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):

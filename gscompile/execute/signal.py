@@ -41,13 +41,9 @@ def _dft(node: NodeInfo, x: Tensor, length: Tensor | None, axis: int) -> Tensor:
 
 
 @op("STFT", since=17)
-def stft(
-    node: NodeInfo, x: Tensor, step: Tensor, window: Tensor | None = None, length: Tensor | None = None
-) -> Tensor:
+def stft(node: NodeInfo, x: Tensor, step: Tensor, window: Tensor | None = None, length: Tensor | None = None) -> Tensor:
     """x [batch, samples, 1 or 2] -> [batch, frames, bins, 2], a window of `length` every `step` samples."""
-    size = (
-        int(number(length)) if length is not None else window.shape[0] if window is not None else x.shape[1]
-    )
+    size = int(number(length)) if length is not None else window.shape[0] if window is not None else x.shape[1]
     frames = _as_complex(x).unfold(1, size, int(number(step)))
     y = torch.fft.fft(frames if window is None else frames * window)
     return torch.view_as_real(y[..., : size // 2 + 1] if node.get("onesided", 1) else y)

@@ -28,9 +28,7 @@ def grid_sample(node: NodeInfo, x: Tensor, grid: Tensor) -> Tensor:
     mode = SAMPLING[node.get("mode", "bilinear")]
     if x.ndim not in (4, 5) or (x.ndim == 5 and mode == "bicubic"):
         raise NotImplementedError
-    return functional.grid_sample(
-        x, grid, mode, node.get("padding_mode", "zeros"), bool(node.get("align_corners", 0))
-    )
+    return functional.grid_sample(x, grid, mode, node.get("padding_mode", "zeros"), bool(node.get("align_corners", 0)))
 
 
 def _bilinear(position: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -49,9 +47,7 @@ def roi_align(node: NodeInfo, x: Tensor, rois: Tensor, batch: Tensor) -> Tensor:
     default = "half_pixel" if node.version >= 16 else "output_half_pixel"
     half = node.get("coordinate_transformation_mode", default) == "half_pixel"
     regions = rois * node.get("spatial_scale", 1.0) - (0.5 if half else 0.0)
-    pooled = [
-        _roi(node, x[int(item)], region, half) for item, region in zip(batch.tolist(), regions, strict=True)
-    ]
+    pooled = [_roi(node, x[int(item)], region, half) for item, region in zip(batch.tolist(), regions, strict=True)]
     if not pooled:
         return x.new_zeros(0, x.shape[1], node.get("output_height", 1), node.get("output_width", 1))
     return torch.stack(pooled)

@@ -31,9 +31,7 @@ TORCH_TYPES: dict[int, torch.dtype] = {
     ir.DataType.COMPLEX128: torch.complex128,
     ir.DataType.BFLOAT16: torch.bfloat16,
 }
-ONNX_TYPES: dict[torch.dtype, int] = {
-    torch_type: int(onnx_type) for onnx_type, torch_type in TORCH_TYPES.items()
-}
+ONNX_TYPES: dict[torch.dtype, int] = {torch_type: int(onnx_type) for onnx_type, torch_type in TORCH_TYPES.items()}
 _BFLOAT16 = np.dtype(ir.DataType.BFLOAT16.numpy())
 _NUMPY_KINDS = {np.dtype(ir.DataType(number).numpy()) for number in TORCH_TYPES}
 

@@ -50,9 +50,7 @@ def window_of(node: NodeInfo, sizes: Sequence[int], kernel: Sequence[int]) -> Wi
     if auto == "VALID":
         pads = (0,) * (2 * rank)
     elif auto in ("SAME_UPPER", "SAME_LOWER"):
-        totals = [
-            same_padding(n, k, s, d) for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True)
-        ]
+        totals = [same_padding(n, k, s, d) for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True)]
         small, large = tuple(t // 2 for t in totals), tuple(t - t // 2 for t in totals)
         pads = small + large if auto == "SAME_UPPER" else large + small
     return Window(tuple(kernel), stride, dilation, pads[:rank], pads[rank:])

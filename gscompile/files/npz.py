@@ -67,9 +67,7 @@ def open_npz(path: Path) -> dict[str, Stored]:
             _refuse_twins(path, names)
             return {n: _open(path, archive, m) for n, m in zip(names, members, strict=True)}
     except _BROKEN as error:
-        raise DataError(
-            f"{path}: not a whole .npz file ({_line(error)}): write it with numpy.savez"
-        ) from error
+        raise DataError(f"{path}: not a whole .npz file ({_line(error)}): write it with numpy.savez") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or _line(error)})") from error
 
@@ -104,18 +102,14 @@ def _check_sizes(path: Path, member: zipfile.ZipInfo) -> None:
         zipfile.ZIP_STORED,
         zipfile.ZIP_DEFLATED,
     ):
-        raise DataError(
-            f"{path}: '{member.filename}' is encrypted or oddly compressed: write it with numpy.savez"
-        )
+        raise DataError(f"{path}: '{member.filename}' is encrypted or oddly compressed: write it with numpy.savez")
     ratio = 1 if member.compress_type == zipfile.ZIP_STORED else _DEFLATE_RATIO
     whole = path.stat().st_size
     if member.compress_size > whole or member.file_size > ratio * member.compress_size:
         raise DataError(f"{path}: '{member.filename}' declares {member.file_size} bytes in a file of {whole}")
 
 
-def _check_array(
-    path: Path, member: zipfile.ZipInfo, shape: tuple[int, ...], dtype: np.dtype[Any], start: int
-) -> None:
+def _check_array(path: Path, member: zipfile.ZipInfo, shape: tuple[int, ...], dtype: np.dtype[Any], start: int) -> None:
     what = f"{path}: '{member.filename}'"
     if dtype.hasobject or dtype.names is not None:
         raise DataError(f"{what} holds Python objects or records: save plain numbers")
@@ -131,9 +125,7 @@ def _data_offset(path: Path, member: zipfile.ZipInfo) -> int:
         name, extra = struct.unpack("<HH", file.read(4))
     offset: int = member.header_offset + _LOCAL_HEADER + name + extra
     if offset + member.file_size > path.stat().st_size:
-        raise DataError(
-            f"{path}: '{member.filename}' declares {member.file_size} bytes beyond the end of the file"
-        )
+        raise DataError(f"{path}: '{member.filename}' declares {member.file_size} bytes beyond the end of the file")
     return offset
 
 

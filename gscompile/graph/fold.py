@@ -29,9 +29,7 @@ def _constants(network: Network) -> Iterator[str]:
     """Replace nodes that compute a small constant by that constant, front to back."""
     weights = {layer.value for layer in network.layers}
     constant = network.constants
-    for node in [
-        n for n in network.graph if n.op_type not in ("Constant", "Identity") and set(n.outputs) <= constant
-    ]:
+    for node in [n for n in network.graph if n.op_type not in ("Constant", "Identity") and set(n.outputs) <= constant]:
         small = all(v is None or 0 < _size(v) <= SMALL for v in node.inputs)
         arrays = (
             _evaluated(network, node)
@@ -78,16 +76,10 @@ def fold_batch_norms(network: Network, nodes: Iterable[ir.Node] | None = None) -
     layers = {layer.uses[0].node: layer for layer in network.layers if layer.op == "Conv"}
     for node in [n for n in (network.graph if nodes is None else nodes) if kind(n) == "BatchNormalization"]:
         before, label = node.inputs[0].producer() if node.inputs[0] else None, _label(node)
-        if (
-            before in layers
-            and _only_reader(before.outputs[0], node)
-            and _folds(network, layers[before], node)
-        ):
+        if before in layers and _only_reader(before.outputs[0], node) and _folds(network, layers[before], node):
             values = _with_batch_norm(network, layers[before], node)
             if all(np.isfinite(array).all() for array in values):
-                layer = layers.pop(
-                    before
-                )  # as it was found: a second one after the same Conv waits for the next round
+                layer = layers.pop(before)  # as it was found: a second one after the same Conv waits for the next round
                 _fold_batch_norm(network, layer, node, *values)
                 yield f"BatchNormalization {label}: into {layer.name}"
 
@@ -105,9 +97,7 @@ def _folds(network: Network, layer: Layer, node: ir.Node) -> bool:
     bias = layer.uses[0].node.inputs[2] if len(layer.uses[0].node.inputs) > 2 else None
     own_bias = bias is None or (held_tensor(behind_identity(bias)) is not None and len(bias.uses()) == 1)
     plain = all(v is None or v is node.outputs[0] or not v.uses() for v in node.outputs)
-    trained = (
-        node.attributes.get_int("training_mode", 0) == 0 and len([v for v in node.outputs if v.uses()]) <= 1
-    )
+    trained = node.attributes.get_int("training_mode", 0) == 0 and len([v for v in node.outputs if v.uses()]) <= 1
     return (
         len(node.inputs) == 5
         and own_bias
@@ -129,9 +119,7 @@ def _a_number_a_channel(network: Network, layer: Layer, vectors: Sequence[ir.Val
 def _with_batch_norm(network: Network, layer: Layer, node: ir.Node) -> tuple[NDArray[Any], NDArray[Any]]:
     """The weight and the bias that do both; not finite where a variance is negative or a type too narrow."""
     conv = layer.uses[0].node
-    vectors = [
-        np.asarray(constant_array(v, network.opset), np.float64) for v in node.inputs[1:] if v is not None
-    ]
+    vectors = [np.asarray(constant_array(v, network.opset), np.float64) for v in node.inputs[1:] if v is not None]
     scale, shift, mean, variance = vectors
     weight = np.asarray(constant_array(layer.value, network.opset))
     old = conv.inputs[2] if len(conv.inputs) > 2 else None
@@ -143,9 +131,7 @@ def _with_batch_norm(network: Network, layer: Layer, node: ir.Node) -> tuple[NDA
         return both, (shift + (bias - mean) * scale).astype(weight.dtype)
 
 
-def _fold_batch_norm(
-    network: Network, layer: Layer, node: ir.Node, weight: NDArray[Any], bias: NDArray[Any]
-) -> None:
+def _fold_batch_norm(network: Network, layer: Layer, node: ir.Node, weight: NDArray[Any], bias: NDArray[Any]) -> None:
     conv = layer.uses[0].node
     old = conv.inputs[2] if len(conv.inputs) > 2 else None
     network.set_tensor(layer, weight)
@@ -160,9 +146,7 @@ def _fold_batch_norm(
 
 def _sum_into_gemm(network: Network) -> Iterator[str]:
     """MatMul of a matrix [n, k] and the Add of a vector after it are one Gemm."""
-    layers = {
-        layer.uses[0].node: layer for layer in network.layers if layer.op == "MatMul" and len(layer.uses) == 1
-    }
+    layers = {layer.uses[0].node: layer for layer in network.layers if layer.op == "MatMul" and len(layer.uses) == 1}
     for node in [n for n in network.graph if kind(n) == "Add"]:
         label = _label(node)
         for value, bias in (node.inputs, reversed(node.inputs)):

@@ -140,9 +140,7 @@ class Network:
         if self._derived:
             pairs = zip(nodes_of(self.graph), nodes_of(twin.graph), strict=True)
             values = {old: new for a, b in pairs for old, new in zip(a.outputs, b.outputs, strict=True)}
-            twin._derived = {
-                values[value]: array for value, array in self._derived.items() if value in values
-            }
+            twin._derived = {values[value]: array for value, array in self._derived.items() if value in values}
         return twin
 
     def in_memory(self) -> Network:

@@ -253,9 +253,7 @@ class MatMul:
             return {}
         *batch, rows, cols = shape
         factorable = not batch or _has_rows(node.inputs[1 - index])
-        return {
-            index: MatrixLayout(shape, prod(batch), rows, cols, transposed=index == 0, factorable=factorable)
-        }
+        return {index: MatrixLayout(shape, prod(batch), rows, cols, transposed=index == 0, factorable=factorable)}
 
     def data_input(self, node: ir.Node, index: int) -> int:
         return 1 - index

@@ -149,9 +149,7 @@ def net_ends(netlist: Netlist, plan: Floorplan) -> Iterator[tuple[str, int, list
         blocks = [*joined.driving_blocks, *joined.reading_blocks]
         pins = dict(nets.pins(bus.name))
         for position, index in enumerate(nets.live(bus.name).tolist()):
-            ends = [
-                _array_end(plan, pin.tile.array, pin.side, pin.array_index) for pin in pins.get(index, ())
-            ]
+            ends = [_array_end(plan, pin.tile.array, pin.side, pin.array_index) for pin in pins.get(index, ())]
             ends += [_block_end(plan, b.name, offsets(b)[bus.name] + position) for b in blocks]
             yield bus.name, index, ends
 

@@ -92,9 +92,7 @@ def _layer(
         sum(array_periphery_um2(r, c, target) for r, c in arrays.values()),
         0.0,
         interconnect_um2(sum(lengths.get(m.output_bus, 0.0) for m in matrices), target),
-        sum(
-            uses.get(m.name, 1) * matrix_energy_pj(m, target, lengths.get(m.input_bus, 0.0)) for m in matrices
-        ),
+        sum(uses.get(m.name, 1) * matrix_energy_pj(m, target, lengths.get(m.input_bus, 0.0)) for m in matrices),
         max(uses.get(m.name, 1) * matrix_latency_ns(m, target) for m in matrices),
     )
 

@@ -187,13 +187,9 @@ def _target(place: str, data: Mapping[str, Any]) -> Target:
     target: Target = _read(Target, data, f"target {place}", "")
     device = target.device
     if device.off_ohm <= device.on_ohm:
-        raise TargetError(
-            f"target {place}: device.off_ohm {device.off_ohm:g} must exceed on_ohm {device.on_ohm:g}"
-        )
+        raise TargetError(f"target {place}: device.off_ohm {device.off_ohm:g} must exceed on_ohm {device.on_ohm:g}")
     if device.stuck_on_fraction + device.stuck_off_fraction > 1:
-        raise TargetError(
-            f"target {place}: device.stuck_on_fraction and stuck_off_fraction exceed 1 together"
-        )
+        raise TargetError(f"target {place}: device.stuck_on_fraction and stuck_off_fraction exceed 1 together")
     return target
 
 

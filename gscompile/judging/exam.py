@@ -17,9 +17,7 @@ from gscompile.scoring.score import ACCURACY, Metric, choose_metric
 TEST = "the test data"
 
 
-def measured(
-    original: Run, compiled: Run, metric: Metric, data: Dataset, split: str, batch_size: int
-) -> Accuracy:
+def measured(original: Run, compiled: Run, metric: Metric, data: Dataset, split: str, batch_size: int) -> Accuracy:
     """Percent before and after."""
     before = score(original, original, data, metric, batch_size)
     return Accuracy(metric.name, before, score(compiled, original, data, metric, batch_size), split, len(data))

@@ -223,9 +223,7 @@ def _held_out(data: Dataset) -> float:
     return max(HELD_OUT, min(0.5, HELD_SAMPLES / (max(each, 1) * len(data))))
 
 
-def _by_data(
-    original: Network, folded: Network, options: Options, progress: Progress, conduct: Conduct
-) -> DataJudge:
+def _by_data(original: Network, folded: Network, options: Options, progress: Progress, conduct: Conduct) -> DataJudge:
     from gscompile.training.tune import TuneOptions, Tuner
 
     specs = input_specs(original.model)
@@ -264,9 +262,7 @@ def _check_labels(splits: Splits, tuner: Tuner) -> tuple[str, ...]:
     if tuner.metric.function or tuner.objective.function:
         return ()  # whose business the labels are
     if splits.val.has_labels and tuner.metric.classes and not splits.val.ready_made:
-        raise DataError(
-            "labels: no output tells their classes; give a whole number for each sample, or no labels"
-        )
+        raise DataError("labels: no output tells their classes; give a whole number for each sample, or no labels")
     return ("the labels are not used: no output tells their classes",) if splits.val.has_labels else ()
 
 
@@ -373,9 +369,7 @@ def _by_error(original: Network, options: Options) -> ErrorJudge:
         return _around(str(problem), options)
     exam = None if options.test is None else Exam.of(options.test, runner, original.model, options.batch_size)
     if not has_tensor_inputs(original.model):
-        return replace(
-            nothing, messages=("an input is no tensor: no data was made for it, no output compared",)
-        )
+        return replace(nothing, messages=("an input is no tensor: no data was made for it, no output compared",))
     batch = Batch(synthetic_batch(original.model, shapes, SYNTHETIC, options.seed), None)
     claim = "the test data is measured once, at the end" if exam else "no accuracy is claimed"
     said = (f"no data: ranks are clipped to an output error on a synthetic batch, and {claim}",)

@@ -154,13 +154,9 @@ def _check_matrix(matrix: Matrix, layer: Layer | None, weights: TileWeights) -> 
         raise VerificationError(f"matrix {matrix.name!r}: model.onnx has no layer {matrix.layer!r}")
     if (matrix.inputs, matrix.outputs) != (layer.layout.inputs, layer.layout.outputs):
         wanted = f"{layer.layout.inputs} x {layer.layout.outputs}"
-        raise VerificationError(
-            f"matrix {matrix.name!r}: {matrix.inputs} x {matrix.outputs}, {wanted} in model.onnx"
-        )
+        raise VerificationError(f"matrix {matrix.name!r}: {matrix.inputs} x {matrix.outputs}, {wanted} in model.onnx")
     if not np.array_equal(rebuild(matrix, weights), layer.matrices[matrix.part]):
-        raise VerificationError(
-            f"matrix {matrix.name!r}: netlist and tiles do not rebuild the weight in model.onnx"
-        )
+        raise VerificationError(f"matrix {matrix.name!r}: netlist and tiles do not rebuild the weight in model.onnx")
 
 
 def read_report(folder: Path) -> CompileReport:

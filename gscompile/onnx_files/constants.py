@@ -104,9 +104,7 @@ def behind_identity(value: ir.Value) -> ir.Value:
 def constant_values(graph: ir.Graph) -> frozenset[ir.Value]:
     """Every value, of the graph and of the graphs inside it, that nothing fed, random or nested decides."""
     nodes = list(nodes_of(graph))
-    known = {
-        value for g in (graph, *(g for n in nodes for g in graphs_in(n))) for value in g.initializers.values()
-    }
+    known = {value for g in (graph, *(g for n in nodes for g in graphs_in(n))) for value in g.initializers.values()}
     for node in nodes:
         held = kind(node) == "Constant" and bool(node.outputs) and held_tensor(node.outputs[0]) is not None
         if held or (_pure(node) and any(node.inputs) and all(v is None or v in known for v in node.inputs)):
@@ -173,9 +171,7 @@ def _model_of(
 def _expected_size(node: onnx.NodeProto, feeds: dict[str, Any], opset: int) -> int:
     """Elements of the largest output, by shape inference: a small file may ask for a constant of any size."""
     inputs = [
-        onnx.helper.make_tensor_value_info(
-            name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
-        )
+        onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
         for name, array in feeds.items()
     ]
     model = _model_of(node, inputs, [], opset)

@@ -63,10 +63,7 @@ def follows(u: Product, v: Product) -> bool:
 
 
 def _kinds(term: str, batch: str, last: str) -> list[str]:
-    return [
-        str(batch.index(x)) if x in batch else "rank" if x in last else "." if x == "." else "other"
-        for x in term
-    ]
+    return [str(batch.index(x)) if x in batch else "rank" if x in last else "." if x == "." else "other" for x in term]
 
 
 def permutation(term: str, rank: int, batch: str, last: str) -> list[int]:

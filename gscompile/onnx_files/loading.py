@@ -188,9 +188,7 @@ def _check_external(where: str, tensor: ir.ExternalTensor, folder: Path) -> None
         raise ModelError(f"{what}: its data file {tensor.location} has several hard links; a copy would do")
     start, length, found = tensor.offset or 0, tensor.nbytes, path.stat().st_size
     if start < 0 or start + length > found or (tensor.length is not None and tensor.length < length):
-        raise ModelError(
-            f"{what}: {length} bytes at {start} of {tensor.location} declared, the file has {found}"
-        )
+        raise ModelError(f"{what}: {length} bytes at {start} of {tensor.location} declared, the file has {found}")
 
 
 class _Spelled(ir.TensorProtoTensor):
@@ -253,9 +251,7 @@ def _held(tensor: ir.ExternalTensor | ir.TensorProtoTensor, copied: bool = False
     """The same tensor as an array; of an external one the array is the mapped file, unless it is `copied`."""
     notes = tensor.metadata_props
     array = read_array(tensor) if copied and isinstance(tensor, ir.ExternalTensor) else tensor.numpy()
-    return ir.Tensor(
-        array, tensor.dtype, name=tensor.name, doc_string=tensor.doc_string, metadata_props=notes
-    )
+    return ir.Tensor(array, tensor.dtype, name=tensor.name, doc_string=tensor.doc_string, metadata_props=notes)
 
 
 def read_array(tensor: ir.ExternalTensor) -> NDArray[Any]:

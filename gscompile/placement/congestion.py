@@ -37,10 +37,7 @@ class Congestion:
     @property
     def worst(self) -> float:
         """The fullest edge: tracks taken over tracks there."""
-        return (
-            max((float(edges.max()) for edges in (self.across, self.up) if edges.size), default=0)
-            / self.tracks
-        )
+        return max((float(edges.max()) for edges in (self.across, self.up) if edges.size), default=0) / self.tracks
 
     @property
     def overfull(self) -> float:
@@ -146,9 +143,7 @@ def _grid(rustworkx: Any, shape: tuple[int, int]) -> tuple[Any, list[tuple[int, 
     return graph, ends
 
 
-def _tree(
-    rustworkx: Any, graph: Any, edge_of: dict[tuple[int, int], int], squares: Terminals, cols: int
-) -> set[int]:
+def _tree(rustworkx: Any, graph: Any, edge_of: dict[tuple[int, int], int], squares: Terminals, cols: int) -> set[int]:
     """Edges of a tree that joins the squares: each joined to the nearest one before it by the cheapest
     path."""
     edges: set[int] = set()
@@ -169,9 +164,7 @@ def _distance(a: int, b: int, cols: int) -> int:
 # -- spread ------------------------------------------------------------------------------------------------
 
 
-def _spread(
-    groups: Counter[Terminals], shape: tuple[int, int]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _spread(groups: Counter[Terminals], shape: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Every net's wire spread evenly over its bounding box, once across and once up."""
     across, up = np.zeros((shape[0], shape[1] - 1)), np.zeros((shape[0] - 1, shape[1]))
     for squares, nets in groups.items():

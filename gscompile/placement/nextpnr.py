@@ -203,9 +203,7 @@ def _design(terminals: Sequence[tuple[int, int, str]], nets: Sequence[tuple[int,
 # -- read back ---------------------------------------------------------------------------------------------
 
 
-def _is_routed(
-    path: Path, terminals: Sequence[tuple[int, int, str]], nets: Sequence[tuple[int, ...]]
-) -> bool:
+def _is_routed(path: Path, terminals: Sequence[tuple[int, int, str]], nets: Sequence[tuple[int, ...]]) -> bool:
     """Follow every net from its driver to every listener, over tracks that no other net uses."""
     if not path.exists():
         return False

@@ -19,9 +19,7 @@ from gscompile.hardware.components import FILL, empty_plan, net_ends, pad
 from gscompile.hardware.floorplan import Component, Floorplan, overlaps
 from gscompile.hardware.target import Target
 
-NetPins = Sequence[
-    tuple[Sequence[int], Sequence[int], Sequence[int]]
-]  # (components, x offsets, y offsets) a net
+NetPins = Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]]  # (components, x offsets, y offsets) a net
 _ROOM = (1.0, 1.1, 1.21)  # parts of the die that `fill` asks for
 Engine = Callable[[Floorplan, NetPins, int], tuple[Component, ...]]
 

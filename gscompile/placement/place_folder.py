@@ -163,9 +163,7 @@ def placed(
     )
 
 
-def uses_per_inference(
-    network: Network, netlist: Netlist, sample: Sample | None = None
-) -> dict[str, float] | None:
+def uses_per_inference(network: Network, netlist: Netlist, sample: Sample | None = None) -> dict[str, float] | None:
     """How often each matrix is used for one sample, counted by running one; open dimensions are taken as 1.
 
     A batch that the network fixes is divided out. None where the network cannot be run so. Matrices of nodes
@@ -205,6 +203,4 @@ def write_placed(report: PlaceReport, folder: Path, origins: Mapping[str, str]) 
 
 def of_origins(plan: Floorplan, origins: Mapping[str, str]) -> Floorplan:
     """The plan with its arrays under the layers of the original network."""
-    return replace(
-        plan, components=tuple(replace(c, layer=origins.get(c.layer, c.layer)) for c in plan.components)
-    )
+    return replace(plan, components=tuple(replace(c, layer=origins.get(c.layer, c.layer)) for c in plan.components))

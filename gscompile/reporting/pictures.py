@@ -96,11 +96,7 @@ def _axis(bands: Iterable[tuple[int, Indices]], edges: Sequence[int]) -> Axis:
     pins = list(bands)
     length = edges[-1]
     kept = all(b + 1 < len(edges) and edges[b] <= p.min() and p.max() < edges[b + 1] for b, p in pins)
-    return (
-        Axis(tuple(edges[:-1]), tuple(edges[1:]), np.arange(length))
-        if kept
-        else _axis_from_pins(pins, length)
-    )
+    return Axis(tuple(edges[:-1]), tuple(edges[1:]), np.arange(length)) if kept else _axis_from_pins(pins, length)
 
 
 def _axis_from_pins(pins: Sequence[tuple[int, Indices]], length: int) -> Axis:

@@ -293,9 +293,7 @@ def layer_rows(
     for figures in matrix_figures(after, origins, before):
         dense[figures.origin] = dense.get(figures.origin, 0) + figures.dense_wires
     return tuple(
-        _row(
-            name, ops.get(name, ""), (notes or {}).get(name, ""), old.get(name, []), new.get(name, []), dense
-        )
+        _row(name, ops.get(name, ""), (notes or {}).get(name, ""), old.get(name, []), new.get(name, []), dense)
         for name in dict.fromkeys([*old, *new])
     )
 

@@ -226,9 +226,7 @@ def _layers(report: CompileReport) -> str:
         routing,
     )
     foot = "<tr><th>all</th><td></td><td></td>" + "".join(map(_num, numbers)) + "</tr>"
-    return _section(
-        "Layers", _table(_LAYER_HEAD, [_layer_row(row) for row in report.layers], foot, range(2, 8)), hint
-    )
+    return _section("Layers", _table(_LAYER_HEAD, [_layer_row(row) for row in report.layers], foot, range(2, 8)), hint)
 
 
 def _layer_row(row: LayerRow) -> str:
@@ -274,8 +272,7 @@ def _change(before: int, after: int | str) -> str:
 def _table(head: Sequence[str], rows: Sequence[str], foot: str = "", numbers: Sequence[int] = ()) -> str:
     """A table that folds when it is long; `numbers` are the columns that are set to the right."""
     heads = "".join(
-        f'<th class="num">{title}</th>' if i in numbers else f"<th>{title}</th>"
-        for i, title in enumerate(head)
+        f'<th class="num">{title}</th>' if i in numbers else f"<th>{title}</th>" for i, title in enumerate(head)
     )
     start = f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>'
     table = f"{start}{''.join(rows[:SHOWN])}</tbody><tfoot>{foot}</tfoot></table></div>"
@@ -409,9 +406,7 @@ def _wires(row: LayerRow) -> str:
 def _before(matrices: Sequence[Matrix], side: _Side) -> str:
     if len(matrices) > PARTS:
         return _parts(matrices, 24)
-    return "".join(
-        _draw(side.picture(m, BEFORE), f"{_shape(m)}<br>{_count(len(m.tiles), 'tile')}") for m in matrices
-    )
+    return "".join(_draw(side.picture(m, BEFORE), f"{_shape(m)}<br>{_count(len(m.tiles), 'tile')}") for m in matrices)
 
 
 def _after(matrices: Sequence[Matrix], side: _Side, dense: Mapping[str, MatrixFigures]) -> str:
@@ -498,13 +493,10 @@ def _untouched(report: CompileReport) -> str:
     if not report.untouched:
         return ""
     rows = [
-        _row(_name(u.node), _op(u.op), _word(u.tensor), _num(f"{u.elements:,}"), _word(u.why))
-        for u in report.untouched
+        _row(_name(u.node), _op(u.op), _word(u.tensor), _num(f"{u.elements:,}"), _word(u.why)) for u in report.untouched
     ]
     hint = "Every node with a constant of 256 elements or more whose weights are as they were."
-    return _section(
-        "Not compressed", _table(("Node", "Op", "Constant", "Elements", "Why"), rows, numbers=(3,)), hint
-    )
+    return _section("Not compressed", _table(("Node", "Op", "Constant", "Elements", "Why"), rows, numbers=(3,)), hint)
 
 
 def _verification(report: CompileReport) -> str:
@@ -521,9 +513,7 @@ def _provenance(report: CompileReport) -> str:
         ("versions", words(_listed(report.versions.items()))),
         *((key, words(value)) for key, value in report.options.items()),
     ]
-    hashes = "".join(
-        f'<dt>{words(name)}</dt><dd class="mono">{words(h)}</dd>' for name, h in report.files.items()
-    )
+    hashes = "".join(f'<dt>{words(name)}</dt><dd class="mono">{words(h)}</dd>' for name, h in report.files.items())
     body = "".join(f"<dt>{words(name)}</dt><dd>{value}</dd>" for name, value in facts)
     files_part = f"<h3>sha256</h3><dl class='facts'>{hashes}</dl>" if hashes else ""
     return _section("How to get this again", f'<dl class="facts">{body}</dl><br>{files_part}')

@@ -72,9 +72,7 @@ class _Story:
         self.kept = {layer.origin for layer in written.layers}
         self.layers = {(use.node, use.index): layer for layer in original.layers for use in layer.uses}
         self.outputs = {value.name for node in nodes_of(written.graph) for value in node.outputs}
-        self.read = {
-            value.name for node in nodes_of(written.graph) for value in node.inputs if value is not None
-        }
+        self.read = {value.name for node in nodes_of(written.graph) for value in node.inputs if value is not None}
 
     def why(self, node: ir.Node, index: int) -> str | None:
         """Why a constant was not compressed; None when it was."""
@@ -85,9 +83,7 @@ class _Story:
             return self._of_derived(node)
         if self._is_folded(node, index):
             return f"folded into the layer before {_label(node)}"
-        return _reason(
-            node, index, (node.domain, node.op_type, node.overload) in self.original.model.functions
-        )
+        return _reason(node, index, (node.domain, node.op_type, node.overload) in self.original.model.functions)
 
     def _of_layer(self, layer: Layer) -> str | None:
         if layer.origin in self.changed:

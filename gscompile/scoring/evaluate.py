@@ -180,9 +180,7 @@ def drift(runner: Run, original: Run, batches: Iterable[Batch]) -> float:
                 worst[name] = max(worst.get(name, 0.0), float(differences(ours[name], array).max(initial=0.0)))
                 low[name] = min(low.get(name, np.inf), float(finite.min(initial=np.inf)))
                 high[name] = max(high.get(name, -np.inf), float(finite.max(initial=-np.inf)))
-    return max(
-        (worst[name] / _range(low[name], high[name]) if worst[name] else 0.0 for name in worst), default=0.0
-    )
+    return max((worst[name] / _range(low[name], high[name]) if worst[name] else 0.0 for name in worst), default=0.0)
 
 
 def unrest(runner: Runner, batches: Iterable[Batch], change: float = 1e-6) -> float:

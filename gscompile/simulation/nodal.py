@@ -60,11 +60,7 @@ def _chains(conductance: Array, g: float, grounded: int) -> Array:
     """Nodal matrices of lines of segments g, one a row of `conductance`; node `grounded` has one segment
     more."""
     lines, nodes = conductance.shape
-    chain = (
-        np.diag(np.full(nodes, 2 * g))
-        - np.diag(np.full(nodes - 1, g), 1)
-        - np.diag(np.full(nodes - 1, g), -1)
-    )
+    chain = np.diag(np.full(nodes, 2 * g)) - np.diag(np.full(nodes - 1, g), 1) - np.diag(np.full(nodes - 1, g), -1)
     chain[0, 0] -= g
     chain[-1, -1] -= g
     chain[grounded, grounded] += g

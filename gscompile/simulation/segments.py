@@ -46,9 +46,7 @@ class Pieces:
         values: Values = dict(inputs)
         outputs = [o.name for o in self._model.graph.output]
         for number, step in enumerate(self._steps):
-            self._run_node(step, values) if isinstance(step, onnx.NodeProto) else self._run_piece(
-                step, values
-            )
+            self._run_node(step, values) if isinstance(step, onnx.NodeProto) else self._run_piece(step, values)
             for name in self._last.get(number, ()):
                 if name not in outputs:
                     values.pop(name, None)
@@ -86,14 +84,10 @@ class Pieces:
             return ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
         except Exception as error:
             line = str(error).strip().splitlines()[0]
-            raise ModelError(
-                f"nodes from {piece.nodes[0].name!r}: onnxruntime cannot run them ({line})"
-            ) from error
+            raise ModelError(f"nodes from {piece.nodes[0].name!r}: onnxruntime cannot run them ({line})") from error
 
 
-def _steps(
-    nodes: Iterable[onnx.NodeProto], own: Mapping[str, NodeFunction]
-) -> Iterator[onnx.NodeProto | Piece]:
+def _steps(nodes: Iterable[onnx.NodeProto], own: Mapping[str, NodeFunction]) -> Iterator[onnx.NodeProto | Piece]:
     gathered: list[onnx.NodeProto] = []
     for node in nodes:
         if _key(node) not in own:
@@ -121,9 +115,7 @@ def _connect(steps: list[Any], outputs: set[str], constants: Mapping[str, Any]) 
         piece.reads = [name for name in reads if name and name not in made and name not in constants]
         inner = {n for node in piece.nodes for g in _subgraphs(node) for n in _made_inside(g)}
         piece.reads = [name for name in piece.reads if name not in inner]
-        piece.gives = [
-            n for node in piece.nodes for n in node.output if n and (n in elsewhere or n in outputs)
-        ]
+        piece.gives = [n for node in piece.nodes for n in node.output if n and (n in elsewhere or n in outputs)]
 
 
 def _step_reads(step: onnx.NodeProto | Piece) -> Iterator[str]:

@@ -79,9 +79,7 @@ def _own_nodes(network: Network, matrices: Mapping[str, MatrixOnTiles]) -> Itera
             yield next(o.name for o in node.outputs if o.name), function
 
 
-def _function(
-    node: ir.Node, layers: Mapping[int, Layer], matrices: Mapping[str, MatrixOnTiles]
-) -> NodeFunction | None:
+def _function(node: ir.Node, layers: Mapping[int, Layer], matrices: Mapping[str, MatrixOnTiles]) -> NodeFunction | None:
     attributes = {name: _attribute(a.value) for name, a in node.attributes.items()}
     products = {index: _product(layer, matrices) for index, layer in layers.items()}
     if node.op_type in GATES and len(layers) == 2:
@@ -237,8 +235,7 @@ def simulate_folder(
         samples=count,
         difference=_difference(expected, results),
         nodes_on_tiles=chip.on_tiles,
-        nodes_rebuilt=len({use.node for layer in folder.network.layers for use in layer.uses})
-        - chip.on_tiles,
+        nodes_rebuilt=len({use.node for layer in folder.network.layers for use in layer.uses}) - chip.on_tiles,
         uses={name: matrix.uses / max(count, 1) for name, matrix in chip.matrices.items()},
         reference=reference,
         model=_accuracy(expected, labels),
@@ -323,10 +320,7 @@ class _Measure:
 def _is_random(effects: Effects) -> bool:
     device = effects.device
     return device is not None and bool(
-        device.spread_fraction
-        or device.read_noise_fraction
-        or device.stuck_on_fraction
-        or device.stuck_off_fraction
+        device.spread_fraction or device.read_noise_fraction or device.stuck_on_fraction or device.stuck_off_fraction
     )
 
 

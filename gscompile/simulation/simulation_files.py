@@ -30,9 +30,7 @@ def _table(report: SimulationReport, path: Path) -> Path:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["parameter", "value", "mean_percent", "spread_percent", "chips"])
         for f in report.figures:
-            writer.writerow(
-                [f.parameter, f"{f.value:g}", f"{f.mean:.4f}", f"{f.spread:.4f}", len(f.accuracies)]
-            )
+            writer.writerow([f.parameter, f"{f.value:g}", f"{f.mean:.4f}", f"{f.spread:.4f}", len(f.accuracies)])
     return path
 
 

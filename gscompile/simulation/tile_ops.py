@@ -114,9 +114,7 @@ def _transposed_size(
     if wanted is None:
         pads = attributes.get("pads") or [0] * (2 * count)
         pads = [0] * (2 * count) if mode == "VALID" else pads
-        return list(pads[:count]), [
-            g - a - b for g, a, b in zip(grown, pads[:count], pads[count:], strict=True)
-        ]
+        return list(pads[:count]), [g - a - b for g, a, b in zip(grown, pads[:count], pads[count:], strict=True)]
     wanted = list(wanted)[-count:]
     cut = [max(g - w, 0) for g, w in zip(grown, wanted, strict=True)]
     upper = mode == "SAME_UPPER"

@@ -70,9 +70,7 @@ class MatrixOnTiles:
         self.full_scale = self.full_scale or max(float(np.abs(s).max(initial=0)) for s in sums)
         top = self.full_scale or 1.0
         steps = max(2 ** (self.adc_bits - 1) - 1, 1)  # either side of zero, which is a level
-        return [
-            (np.clip(np.round(s / top * steps), -steps, steps) * (top / steps)).astype(s.dtype) for s in sums
-        ]
+        return [(np.clip(np.round(s / top * steps), -steps, steps) * (top / steps)).astype(s.dtype) for s in sums]
 
 
 @dataclass(frozen=True)

@@ -68,9 +68,7 @@ def _orders(direction: str, steps: int) -> list[range]:
     return {"forward": [forward], "reverse": [reverse], "bidirectional": [forward, reverse]}[direction]
 
 
-def _direction(
-    inputs: Inputs, attributes: Attributes, number: int, batch: int, gates: int, r: Product
-) -> Direction:
+def _direction(inputs: Inputs, attributes: Attributes, number: int, batch: int, gates: int, r: Product) -> Direction:
     hidden = attributes["hidden_size"]
     kind = inputs[0].dtype if inputs[0] is not None else np.float32
     padded = [*inputs, *[None] * (8 - len(inputs))]

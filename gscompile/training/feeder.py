@@ -43,9 +43,7 @@ class Feeder:
         """Rows of the data that make a batch."""
         return data.unit(self.size)
 
-    def batches(
-        self, data: Dataset, seed: int | None, skip: int = 0
-    ) -> Iterator[tuple[NDArray[np.int64], Batch]]:
+    def batches(self, data: Dataset, seed: int | None, skip: int = 0) -> Iterator[tuple[NDArray[np.int64], Batch]]:
         """Rows and samples, from batch `skip` on; mixed by the seed, in order without one.
 
         A rest that is smaller than a batch is left out where the batch is fixed, or when mixed.

@@ -42,9 +42,7 @@ def white(layer: Layer) -> Moments:
     return Moments(*ones)
 
 
-def measure_moments(
-    tuner: Tuner, network: Network, layers: Iterable[Layer], batches: int = 12
-) -> dict[str, Moments]:
+def measure_moments(tuner: Tuner, network: Network, layers: Iterable[Layer], batches: int = 12) -> dict[str, Moments]:
     """The moments of each layer over `batches` batches of the training part, by layer name.
 
     A layer whose inputs cannot be read off (inside a subgraph, a recurrent state) is left out, and so is one of whose
@@ -147,9 +145,7 @@ def _by_label(layer: Layer, data: Tensor, side: str) -> Tensor:
     assert product is not None
     term, last = (product.data, product.contracted) if side == "inputs" else (product.output, product.free)
     moved = data.permute(permutation(term, data.dim(), product.batch, last))
-    return moved.reshape(
-        layer.layout.parts, -1, layer.layout.inputs if side == "inputs" else layer.layout.outputs
-    )
+    return moved.reshape(layer.layout.parts, -1, layer.layout.inputs if side == "inputs" else layer.layout.outputs)
 
 
 def _by_part(layer: Layer, data: Tensor) -> Tensor:

@@ -241,6 +241,7 @@ class Tuner:
         Samples that are varied teach large networks more, and small ones less, than what they are judged by: the
         first time both are tried, from then on what did better. One that knows its samples by heart needs no trial.
         """
+
         def tuned(varied: bool) -> Network:
             return self._tuned(network, epochs, lr * self.rate, anneal=True, varied=varied, normalize=normalize)
 

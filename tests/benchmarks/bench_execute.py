@@ -127,9 +127,7 @@ class Writer:
         return self.node(op, x, *weights, **attributes)
 
     def model(self, y: ir.Value) -> ir.Model:
-        graph = ir.Graph(
-            [self.x], [y], nodes=self.nodes, initializers=self.held, opset_imports={"": 17}
-        )
+        graph = ir.Graph([self.x], [y], nodes=self.nodes, initializers=self.held, opset_imports={"": 17})
         return ir.Model(graph, ir_version=8)
 
 

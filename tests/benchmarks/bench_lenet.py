@@ -47,7 +47,9 @@ def figures(row: searches.Row) -> dict[str, float]:
 def lines(now: dict[str, float], then: dict[str, float] | None) -> list[str]:
     """A line a figure, the committed one beside it."""
     beside = then or {}
-    return [f"{value:>12,.2f} {name:16} {beside.get(name, float('nan')):>12,.2f} committed" for name, value in now.items()]
+    return [
+        f"{value:>12,.2f} {name:16} {beside.get(name, float('nan')):>12,.2f} committed" for name, value in now.items()
+    ]
 
 
 def worse(now: dict[str, float], then: dict[str, float]) -> list[str]:
@@ -67,7 +69,9 @@ def main() -> int:
         searches.record([report])
         return 0
     bad = worse(now, then) if then else []
-    print(f"worse than committed: {', '.join(bad)}" if bad else "no worse than committed" if then else "nothing committed")
+    print(
+        f"worse than committed: {', '.join(bad)}" if bad else "no worse than committed" if then else "nothing committed"
+    )
     return 1 if bad else 0
 
 

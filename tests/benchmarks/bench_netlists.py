@@ -48,9 +48,7 @@ def chain(matrices: int) -> Network:
     base = pruned(np.random.default_rng(0))
     weights = [numpy_helper.from_array(np.roll(base, 7 * i, 0), f"w{i}") for i in range(matrices)]
     nodes = [helper.make_node("MatMul", [f"x{i}", f"w{i}"], [f"x{i + 1}"], f"n{i}") for i in range(matrices)]
-    x, y = (
-        helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", SIDE]) for n in ("x0", f"x{matrices}")
-    )
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", SIDE]) for n in ("x0", f"x{matrices}"))
     graph = helper.make_graph(nodes, "chain", [x], [y], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     network = Network.from_proto(onnx.ModelProto.FromString(model.SerializeToString()))

@@ -21,7 +21,9 @@ def main() -> None:
         path = Path(name) / "resnet50.onnx"
         resnet50(path)
         commands = {"--help": ["--help"], "inspect": ["inspect", str(path)]}
-        least = {what: min(run("-m", "gscompile", *words).cpu_s for _ in range(TIMES)) for what, words in commands.items()}
+        least = {
+            what: min(run("-m", "gscompile", *words).cpu_s for _ in range(TIMES)) for what, words in commands.items()
+        }
         size = path.stat().st_size
     rows = [{"command": what, "s": took, "limit s": MOST[what]} for what, took in least.items()]
     print(*rows, sep="\n")

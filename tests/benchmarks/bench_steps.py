@@ -151,5 +151,3 @@ def test_verification(matrices: int, benchmark: Bench) -> None:
     """Of the written files, against each other and by onnxruntime."""
     done = compiled(matrices)
     measure(benchmark, "verification", done.netlist.cells, "gscompile", lambda: verify_folder(done.folder))
-
-

@@ -75,9 +75,7 @@ def main(times: int) -> None:
         check(out, wanted)
         left = sorted(path.name for path in Path(name).iterdir())
     spent = time.process_time() - began + sum(os.times()[2:4])
-    print(
-        f"{times} kills, {hit} before the compile had ended: the folder was there {there} times, and whole each time"
-    )
+    print(f"{times} kills, {hit} before the compile had ended: the folder was there {there} times, and whole each time")
     print(f"left beside it after one more compile: {left[1:] or 'nothing'}; {spent:.0f} s of the processor")
 
 

@@ -62,7 +62,9 @@ class Writer:
             yield ir.Tensor(array, name=f"w{number}")
 
 
-def encoder(path: Path, layers: int, width: int = 768, inner: int = 3072, tokens: int = 16, words: int = 30_000) -> None:
+def encoder(
+    path: Path, layers: int, width: int = 768, inner: int = 3072, tokens: int = 16, words: int = 30_000
+) -> None:
     """A BERT-base-sized encoder: 12 layers and the table of words that nothing multiplies by have 108 million weights."""
     rng, w = np.random.default_rng(0), Writer("encoder", [1, tokens])
     w.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
@@ -87,7 +89,9 @@ def resnet50(path: Path) -> None:
     rng, w = np.random.default_rng(0), Writer("resnet50", ["n", 3, 224, 224])
 
     def conv(x: str, inputs: int, outputs: int, size: int, stride: int = 1) -> str:
-        array = rng.standard_normal((outputs, inputs, size, size), dtype=np.float32) / np.float32(inputs * size**2) ** 0.5
+        array = (
+            rng.standard_normal((outputs, inputs, size, size), dtype=np.float32) / np.float32(inputs * size**2) ** 0.5
+        )
         return w.node("Conv", x, w.weight(array), pads=[size // 2] * 4, strides=[stride] * 2)
 
     x = w.node("MaxPool", w.node("Relu", conv("x", 3, 64, 7, 2)), kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)

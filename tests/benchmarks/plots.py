@@ -31,7 +31,9 @@ class Line:
     def of(cls, row: Row) -> Line:
         cells = tuple(float(number) for number in row["M cells"].split(", "))
         seconds = tuple(row[f"s at size {number}"] for number in range(1, len(cells) + 1))
-        return cls(row["step"] if row["by"] == "gscompile" else f"{row['step']}, {row['by']}", cells, seconds, row["exponent"])
+        return cls(
+            row["step"] if row["by"] == "gscompile" else f"{row['step']}, {row['by']}", cells, seconds, row["exponent"]
+        )
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ def scaling_svg(rows: Sequence[Row]) -> str:
     lines = [Line.of(row) for row in rows]
     decomposed = [line for line in lines if line.name.startswith("decomposition")]
     panels = {"Decomposition": decomposed, "All else": [line for line in lines if line not in decomposed]}
-    drawn = [f'<g transform="translate(0 {n * HEIGHT})">\n{_panel(*p)}</g>\n' for n, p in enumerate(panels.items()) if p[1]]
+    drawn = [
+        f'<g transform="translate(0 {n * HEIGHT})">\n{_panel(*p)}</g>\n' for n, p in enumerate(panels.items()) if p[1]
+    ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT * len(drawn)}" role="img">'
         f'<title>Seconds over cells</title><style>{STYLE}</style>\n<rect width="100%" height="100%" fill="#fff"/>\n'

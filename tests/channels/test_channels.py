@@ -196,9 +196,7 @@ NEVER_ZERO = {
 
 @pytest.mark.parametrize("case", NEVER_ZERO)
 def test_a_silent_unit_stays_where_zero_does_not(case: str) -> None:
-    proto = model(
-        "g (float[n,2,6,6] x) => (float[n,4,p,q] y) <float[6,2,3,3] a, float[4,6,1,1] c> " + NEVER_ZERO[case]
-    )
+    proto = model("g (float[n,2,6,6] x) => (float[n,4,p,q] y) <float[6,2,3,3] a, float[4,6,1,1] c> " + NEVER_ZERO[case])
     array = onnx.numpy_helper.to_array(proto.graph.initializer[0]).copy()
     array[2] = 0
     proto.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(array, "a"))
@@ -219,9 +217,7 @@ PINNED = {
 
 @pytest.mark.parametrize("case", PINNED)
 def test_what_reads_across_channels_pins_them(case: str) -> None:
-    text = (
-        "g (float[n,2,6,6] x) => (float[n,4,p,q] y) <float[6,2,3,3] a, float[6,3,1,1] d, float[4,6,1,1] c> "
-    )
+    text = "g (float[n,2,6,6] x) => (float[n,4,p,q] y) <float[6,2,3,3] a, float[6,3,1,1] d, float[4,6,1,1] c> "
     assert find_spaces(Network.from_proto(model(text + PINNED[case])))[0].pinned is not None
 
 
@@ -317,7 +313,9 @@ def joined(draw: st.DrawFn) -> tuple[str, list[int]]:
     order = draw(st.lists(st.integers(0, 2), min_size=1, max_size=4))
     total = sum(sizes[i] for i in order)
     cut = draw(st.integers(1, max(total - 1, 1)))
-    weights = [f"float[{n},2,1,1] a{i}" for i, n in enumerate(sizes)] + [f"float[{total},1,1,1] f, float[2,{total},1,1] c"]
+    weights = [f"float[{n},2,1,1] a{i}" for i, n in enumerate(sizes)] + [
+        f"float[{total},1,1,1] f, float[2,{total},1,1] c"
+    ]
     nodes = [f"h{i} = Conv (x, a{i})" for i in range(3)]
     nodes += [f"j = Concat <axis = 1> ({', '.join(f'h{i}' for i in order)})", f"k = Conv <group = {total}> (j, f)"]
     if total > 1:

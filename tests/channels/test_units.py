@@ -186,9 +186,7 @@ def test_a_convolution_read_along_its_positions_is_pinned() -> None:
     assert_same_outputs(proto, net)
 
 
-@pytest.mark.parametrize(
-    ("target", "joins"), [("0, -1", True), ("2, -1", True), ("1, -1", False), ("-1, 8", True)]
-)
+@pytest.mark.parametrize(("target", "joins"), [("0, -1", True), ("2, -1", True), ("1, -1", False), ("-1, 8", True)])
 def test_a_reshape_to_rows_is_followed_where_it_keeps_samples_apart(target: str, joins: bool) -> None:
     text = f"""g (float[2,2,4] x) => (float[m,2] y) <float[4,2,3] a, float[8,2] c>
         {{ h = Conv (x, a)  s = Constant <value = int64[2] {{{target}}}> ()  k = Reshape (h, s)  y = MatMul (k, c) }}"""

@@ -57,7 +57,9 @@ def test_losses_stay_within_what_may_be_lost_and_no_single_option_saves_more(cho
     assert sum(losses) <= most
     for choice, loss, chosen in zip(choices, losses, pick, strict=True):
         spare = most - sum(losses) + loss
-        assert choice.sizes[chosen] == min(n for n, cost in zip(choice.sizes, choice.loss, strict=True) if cost <= spare)
+        assert choice.sizes[chosen] == min(
+            n for n, cost in zip(choice.sizes, choice.loss, strict=True) if cost <= spare
+        )
 
 
 def test_a_layer_whose_first_saving_is_too_dear_does_not_keep_others_from_theirs() -> None:

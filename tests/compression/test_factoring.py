@@ -25,9 +25,7 @@ def test_balancing_keeps_the_product_and_evens_the_sides(n: int, r: int, m: int,
     u, v = rng.standard_normal((n, r)) * 100, rng.standard_normal((r, m)) / 100
     a, b = balanced(u, v)
     np.testing.assert_allclose(a @ b, u @ v, atol=1e-9)
-    np.testing.assert_allclose(
-        np.linalg.svd(a)[1][: min(n, m, r)], np.linalg.svd(b)[1][: min(n, m, r)], atol=1e-7
-    )
+    np.testing.assert_allclose(np.linalg.svd(a)[1][: min(n, m, r)], np.linalg.svd(b)[1][: min(n, m, r)], atol=1e-7)
 
 
 @given(small, small, seeds)

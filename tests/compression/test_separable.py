@@ -36,8 +36,14 @@ CASES = {
     ),
     "groups": ("g (float[n,4,6,6] x) => (float[n,6,a,b] y) <float[6,2,3,3] w> { y = Conv <group = 2> (x, w) }", 3),
     "depthwise": ("g (float[n,4,6,6] x) => (float[n,4,a,b] y) <float[4,1,3,3] w> { y = Conv <group = 4> (x, w) }", 3),
-    "one axis, then two": ("g (float[n,2,5,5,5] x) => (float[n,3,a,b,c] y) <float[3,2,3,3,2] w> { y = Conv (x, w) }", 6),
-    "two axes, then one": ("g (float[n,2,5,5,5] x) => (float[n,3,a,b,c] y) <float[3,2,3,3,2] w> { y = Conv (x, w) }", 2),
+    "one axis, then two": (
+        "g (float[n,2,5,5,5] x) => (float[n,3,a,b,c] y) <float[3,2,3,3,2] w> { y = Conv (x, w) }",
+        6,
+    ),
+    "two axes, then one": (
+        "g (float[n,2,5,5,5] x) => (float[n,3,a,b,c] y) <float[3,2,3,3,2] w> { y = Conv (x, w) }",
+        2,
+    ),
 }
 
 

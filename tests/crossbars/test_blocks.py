@@ -77,11 +77,7 @@ def test_every_port_is_connected(case: str) -> None:
 
 @pytest.mark.parametrize(
     "case",
-    [
-        case
-        for case in NETS
-        if case not in IN_TURN
-    ],
+    [case for case in NETS if case not in IN_TURN],
 )
 def test_feed_forward_blocks_never_wait_in_a_circle(case: str) -> None:
     waiting = depends(wire_up(network(NETS[case])))
@@ -91,7 +87,10 @@ def test_feed_forward_blocks_never_wait_in_a_circle(case: str) -> None:
         waiting = {name: on for name, on in waiting.items() if name not in ready}
 
 
-@pytest.mark.parametrize("case", [case for case in NETS if case not in ("an input nobody reads", "a constant output", "a computed constant output")])
+@pytest.mark.parametrize(
+    "case",
+    [case for case in NETS if case not in ("an input nobody reads", "a constant output", "a computed constant output")],
+)
 def test_everything_lies_on_a_way_from_an_input_to_an_output(case: str) -> None:
     assert floating(wire_up(network(NETS[case]))) == set()
 

@@ -65,12 +65,8 @@ def test_tiles_cover_every_cell_exactly_once(n: int, m: int, rows: int, cols: in
     assert (seen == 1).all()
 
 
-@given(
-    st.integers(1, 60), st.integers(1, 60), st.integers(1, 20), st.integers(1, 20), tilings, st.integers(0, 9)
-)
-def test_counts_equal_plain_arithmetic(
-    n: int, m: int, rows: int, cols: int, tiling: Tiling, seed: int
-) -> None:
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 20), st.integers(1, 20), tilings, st.integers(0, 9))
+def test_counts_equal_plain_arithmetic(n: int, m: int, rows: int, cols: int, tiling: Tiling, seed: int) -> None:
     rng = np.random.default_rng(seed)
     weights = rng.standard_normal((n, m)) * (rng.random((n, m)) > 0.8)
     grid = TileGrid(n, m, Crossbar(rows, cols), tiling)

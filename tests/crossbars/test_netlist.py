@@ -89,9 +89,7 @@ def test_rows_and_columns_without_weights_are_left_out_before_cutting() -> None:
 
 
 def test_a_matrix_of_zeros_has_no_tiles() -> None:
-    net = network(
-        "g (float[n,3] x) => (float[n,2] y) <float[3,2] w> { y = MatMul (x, w) }", w=np.zeros((3, 2))
-    )
+    net = network("g (float[n,3] x) => (float[n,2] y) <float[3,2] w> { y = MatMul (x, w) }", w=np.zeros((3, 2)))
     netlist = map_network(net, MapOptions(Crossbar(64, 64)))
     check(netlist)
     assert list(tile_weights(net, netlist)) == []
@@ -104,15 +102,11 @@ def broken(**changes: Any) -> Netlist:
     (matrix,) = netlist.matrices
     first, *rest = matrix.tiles
     tile: dict[str, Any] = {
-        k: np.array(v) if isinstance(v, list) else v
-        for k, v in changes.items()
-        if k in ("inputs", "outputs", "name")
+        k: np.array(v) if isinstance(v, list) else v for k, v in changes.items() if k in ("inputs", "outputs", "name")
     }
     whole = {k: v for k, v in changes.items() if k in ("input_bus", "output_bus")}
     top = {k: v for k, v in changes.items() if k in ("crossbar", "blocks", "ports", "buses")}
-    return replace(
-        netlist, **{"matrices": (replace(matrix, tiles=(replace(first, **tile), *rest), **whole),)} | top
-    )
+    return replace(netlist, **{"matrices": (replace(matrix, tiles=(replace(first, **tile), *rest), **whole),)} | top)
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {

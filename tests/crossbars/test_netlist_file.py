@@ -105,9 +105,7 @@ def test_a_netlist_edited_to_be_wrong_is_refused_with_the_place(mistake: str, tm
         read_netlist(tmp_path / "n.json")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", '{"schema": NaN}', '{"a": 1, "a": 2}', "[" * 100_000]
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema": NaN}', '{"a": 1, "a": 2}', "[" * 100_000])
 def test_what_is_no_netlist_is_refused_in_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "n.json").write_text(text)
     with pytest.raises(VerificationError) as caught:

@@ -19,9 +19,7 @@ from gscompile.errors import VerificationError
 from gscompile.reporting.report import Figures
 from tests.small_networks import network
 
-DEPTHWISE = (
-    "g (float[n,16,8,8] x) => (float[n,16,p,q] y) <float[16,1,3,3] w> { y = Conv <group = 16> (x, w) }"
-)
+DEPTHWISE = "g (float[n,16,8,8] x) => (float[n,16,p,q] y) <float[16,1,3,3] w> { y = Conv <group = 16> (x, w) }"
 
 
 def packed(crossbar: str = "64x64") -> tuple[Netlist, dict[str, np.ndarray]]:
@@ -85,7 +83,5 @@ def test_packing_keeps_tiles_apart_and_wastes_less_than_half(sizes: list[tuple[i
     for held in arrays.values():
         assert sum(len(t.inputs) for t in held) <= 8
         assert sum(len(t.outputs) for t in held) <= 8
-    half_empty = [
-        h for h in arrays.values() if max(sum(len(t.inputs) for t in h), sum(len(t.outputs) for t in h)) <= 4
-    ]
+    half_empty = [h for h in arrays.values() if max(sum(len(t.inputs) for t in h), sum(len(t.outputs) for t in h)) <= 4]
     assert len(half_empty) <= 1  # two such arrays would have been one

@@ -417,9 +417,7 @@ def array_header(shape: str, descr: str = "<f4") -> bytes:
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 @pytest.mark.parametrize("shape", ["(2500000000, 2)", "(-1, -4)", "(99999999999999999999999, 2)"])
-def test_a_small_file_that_declares_a_huge_array_allocates_nothing(
-    tmp_path: Path, method: int, shape: str
-) -> None:
+def test_a_small_file_that_declares_a_huge_array_allocates_nothing(tmp_path: Path, method: int, shape: str) -> None:
     with zipfile.ZipFile(tmp_path / "liar.npz", "w", method) as archive:
         archive.writestr("x.npy", array_header(shape) + bytes(16))
     tracemalloc.start()

@@ -27,7 +27,14 @@ def test_a_picture_has_mean_0_and_deviation_1_and_neighbours_are_alike(shape: tu
 
 @pytest.mark.parametrize(
     ("shape", "pictured"),
-    [("n,3,32,32", True), ("n,32,32,3", True), ("2,1,16,40", True), ("n,3,4,32", False), ("n,64,32,32", False), ("n,3,32", False)],
+    [
+        ("n,3,32,32", True),
+        ("n,32,32,3", True),
+        ("2,1,16,40", True),
+        ("n,3,4,32", False),
+        ("n,64,32,32", False),
+        ("n,3,32", False),
+    ],
 )
 def test_inputs_that_look_like_pictures_are_pictures(shape: str, pictured: bool) -> None:
     text = f'<ir_version: 8, opset_import: ["" : 17]> g (float[{shape}] x) => (float[{shape}] y) {{ y = Neg (x) }}'

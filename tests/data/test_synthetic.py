@@ -67,9 +67,7 @@ def test_a_computed_symbol_follows_its_terms() -> None:
     pad = ir.Value(name="pad", const_value=ir.tensor(np.array([0, 1]), name="pad"))
     padded, y = ir.Value(name="padded"), ir.Value(name="y", shape=ir.Shape([total]), type=floats)
     nodes = [ir.Node("", "Pad", [x, pad], outputs=[padded]), ir.Node("", "Add", [padded, mask], outputs=[y])]
-    model = ir.Model(
-        ir.Graph([x, mask], [y], nodes=nodes, initializers=[pad], opset_imports={"": 17}), ir_version=8
-    )
+    model = ir.Model(ir.Graph([x, mask], [y], nodes=nodes, initializers=[pad], opset_imports={"": 17}), ir_version=8)
     assert find_shapes(model, batch=8) == {"x": (8,), "m": (9,)}
 
 
@@ -107,9 +105,7 @@ def test_a_network_that_takes_no_size_is_one_line() -> None:
 
 def test_a_given_shape_that_contradicts_the_network_is_one_line() -> None:
     model = graph("g (float[batch, 3] x) => (float[batch, 3] y) { y = Relu(x) }")
-    with pytest.raises(
-        UsageError, match=r"input shape of 'x': \[1, 4\] given, the network takes float32 \[batch, 3\]"
-    ):
+    with pytest.raises(UsageError, match=r"input shape of 'x': \[1, 4\] given, the network takes float32 \[batch, 3\]"):
         find_shapes(model, {"x": (1, 4)})
     with pytest.raises(UsageError, match="input shape of 'z': no such input, the inputs are 'x'"):
         find_shapes(model, {"z": (1, 3)})
@@ -118,9 +114,7 @@ def test_a_given_shape_that_contradicts_the_network_is_one_line() -> None:
 def test_an_input_of_unknown_rank_has_to_be_given() -> None:
     model = graph("g (float[] x) => (float[] y) { y = Relu(x) }")
     model.graph.inputs[0].shape = None
-    with pytest.raises(
-        DataError, match="input 'x' has no shape in the network: give one, --input-shape x=1,8"
-    ):
+    with pytest.raises(DataError, match="input 'x' has no shape in the network: give one, --input-shape x=1,8"):
         synthetic_batch(model)
     assert synthetic_batch(model, {"x": (1, 8)})["x"].shape == (1, 8)
 

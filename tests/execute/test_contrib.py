@@ -261,9 +261,7 @@ def _model(op: str, inputs: Sequence[Any], outputs: int, attributes: Mapping[str
     domain = "" if op.startswith(".") else MICROSOFT
     node = onnx.helper.make_node(op.removeprefix("."), names, results, "it", domain=domain, **attributes)
     infos = [
-        onnx.helper.make_tensor_value_info(
-            name, onnx.helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
-        )
+        onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
         for name, value in zip(names, inputs, strict=True)
         if name
     ]
@@ -280,9 +278,7 @@ def test_values_are_those_of_onnxruntime_and_gradients_pass(name: str) -> None:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     expected = onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, feeds)
-    tensors = {
-        k: torch.tensor(v, requires_grad=v.ndim > 0 and v.dtype == np.float32) for k, v in feeds.items()
-    }
+    tensors = {k: torch.tensor(v, requires_grad=v.ndim > 0 and v.dtype == np.float32) for k, v in feeds.items()}
     results = Executor(ir.from_proto(model))(tensors)
     for actual, wanted in zip(results.values(), expected, strict=True):
         assert actual.detach().numpy().dtype == wanted.dtype

@@ -288,9 +288,7 @@ class TestFolding:
             assert executor({"x": torch.zeros(batch, 2, 3)})["y"].shape == (batch, 6)
         assert calls == [4, 5]
 
-    def test_constants_are_folded_once_and_trained_weights_never(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_constants_are_folded_once_and_trained_weights_never(self, monkeypatch: pytest.MonkeyPatch) -> None:
         calls: list[float] = []
         spy(monkeypatch, "Neg", lambda result: calls.append(result.item()))
         text = "g (float[1] x) => (float[1] y) <float[1] w = {3.}> { v = Neg(w) y = Mul(x, v) }"
@@ -397,9 +395,7 @@ class TestValues:
             y = Mul(x, w)
         }"""
         proto = onnx.parser.parse_model(text)
-        proto.graph.node[0].attribute[0].t.CopyFrom(
-            onnx.helper.make_tensor("", onnx.TensorProto.INT4, [2], [-3, 7])
-        )
+        proto.graph.node[0].attribute[0].t.CopyFrom(onnx.helper.make_tensor("", onnx.TensorProto.INT4, [2], [-3, 7]))
         model = ir.from_proto(proto)
         assert Executor(model)({"x": floats(1, 1)})["y"].tolist() == [-1.5, 3.5]
 

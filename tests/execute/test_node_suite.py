@@ -353,9 +353,7 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
 
     def outputs(*values: Tensor) -> tuple[Tensor, ...]:
         results = executor({**given, **dict(zip(doubles, values, strict=True))})
-        return tuple(
-            leaf.double() for value in results.values() for leaf in _leaves(value) if leaf.requires_grad
-        )
+        return tuple(leaf.double() for value in results.values() for leaf in _leaves(value) if leaf.requires_grad)
 
     assert torch.autograd.gradcheck(outputs, tuple(doubles.values()), atol=1e-4, rtol=1e-3, fast_mode=True)
 

@@ -45,11 +45,7 @@ def _feeds(network: Path, session: Any) -> dict[str, Any]:
 
 def _weights(model: ir.Model) -> Iterator[ir.Value]:
     for value in model.graph.initializers.values():
-        if (
-            value.dtype == ir.DataType.FLOAT
-            and value.const_value is not None
-            and value.const_value.size >= LARGE
-        ):
+        if value.dtype == ir.DataType.FLOAT and value.const_value is not None and value.const_value.size >= LARGE:
             yield value
     for node in model.graph:
         if node.op_type == "Constant":

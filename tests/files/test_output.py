@@ -86,9 +86,7 @@ def test_two_folders_change_places(tmp_path: Path) -> None:
     assert not exchange(tmp_path / "a", tmp_path / "c")
 
 
-def test_a_failing_rename_puts_the_earlier_output_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_rename_puts_the_earlier_output_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = earlier(tmp_path / "out")
     rename = Path.rename
     monkeypatch.setattr(output, "exchange", lambda *_: False)
@@ -152,9 +150,7 @@ def test_force_replaces_nothing_but_an_earlier_output(tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "file").write_text("precious")
     for name in ("precious", "file", "."):
-        with pytest.raises(
-            OutputError, match="not an output folder of gscompile; --force replaces nothing else"
-        ):
+        with pytest.raises(OutputError, match="not an output folder of gscompile; --force replaces nothing else"):
             check_free(tmp_path / name, force=True)
 
 

@@ -113,9 +113,7 @@ def report(folder: Path, data: bytes) -> None:
     read_report(folder)
 
 
-HARNESSES: dict[str, Harness] = {
-    h.__name__: h for h in (model, samples, target, config, netlist, tiles, pair, report)
-}
+HARNESSES: dict[str, Harness] = {h.__name__: h for h in (model, samples, target, config, netlist, tiles, pair, report)}
 
 
 def feed(name: str, data: bytes) -> None:

@@ -44,9 +44,7 @@ WHOLE = (
 FLOATS = (0.0, -0.0, 1.0, -1.0, 1e-45, 3e38, float("inf"), float("-inf"), float("nan"))
 OPS = "Gemm MatMul Conv ConvTranspose LSTM GRU RNN Einsum Gather Add Mul Relu Reshape Transpose Identity Cast Squeeze"
 OPS += " Unsqueeze Concat Split Slice Pad Constant ConstantOfShape Shape Expand Tile If Loop Scan BatchNormalization"
-OPS += (
-    " DequantizeLinear QuantizeLinear MaxPool Flatten Softmax Where Range Attention MatMulNBits FusedMatMul"
-)
+OPS += " DequantizeLinear QuantizeLinear MaxPool Flatten Softmax Where Range Attention MatMulNBits FusedMatMul"
 WORDS = (
     "",
     ".",
@@ -114,9 +112,7 @@ def _change_message(message: Message, whole: Message, rng: random.Random, raw: R
         setattr(message, field.name, _value(field, getattr(message, field.name), whole, rng, raw))
 
 
-def _change_list(
-    message: Message, field: FieldDescriptor, whole: Message, rng: random.Random, raw: Raw
-) -> None:
+def _change_list(message: Message, field: FieldDescriptor, whole: Message, rng: random.Random, raw: Raw) -> None:
     """Take an element of a repeated field away, move it, add one or change one."""
     values, act = getattr(message, field.name), rng.randrange(4)
     at = rng.randrange(len(values)) if values else None
@@ -176,9 +172,7 @@ def _texts(whole: Message) -> Iterator[str]:
         for field, value in message.ListFields():
             if field.type == FieldDescriptor.TYPE_STRING:
                 texts = value if field.is_repeated else [value]
-                yield from (
-                    text for text in texts if isinstance(text, str)
-                )  # what is no UTF-8 comes as bytes
+                yield from (text for text in texts if isinstance(text, str))  # what is no UTF-8 comes as bytes
 
 
 def tree(data: bytes, most: int, rng: random.Random, raw: Raw) -> bytes:
@@ -239,21 +233,15 @@ def lines(data: bytes, _: int, rng: random.Random, raw: Raw) -> bytes:
 
 
 def _toml(rng: random.Random) -> bytes:
-    text = json.dumps(
-        rng.choice([*VALUES, *WORDS, "8x8", "0x0", "99999999999x1", "rank-clip:epsilon=nan", "-1 s"])
-    )
-    return rng.choice([text, f"[{text}]", f"{{value = {text}}}", "nan", "inf", "1979-05-27"]).encode(
-        "utf-8", "replace"
-    )
+    text = json.dumps(rng.choice([*VALUES, *WORDS, "8x8", "0x0", "99999999999x1", "rank-clip:epsilon=nan", "-1 s"]))
+    return rng.choice([text, f"[{text}]", f"{{value = {text}}}", "nan", "inf", "1979-05-27"]).encode("utf-8", "replace")
 
 
 def archive(data: bytes, most: int, rng: random.Random, raw: Raw) -> bytes:
     """A zip of arrays with one of them changed, its checksum right again."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
-            members = [
-                (info.filename, file.read(info)) for info in file.infolist() if info.file_size < 1 << 20
-            ]
+            members = [(info.filename, file.read(info)) for info in file.infolist() if info.file_size < 1 << 20]
     except Exception:  # not a whole one
         return raw(data, most)
     if not members or rng.random() < 0.2:

@@ -64,9 +64,7 @@ def fused() -> bytes:
 
 def with_function() -> bytes:
     """A network whose product is within a function, its weight given from outside, another sparse."""
-    proto = model(
-        "g (float[n,3] x) => (float[n,2] y) <float[3,2] w> { y = f.linear (x, w) }", imports=', "f" : 1'
-    )
+    proto = model("g (float[n,3] x) => (float[n,2] y) <float[3,2] w> { y = f.linear (x, w) }", imports=', "f" : 1')
     product = onnx.helper.make_node("MatMul", ["a", "b"], ["c"])
     imports = [onnx.helper.make_opsetid("", 17)]
     proto.functions.append(onnx.helper.make_function("f", "linear", ["a", "b"], ["c"], [product], imports))
@@ -145,10 +143,7 @@ def main() -> None:
         put("model", name, outside(location))
     x, labels = np.ones((5, 3), np.float32), np.arange(5)
     header = (
-        b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999,), }".ljust(
-            127
-        )
-        + b"\n"
+        b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999,), }".ljust(127) + b"\n"
     )
     for kind in ("samples", "tiles"):
         put(kind, "right", npz(x=x, labels=labels))

@@ -119,6 +119,8 @@ def test_folding_says_what_it_did_in_one_line_each() -> None:
 
 
 def test_a_batch_norm_of_a_negative_variance_stays_where_it_is() -> None:
-    net = Network.from_proto(model(FOLDS["batch norm"][0], v=-POSITIVE[:3]))  # its outputs are no numbers, the weights stay so
+    net = Network.from_proto(
+        model(FOLDS["batch norm"][0], v=-POSITIVE[:3])
+    )  # its outputs are no numbers, the weights stay so
     assert fold(net) == []
     assert np.isfinite(net.layers[0].matrix).all()

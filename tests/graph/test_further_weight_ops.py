@@ -182,6 +182,4 @@ def test_both_branches_of_an_if_share_one_layer_and_are_factored_alike() -> None
         feeds = {"x": np.ones((2, 5), np.float32), "c": np.array(condition)}
         from tests.small_networks import outputs
 
-        np.testing.assert_allclose(
-            outputs(net.to_proto(), feeds)["y"], outputs(before, feeds)["y"], rtol=1e-5
-        )
+        np.testing.assert_allclose(outputs(net.to_proto(), feeds)["y"], outputs(before, feeds)["y"], rtol=1e-5)

@@ -78,9 +78,7 @@ def test_untouched_tensors_stay_bit_for_bit(tmp_path: Path) -> None:
 def test_initializers_that_are_inputs_too_stay_so(tmp_path: Path) -> None:
     proto = model(MLP, opset=8, ir_version=3)
     for tensor in proto.graph.initializer:
-        proto.graph.input.append(
-            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-        )
+        proto.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     net = Network.from_proto(proto)
     assert [v.name for v in net.inputs] == ["x"]
     assert saved(net, tmp_path) == proto
@@ -104,9 +102,7 @@ def test_a_weight_in_a_constant_node_is_found_and_replaced_there() -> None:
     assert outputs(again, {"x": np.eye(2, dtype=np.float32)})["y"].tolist() == [[5, 6], [7, 8]]
 
 
-SHARED = (
-    "g (float[n,4] x) => (float[n,4] y) <float[4,4] w> { h = MatMul (x, w)  r = Relu (h)  y = MatMul (r, w) }"
-)
+SHARED = "g (float[n,4] x) => (float[n,4] y) <float[4,4] w> { h = MatMul (x, w)  r = Relu (h)  y = MatMul (r, w) }"
 TIED = "g (float[n,4] x) => (float[n,4] y) <float[4,4] w> { v = Identity (w)  h = MatMul (x, w)  y = MatMul (h, v) }"
 
 
@@ -233,9 +229,7 @@ def test_a_sparse_initializer_is_a_weight(flat: bool) -> None:
 
 
 def test_a_new_weight_takes_no_name_that_is_taken() -> None:
-    net = network(
-        "g (float[n,4] x) => (float[n,4] w_u) <float[4,4] w> { w_v = MatMul (x, w)  w_u = Relu (w_v) }"
-    )
+    net = network("g (float[n,4] x) => (float[n,4] w_u) <float[4,4] w> { w_v = MatMul (x, w)  w_u = Relu (w_v) }")
     net.factor("n0", np.ones((1, 4, 2)), np.ones((1, 2, 4)))
     names = [t.name for t in net.to_proto().graph.initializer]
     assert len({*names, "w_u", "w_v", "x"}) == 5

@@ -128,9 +128,7 @@ def test_both_directions_of_an_lstm_read_one_input_matrix() -> None:
 
 
 def test_quantised_weights_are_mapped_as_they_are() -> None:
-    (layer,) = network(
-        "g (int8[n,5] x) => (int32[n,4] y) <int8[5,4] w> { y = MatMulInteger (x, w) }", opset=10
-    ).layers
+    (layer,) = network("g (int8[n,5] x) => (int32[n,4] y) <int8[5,4] w> { y = MatMulInteger (x, w) }", opset=10).layers
     assert not layer.layout.compressible
     assert layer.matrix.shape == (5, 4)
 

@@ -74,7 +74,9 @@ def test_a_margin_keeps_standard_errors_away_from_the_budget() -> None:
 
 def test_without_data_the_test_set_is_measured_at_the_end(tmp_path: Path) -> None:
     test = SAMPLES / "digits_test.npz"
-    result = gscompile.compile(SAMPLES / "digits.onnx", "16x16", tmp_path / "out", test=test, passes=("drop-dead-units",))
+    result = gscompile.compile(
+        SAMPLES / "digits.onnx", "16x16", tmp_path / "out", test=test, passes=("drop-dead-units",)
+    )
     (row,) = result.report.accuracy
     assert (row.metric, row.split, row.samples) == ("accuracy", "the test data", 300)
     assert row.before == row.after == pytest.approx(99.33, abs=0.01)

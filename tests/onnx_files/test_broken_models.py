@@ -121,7 +121,13 @@ def test_what_cannot_be_written_is_told_in_one_line() -> None:
 
 def test_half_a_byte_a_number_is_counted_as_such() -> None:
     proto = model("g (float[n,3] x) => (float[n,3] y) { y = Relu (x) }", opset=21, ir_version=10)
-    proto.graph.initializer.append(onnx.TensorProto(name="i", dims=[3], data_type=onnx.TensorProto.INT4, raw_data=bytes(2)))
-    proto.graph.initializer.append(onnx.TensorProto(name="j", dims=[3], data_type=onnx.TensorProto.INT4, int32_data=[1, 2]))
-    proto.graph.initializer.append(onnx.TensorProto(name="c", dims=[2], data_type=onnx.TensorProto.COMPLEX64, float_data=[0] * 4))
+    proto.graph.initializer.append(
+        onnx.TensorProto(name="i", dims=[3], data_type=onnx.TensorProto.INT4, raw_data=bytes(2))
+    )
+    proto.graph.initializer.append(
+        onnx.TensorProto(name="j", dims=[3], data_type=onnx.TensorProto.INT4, int32_data=[1, 2])
+    )
+    proto.graph.initializer.append(
+        onnx.TensorProto(name="c", dims=[2], data_type=onnx.TensorProto.COMPLEX64, float_data=[0] * 4)
+    )
     assert Network.from_proto(proto).layers == ()

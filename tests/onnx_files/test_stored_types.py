@@ -63,9 +63,7 @@ def test_a_matrix_of_rank_two_is_found_wherever_it_is(place: str, tmp_path: Path
     assert result.report.drift is not None
     assert result.report.drift <= 0.01
     kinds = {t.data_type for t in result.network.to_proto().graph.initializer if len(t.dims) == 2}
-    wanted = {"double": onnx.TensorProto.DOUBLE, "half": onnx.TensorProto.FLOAT16}.get(
-        place, onnx.TensorProto.FLOAT
-    )
+    wanted = {"double": onnx.TensorProto.DOUBLE, "half": onnx.TensorProto.FLOAT16}.get(place, onnx.TensorProto.FLOAT)
     assert wanted in kinds
 
 

@@ -56,7 +56,13 @@ def test_a_classifier_of_words_compiles(with_data: bool, tmp_path: Path) -> None
 
     data = batches if with_data else None
     result = gscompile.compile(
-        tmp_path / "model.onnx", out=tmp_path / "out", data=data, effort="quick", epochs=0.1, threads=1, time_budget="2s"
+        tmp_path / "model.onnx",
+        out=tmp_path / "out",
+        data=data,
+        effort="quick",
+        epochs=0.1,
+        threads=1,
+        time_budget="2s",
     )
     assert [layer.op for layer in result.report.layers] == ["MatMul"]
     written = onnx.load(tmp_path / "out" / "model.onnx")

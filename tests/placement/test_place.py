@@ -68,9 +68,7 @@ def test_components_are_as_large_as_their_cells_and_converters(target: str) -> N
     rows, cols = (128, 128) if target == "macro_128" else (10, 20)
     assert array.height == row_height(hardware) == hardware.crossbar.rows * array.pitch
     assert array.width >= cols * array.pitch
-    assert array.area_um2 >= rows * cols * (array.pitch / 1000) ** 2 + array_periphery_um2(
-        rows, cols, hardware
-    )
+    assert array.area_um2 >= rows * cols * (array.pitch / 1000) ** 2 + array_periphery_um2(rows, cols, hardware)
 
 
 def test_shelves_fill_a_row_and_turn_back() -> None:
@@ -192,10 +190,14 @@ def test_pictures_show_every_component_at_one_scale(tmp_path: Path) -> None:
     write_svg(plan, tmp_path / "a.svg", scale, congestion(netlist, plan, target))
     titles = ElementTree.parse(tmp_path / "a.svg").getroot().iter("{http://www.w3.org/2000/svg}title")
     assert [t.text for t in titles] == [c.name for c in plan.components]
-    inside = re.findall(r'<rect x="(\S+)" y="(\S+)" width="(\S+)" height="(\S+)"', (tmp_path / "a.svg").read_text("utf-8"))
+    inside = re.findall(
+        r'<rect x="(\S+)" y="(\S+)" width="(\S+)" height="(\S+)"', (tmp_path / "a.svg").read_text("utf-8")
+    )
     boxes = np.array(inside[: -len(heat_legend())], float)  # the last ones are the legend's
     assert boxes[:, :2].min() >= 0
-    assert (boxes[:, :2] + boxes[:, 2:]).max(axis=0) == pytest.approx([plan.width * scale, plan.height * scale], abs=0.8)
+    assert (boxes[:, :2] + boxes[:, 2:]).max(axis=0) == pytest.approx(
+        [plan.width * scale, plan.height * scale], abs=0.8
+    )
     assert list(colours(plan)) == ["m0", "m1"]
 
 
@@ -216,7 +218,10 @@ def test_a_full_channel_is_dark_red_and_an_empty_one_shows_the_array(tmp_path: P
     assert heat(np.array([0.0, 1.0, 7.0])).tolist() == [[255, 247, 188], [128, 0, 38], [128, 0, 38]]
     plan = Floorplan(20, 10, 10, (part("a", 10),))
     crowd = Congestion("rudy", 10, np.array([[0.0]]), np.zeros((0, 2)), tracks=4.0)
-    for taken, wanted in ((0.0, (200, 200, 200, 255)), (4.0, (139, 30, 62, 255))):  # 0.85 of the map over a fifth of the array
+    for taken, wanted in (
+        (0.0, (200, 200, 200, 255)),
+        (4.0, (139, 30, 62, 255)),
+    ):  # 0.85 of the map over a fifth of the array
         write_png(plan, tmp_path / "a.png", 1.0, replace(crowd, across=np.array([[taken]])))
         data = (tmp_path / "a.png").read_bytes()
         row = np.frombuffer(zlib.decompress(data[41 : data.index(b"IEND") - 8]), np.uint8)[:81]

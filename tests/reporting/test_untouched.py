@@ -44,9 +44,7 @@ WHY = {
         "not one matrix",
     ),
     "a Constant node": (
-        "g (int64[n] x) => (float[n] y) { w = Constant <value = float[256] {"
-        + ",".join(["1.0"] * 256)
-        + "}> ()"
+        "g (int64[n] x) => (float[n] y) { w = Constant <value = float[256] {" + ",".join(["1.0"] * 256) + "}> ()"
         "  y = Gather (w, x) }",
         "embedding lookup",
     ),
@@ -82,9 +80,7 @@ def test_every_large_constant_has_a_row_and_a_reason(case: str) -> None:
 
 
 def test_what_was_compressed_or_is_small_has_no_row() -> None:
-    before = network(
-        "g (float[n,30] x) => (float[n,30] y) <float[30,30] w, float[30] b> { y = Gemm (x, w, b) }"
-    )
+    before = network("g (float[n,30] x) => (float[n,30] y) <float[30,30] w, float[30] b> { y = Gemm (x, w, b) }")
     after = before.copy()
     after.factor("n0", np.ones((1, 30, 2)), np.ones((1, 2, 30)))
     assert [*untouched(before, after)] == []

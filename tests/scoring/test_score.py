@@ -103,9 +103,7 @@ def test_drift_is_relative_to_the_range_of_the_original() -> None:
     assert drift(runner(1.0), runner(2.0), [batch(0, 5)]) == pytest.approx(0.5)  # 5 of a range of 10
     assert drift(runner(1.0), runner(2.0), [batch(0, 5), batch(-5, 0)]) == pytest.approx(0.25)
     assert drift(runner(2.0), runner(2.0), [batch(0, 5)]) == 0
-    assert drift(runner(1.0), runner(2.0), [batch(5, 5)]) == pytest.approx(
-        0.5
-    )  # no range: of the value itself
+    assert drift(runner(1.0), runner(2.0), [batch(5, 5)]) == pytest.approx(0.5)  # no range: of the value itself
 
 
 def test_the_same_infinity_and_nan_are_no_drift_and_others_are_infinite() -> None:

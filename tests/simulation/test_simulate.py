@@ -43,8 +43,7 @@ NETWORKS = {
     '{ y = Conv <auto_pad="SAME_UPPER", strides=[2,3]> (x, w) }',
     "conv same lower": "(float[n,3,9,8] x) => (float[n,o,h,w] y) <float[5,3,4,2] w> "
     '{ y = Conv <auto_pad="SAME_LOWER", strides=[2,1]> (x, w) }',
-    "conv valid": "(float[n,3,9,8] x) => (float[n,o,h,w] y) <float[5,3,4,2] w> "
-    '{ y = Conv <auto_pad="VALID"> (x, w) }',
+    "conv valid": '(float[n,3,9,8] x) => (float[n,o,h,w] y) <float[5,3,4,2] w> { y = Conv <auto_pad="VALID"> (x, w) }',
     "conv 1d grouped": "(float[n,4,9] x) => (float[n,o,h] y) <float[6,2,3] w, float[6] b> "
     "{ y = Conv <group=2, pads=[1,1]> (x, w, b) }",
     "conv 3d": "(float[n,2,4,5,6] x) => (float[n,o,d,h,w] y) <float[3,2,2,2,3] w> "
@@ -108,9 +107,7 @@ def simulated(out: Path, count: int = 6, **options: Any) -> SimulationReport:
     specs = input_specs(Network.load(out / "model.onnx").model)
     rng = np.random.default_rng(1)
     arrays = {
-        s.name: rng.standard_normal([d if isinstance(d, int) else count for d in s.shape or ()]).astype(
-            np.float32
-        )
+        s.name: rng.standard_normal([d if isinstance(d, int) else count for d in s.shape or ()]).astype(np.float32)
         for s in specs
     }
     return simulate_folder(out, data_for(out, arrays), SimulationOptions(batch=3, sweep=False, **options))
@@ -170,9 +167,7 @@ def test_a_folder_that_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     data = json.loads((out / "netlist.json").read_text())
     tile = data["matrices"][0]["tiles"].pop()
     (out / "netlist.json").write_text(json.dumps(data))
-    with pytest.raises(
-        VerificationError, match=f"tile '{tile['name']}': has weights but is not in the netlist"
-    ):
+    with pytest.raises(VerificationError, match=f"tile '{tile['name']}': has weights but is not in the netlist"):
         simulated(out)
 
 
@@ -249,9 +244,7 @@ def test_a_converter_of_three_bits_has_seven_levels() -> None:
 
 def test_read_noise_has_the_spread_of_its_devices() -> None:
     """Two weights of variance 4 and inputs 3 and 4: sigma = sqrt(9 x 4 + 16 x 4) = 10."""
-    tile = TileMatrix(
-        np.array([0, 1]), np.array([0]), np.zeros((2, 1), np.float32), np.full((2, 1), 4, np.float32)
-    )
+    tile = TileMatrix(np.array([0, 1]), np.array([0]), np.zeros((2, 1), np.float32), np.full((2, 1), 4, np.float32))
     y = MatrixOnTiles(2, 1, [tile], rng=np.random.default_rng(0))(np.tile([[3.0, 4.0]], (50_000, 1)))
     assert y.std() == pytest.approx(10, rel=0.02)
 

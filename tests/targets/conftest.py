@@ -215,9 +215,7 @@ def tool(tmp_path: Path) -> Callable[..., str]:
     def run(program: str, *arguments: str) -> str:
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed (Debian package {program})")
-        done = subprocess.run(
-            [program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
         return done.stdout + done.stderr
 

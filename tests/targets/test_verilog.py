@@ -32,9 +32,7 @@ def read_back(design: Design, form: str, folder: Path, tool: Tool) -> dict[str, 
 
 
 @pytest.mark.parametrize("form", ["verilog", "yosys"])
-def test_yosys_reads_the_same_tiles_pins_and_nets_back(
-    design: Design, form: str, tmp_path: Path, tool: Tool
-) -> None:
+def test_yosys_reads_the_same_tiles_pins_and_nets_back(design: Design, form: str, tmp_path: Path, tool: Tool) -> None:
     modules = read_back(design, form, tmp_path, tool)
     names = Names(design.netlist)
     for matrix in Hierarchy(design.netlist).matrices():
@@ -44,12 +42,8 @@ def test_yosys_reads_the_same_tiles_pins_and_nets_back(
         for tile in matrix.tiles:
             pins = module["cells"][names.tile(tile.name)]["connections"]
             rows, cols = ([net_of[bit] for bit in pins[side]] for side in ("row", "col"))
-            assert [names.bus_of(net) for net in rows] == [
-                (matrix.input_bus, i) for i in tile.inputs.tolist()
-            ]
-            assert [names.bus_of(net) for net in cols] == [
-                (matrix.output_bus, i) for i in tile.outputs.tolist()
-            ]
+            assert [names.bus_of(net) for net in rows] == [(matrix.input_bus, i) for i in tile.inputs.tolist()]
+            assert [names.bus_of(net) for net in cols] == [(matrix.output_bus, i) for i in tile.outputs.tolist()]
 
 
 @pytest.mark.parametrize("form", ["verilog", "yosys"])
@@ -59,9 +53,7 @@ def test_yosys_counts_our_cells_nets_and_wires(design: Design, form: str, tmp_pa
     top = modules[names.top]
     assert len(top["cells"]) == len(netlist.blocks) + sum(1 for m in netlist.matrices if m.tiles)
     assert len(top["netnames"]) == Nets(netlist).count
-    crossbars = [
-        c for m in modules.values() for c in m["cells"].values() if c["type"].startswith("crossbar_")
-    ]
+    crossbars = [c for m in modules.values() for c in m["cells"].values() if c["type"].startswith("crossbar_")]
     assert len(crossbars) == len(list(netlist.tiles))
     pins = [len(bits) for cell in crossbars for bits in cell["connections"].values()]
     assert sum(pins) == netlist.wires

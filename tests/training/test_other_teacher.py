@@ -113,7 +113,9 @@ def test_who_is_interrupted_asks_only_in_epochs_that_were_not_finished(
     """107 samples are three batches, and a rest that is left out: of ten steps, nine are of three whole epochs."""
     asked, conduct, whole = list[int](), Conduct(journal=Journal(tmp_path)), samples // 32
     for steps, times in ((10, 10), (10, 10 % whole), (12 * whole, 12 * whole - 10 + 10 % whole)):
-        tuner = teacher_of_varied_samples(another=True, noise=0.1, samples=samples, precision=precision, conduct=conduct)
+        tuner = teacher_of_varied_samples(
+            another=True, noise=0.1, samples=samples, precision=precision, conduct=conduct
+        )
         asked.clear()
         tuner._taught.executor.register_forward_pre_hook(lambda *_: asked.append(1))
         tuner.tune(tuner.original, steps / SHORTEST, lr=1.0 + times)  # another stretch each time
@@ -129,6 +131,7 @@ def teacher_of_varied_samples(
     another: bool, noise: float = 0.0, samples: int = len(X), precision: Precision = "auto", **how: Any
 ) -> Tuner:
     """Samples are taken times -2, and a share of that more or less by chance."""
+
     def vary(inputs: dict[str, torch.Tensor], generator: torch.Generator) -> dict[str, torch.Tensor]:
         x = inputs["x"]
         return {"x": -2 * x * (1 + noise * torch.randn(x.shape, generator=generator))}
@@ -148,7 +151,10 @@ def test_another_teacher_is_softened_more_than_the_original() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (NET.replace("y", "z"), r"gives 'z' as float32 \[4, 2\]; a network that gives 'y' as float32 \[4, 2\] would do"),
+        (
+            NET.replace("y", "z"),
+            r"gives 'z' as float32 \[4, 2\]; a network that gives 'y' as float32 \[4, 2\] would do",
+        ),
         (NET.replace("float[n,2] y", "float[n,3] y").replace("[2,2]", "[2,3]"), r"gives 'y' as float32 \[4, 3\];"),
         (NET.replace("x", "image"), "does not take the data of the network: .*x"),
         (NET.replace("[n,2] x", "[7,2] x"), "does not take the data of the network: .*7"),
@@ -182,9 +188,10 @@ def test_the_report_says_whom_it_was_learned_from(tmp_path: Path) -> None:
     words += ["--teacher", teacher, "--effort", "quick", "--threads", "1", "--epochs", "0.1", "--out", str(out), "-q"]
     result = CliRunner().invoke(main, words)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "learned from teacher.onnx: 100.00 % accuracy on the eval data" in json.loads(
-        (out / "report.json").read_text("utf-8")
-    )["messages"]
+    assert (
+        "learned from teacher.onnx: 100.00 % accuracy on the eval data"
+        in json.loads((out / "report.json").read_text("utf-8"))["messages"]
+    )
 
 
 def test_a_teacher_needs_data(tmp_path: Path) -> None:

@@ -125,9 +125,7 @@ def test_input_moments_of_white_noise_are_the_identity() -> None:
 
 
 def test_a_convolutions_moments_are_those_of_its_patches() -> None:
-    net = network(
-        "conv (float[n, 2, 5, 5] x) => (float[n, 3, 3, 3] y) <float[3, 2, 3, 3] w> { y = Conv(x, w) }"
-    )
+    net = network("conv (float[n, 2, 5, 5] x) => (float[n, 3, 3, 3] y) <float[3, 2, 3, 3] w> { y = Conv(x, w) }")
     images = np.ones((64, 2, 5, 5), np.float32)
     images[:, 1] = 2
     data = load_data({"x": images}, input_specs(net.model))

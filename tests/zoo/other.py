@@ -79,9 +79,7 @@ class Recommender(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.tables = nn.ModuleList([nn.Embedding(kinds, 8) for kinds in (10, 20, 50)])
-        self.layers = nn.Sequential(
-            *(nn.Linear(24 + 4, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 1))
-        )
+        self.layers = nn.Sequential(*(nn.Linear(24 + 4, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 1)))
 
     def forward(self, kinds: Tensor, x: Tensor) -> Tensor:
         each = [table(kinds[:, place]) for place, table in enumerate(self.tables)]
@@ -103,7 +101,5 @@ OTHER = {
     "graph attention": Recipe(GraphAttention, _edges),
     "pointnet": Recipe(PointNet, lambda: {"x": tensor(2, 3, 50, batch=0, points=2)}, opset=11),
     "autoencoder": Recipe(Autoencoder, lambda: {"x": tensor(2, 64, batch=0)}, ("y", "mean", "spread")),
-    "recommender": Recipe(
-        Recommender, lambda: {"kinds": tokens(10, 2, 3, batch=0), "x": tensor(2, 4, batch=0)}
-    ),
+    "recommender": Recipe(Recommender, lambda: {"kinds": tokens(10, 2, 3, batch=0), "x": tensor(2, 4, batch=0)}),
 }

@@ -81,9 +81,7 @@ class DecoderLayer(nn.Module):
         self.gate, self.up = (nn.Linear(width, 2 * width, bias=False) for _ in range(2))
         self.down = nn.Linear(2 * width, width, bias=False)
 
-    def forward(
-        self, x: Tensor, angles: Tensor, keys: Tensor, values: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, angles: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         y = self.norm1(x)
         q, k = (
             rotated(self._split(self.q(y), self.heads), angles),
@@ -220,9 +218,7 @@ def _two_texts() -> Inputs:
 
 SEQUENCES = {
     "bert": Recipe(Encoder, _texts, ("logits", "hidden")),
-    "decoder with a cache": Recipe(
-        Decoder, _next_words, ("logits", "k0_next", "v0_next", "k1_next", "v1_next")
-    ),
+    "decoder with a cache": Recipe(Decoder, _next_words, ("logits", "k0_next", "v0_next", "k1_next", "v1_next")),
     "translator": Recipe(Translator, _two_texts),
     "gated convolutions": Recipe(GatedConvolutions, lambda: {"x": tensor(2, 8, 40, batch=0, time=2)}),
     "time delay": Recipe(TimeDelay, lambda: {"x": tensor(2, 50, 24, batch=0, time=1)}),

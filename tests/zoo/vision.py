@@ -72,9 +72,7 @@ class DenseGate(nn.Module):
     def __init__(self, channels: int, ratio: int = 4) -> None:
         super().__init__()
         small = channels // ratio
-        self.layers = nn.Sequential(
-            nn.Linear(channels, small), nn.ReLU(), nn.Linear(small, channels), nn.Hardsigmoid()
-        )
+        self.layers = nn.Sequential(nn.Linear(channels, small), nn.ReLU(), nn.Linear(small, channels), nn.Hardsigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels = x.shape[:2]
@@ -169,11 +167,7 @@ class ShuffleUnit(nn.Module):
         left, right = x.chunk(2, 1)
         x = torch.cat([left, self.layers(right)], 1)
         batch, channels, height, width = x.shape
-        return (
-            x.view(batch, 2, channels // 2, height, width)
-            .transpose(1, 2)
-            .reshape(batch, channels, height, width)
-        )
+        return x.view(batch, 2, channels // 2, height, width).transpose(1, 2).reshape(batch, channels, height, width)
 
 
 def shuffle() -> nn.Module:

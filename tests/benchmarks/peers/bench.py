@@ -34,9 +34,7 @@ Net = nn.Module
 def options(peer: str, strength: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m tests.benchmarks.peers.{peer}")
     parser.add_argument("network", choices=["lenet", "convnet", "resnet20"])
-    parser.add_argument(
-        "--data", type=Path, required=True, help="MNIST's four files, or cifar-10-batches-bin"
-    )
+    parser.add_argument("--data", type=Path, required=True, help="MNIST's four files, or cifar-10-batches-bin")
     parser.add_argument("--model", type=Path, help="the file of resnet20")
     parser.add_argument("--epochs", type=int, required=True, help="of training in all")
     parser.add_argument("--strength", type=float, required=True, help=strength)

@@ -160,9 +160,7 @@ def cifar10(folder: Path, centred: bool) -> tuple[Split, Split, Split]:
     images, labels = part([f"data_batch_{number}.bin" for number in range(1, 6)])
     mean = torch.from_numpy(images.mean(0, np.float64).astype(np.float32))
     shift, scale = (torch.tensor(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
-    scaled: Callable[[Tensor], Tensor] = (
-        (lambda x: x - mean) if centred else (lambda x: (x / 255 - shift) / scale)
-    )
+    scaled: Callable[[Tensor], Tensor] = (lambda x: x - mean) if centred else (lambda x: (x / 255 - shift) / scale)
     return _splits(images, labels, *part(["test_batch.bin"]), scaled)
 
 
@@ -183,9 +181,7 @@ def problem(name: str, resnet20: Path | None) -> Problem:
     if name == "lenet":
         return Problem(ROOT / "samples/lenet.onnx", (1, 28, 28), lenet, mnist, 1e-3, False)
     if name == "convnet":
-        return Problem(
-            ROOT / "samples/convnet.onnx", (3, 32, 32), convnet, partial(cifar10, centred=True), 3e-4, True
-        )
+        return Problem(ROOT / "samples/convnet.onnx", (3, 32, 32), convnet, partial(cifar10, centred=True), 3e-4, True)
     if resnet20 is None:
         raise SystemExit("resnet20: say where its file is with --model")
     return Problem(resnet20, (3, 32, 32), ResNet, partial(cifar10, centred=False), 3e-4, True)

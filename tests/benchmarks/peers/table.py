@@ -66,7 +66,8 @@ def _table(name: str, rows: Sequence[Row]) -> str:
 def _lines(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
     first = rows[0]["before"]
     counts = [f"{first[n]:,}" for n in ("tiles", "wires")]
-    yield ["original", "", "", f"{first['test']:.2f} %", f"{first['val']:.2f} %", f"{first['cells']:,}", "", *counts, "", ""]
+    accuracies = [f"{first[data]:.2f} %" for data in ("test", "val")]
+    yield ["original", "", "", *accuracies, f"{first['cells']:,}", "", *counts, "", ""]
     for row in sorted(rows, key=lambda row: (row["peer"], row["strength"])):
         after = row["after"]
         yield [
