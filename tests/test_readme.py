@@ -33,7 +33,11 @@ def blocks(language: str, page: str = README) -> list[str]:
     return [text for kind, text in found if kind == language]
 
 
-COMMANDS = [line for text in blocks("bash") for line in text.splitlines()]
+def commands(page: str) -> list[str]:
+    return "".join(blocks("bash", page)).splitlines()
+
+
+COMMANDS = commands(README)
 SET_UP = [line for line in COMMANDS if line.startswith("bash .ci/install")]
 
 
@@ -126,9 +130,9 @@ def test_the_examples_of_a_page_run_one_after_the_other(name: str, desk: Path, m
     assert done.returncode == 0, done.stderr[-1000:]
 
 
-@pytest.mark.parametrize("name", [name for name, page in DOCS.items() if blocks("bash", page)])
+@pytest.mark.parametrize("name", [name for name, page in DOCS.items() if commands(page)])
 def test_the_commands_of_a_page_run_one_after_the_other(name: str, desk: Path) -> None:
-    for line in "".join(blocks("bash", DOCS[name])).splitlines():
+    for line in commands(DOCS[name]):
         gscompile(line, desk)
 
 

@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +63,13 @@ def _beside(values: Mapping[int, float], seed: int) -> str:
     >>> _beside({0: 8.0, 1: 9.5}, seed=0), _beside({}, seed=0)
     ('        8.00 committed; 8.00 to 9.50 in 2 seeds', ' nothing committed')
     """
+    if not values:
+        return " nothing committed"
     same = f"{values[seed]:>12,.2f} committed;" if seed in values else ""
-    seeds = f"{min(values.values()):,.2f} to {max(values.values()):,.2f} in {len(values)} seeds" if values else ""
-    return f"{same} {seeds}" if values else " nothing committed"
+    return f"{same} {min(values.values()):,.2f} to {max(values.values()):,.2f} in {len(values)} seeds"
 
 
-def worse(now: Figures, committed: Sequence[Figures]) -> list[str]:
+def worse(now: Figures, committed: Collection[Figures]) -> list[str]:
     """The names of the figures that are worse than those of every committed seed, and clearly.
 
     >>> seeds = [{"cells": 90, "wires": 10, "% test accuracy": 99.1}, {"cells": 100, "wires": 9, "% test accuracy": 99.2}]
@@ -93,7 +94,7 @@ def main(seed: int, record: bool) -> None:
     print("\n".join(lines(now := figures(new), committed, seed)))
     if record:
         searches.record([report])
-    elif bad := worse(now, [*committed.values()]):
+    elif bad := worse(now, committed.values()):
         sys.exit(f"worse than committed: {', '.join(bad)}")
 
 
