@@ -392,3 +392,28 @@ def _show(data: dict[str, Any] | None, text: str, folder: Path, quiet: bool) -> 
         _say(json.dumps(data))
     elif not quiet:
         _say(f"{text}written to {folder}")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="[default: MODEL's name + .reduced.onnx]")
+@click.option("--seconds", type=click.IntRange(1), default=600, show_default=True, help="Longest run of COMMAND.")
+@click.option("--any-message", is_flag=True, help="Compare exit codes alone, not the messages.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress and no text.")
+def reduce(
+    model: Path, command: tuple[str, ...], out: Path | None, seconds: int, any_message: bool, quiet: bool
+) -> None:
+    """Cut MODEL to the fewest nodes on which COMMAND still fails in the same way.
+
+    COMMAND follows --, with {} in the place of the model: gscompile reduce m.onnx -- gscompile {} --crossbar 64x64
+    """
+    from gscompile.reduction.command import FailingCommand, placed
+    from gscompile.reduction.reduce import reduce_file
+
+    path = out or Path(f"{model.stem}.reduced.onnx")
+    failing = FailingCommand(placed(command, str(model)), str(model), seconds, not any_message)
+    with _stoppable(), _progress(quiet) as progress:
+        smallest = reduce_file(model, failing, path, progress)
+    if not quiet:
+        _say(f"{len(smallest.graph.node)} nodes are left: written to {path}")

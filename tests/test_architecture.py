@@ -23,7 +23,7 @@ crossbars scoring
 hardware
 compression simulation targets
 reporting formats
-options passes
+options passes reduction
 placement training
 emit judging
 write summary remembered hardware_text
