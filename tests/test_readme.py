@@ -58,7 +58,7 @@ def gscompile(line: str, folder: Path) -> None:
     """Run a line of the README, trained for a moment only."""
     program, *words = shlex.split(line)
     assert Path(program).name == "gscompile", f"{line}: starts another program"
-    trains = "--data" in words and words[0].endswith(".onnx")
+    trains = "--data" in words and any(word.endswith(".onnx") for word in words[:2])
     run([*words, *SHORT] if trains else words, folder)
 
 
