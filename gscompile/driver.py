@@ -151,7 +151,7 @@ def finish(job: Job, result: PassResult, messages: list[str], out: Path, force: 
             emit_design(Design(netlist, weights, options.hardware, chip.floorplan), options.formats, folder)
         story = Story(job.original, written, netlist, result.changes, job.folds, tuple(messages), checks, chip.figures)
         report = summarise(story, before, judge.measure(folder / "model.onnx"), options, folder, job.began)
-        write_report(report, before, netlist, folder, chip.plans)
+        report = write_report(report, before, netlist, folder, chip.plans)
         job.original.check_files()
     return Result(Network.load(out / "model.onnx"), netlist, report, out)
 

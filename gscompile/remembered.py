@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from gscompile.crossbars.netlist_file import read_netlist
-from gscompile.errors import OutputError, VerificationError
+from gscompile.errors import OutputError
 from gscompile.hardware.target import DEFAULT_TARGET, Target, load_target
-from gscompile.judging.verify import read_report
 from gscompile.reporting.report import CompileReport
+from gscompile.reporting.report_file import read_report
 
 
 def target_of(out: Path, name: str | None = None) -> Target:
@@ -33,7 +33,5 @@ def origins_of(out: Path) -> dict[str, str]:
 
 
 def _report(out: Path) -> CompileReport | None:
-    try:
-        return read_report(out)
-    except VerificationError:
-        return None
+    """The report of a folder, None where there is none. Raises VerificationError for a file that is no report."""
+    return read_report(out) if os.path.lexists(out / "report.json") else None

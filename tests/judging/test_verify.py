@@ -17,7 +17,8 @@ import gscompile
 from gscompile.crossbars.tile_file import TileFile, write_tiles
 from gscompile.data.dataset import Batch
 from gscompile.errors import VerificationError
-from gscompile.judging.verify import sha256, verify_again, verify_folder
+from gscompile.judging.files_check import sha256
+from gscompile.judging.verify import verify_again, verify_folder
 from gscompile.scoring.evaluate import drift, last_places
 from tests.small_networks import model
 
@@ -39,7 +40,7 @@ def folder(compiled: Path, tmp_path: Path) -> Path:
 
 def test_an_untouched_folder_verifies(folder: Path) -> None:
     lines = verify_again(folder)
-    assert lines[0] == "sha256 of 3 files as reported"
+    assert lines[0] == "sha256 of 4 files as reported"
     assert lines[-1] == "netlist and tiles rebuild all 2 matrices bit for bit"
 
 
@@ -121,14 +122,14 @@ def test_an_edit_shows_in_the_digests_too(what: str, folder: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"files": 1}', "null"])
 def test_a_report_that_is_none_is_named(text: str, folder: Path) -> None:
     (folder / "report.json").write_text(text)
-    with pytest.raises(VerificationError, match=r"report\.json: not a report") as caught:
+    with pytest.raises(VerificationError, match=r"report\.json: not (a report|JSON)") as caught:
         verify_again(folder)
     assert "\n" not in str(caught.value)
 
 
 def test_the_report_has_the_digests_of_what_is_there(folder: Path) -> None:
     files = json.loads((folder / "report.json").read_text())["files"]
-    assert files == {name: sha256(folder / name) for name in ("model.onnx", "netlist.json", "tiles.npz")}
+    assert files == {name: sha256(folder / name) for name in ("model.onnx", "netlist.json", "report.html", "tiles.npz")}
 
 
 def test_outputs_that_hardly_move_may_differ_in_their_last_places() -> None:
