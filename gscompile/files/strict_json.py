@@ -18,7 +18,7 @@ def read_json(path: Path, fractions: bool = True) -> Any:
     try:
         text = path.read_text("utf-8")
         number = float if fractions else _refuse_fraction
-        return json.loads(text, parse_float=number, parse_constant=_refuse_constant, object_pairs_hook=_no_twins)
+        return json.loads(text, parse_float=number, parse_constant=_refuse_constant, object_pairs_hook=no_twins)
     except OSError as error:
         raise VerificationError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
@@ -33,7 +33,8 @@ def _refuse_fraction(text: str) -> NoReturn:
     raise ValueError(f"{text[:40]}: expected a whole number")
 
 
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of its pairs, as a hook of a JSON decoder. Raises ValueError for a key that comes twice."""
     data = dict(pairs)
     if len(data) < len(pairs):
         keys = [key for key, _ in pairs]

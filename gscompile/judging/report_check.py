@@ -10,9 +10,9 @@ from typing import Any
 
 from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist
-from gscompile.errors import TargetError, VerificationError
+from gscompile.errors import VerificationError
 from gscompile.hardware.cost import cost
-from gscompile.hardware.target import DEFAULT_TARGET, load_target, shipped_targets
+from gscompile.hardware.target import DEFAULT_TARGET, Target, load_target, shipped_targets
 from gscompile.reporting.paper import routing_ratio
 from gscompile.reporting.report import (
     Chip,
@@ -244,7 +244,9 @@ def _check_measured(report: CompileReport, _: Netlist) -> None:
 
 
 def _check_chip(report: CompileReport, netlist: Netlist) -> None:
-    chip = report.chip
+    chip, name = report.chip, report.options.get("target")
+    file = isinstance(name, str) and name.endswith(".toml")
+    _require("options.target", name, name is None or name in shipped_targets() or file, "a target or a .toml file")
     asked = report.options.get("target") is not None or report.options.get("place") is True
     _require("chip", chip and chip.target, (chip is not None) is asked, "a chip" if asked else "None")
     if chip is None:
@@ -263,15 +265,17 @@ def _check_areas(place: str, figures: ChipFigures) -> None:
     _same(f"{place}.chip_um2", figures.chip_um2, float(parts))
 
 
-def _check_target(chip: Chip, report: CompileReport, netlist: Netlist) -> None:
-    """Areas of arrays, converters and blocks on a target that comes with gscompile; another is not in the folder."""
+def known_target(report: CompileReport, netlist: Netlist) -> Target | None:
+    """The target compiled for, with arrays of the netlist's size; None for a file, which is not in the folder."""
     name = report.options.get("target") or DEFAULT_TARGET
-    if name not in shipped_targets():
+    return load_target(str(name)).with_crossbar(netlist.crossbar) if name in shipped_targets() else None
+
+
+def _check_target(chip: Chip, report: CompileReport, netlist: Netlist) -> None:
+    """Areas of arrays, converters and blocks on a target that comes with gscompile."""
+    target = known_target(report, netlist)
+    if target is None:
         return
-    try:
-        target = load_target(str(name)).with_crossbar(netlist.crossbar)
-    except TargetError as problem:
-        raise VerificationError(f"report.json: options.target: {problem}") from problem
     _same("chip.target", chip.target, target.name)
     _same("chip.periphery", chip.periphery, target.periphery is not None)
     total = cost(netlist, target).total

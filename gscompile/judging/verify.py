@@ -10,21 +10,24 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
-from gscompile.crossbars.netlist import Matrix, TileWeights
+from gscompile.crossbars.netlist import Matrix, Netlist, TileWeights
 from gscompile.crossbars.netlist_file import read_netlist
 from gscompile.crossbars.tile_file import TileFile, check_names, checked_tiles, holds
 from gscompile.crossbars.wiring_check import check_wiring
 from gscompile.data.dataset import Batch
 from gscompile.data.inputs import has_tensor_inputs
-from gscompile.errors import ModelError, OutputError, VerificationError, one_line
+from gscompile.errors import ModelError, OutputError, UsageError, VerificationError, one_line
+from gscompile.formats import parse_formats
 from gscompile.graph.network import Layer, Network
 from gscompile.judging.constants_check import NAMED, named_line, odd_constants, spoiled_line
 from gscompile.judging.files_check import ALWAYS, check_digests, check_listed
-from gscompile.judging.report_check import check_report
+from gscompile.judging.report_check import check_report, known_target
 from gscompile.onnx_files.loading import is_mapped, read_proto
 from gscompile.onnx_files.sparse import write_out_sparse
 from gscompile.onnx_files.unsaid import says_ranks, with_ranks
 from gscompile.onnx_files.wire import without_data
+from gscompile.readback import READERS
+from gscompile.readback.emitted import check_emitted, emitted_files
 from gscompile.reporting.report import CompileReport
 from gscompile.reporting.report_file import read_report
 from gscompile.scoring.evaluate import Runner, drift, is_large, is_unknown_op, last_places, unrest
@@ -200,12 +203,28 @@ def verify_contents(folder: Path, report: CompileReport, shapes: Shapes | None =
     """Verify all that a folder holds but the digests of its files; `shapes` are sizes of inputs left open."""
     _check_model(folder / "model.onnx")
     network = _load(folder / "model.onnx")
-    netlist = read_netlist(folder / "netlist.json")
-    check_listed(report.files, (*ALWAYS, *sorted(path.name for path in network.files)))
+    netlist, weights = read_netlist(folder / "netlist.json"), TileFile(folder / "tiles.npz")
+    check_listed(report.files, (*ALWAYS, *sorted(path.name for path in network.files), *_emitted(report, netlist)))
     figures = check_report(report, netlist)
     checks = tuple(_checks(folder, lambda: _synthetic(network, shapes or {}), None))
     _check_said(report, checks)
-    return (figures, *checks)
+    return (figures, *checks, *check_emitted(folder, netlist, weights, known_target(report, netlist)))
+
+
+def _emitted(report: CompileReport, netlist: Netlist) -> list[str]:
+    """Files of the formats that the report says were asked for. Raises VerificationError where it says nonsense."""
+    emit = report.options.get("emit")
+    try:
+        if not isinstance(emit, list):
+            raise UsageError(f"expected a list, got {type(emit).__name__}")
+        formats = [form.name for form in parse_formats(",".join(map(str, emit)))]
+    except UsageError as problem:
+        raise VerificationError(f"report.json: options.emit: {problem}") from problem
+    files = emitted_files(netlist, READERS)
+    stray = next((n for n in READERS if n not in formats and any(f in report.files for f in files[n])), None)
+    if stray is not None:
+        raise VerificationError(f"report.json: options.emit: {stray!r} is missing; its files are listed")
+    return [name for form in formats for name in files[form]]
 
 
 def _synthetic(network: Network, shapes: Shapes) -> list[Batch]:
