@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 LARGEST = 1 << 63  # numbers beyond are none that a count, an area or a time can be
 _KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
@@ -22,8 +23,9 @@ def typed(wanted: Any, value: Any, place: str = "") -> Any:
         return _object(wanted, value, place)
     origin = get_origin(wanted)
     if origin in (Union, UnionType):
-        inner = next(t for t in get_args(wanted) if t is not type(None))
-        return None if value is None else typed(inner, value, place)
+        return None if value is None else _one_of(get_args(wanted), value, place)
+    if origin is Literal:
+        return _literal(get_args(wanted), value, place)
     if origin is tuple:
         return _list(get_args(wanted)[0], value, place)
     if origin is dict:
@@ -34,7 +36,12 @@ def typed(wanted: Any, value: Any, place: str = "") -> Any:
 def _object(cls: Any, value: Any, place: str) -> Any:
     if not isinstance(value, Mapping):
         raise ValueError(f"{_at(place)}expected an object, got {_shown(value)}")
-    types = get_type_hints(cls)
+    return cls(**fields_of(cls, value, place))
+
+
+def fields_of(cls: Any, value: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """Return the fields of a dataclass by name, none missing or unknown, without making one. Raises ValueError."""
+    types = _hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]
     for name in names:
         if name not in value:
@@ -42,7 +49,25 @@ def _object(cls: Any, value: Any, place: str) -> Any:
     for key in value:
         if key not in names:
             raise ValueError(f"{_at(place)}unknown key {_shown(key)}")
-    return cls(**{name: typed(types[name], value[name], _below(place, name)) for name in names})
+    return {name: typed(types[name], value[name], _below(place, name)) for name in names}
+
+
+_hints = cache(get_type_hints)
+
+
+def _one_of(kinds: tuple[Any, ...], value: Any, place: str) -> Any:
+    """The value as the first of several types that takes it; what the last says where none does."""
+    *others, last = (kind for kind in kinds if kind is not type(None))
+    for kind in others:
+        with suppress(ValueError):
+            return typed(kind, value, place)
+    return typed(last, value, place)
+
+
+def _literal(known: tuple[Any, ...], value: Any, place: str) -> Any:
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{_at(place)}expected one of {', '.join(map(str, known))}, got {_shown(value)}")
+    return value
 
 
 def _list(item: Any, value: Any, place: str) -> tuple[Any, ...]:
@@ -60,7 +85,7 @@ def _table(item: Any, value: Any, place: str) -> dict[str, Any]:
 def _plain(wanted: type, value: Any, place: str) -> Any:
     if wanted is float and type(value) is int and abs(value) < LARGEST:
         return float(value)
-    if type(value) is not wanted or (wanted in (int, float) and not (math.isfinite(value) and abs(value) < LARGEST)):
+    if type(value) is not wanted or (wanted in (int, float) and not abs(value) < LARGEST):
         raise ValueError(f"{_at(place)}expected {_KINDS[wanted]}, got {_shown(value)}")
     return value
 

@@ -11,9 +11,11 @@ from typing import Any
 from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.errors import VerificationError
+from gscompile.files.typed import fields_of
 from gscompile.hardware.cost import cost
 from gscompile.hardware.target import DEFAULT_TARGET, Target, load_target, shipped_targets
-from gscompile.reporting.paper import routing_ratio
+from gscompile.options import Options
+from gscompile.reporting.paper import Shape, routing_ratio
 from gscompile.reporting.report import (
     Chip,
     ChipFigures,
@@ -33,9 +35,17 @@ def check_report(report: CompileReport, netlist: Netlist) -> str:
 
     Raises VerificationError, naming the field with both values, for the first figure that the netlist contradicts.
     """
-    for check in (_check_head, _check_matrices, _check_layers, _check_totals, _check_measured, _check_chip):
+    for check in _CHECKS:
         check(report, netlist)
     return f"report.json: figures of {len(report.matrices)} matrices and {len(report.layers)} layers recomputed"
+
+
+def _check_options(report: CompileReport, _: Netlist) -> None:
+    """The options are those of gscompile, of their types; what they did to the network is not in the folder."""
+    try:
+        fields_of(Options, report.options, "options")
+    except ValueError as problem:
+        raise VerificationError(f"report.json: {problem}") from problem
 
 
 def _check_head(report: CompileReport, netlist: Netlist) -> None:
@@ -169,18 +179,48 @@ def _check_before(place: str, row: LayerRow) -> None:
 
 def _check_dense(place: str, row: LayerRow, family: _Family, netlist: Netlist) -> None:
     """Dense figures are those of one shape, which the layer's shape before compression allows."""
+    shapes: set[Shape] = set()
     for figures in family.figures:
-        found = figures.dense_tiles, figures.dense_cells, figures.dense_wires
-        grids = (TileGrid(*shape, netlist.crossbar, netlist.tiling) for shape in _shapes(figures, family))
-        possible = any((grid.tiles, grid.cells, grid.wires) == found for grid in grids)
-        words = f"matrix {figures.name!r}: {found[0]} dense tiles, {found[1]} dense cells and {found[2]} dense wires"
+        possible = {shape for shape in _shapes(figures, family) if _takes(shape, netlist) == _dense(figures)}
         if not possible:
-            raise VerificationError(f"report.json: {words} are of no shape it can have had")
-    whole, cells = _original_cells(family), row.before.dense_cells
-    _require(f"{place}.before.dense_cells", cells, not whole or cells % whole == 0, f"a multiple of {whole}")
+            tiles, cells, wires = _dense(figures)
+            words = f"{tiles} dense tiles, {cells} dense cells and {wires} dense wires"
+            raise VerificationError(f"report.json: matrix {figures.name!r}: {words} are of no shape it can have had")
+        shapes = possible
+    if row.before.dense_cells:  # else the layer is none of the original network
+        _check_original(place, row, family, shapes)
 
 
-def _shapes(figures: MatrixFigures, family: _Family) -> Iterator[tuple[int, int]]:
+def _takes(shape: Shape, netlist: Netlist) -> tuple[int, int, int]:
+    grid = TileGrid(*shape, netlist.crossbar, netlist.tiling)
+    return grid.tiles, grid.cells, grid.wires
+
+
+def _dense(figures: MatrixFigures) -> tuple[int, int, int]:
+    return figures.dense_tiles, figures.dense_cells, figures.dense_wires
+
+
+def _check_original(place: str, row: LayerRow, family: _Family, shapes: set[Shape]) -> None:
+    """The original matrices have one shape, which the factors tell; `shapes` are those of a layer without factors."""
+    first, last = family.first, family.last
+    if first.layer != last.layer:
+        shapes = {_product(first, last)} if first.outputs and last.inputs else set()
+    if shapes:
+        cells, found = row.before.dense_cells, {inputs * outputs for inputs, outputs in shapes}
+        whole = any(size and cells % size == 0 for size in found)
+        _require(f"{place}.before.dense_cells", cells, whole, f"a multiple of {max(found)}")
+        ranks = {min(shape) for shape in shapes}
+        words = " or ".join(map(str, sorted(ranks)))
+        _require(f"{place}.rank_before", row.rank_before, row.rank_before in ranks, words)
+
+
+def _product(first: MatrixFigures, last: MatrixFigures) -> Shape:
+    """Inputs and outputs of the matrix that two factors stand for; the second may have several taps for each rank."""
+    taps = max(1, last.inputs // first.outputs)
+    return first.dense_cells // first.outputs * taps, last.dense_cells // last.inputs
+
+
+def _shapes(figures: MatrixFigures, family: _Family) -> Iterator[Shape]:
     """Inputs and outputs that the matrix may have had: a first factor keeps its outputs, a last one its inputs."""
     inputs, outputs, cells = figures.inputs, figures.outputs, figures.dense_cells
     first, last = figures.layer == family.first.layer, figures.layer == family.last.layer
@@ -197,17 +237,6 @@ def _divisors(number: int) -> Iterator[int]:
     for small in range(1, math.isqrt(max(number, 0)) + 1):
         if number % small == 0:
             yield from {small, number // small}
-
-
-def _original_cells(family: _Family) -> int:
-    """Cells of one original matrix, worked out of the dense figures of its factors; 0 where these say nothing."""
-    first, last = family.first, family.last
-    if first.layer == last.layer:
-        return first.dense_cells
-    if not (first.outputs and last.inputs):
-        return 0
-    taps = max(1, last.inputs // first.outputs)
-    return (first.dense_cells // first.outputs) * taps * (last.dense_cells // last.inputs)
 
 
 def _check_row(place: str, row: LayerRow, family: _Family) -> None:
@@ -240,6 +269,8 @@ def _check_measured(report: CompileReport, _: Netlist) -> None:
     _require("seconds", report.seconds, report.seconds >= 0, "at least 0")
 
 
+_PLACED = ("die_um2", "utilisation", "wire_um", "longest_um", "crowding")  # what only a placement knows
+
 # -- the chip -----------------------------------------------------------------------------------------------
 
 
@@ -253,6 +284,9 @@ def _check_chip(report: CompileReport, netlist: Netlist) -> None:
         return
     _same("chip.wires_squared", chip.wires_squared, float(ratio(report.after.wires, report.before.wires) ** 2))
     for side, figures in (("before", chip.before), ("after", chip.after)):
+        placed = [getattr(figures, name) is not None for name in _PLACED]
+        words = f"figures of a placement where chip.engine names one; engine is {chip.engine!r}"
+        _require(f"chip.{side}", figures, placed == [chip.engine is not None] * len(_PLACED), words)
         _check_areas(f"chip.{side}", figures)
     _check_target(chip, report, netlist)
 
@@ -281,3 +315,6 @@ def _check_target(chip: Chip, report: CompileReport, netlist: Netlist) -> None:
     total = cost(netlist, target).total
     for name in ("array_um2", "periphery_um2", "block_um2"):
         _same(f"chip.after.{name}", getattr(chip.after, name), float(getattr(total, name)))
+
+
+_CHECKS = (_check_options, _check_head, _check_matrices, _check_layers, _check_totals, _check_measured, _check_chip)

@@ -26,8 +26,7 @@ from gscompile.onnx_files.loading import is_mapped, read_proto
 from gscompile.onnx_files.sparse import write_out_sparse
 from gscompile.onnx_files.unsaid import says_ranks, with_ranks
 from gscompile.onnx_files.wire import without_data
-from gscompile.readback import READERS
-from gscompile.readback.emitted import check_emitted, emitted_files
+from gscompile.readback.emitted import Emitted
 from gscompile.reporting.report import CompileReport
 from gscompile.reporting.report_file import read_report
 from gscompile.scoring.evaluate import Runner, drift, is_large, is_unknown_op, last_places, unrest
@@ -57,12 +56,12 @@ def verify_folder(folder: Path, batches: Sequence[Batch] = (), runs: bool = True
 Feed = Callable[[], Sequence[Batch]]
 
 
-def _checks(folder: Path, feed: Feed, runs: bool | None) -> Iterator[str]:
+def _checks(folder: Path, feed: Feed, runs: bool) -> Iterator[str]:
     yield _check_model(folder / "model.onnx")
-    yield NOT_RUN if runs is False else _check_runs(folder / "model.onnx", feed, runs is None)
+    yield _check_runs(folder / "model.onnx", feed, False) if runs else NOT_RUN
     network = _load(folder / "model.onnx")
     yield from _check_constants(network)
-    yield _check_netlist(network, folder)
+    yield _check_netlist(network, read_netlist(folder / "netlist.json"), TileFile(folder / "tiles.npz"))
 
 
 def _load(path: Path) -> Network:
@@ -152,12 +151,11 @@ def _tolerance(path: Path) -> float:
 _QUANTISED = re.compile("[Qq]uantize|Integer|QLinear|^Q[A-Z]|NBits")
 
 
-def _check_netlist(network: Network, folder: Path) -> str:
+def _check_netlist(network: Network, netlist: Netlist, weights: TileFile) -> str:
     try:
         layers = {layer.name: layer for layer in network.layers}
     except ModelError as problem:
         raise VerificationError(str(problem)) from problem
-    netlist, weights = read_netlist(folder / "netlist.json"), TileFile(folder / "tiles.npz")
     check_names(netlist, weights)
     for matrix in netlist.matrices:
         _check_matrix(matrix, layers.get(matrix.layer), weights)
@@ -201,17 +199,29 @@ def verify_again(folder: Path, input_shapes: Sequence[str] = ()) -> tuple[str, .
 
 def verify_contents(folder: Path, report: CompileReport, shapes: Shapes | None = None) -> tuple[str, ...]:
     """Verify all that a folder holds but the digests of its files; `shapes` are sizes of inputs left open."""
-    _check_model(folder / "model.onnx")
+    model = _check_model(folder / "model.onnx")
     network = _load(folder / "model.onnx")
     netlist, weights = read_netlist(folder / "netlist.json"), TileFile(folder / "tiles.npz")
-    check_listed(report.files, (*ALWAYS, *sorted(path.name for path in network.files), *_emitted(report, netlist)))
+    emitted = Emitted(folder, netlist, weights, known_target(report, netlist))
+    check_listed(report.files, (*ALWAYS, *sorted(path.name for path in network.files), *_asked(report, emitted)))
+    check_listed(report.files, _of_chip(report))
     figures = check_report(report, netlist)
-    checks = tuple(_checks(folder, lambda: _synthetic(network, shapes or {}), None))
-    _check_said(report, checks)
-    return (figures, *checks, *check_emitted(folder, netlist, weights, known_target(report, netlist)))
+    runs = _check_runs(folder / "model.onnx", lambda: _synthetic(network, shapes or {}), True)
+    constants = (*_check_constants(network),)
+    _check_said(report, constants)
+    return (model, figures, runs, *constants, _check_netlist(network, netlist, weights), *emitted.check())
 
 
-def _emitted(report: CompileReport, netlist: Netlist) -> list[str]:
+def _of_chip(report: CompileReport) -> tuple[str, ...]:
+    """Files that are there where the report tells of a chip."""
+    if report.chip is None:
+        return ()
+    pictures = (f"{kind}_{side}" for kind in ("floorplan", "congestion") for side in ("before", "after"))
+    drawn = (f"{name}.{end}" for name in pictures for end in ("svg", "png"))
+    return ("cost.csv", *drawn) if report.chip.engine is not None else ("cost.csv",)
+
+
+def _asked(report: CompileReport, emitted: Emitted) -> list[str]:
     """Files of the formats that the report says were asked for. Raises VerificationError where it says nonsense."""
     emit = report.options.get("emit")
     try:
@@ -220,11 +230,12 @@ def _emitted(report: CompileReport, netlist: Netlist) -> list[str]:
         formats = [form.name for form in parse_formats(",".join(map(str, emit)))]
     except UsageError as problem:
         raise VerificationError(f"report.json: options.emit: {problem}") from problem
-    files = emitted_files(netlist, READERS)
-    stray = next((n for n in READERS if n not in formats and any(f in report.files for f in files[n])), None)
-    if stray is not None:
-        raise VerificationError(f"report.json: options.emit: {stray!r} is missing; its files are listed")
-    return [name for form in formats for name in files[form]]
+    if not formats and emitted.is_none:
+        return []
+    for name, files in emitted.files.items():
+        if name not in formats and any(file in report.files for file in files):
+            raise VerificationError(f"report.json: options.emit: {name!r} is missing; its files are listed")
+    return [file for form in formats for file in emitted.files[form]]
 
 
 def _synthetic(network: Network, shapes: Shapes) -> list[Batch]:

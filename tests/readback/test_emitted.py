@@ -18,7 +18,7 @@ from gscompile.graph.network import Network
 from gscompile.hardware.target import Design, load_target
 from gscompile.placement.place import PlaceOptions, place
 from gscompile.readback import READERS
-from gscompile.readback.emitted import check_emitted
+from gscompile.readback.emitted import Emitted
 from gscompile.targets import FORMATS
 from gscompile.targets.spice import Spice
 from tests.targets.conftest import FACTORED, GROUPED, NETWORKS, design_of, filled, make_chain
@@ -30,7 +30,7 @@ def emit(design: Design, folder: Path, formats: str = "verilog,yosys,spice,lefde
 
 
 def lines(design: Design, folder: Path) -> list[str]:
-    return [*check_emitted(folder, design.netlist, design.weights, design.target)]
+    return [*Emitted(folder, design.netlist, design.weights, design.target).check()]
 
 
 def test_every_format_has_a_reader() -> None:
@@ -85,7 +85,7 @@ def test_a_target_of_few_levels_has_resistances_of_its_own(tmp_path: Path) -> No
     assert lines(replace(design, target=few), tmp_path)
     with pytest.raises(VerificationError, match=r"R[pn]\d_\d of tile_matmul0_0_0 has .* ohms; its weight asks for"):
         lines(replace(design, target=replace(few, device=replace(few.device, levels=8))), tmp_path)
-    assert [*check_emitted(tmp_path, design.netlist, design.weights)]  # without a target they are counted
+    assert [*Emitted(tmp_path, design.netlist, design.weights).check()]  # without a target they are counted
 
 
 def test_no_file_no_line(tmp_path: Path) -> None:
