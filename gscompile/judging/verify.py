@@ -235,7 +235,7 @@ def _asked(report: CompileReport, emitted: Emitted) -> list[str]:
     for name, files in emitted.files.items():
         if name not in formats and any(file in report.files for file in files):
             raise VerificationError(f"report.json: options.emit: {name!r} is missing; its files are listed")
-    return [file for form in formats for file in emitted.files[form]]
+    return [file for form in formats for file in emitted.files.get(form, [])]
 
 
 def _synthetic(network: Network, shapes: Shapes) -> list[Batch]:

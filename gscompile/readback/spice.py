@@ -6,6 +6,7 @@ A tile is a subcircuit of two resistors a cell; on a target that comes with gsco
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from gscompile.crossbars.netlist import Matrix
 from gscompile.errors import VerificationError
 from gscompile.hardware.conductance import to_pair, weight_per_siemens
-from gscompile.hardware.target import Device
+from gscompile.hardware.target import Device, Target, load_target, shipped_targets
 from gscompile.readback.facts import Fact, Source, compare, lines_of
 from gscompile.targets.modules import Hierarchy
 from gscompile.targets.spice import parts_of
@@ -32,6 +33,7 @@ def check(source: Source) -> int:
     """Return the number of facts that agree with the netlist. Raises VerificationError for the first that does not."""
     hierarchy = source.hierarchy
     top = f"{hierarchy.names.top}.sp"
+    source = replace(source, target=_written_for(source, top))
     count = compare(top, _statements(lines_of(source.folder / top)), _asked_of_top(hierarchy))
     for matrix in hierarchy.matrices():
         name = hierarchy.names.matrix(matrix.name)
@@ -39,6 +41,15 @@ def check(source: Source) -> int:
         deck = _statements(lines_of(source.folder / f"{name}_read.sp"))
         count += compare(f"{name}_read.sp", map(_without_volts, deck), _asked_of_deck(hierarchy, matrix))
     return count
+
+
+def _written_for(source: Source, top: str) -> Target | None:
+    """The target that the file names: the folder's or another that comes with gscompile; None for one not known."""
+    first = next(iter(lines_of(source.folder / top)), "")
+    name = first.rpartition(" for ")[2]
+    if source.target is None or name == source.target.name:
+        return source.target
+    return load_target(name) if name in shipped_targets() else None
 
 
 def _statements(lines: Iterable[str]) -> Iterator[Fact]:

@@ -88,6 +88,15 @@ def test_a_target_of_few_levels_has_resistances_of_its_own(tmp_path: Path) -> No
     assert [*Emitted(tmp_path, design.netlist, design.weights).check()]  # without a target they are counted
 
 
+def test_files_that_were_emitted_for_another_target_have_its_resistances(tmp_path: Path) -> None:
+    design = design_of(filled(FACTORED))
+    Spice().emit(replace(design, target=load_target("rram_45nm")), tmp_path)
+    assert lines(design, tmp_path)
+    change(tmp_path / "factored.sp", "for rram_45nm", "for group_scissor")
+    with pytest.raises(VerificationError, match="its weight asks for another"):
+        lines(design, tmp_path)
+
+
 def test_no_file_no_line(tmp_path: Path) -> None:
     assert lines(design_of(filled(FACTORED)), tmp_path) == []
 
