@@ -85,7 +85,7 @@ def _table(item: Any, value: Any, place: str) -> dict[str, Any]:
 def _plain(wanted: type, value: Any, place: str) -> Any:
     if wanted is float and type(value) is int and abs(value) < LARGEST:
         return float(value)
-    if type(value) is not wanted or (wanted in (int, float) and not abs(value) < LARGEST):
+    if type(value) is not wanted or (isinstance(value, int | float) and not abs(value) < LARGEST):
         raise ValueError(f"{_at(place)}expected {_KINDS[wanted]}, got {_shown(value)}")
     return value
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from gscompile.errors import ModelError
 from gscompile.graph.network import Network, readers_behind_identity
 from gscompile.onnx_files.constants import graphs_in, held_tensor, nodes_of
 from gscompile.onnx_files.kinds import is_standard
@@ -88,6 +89,13 @@ def _as_numbers(part: NDArray[np.generic]) -> NDArray[np.generic]:
 def _spoiled(value: ir.Value) -> str | None:
     """The first op that computes with a constant; None where it is chosen, compared or moved."""
     return next((node.op_type for node, _ in readers_behind_identity(value) if node.op_type not in _SELECTING), None)
+
+
+def check_original(network: Network) -> None:
+    """Raise ModelError where a constant of the network that comes in holds a NaN that something computes with."""
+    spoiled = next((odd for odd in odd_constants(network) if odd.spoils), None)
+    if spoiled is not None:
+        raise ModelError(spoiled_line(spoiled))
 
 
 def spoiled_line(found: Odd) -> str:

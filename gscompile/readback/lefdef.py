@@ -154,7 +154,7 @@ def _asked_bus(hierarchy: Hierarchy, arrays: _Arrays, bus: str, ports: list[str]
     pins = nets.pins(bus)
     following = next(pins, None)
     for index in nets.live(bus).tolist():
-        net, on_tiles = hierarchy.names.net(bus, index), ()
+        net, on_tiles = hierarchy.names.net(bus, index), tuple[tuple[str, str], ...]()
         if following is not None and following[0] == index:
             on_tiles = tuple((arrays.instance(p.tile), f"{p.side}[{p.array_index}]") for p in following[1])
             following = next(pins, None)

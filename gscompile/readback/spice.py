@@ -125,7 +125,7 @@ def _check_tile(
                 ohms[half, r, c] = _number(file, words[-1])
     compare(file, (_next(file, statements),), ((".ends", name),))
     _check_ohms(file, name, ohms, weights, largest, device)
-    return 2 * rows * cols
+    return ohms.size
 
 
 def _check_ohms(

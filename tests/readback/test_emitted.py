@@ -110,6 +110,10 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), "utf-8")
 
 
+def shorten(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:900])
+
+
 def cut(path: Path, start: str, end: str) -> None:
     """Leave out what stands from `start` to the first `end` after it."""
     head, found, rest = path.read_text("utf-8").partition(start)
@@ -156,7 +160,7 @@ EDITS: dict[str, tuple[str, Callable[[Path], None], str]] = {
     ),
     "yosys cut short": (
         "yosys",
-        lambda out: (out / "top.yosys.json").write_text((out / "top.yosys.json").read_text()[:900]) and None,
+        lambda out: shorten(out / "top.yosys.json"),
         "not the JSON that gscompile writes",
     ),
     "spice connection": (
