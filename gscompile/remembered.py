@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from gscompile.crossbars.netlist_file import read_netlist
-from gscompile.errors import OutputError
+from gscompile.errors import OutputError, VerificationError
 from gscompile.hardware.target import DEFAULT_TARGET, Target, load_target
 from gscompile.reporting.report import CompileReport
 from gscompile.reporting.report_file import read_report
@@ -21,9 +21,9 @@ def target_of(out: Path, name: str | None = None) -> Target:
         raise OutputError(f"{out}: no such folder")
     report = _report(out)
     compiled = report.options.get("target") if report else None
-    return load_target(name or str(compiled or DEFAULT_TARGET)).with_crossbar(
-        read_netlist(out / "netlist.json").crossbar
-    )
+    if not isinstance(compiled, str | None):
+        raise VerificationError(f"{out / 'report.json'}: options.target: expected a name or a file")
+    return load_target(name or compiled or DEFAULT_TARGET).with_crossbar(read_netlist(out / "netlist.json").crossbar)
 
 
 def origins_of(out: Path) -> dict[str, str]:

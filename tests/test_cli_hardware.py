@@ -106,7 +106,7 @@ def test_compiling_twice_gives_the_same_files(compiled: Path, tmp_path: Path) ->
     again = tmp_path / "digits.gscompile"
     done(SAMPLES / "digits.onnx", *OPTIONS, "-o", again)
     one, other = (read_report(folder).files for folder in (again, compiled))
-    assert {name for name in one if one[name] != other[name]} == {"report.html"}  # which tells the seconds it took
+    assert {name for name in one if one[name] != other[name]} <= {"report.html"}  # which tells the seconds it took
 
 
 def test_the_terminal_shows_the_chip_first(tmp_path: Path) -> None:

@@ -23,10 +23,10 @@ def sha256(path: Path) -> str:
 def check_listed(files: Mapping[str, str], wanted: Iterable[str] = ALWAYS) -> None:
     """Raise VerificationError unless `files` has every name that is wanted, and only plain names with digests.
 
-    A plain name leads to no other folder: no separator, not `.` or `..`.
+    A plain name leads to no other folder and to no terminal: no separator, not `.` or `..`, no control character.
     """
     for name, digest in files.items():
-        if name in ("", ".", "..") or set("/\\\0") & set(name):
+        if name in ("", ".", "..") or set("/\\") & set(name) or not name.isprintable():
             raise VerificationError(f"report.json: files: {name!r} is not the name of a file in the folder")
         if not _DIGEST.fullmatch(digest):
             raise VerificationError(f"report.json: files: the sha256 of {name!r} is not 64 hexadecimal digits")

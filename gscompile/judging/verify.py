@@ -27,7 +27,7 @@ from gscompile.onnx_files.sparse import write_out_sparse
 from gscompile.onnx_files.unsaid import says_ranks, with_ranks
 from gscompile.onnx_files.wire import without_data
 from gscompile.readback.emitted import Emitted
-from gscompile.reporting.report import CompileReport
+from gscompile.reporting.report import CompileReport, printable
 from gscompile.reporting.report_file import read_report
 from gscompile.scoring.evaluate import Runner, drift, is_large, is_unknown_op, last_places, unrest
 
@@ -68,7 +68,7 @@ def _load(path: Path) -> Network:
     try:
         return Network.load(path)
     except ModelError as problem:
-        raise VerificationError(str(problem)) from problem
+        raise VerificationError(printable(str(problem))) from problem
 
 
 def _check_constants(network: Network) -> Iterator[str]:
@@ -94,9 +94,11 @@ def _check_model(path: Path) -> str:
             model = without_data(proto) if is_mapped(path) else proto
         onnx.checker.check_model(model, full_check=True)
     except onnx.checker.ValidationError as problem:
-        raise VerificationError(f"{path.name}: the ONNX checker refuses it: {one_line(problem)}") from problem
+        raise VerificationError(
+            f"{path.name}: the ONNX checker refuses it: {printable(one_line(problem))}"
+        ) from problem
     except onnx.shape_inference.InferenceError as problem:
-        raise VerificationError(f"{path.name}: shapes disagree: {one_line(problem)}") from problem
+        raise VerificationError(f"{path.name}: shapes disagree: {printable(one_line(problem))}") from problem
     except (DecodeError, ValueError) as problem:
         raise VerificationError(f"{path.name}: not an ONNX file, or truncated") from problem
     return f"{path.name}: accepted by the ONNX checker, full check"
@@ -113,7 +115,7 @@ def _check_runs(path: Path, feed: Feed, may_be_unknown: bool) -> str:
     except RuntimeError as problem:
         if may_be_unknown and is_unknown_op(problem):
             return NOT_RUN
-        raise VerificationError(f"{path.name}: onnxruntime refuses it: {problem}") from problem
+        raise VerificationError(f"{path.name}: onnxruntime refuses it: {printable(str(problem))}") from problem
     if gap is None:
         return "onnxruntime: loads, optimisation off and on"
     if not gap <= _tolerance(path) and not _is_rounding(gap, optimised, plain, batches):
@@ -155,7 +157,7 @@ def _check_netlist(network: Network, netlist: Netlist, weights: TileFile) -> str
     try:
         layers = {layer.name: layer for layer in network.layers}
     except ModelError as problem:
-        raise VerificationError(str(problem)) from problem
+        raise VerificationError(printable(str(problem))) from problem
     check_names(netlist, weights)
     for matrix in netlist.matrices:
         _check_matrix(matrix, layers.get(matrix.layer), weights)
@@ -194,7 +196,7 @@ def verify_again(folder: Path, input_shapes: Sequence[str] = ()) -> tuple[str, .
         digests = check_digests(folder, report.files)
     except VerificationError as changed:
         raise VerificationError(f"{changed}{_where(folder, report)}") from changed
-    return (digests, *verify_contents(folder, report, shapes))
+    return tuple(printable(line) for line in (digests, *verify_contents(folder, report, shapes)))
 
 
 def verify_contents(folder: Path, report: CompileReport, shapes: Shapes | None = None) -> tuple[str, ...]:

@@ -339,6 +339,11 @@ WRONG: dict[str, tuple[Callable[[Any], object], str]] = {
         lambda r: r["files"].update({"../x": "0" * 64}),
         "report.json: files: '../x' is not the name of a file in the folder",
     ),
+    "a name that a terminal obeys": (
+        lambda r: r["files"].update({"\x1b]0;x\x07": "0" * 64}),
+        r"report.json: files: '\x1b]0;x\x07' is not the name of a file in the folder",
+    ),
+    "half a character": (lambda r: r["files"].update({"\ud800": "0" * 64}), r"'\ud800' is not the name of a file"),
     "an absolute name": (lambda r: r["files"].update({"/x": "0" * 64}), "'/x' is not the name of a file in the folder"),
     "a digest that is none": (
         lambda r: r["files"].update({"model.onnx": "0"}),
