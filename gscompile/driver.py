@@ -24,6 +24,7 @@ from gscompile.graph.network import Network
 from gscompile.graph.shelf import on_shelf
 from gscompile.graph.weights import check_weights
 from gscompile.hardware.target import Design
+from gscompile.judging.constants_check import check_original
 from gscompile.judging.judge import Judge, make_judge
 from gscompile.judging.verify import verify_folder
 from gscompile.onnx_files.bounds import check_constants
@@ -122,6 +123,7 @@ def prepare(original: Network, name: str, options: Options, progress: Progress, 
         original = original.in_memory()
     check_weights(original)
     check_constants(original.graph, original.constants, original.opset)
+    check_original(original)
     folded = original.copy()
     folds = fold(folded) if options.fold else []
     judge = make_judge(original, folded, options, progress, conduct)
@@ -151,7 +153,7 @@ def finish(job: Job, result: PassResult, messages: list[str], out: Path, force: 
             emit_design(Design(netlist, weights, options.hardware, chip.floorplan), options.formats, folder)
         story = Story(job.original, written, netlist, result.changes, job.folds, tuple(messages), checks, chip.figures)
         report = summarise(story, before, judge.measure(folder / "model.onnx"), options, folder, job.began)
-        write_report(report, before, netlist, folder, chip.plans)
+        report = write_report(report, before, netlist, folder, chip.plans)
         job.original.check_files()
     return Result(Network.load(out / "model.onnx"), netlist, report, out)
 

@@ -22,7 +22,7 @@ channels data
 crossbars scoring
 hardware
 compression simulation targets
-reporting formats
+reporting formats readback
 options passes reduction
 placement training
 emit judging

@@ -30,7 +30,7 @@ from gscompile.judging.trial import ending
 from gscompile.options import Options
 from gscompile.progress import Progress
 from gscompile.reporting.report import Accuracy
-from gscompile.scoring.evaluate import Run, Runner, drift, remembered
+from gscompile.scoring.evaluate import Run, Runner, drift, is_unknown_op, remembered
 from gscompile.scoring.score import ACCURACY, AGREEMENT, ENOUGH, Metric, standard_error
 from gscompile.training.conduct import Conduct
 from gscompile.training.journal import key_of
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from gscompile.training.statistics import Moments
     from gscompile.training.tune import Tuner
 
-# onnxruntime's words for an op of which it knows nothing, and for one that it does not compute in this type
-_NOT_RUN = ("is not a registered function/op", "Could not find an implementation")
 SYNTHETIC = 4  # samples of the synthetic batch, where the network takes so many
 HELD_OUT, HELD_SAMPLES = 0.1, 200  # of --data, where there is no --eval: a tenth, or so many if that is up to half
 
@@ -364,7 +362,7 @@ def _by_error(original: Network, options: Options) -> ErrorJudge:
     try:
         runner = _plain(original)
     except RuntimeError as problem:
-        if not any(words in str(problem) for words in _NOT_RUN):
+        if not is_unknown_op(problem):
             raise ModelError(f"onnxruntime cannot run the network: {problem}") from problem
         return _around(str(problem), options)
     exam = None if options.test is None else Exam.of(options.test, runner, original.model, options.batch_size)

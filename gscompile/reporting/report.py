@@ -19,6 +19,7 @@ from rich.text import Text
 from gscompile.compression.transform import Change
 from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist
+from gscompile.files.typed import typed
 from gscompile.reporting.paper import Shape, routing_area, routing_ratio
 
 # -- the data -----------------------------------------------------------------------------------------------
@@ -193,41 +194,15 @@ class CompileReport:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CompileReport:
-        """The inverse of `to_json`."""
-        return cls(**{name: _read(name, value) for name, value in data.items()})
-
-
-_ROWS: dict[str, type] = {
-    "matrices": MatrixFigures,
-    "changes": Change,
-    "untouched": Untouched,
-    "accuracy": Accuracy,
-}
+        """Return the report that `to_json` made `data` of. Raises ValueError, naming the field, for other data."""
+        report: CompileReport = typed(cls, data)
+        return report
 
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _read(name: str, value: Any) -> Any:
-    if name in ("before", "after"):
-        return Figures(**value)
-    if name == "layers":
-        return tuple(LayerRow(**{k: _read(k, v) for k, v in row.items()}) for row in value)
-    if name == "chip":
-        return _chip(value)
-    if name in _ROWS:
-        return tuple(_ROWS[name](**row) for row in value)
-    return tuple(value) if name in ("verification", "messages") else value
-
-
-def _chip(value: Mapping[str, Any] | None) -> Chip | None:
-    if value is None:
-        return None
-    sides: dict[str, Any] = {side: ChipFigures(**value[side]) for side in ("before", "after")}
-    return Chip(**{**value, **sides})
 
 
 # -- counting -----------------------------------------------------------------------------------------------

@@ -133,8 +133,8 @@ class Folder:
         """Raises ModelError or VerificationError for what is missing, broken or does not fit together."""
         out = Path(out)
         netlist, weights = read_netlist(out / "netlist.json"), TileFile(out / "tiles.npz")
-        check_tiles(netlist, weights)
         network = Network.load(out / "model.onnx")
+        check_tiles(netlist, weights, {layer.name: layer.matrices.dtype for layer in network.layers})
         check_wiring(network, netlist)
         return cls(out / "model.onnx", network, netlist, weights)
 
