@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -30,7 +31,8 @@ from gscompile.judging.trial import ending
 from gscompile.options import Options
 from gscompile.progress import Progress
 from gscompile.reporting.report import Accuracy
-from gscompile.scoring.evaluate import Run, Runner, drift, remembered
+from gscompile.scoring.evaluate import Run, Runner, drift, remembered, score
+from gscompile.scoring.forms import other_form
 from gscompile.scoring.score import ACCURACY, AGREEMENT, ENOUGH, Metric, standard_error
 from gscompile.training.conduct import Conduct
 from gscompile.training.journal import key_of
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 # onnxruntime's words for an op of which it knows nothing, and for one that it does not compute in this type
 _NOT_RUN = ("is not a registered function/op", "Could not find an implementation")
 SYNTHETIC = 4  # samples of the synthetic batch, where the network takes so many
+ROUNDED = 1e-6  # points by which two scores that count as equal may differ
 HELD_OUT, HELD_SAMPLES = 0.1, 200  # of --data, where there is no --eval: a tenth, or so many if that is up to half
 
 
@@ -82,6 +85,10 @@ class Judge(Protocol):
     def context(self, base: Context) -> Context: ...
 
     def fits(self, network: Network) -> bool: ...
+
+    def fits_written(self, path: Path) -> bool: ...  # within the budget, and outputs of the original's form
+
+    def other_form(self, path: Path) -> str | None: ...  # an output of a written file that is not of that form
 
     def measure(self, path: Path) -> Measured: ...
 
@@ -171,8 +178,27 @@ class DataJudge:
     def fits(self, network: Network) -> bool:
         return self.tuner.score(network) >= self.floor
 
+    def fits_written(self, path: Path) -> bool:
+        """Whether the scores that onnxruntime gives differ by the budget at most, and outputs have the same form."""
+        if self.other_form(path) is not None:
+            return False
+        after = score(Runner(path), self._original, self.val, self.tuner.metric, self.batch_size)
+        return after >= self._written_base - self.max_drop - ROUNDED
+
+    def other_form(self, path: Path) -> str | None:
+        return _other_form(lambda: Runner(path), self._original, self.probes[0])
+
+    @cached_property
+    def _original(self) -> Runner:
+        return Runner(self.original)
+
+    @cached_property
+    def _written_base(self) -> float:
+        """The score that onnxruntime gives the original network, in percent."""
+        return score(self._original, self._original, self.val, self.tuner.metric, self.batch_size)
+
     def measure(self, path: Path) -> Measured:
-        original, compiled = Runner(self.original), Runner(path)
+        original, compiled = self._original, Runner(path)
         rows = tuple(measured(original, compiled, *what, self.batch_size) for what in self._to_measure())
         if self.tuner.metric.name != AGREEMENT:
             return Measured(rows, None)
@@ -339,12 +365,36 @@ class ErrorJudge:
     def fits(self, network: Network) -> bool:
         return self.original is None or self._drift(network) <= max(self.max_error, 1e-5)
 
+    def fits_written(self, path: Path) -> bool:
+        """Whether the outputs of the written file have the original's form and are within the error bound."""
+        if self.original is None:
+            return True
+        try:
+            compiled = remembered(_plain(path), self.batch.inputs)
+        except RuntimeError:
+            return False
+        if _other_form(lambda: compiled, self.original, self.batch) is not None:
+            return False
+        return drift(compiled, self.original, self.probes) <= max(self.max_error, 1e-5)
+
+    def other_form(self, path: Path) -> str | None:
+        return None if self.original is None else _other_form(lambda: _plain(path), self.original, self.batch)
+
     def measure(self, path: Path) -> Measured:
         if self.original is None:
             return Measured((), None)
         compiled = _plain(path)
         rows = (self.exam.accuracy(self.original, compiled),) if self.exam else ()
         return Measured(rows, drift(compiled, self.original, self.probes))
+
+
+def _other_form(compiled: Callable[[], Run], original: Run, batch: Batch) -> str | None:
+    """Return the first output whose type or shape is not the original's, in words; or why there are no outputs."""
+    try:
+        ours = compiled()(batch.inputs)
+    except RuntimeError as problem:
+        return f"onnxruntime refuses it: {problem}"
+    return other_form(ours, original(batch.inputs))
 
 
 def _plain(model: Path | Network) -> Runner:
