@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -262,6 +263,7 @@ def _by_data(original: Network, folded: Network, options: Options, progress: Pro
     tuner = Tuner(folded, splits.train, splits.val, settings, progress, conduct, teacher)
     conduct.journal.claim(key_of((original, teacher), options, (splits.train, splits.val)))
     messages = (*splits.messages, *_check_labels(splits, tuner), *_few(splits, tuner), *_taught(splits, tuner, options))
+    messages = (*messages, *_by_chance(splits, tuner, batch))
     if not math.isfinite(tuner.base):
         raise UsageError(f"metric {tuner.metric.name}: gives no finite number for the original network")
     return DataJudge(
@@ -301,6 +303,25 @@ def _few(splits: Splits, tuner: Tuner) -> tuple[str, ...]:
     return (
         f"{told}, {why} for classes alone: the outputs count as unchanged within {within} (--max-error); beyond "
         "that their unexplained variance counts, in points",
+    )
+
+
+def _by_chance(splits: Splits, tuner: Tuner, batch_size: int) -> tuple[str, ...]:
+    """Say where the original network is right no more often than one answer for all samples; two standard errors count.
+
+    A budget of points below such a score is met by any network.
+    """
+    if tuner.metric.name != ACCURACY:
+        return ()
+    counts = Counter[int]()
+    for batch in splits.val.batches(batch_size):
+        counts.update(np.ravel(batch.labels).tolist())
+    commonest = 100 * max(counts.values(), default=0) / max(counts.total(), 1)
+    if tuner.base > commonest + 2 * standard_error(commonest, max(counts.total(), 1)):
+        return ()
+    return (
+        f"the original network is no better than chance: {tuner.base:.2f} % accuracy on {splits.split}, of which "
+        f"{commonest:.2f} % have the commonest label; check inputs and labels, a budget says nothing here",
     )
 
 
