@@ -10,7 +10,7 @@ from typing import Literal
 from gscompile.compression.bisection import closest, furthest
 from gscompile.compression.clipper import EXACT, UNMOVED, Clipper, deleting_costs_less, replace
 from gscompile.compression.deletion import ranked
-from gscompile.compression.factoring import pca_rank, weight_spectrum
+from gscompile.compression.factoring import WeightSpectrum, pca_rank, weight_spectrum
 from gscompile.compression.linear_maps import LinearMap, cells, linear_maps, pays
 from gscompile.compression.transform import Change, Context, PassResult
 from gscompile.errors import UsageError
@@ -186,11 +186,13 @@ class RankClip:
 
     def _clip_by_pca(self, network: Network, limits: dict[str, int]) -> Network:
         network = network.copy()
+        chosen: list[tuple[LinearMap, list[WeightSpectrum], int]] = []
         for linear in linear_maps(network)[:-1]:
             if linear.shape[0] == 1 and linear.factorable:
                 rank = limits.get(linear.origin) or pca_rank(linear.product[0], self.epsilon)
                 if pays(linear, rank) and (linear.v is None or rank < linear.rank):
-                    replace(network, [(linear, [weight_spectrum(linear.product[0])], max(rank, 1))])
+                    chosen.append((linear, [weight_spectrum(linear.product[0])], max(rank, 1)))
+        replace(network, chosen)
         return network
 
 

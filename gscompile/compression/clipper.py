@@ -231,12 +231,14 @@ def replace(network: Network, chosen: Sequence[tuple[LinearMap, Sequence[Decompo
     network.factor_all(
         (m.u.name, u, m.folded(v)) for m, parts, rank in chosen if m.v is None for u, v in [_stacked(parts, rank)]
     )
-    for linear, parts, rank in chosen:
-        if linear.v is not None:  # the ranks that go are dead units between the factors
-            (u, v), empty = _stacked(parts, rank), linear.rank - rank
-            network.set_matrices(linear.u.name, np.pad(u, ((0, 0), (0, 0), (0, empty))))
-            network.set_matrices(linear.v.name, linear.folded(np.pad(v, ((0, 0), (0, empty), (0, 0)))))
-            drop_dead_units(network)
+    in_pairs = [(m, parts, rank) for m, parts, rank in chosen if m.v is not None]
+    for linear, parts, rank in in_pairs:  # the ranks that go are dead units between the factors
+        assert linear.v is not None
+        (u, v), empty = _stacked(parts, rank), linear.rank - rank
+        network.set_matrices(linear.u.name, np.pad(u, ((0, 0), (0, 0), (0, empty))))
+        network.set_matrices(linear.v.name, linear.folded(np.pad(v, ((0, 0), (0, empty), (0, 0)))))
+    if in_pairs:  # once all are set, since other layers lose what is dead in them
+        drop_dead_units(network)
 
 
 def _stacked(parts: Sequence[Decomposed], rank: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +16,9 @@ from gscompile.progress import Progress
 if TYPE_CHECKING:  # torch is handed to passes, never imported by them
     from gscompile.training.statistics import Moments
     from gscompile.training.tune import Tuner
+
+
+UNITS = "units"  # what changes where dead units go
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class PassResult:
 def without_dead_units(network: Network) -> PassResult:
     """The network, changed in place, without channels, neurons and ranks that carry nothing or that nothing reads."""
     dropped = drop_dead_units(network)
-    changes = (Change(layer, "units", str(before), str(after)) for layer, before, after in dropped)
+    changes = (Change(layer, UNITS, str(before), str(after)) for layer, before, after in dropped)
     return PassResult(network, tuple(changes))
 
 
@@ -111,8 +114,8 @@ class Pass(Protocol):
         """Compress `network`, which is the pass's own and may be changed."""
 
 
-def run_passes(network: Network, passes: Iterable[Pass], context: Context) -> PassResult:
-    """Run passes in order, each on a copy, and gather what they changed."""
+def pass_results(network: Network, passes: Iterable[Pass], context: Context) -> Iterator[PassResult]:
+    """Run passes in order, each on a copy; yield after each of them its network and what was changed so far."""
     changes: list[Change] = []
     steps = [*passes]
     for number, step in enumerate(steps, 1):
@@ -121,4 +124,12 @@ def run_passes(network: Network, passes: Iterable[Pass], context: Context) -> Pa
             result = step.run(network.copy(), replace(context, later=later))
         network = result.network
         changes.extend(result.changes)
-    return PassResult(network, tuple(changes))
+        yield PassResult(network, tuple(changes))
+
+
+def run_passes(network: Network, passes: Iterable[Pass], context: Context) -> PassResult:
+    """Run passes in order, each on a copy, and gather what they changed."""
+    last = PassResult(network)
+    for result in pass_results(network, passes, context):
+        last = result
+    return last

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -30,7 +32,8 @@ from gscompile.judging.trial import ending
 from gscompile.options import Options
 from gscompile.progress import Progress
 from gscompile.reporting.report import Accuracy
-from gscompile.scoring.evaluate import Run, Runner, drift, is_unknown_op, remembered
+from gscompile.scoring.evaluate import Run, Runner, drift, is_unknown_op, remembered, score
+from gscompile.scoring.forms import other_form
 from gscompile.scoring.score import ACCURACY, AGREEMENT, ENOUGH, Metric, standard_error
 from gscompile.training.conduct import Conduct
 from gscompile.training.journal import key_of
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from gscompile.training.tune import Tuner
 
 SYNTHETIC = 4  # samples of the synthetic batch, where the network takes so many
+ROUNDED = 1e-6  # points by which two scores that count as equal may differ
 HELD_OUT, HELD_SAMPLES = 0.1, 200  # of --data, where there is no --eval: a tenth, or so many if that is up to half
 
 
@@ -80,6 +84,10 @@ class Judge(Protocol):
     def context(self, base: Context) -> Context: ...
 
     def fits(self, network: Network) -> bool: ...
+
+    def fits_written(self, path: Path) -> bool: ...  # within the budget, and outputs of the original's form
+
+    def other_form(self, path: Path) -> str | None: ...  # an output of a written file that is not of that form
 
     def measure(self, path: Path) -> Measured: ...
 
@@ -169,8 +177,27 @@ class DataJudge:
     def fits(self, network: Network) -> bool:
         return self.tuner.score(network) >= self.floor
 
+    def fits_written(self, path: Path) -> bool:
+        """Whether the scores that onnxruntime gives differ by the budget at most, and outputs have the same form."""
+        if self.other_form(path) is not None:
+            return False
+        after = score(Runner(path), self._original, self.val, self.tuner.metric, self.batch_size)
+        return after >= self._written_base - self.max_drop - ROUNDED
+
+    def other_form(self, path: Path) -> str | None:
+        return _other_form(lambda: Runner(path), self._original, self.probes[0])
+
+    @cached_property
+    def _original(self) -> Runner:
+        return Runner(self.original)
+
+    @cached_property
+    def _written_base(self) -> float:
+        """The score that onnxruntime gives the original network, in percent."""
+        return score(self._original, self._original, self.val, self.tuner.metric, self.batch_size)
+
     def measure(self, path: Path) -> Measured:
-        original, compiled = Runner(self.original), Runner(path)
+        original, compiled = self._original, Runner(path)
         rows = tuple(measured(original, compiled, *what, self.batch_size) for what in self._to_measure())
         if self.tuner.metric.name != AGREEMENT:
             return Measured(rows, None)
@@ -234,6 +261,7 @@ def _by_data(original: Network, folded: Network, options: Options, progress: Pro
     tuner = Tuner(folded, splits.train, splits.val, settings, progress, conduct, teacher)
     conduct.journal.claim(key_of((original, teacher), options, (splits.train, splits.val)))
     messages = (*splits.messages, *_check_labels(splits, tuner), *_few(splits, tuner), *_taught(splits, tuner, options))
+    messages = (*messages, *_by_chance(splits, tuner, batch))
     if not math.isfinite(tuner.base):
         raise UsageError(f"metric {tuner.metric.name}: gives no finite number for the original network")
     return DataJudge(
@@ -273,6 +301,25 @@ def _few(splits: Splits, tuner: Tuner) -> tuple[str, ...]:
     return (
         f"{told}, {why} for classes alone: the outputs count as unchanged within {within} (--max-error); beyond "
         "that their unexplained variance counts, in points",
+    )
+
+
+def _by_chance(splits: Splits, tuner: Tuner, batch_size: int) -> tuple[str, ...]:
+    """Say where the original network is right no more often than one answer for all samples; two standard errors count.
+
+    A budget of points below such a score is met by any network.
+    """
+    if tuner.metric.name != ACCURACY:
+        return ()
+    counts = Counter[int]()
+    for batch in splits.val.batches(batch_size):
+        counts.update(np.ravel(batch.labels).tolist())
+    commonest = 100 * max(counts.values(), default=0) / max(counts.total(), 1)
+    if tuner.base > commonest + 2 * standard_error(commonest, max(counts.total(), 1)):
+        return ()
+    return (
+        f"the original network is no better than chance: {tuner.base:.2f} % accuracy on {splits.split}, of which "
+        f"{commonest:.2f} % have the commonest label; check inputs and labels, a budget says nothing here",
     )
 
 
@@ -337,12 +384,36 @@ class ErrorJudge:
     def fits(self, network: Network) -> bool:
         return self.original is None or self._drift(network) <= max(self.max_error, 1e-5)
 
+    def fits_written(self, path: Path) -> bool:
+        """Whether the outputs of the written file have the original's form and are within the error bound."""
+        if self.original is None:
+            return True
+        try:
+            compiled = remembered(_plain(path), self.batch.inputs)
+        except RuntimeError:
+            return False
+        if _other_form(lambda: compiled, self.original, self.batch) is not None:
+            return False
+        return drift(compiled, self.original, self.probes) <= max(self.max_error, 1e-5)
+
+    def other_form(self, path: Path) -> str | None:
+        return None if self.original is None else _other_form(lambda: _plain(path), self.original, self.batch)
+
     def measure(self, path: Path) -> Measured:
         if self.original is None:
             return Measured((), None)
         compiled = _plain(path)
         rows = (self.exam.accuracy(self.original, compiled),) if self.exam else ()
         return Measured(rows, drift(compiled, self.original, self.probes))
+
+
+def _other_form(compiled: Callable[[], Run], original: Run, batch: Batch) -> str | None:
+    """Return the first output whose type or shape is not the original's, in words; or why there are no outputs."""
+    try:
+        ours = compiled()(batch.inputs)
+    except RuntimeError as problem:
+        return f"onnxruntime refuses it: {problem}"
+    return other_form(ours, original(batch.inputs))
 
 
 def _plain(model: Path | Network) -> Runner:
