@@ -12,7 +12,7 @@ from typing import Any
 
 import onnx
 
-from gscompile.compression.pricing import pricing
+from gscompile.compression.pricing import Pricing
 from gscompile.compression.transform import UNITS, Context, Pass, PassResult, pass_results, without_dead_units
 from gscompile.crossbars.mapping import MapOptions, map_network
 from gscompile.crossbars.netlist import Netlist
@@ -126,7 +126,7 @@ def prepare(original: Network, name: str, options: Options, progress: Progress, 
     folds = fold(folded) if options.fold else []
     judge = make_judge(original, folded, options, progress, conduct)
     mapping = MapOptions(options.hardware.size, options.tiling, options.pack)
-    price = pricing(options.minimize, options.hardware if options.target else None)
+    price = Pricing(options.minimize, options.hardware if options.target else None)
     base = Context(mapping, options.max_error, effort=EFFORTS[options.effort], price=price)
     base = replace(base, time_left=conduct.time_left)
     return Job(original, name, folded, tuple(folds), judge, judge.context(base), options, began)

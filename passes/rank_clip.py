@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from gscompile.compression.bisection import closest, furthest
-from gscompile.compression.clipper import EXACT, UNMOVED, Clipper, deleting_costs_less, replace
+from gscompile.compression.bisection import bracket, closest, furthest
+from gscompile.compression.clipper import EXACT, UNIFORM, UNMOVED, Clipper, Options, deleting_costs_less, replace
 from gscompile.compression.deletion import ranked
 from gscompile.compression.factoring import WeightSpectrum, pca_rank, weight_spectrum
 from gscompile.compression.linear_maps import LinearMap, cells, linear_maps, pays
 from gscompile.compression.transform import Change, Context, PassResult
+from gscompile.crossbars.mapping import footprint
 from gscompile.errors import UsageError
 from gscompile.graph.network import Layer, Network
 
 DELETION = "delete-groups"
+FARTHEST = 24.0  # powers of two in drift, from what is expected to fit: the resolution of single precision
+COARSE, FINE = 0.25, 1e-3  # the same: how narrowly the ends of a search are found before anything is run
+ROUNDS = 12  # runs of one search
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,15 @@ class RankClip:
         return "rank-clip"
 
     def run(self, network: Network, context: Context) -> PassResult:
-        before = {m.origin: m for m in linear_maps(network)}
+        before, start = {m.origin: m for m in linear_maps(network)}, network
         if self.method == "pca":
             network = self._by_pca(network, context)
         elif context.tuner is not None:
             network = self._by_budget(network, context)
         else:
             network = self._by_drift(network, context)
+        if self.ranks is None and DELETION not in context.later and _grew(start, network, context):
+            network = start
         after = [m for m in linear_maps(network) if m.v is not None and m.origin in before]
         return PassResult(network, tuple(change for m in after for change in _changes(before[m.origin], m)))
 
@@ -79,9 +85,10 @@ class RankClip:
             clipper = clipper or Clipper.of(network, context)
             candidate = self._within_reach(clipper, context, reach)
             judged = dict.fromkeys((candidate, clipper.half))  # often the same
-            if cells(candidate) >= cells(network) or self._is_over(network, judged, context):
+            saved = context.saving(network)(candidate)
+            if saved <= 0 or self._is_over(network, judged, context):
                 break
-            candidate, returned = self._tuned(candidate, context, 2 * (1 - cells(candidate) / cells(network)))
+            candidate, returned = self._tuned(candidate, context, 2 * saved)
             if not returned:
                 break
             network, clipper = candidate, None
@@ -126,27 +133,26 @@ class RankClip:
         return tuned, score >= lowest
 
     def _by_drift(self, network: Network, context: Context) -> Network:
-        """As few cells as leave the outputs within `max_error`, by trials of what the layers may lose together."""
-        drift, before, most = context.drift, cells(network), max(context.max_error, UNMOVED)
-        assert drift is not None
+        """Return the network that saves most of those whose outputs stay within `max_error`.
+
+        Ranks are first chosen by what the layers may lose together; then by one threshold for all layers, by each of
+        the rules in `UNIFORM`. A rule is tried only from where it saves more than the best so far.
+        """
         clipper = Clipper.of(network, context).probed(context)
+        trials = _Trials(clipper, context)
         maps = 1 if clipper.is_probed else len(clipper.maps)  # not probed, losses are relative, of each map
-        start = maps * max(most, EXACT) ** 2
-
-        def excess(candidate: Network) -> float:
-            saves_nothing = cells(candidate) >= before  # and costs nothing: more may be lost
-            return -math.inf if saves_nothing else math.log(max(drift(candidate), UNMOVED) / most)
-
-        slope = math.log(2)  # the drift goes with the root of the loss
-        best = closest(lambda x: clipper.within(start * 4.0**x), excess, -6, 6, slope, 10, context.out_of_time)
-        return network if best is None or cells(best) >= before else best
+        start = maps * max(context.max_error, UNMOVED, EXACT) ** 2
+        best = trials.best(lambda x: clipper.within(start * 4.0**x), None, -FARTHEST, FARTHEST)
+        for rule in UNIFORM:
+            best = trials.best(lambda x, of=rule: clipper.uniform(lambda way: of(way, x)), best, -FARTHEST, 0.0) or best
+        return network if best is None else clipper.clipped(best)
 
     def _fewest_cells(self, clipper: Clipper, context: Context, fits: Callable[[Network], bool]) -> Network:
-        """By bisection on the share of cells; the network itself where nothing smaller fits."""
-        network, all_cells = clipper.network, cells(clipper.network)
+        """Return the network that saves most and fits, by bisection; the network itself where nothing smaller fits."""
+        network, saved = clipper.network, context.saving(clipper.network)
 
         def smaller(candidate: Network) -> bool:
-            return cells(candidate) < all_cells and fits(candidate)
+            return saved(candidate) > 0 and fits(candidate)
 
         best = furthest(clipper.part, smaller, 1.0, 0.0, 7, context.out_of_time)
         return network if best is None else best
@@ -194,6 +200,50 @@ class RankClip:
                     chosen.append((linear, [weight_spectrum(linear.product[0])], max(rank, 1)))
         replace(network, chosen)
         return network
+
+
+@dataclass(frozen=True, eq=False)
+class _Trials:
+    """Options of all maps, judged by the drift of the network that they make; the same options are judged once."""
+
+    clipper: Clipper
+    context: Context
+    judged: dict[tuple[int, ...], float] = field(default_factory=dict)
+
+    def best(self, make: Callable[[float], Options], known: Options | None, low: float, high: float) -> Options | None:
+        """Return what saves most and fits, of what is made from a number between `low` and `high`, the more the larger.
+
+        None where nothing saves more than `known`. The bracket reaches from where more than that is saved to where
+        nothing more is to be had, however far off: outputs may not move at all, and then leap. The first trial is in
+        the middle where nothing is known, else the smallest step beyond `known`.
+        """
+        saved, slope = self.clipper.saved, math.log(2)  # the drift goes with the root of the loss
+        least, most = saved(known) if known else 0.0, saved(make(high))
+        if most <= least:
+            return None
+        near = COARSE if known is None else FINE
+        good, gentlest = bracket(lambda x: saved(make(x)) > least, low, high, near)
+        bad = bracket(lambda x: saved(make(x)) >= most, good, high, near)[1] + 1.0  # within reach of halving
+        first = min(max(gentlest, 0.5 * (low + high)), bad) if known is None else gentlest
+
+        def excess(options: Options) -> float:
+            return -math.inf if saved(options) <= least else self.excess(options)
+
+        return closest(make, excess, good, bad, slope, ROUNDS, self.context.out_of_time, first)
+
+    def excess(self, options: Options) -> float:
+        """Return the logarithm of the drift relative to what is allowed; at most 0 where it fits."""
+        key = tuple(options)
+        if key not in self.judged:
+            assert self.context.drift is not None
+            drift = self.context.drift(self.clipper.clipped(options))
+            self.judged[key] = math.log(max(drift, UNMOVED) / max(self.context.max_error, UNMOVED))
+        return self.judged[key]
+
+
+def _grew(before: Network, after: Network, context: Context) -> bool:
+    """Return True if anything that the user minimises takes more than before."""
+    return context.price.grew(*(footprint(network, context.mapping) for network in (before, after)))
 
 
 def _changes(before: LinearMap, after: LinearMap) -> Iterator[Change]:

@@ -9,14 +9,16 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from gscompile.compression import clipper
 from gscompile.compression.deletion import Ranking, ranked
 from gscompile.compression.linear_maps import cells, linear_maps
+from gscompile.compression.pricing import Pricing
 from gscompile.compression.transform import Context
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.groups import Family, Member
-from gscompile.crossbars.mapping import MapOptions, footprint
+from gscompile.crossbars.mapping import Footprint, MapOptions, footprint
 from gscompile.data.dataset import Batch, input_specs, load_data
 from gscompile.errors import UsageError
 from gscompile.graph.network import Network
@@ -108,6 +110,100 @@ def test_without_data_a_bound_larger_than_what_fits_is_no_reason_to_find_nothing
     assert found == sorted(found, reverse=True)
     assert found[0] == cells(net)
     assert found[-1] < 0.8 * cells(net)
+
+
+MINIMIZED = ("area", "cells", "wires", "tiles")
+
+
+def minimized(net: Network, max_error: float, what: str, crossbar: Crossbar) -> tuple[Footprint, Footprint]:
+    """What a network takes before and after."""
+    mapping = MapOptions(crossbar)
+    context = replace(by_error(net, max_error), mapping=mapping, price=Pricing(what))
+    return footprint(net, mapping), footprint(RankClip().run(net.copy(), context).network, mapping)
+
+
+@pytest.mark.parametrize("what", MINIMIZED)
+def test_without_data_blocks_on_the_diagonal_are_not_filled_by_factors(what: str) -> None:
+    """Four blocks of 5 x 5 and rank 2, each on a tile: 100 live cells of 400, where factors of rank 8 take 320."""
+    rng = np.random.default_rng(0)
+    w = np.zeros((20, 20))
+    for i in range(0, 20, 5):
+        w[i : i + 5, i : i + 5] = rng.standard_normal((5, 2)) @ rng.standard_normal((2, 5))
+    net = network("g (float[n, 20] x) => (float[n, 20] y) <float[20, 20] w> { y = MatMul (x, w) }", w=w)
+    before, after = minimized(net, 1e-5, what, Crossbar(5, 5))
+    assert before == Footprint(100, 4, 40)
+    assert after == before
+
+
+@pytest.mark.parametrize("what", MINIMIZED)
+def test_without_data_a_rank_that_costs_a_tile_and_wires_for_few_cells_is_not_taken(what: str) -> None:
+    """20 x 64 of rank 15: 1,260 of 1,280 cells, but a tile and 30 wires more on arrays of 64x64."""
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((20, 15)) @ rng.standard_normal((15, 64))
+    net = network("g (float[n, 20] x) => (float[n, 64] y) <float[20, 64] w> { y = MatMul (x, w) }", w=w)
+    before, after = minimized(net, 1e-5, what, Crossbar(64, 64))
+    assert after == before == Footprint(1280, 1, 84)
+
+
+def test_without_data_the_area_takes_no_wire_more_where_it_takes_fewer_cells() -> None:
+    """20 x 20 of rank 2 is one tile with 40 wires; its factors are two tiles of 80 cells with 44.
+
+    Alone the matrix stays, for `cells` it goes, and for `area` it goes where another matrix saves more than 4 wires.
+    """
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((20, 2)) @ rng.standard_normal((2, 20))
+    alone = network("g (float[n, 20] x) => (float[n, 20] y) <float[20, 20] w> { y = MatMul (x, w) }", w=w)
+    before, after = minimized(alone, 1e-5, "area", Crossbar(20, 20))
+    assert after == before == Footprint(400, 1, 40)
+    assert minimized(alone, 1e-5, "cells", Crossbar(20, 20))[1] == Footprint(80, 2, 44)
+    v = rng.standard_normal((20, 1)) @ rng.standard_normal((1, 100))
+    text = """g (float[n, 20] x) => (float[n, 100] y) <float[20,20] w, float[20,100] v> {
+        h = MatMul (x, w)  r = Relu (h)  y = MatMul (r, v) }"""
+    before, after = minimized(network(text, w=w, v=v), 1e-5, "area", Crossbar(20, 20))
+    assert before == Footprint(400 + 2000, 1 + 5, 40 + 200)
+    assert after == Footprint(80 + 120, 2 + 6, 44 + 21 + 105)
+
+
+def test_without_data_a_saturated_output_is_no_reason_to_find_nothing() -> None:
+    """Eight layers whose softmax does not move for small cuts, and leaps for large ones: rank 4 of all of them fits."""
+    rng = np.random.default_rng(0)
+    names = [f"w{k}" for k in range(8)]
+    body = "".join(f"m{k} = MatMul (r{k}, {name})  r{k + 1} = Relu (m{k})  " for k, name in enumerate(names))
+    held = ", ".join(f"float[20,20] {name}" for name in names)
+    text = (
+        f"g (float[n,20] r0) => (float[n,2] y) <{held}, float[20,2] l> {{ {body} z = MatMul (r8, l)  y = Softmax (z) }}"
+    )
+    falling = np.arange(1, 21) ** -2.0
+    weights = {name: _orthogonal(rng) * falling @ _orthogonal(rng) * 6 for name in names}
+    net = network(text, l=1e6 * rng.standard_normal((20, 2)), **weights)
+    original, batch = Runner(net), Batch({"r0": rng.standard_normal((4, 20)).astype(np.float32)}, None)
+    context = Context(MapOptions(Crossbar(4, 4)), 0.05, drift=lambda n: drift(Runner(n), original, [batch]))
+    plain = net.copy()
+    plain.factor_all((n.name, u[None], v[None]) for n in net.layers[:-1] for u, v in [_cut(n.matrix, 4)])
+    assert context.drift is not None
+    assert context.drift(plain) <= 0.05
+    found = RankClip().run(net.copy(), context).network
+    assert context.drift(found) <= 0.05
+    assert context.saving(net)(found) >= context.saving(net)(plain) > 0
+
+
+def _orthogonal(rng: np.random.Generator) -> NDArray[np.float64]:
+    return np.asarray(np.linalg.qr(rng.standard_normal((20, 20)))[0])
+
+
+def _cut(w: NDArray[np.float64], rank: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    u, s, v = np.linalg.svd(w)
+    return u[:, :rank] * s[:rank], v[:rank]
+
+
+def test_without_data_a_weight_that_a_lookup_reads_as_well_is_not_stored_twice() -> None:
+    """Rank 2 of 20 x 16 would take 72 weights beside the 320 that stay for the Gather."""
+    text = """g (float[n,20] x, int64[n] i) => (float[n,16] y, float[n,16] e) <float[20,16] w> {
+        y = MatMul (x, w)  e = Gather (w, i) }"""
+    net = network(text, w=rank_two().layers[0].matrix)
+    batch = Batch({"x": np.eye(20, dtype=np.float32), "i": np.arange(20)}, None)
+    context = replace(by_error(rank_two(), 1e-4), drift=lambda n: drift(Runner(n), Runner(net), [batch]))
+    assert len(RankClip().run(net.copy(), context).network.layers) == 1
 
 
 def test_a_factorisation_that_saves_nothing_is_not_made() -> None:

@@ -42,6 +42,18 @@ def furthest(
     return best
 
 
+def bracket(is_so: Callable[[float], bool], low: float, high: float, near: float) -> tuple[float, float]:
+    """Return the ends, at most `near` apart, between which something begins to be so; it is taken to be so at `high`.
+
+    >>> bracket(lambda x: x > 5, low=0, high=8, near=1)
+    (5.0, 6.0)
+    """
+    while high - low > near:
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if is_so(middle) else (middle, high)
+    return low, high
+
+
 def closest(
     make: Callable[[float], T],
     excess: Callable[[T], float],
@@ -50,28 +62,30 @@ def closest(
     slope: float,
     rounds: int,
     over: Callable[[], bool] = lambda: False,
+    first: float | None = None,
 ) -> T | None:
-    """As `furthest`, where how far a thing is from fitting is a number: `excess`, at most 0 where it fits.
+    """As `furthest`, where how far a thing is from fitting is a number: `excess`, at most 0 where it fits, and minus
+    infinity where it fits and is of no use, as one that saves nothing.
 
     It is expected to grow by `slope` for each unit from `good` to `bad`; what two trials say of that counts from then
     on (the secant method, within the bracket). Where two trials in a row have each taken less than a quarter off the
     bracket, the next one halves it: excess may grow by leaps. One that fits with `NEAR` or less to spare ends it, where
-    it grows smoothly after three or four.
+    it grows smoothly after three or four. The first trial is at `first`, or in the middle.
 
     >>> closest(lambda x: x, lambda x: x - 5, good=0, bad=8, slope=1, rounds=2)
     4.975
     """
-    best, known, seen, at, slow = None, slope, None, 0.5 * (good + bad), 0
+    best, known, seen, at, slow = None, slope, None, 0.5 * (good + bad) if first is None else first, 0
     for _ in range(rounds):
         if over():
             break
         made, width = make(at), abs(bad - good)
         found = excess(made)
         if found <= 0:
-            best, good = made, at
+            best, good = made if found > -math.inf else best, at
         else:
             bad = at
-        if -NEAR <= found <= 0:
+        if -NEAR <= found <= 0 or good == bad:
             break
         del made  # it may be large, and the next one is made before it is forgotten
         if seen is not None:

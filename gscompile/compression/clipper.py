@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +24,12 @@ from gscompile.compression.factoring import (
     weight_spectrum,
 )
 from gscompile.compression.linear_maps import LinearMap, cells, linear_maps, pays
+from gscompile.compression.pricing import Pricing
 from gscompile.compression.separable import moments_apart, separable_spectrum
-from gscompile.compression.sizing import Cells, Priced, Size
+from gscompile.compression.sizing import Sizes
 from gscompile.compression.transform import Context
+from gscompile.crossbars.groups import Price
+from gscompile.crossbars.mapping import Footprint, footprint
 from gscompile.graph.network import Network
 
 if TYPE_CHECKING:
@@ -72,6 +75,11 @@ class Way:
         """Those that pay."""
         return [r for r in range(1, min(self.linear.rank, len(self.losses))) if pays(self.linear, r)]
 
+    def bytes_at(self, rank: int) -> int:
+        """Return the bytes of the two factors of a rank."""
+        parts, inputs, outputs = self.linear.shape
+        return rank * parts * (inputs + outputs) * self.linear.u.itemsize
+
     @property
     def kept(self) -> float:
         """What the map has lost as it is."""
@@ -80,29 +88,56 @@ class Way:
 
 
 Chosen = tuple[Way, int]  # and its rank
+Options = list[int]  # of every map, by number; 0 leaves it as it is
+
+
+def _rank_by_value(way: Way, x: float) -> int:
+    """Return how many singular values are larger than 2**x times the first."""
+    energy = np.maximum(-np.diff(way.losses), 0.0)
+    return max(1, int(np.count_nonzero(energy > 4.0**x * energy[0])))
+
+
+def _rank_by_energy(way: Way, x: float) -> int:
+    """Return the least rank that loses no more than 2**x of the norm."""
+    return max(1, int(np.argmax(way.losses <= 4.0**x * way.losses[0]))) if way.losses[-1] <= 4.0**x else way.linear.rank
+
+
+def _rank_by_share(way: Way, x: float) -> int:
+    """Return all but 2**x of the ranks."""
+    return max(1, round(min(way.linear.shape[1:]) * (1 - 2.0**x)))
+
+
+UNIFORM = (_rank_by_value, _rank_by_energy, _rank_by_share)  # x at most 0: the larger, the lower the rank
 
 
 @dataclass(frozen=True, eq=False)
 class Clipper:
-    """A network with the spectra of its linear maps, of each in every way, to be clipped to any number of cells."""
+    """A network with the spectra of its linear maps, of each in every way, to be clipped to any size.
+
+    `bounded`: nothing that the user minimises, nor the stored weights, may take more than in `network`; else groups are
+    deleted later, and the search itself takes less.
+    """
 
     network: Network
     maps: Sequence[Sequence[Way]]
-    size: Size = field(default_factory=Cells)
+    sizes: Sizes
+    pricing: Pricing
+    bounded: bool = False
     is_probed: bool = False
 
     @classmethod
     def of(cls, network: Network, context: Context) -> Clipper:
-        """Decompose what can be factored, in the loss's metric where there is data, which then goes by the price."""
+        """Decompose what can be factored, in the loss's metric where there is data."""
         network = network.copy()
         maps = [m for m in linear_maps(network) if m.factorable and pays(m, 1)]
-        size = Cells() if context.tuner is None else Priced(context.mapping, context.priced(network))
-        return cls(network, [*_ways(network, maps, context)], size)
+        bounded = context.tuner is None or not context.later
+        return cls(network, [*_ways(network, maps, context)], Sizes(context.mapping), context.price, bounded)
 
     def part(self, share: float) -> Network:
         """A copy of at most a share of what there is, as far as ranks go, by one slope of the loss over all layers."""
-        fixed = self._whole - sum(choice.sizes[0] for choice in self._choices)
-        return self._at(choose(self._choices, share * self._whole - fixed))
+        whole = self._price.of(self._whole)
+        fixed = whole - sum(choice.sizes[0] for choice in self._choices)
+        return self.clipped(self._kept_in_bounds(choose(self._choices, share * whole - fixed)))
 
     @cached_property
     def half(self) -> Network:
@@ -113,9 +148,26 @@ class Clipper:
         saved, over = context.saving(self.network), context.out_of_time
         return furthest(self.part, lambda smaller: saved(smaller) >= share, good=0.25, bad=1.0, rounds=6, over=over)
 
-    def within(self, loss: float) -> Network:
-        """A copy of as few cells as cost no more than `loss`, over all layers together."""
-        return self._at(choose_within(self._choices, loss))
+    def within(self, loss: float) -> Options:
+        """Return the options that save most and cost no more than `loss`, over all layers together."""
+        return self._kept_in_bounds(choose_within(self._choices, loss))
+
+    def uniform(self, rank_of: Callable[[Way], int]) -> Options:
+        """Return the options by which every map takes the rank that one rule gives, where that rank pays.
+
+        A map of which nothing is known loses no more than `unknown`.
+        """
+        options = [self._uniform(number, rank_of(ways[0])) for number, ways in enumerate(self.maps)]
+        return self._kept_in_bounds(options)
+
+    def saved(self, options: Options) -> float:
+        """Return what options save, as a share of the worth of all that the network takes."""
+        return sum(choice.sizes[0] - choice.sizes[o] for choice, o in zip(self._choices, options, strict=True))
+
+    def clipped(self, options: Options) -> Network:
+        """Return a copy with maps as they were chosen; option 0 leaves one as it is."""
+        chosen = zip(self._options, options, strict=True)
+        return self._with([ways[option - 1] for ways, option in chosen if option])
 
     def probed(self, context: Context) -> Clipper:
         """With losses in units of the squared drift, from what each map, clipped alone, does to the outputs.
@@ -145,7 +197,8 @@ class Clipper:
     def _probe(self, way: Way, drift: Callable[[Network], float]) -> float:
         """The squared drift per loss of one map alone, at a rank that saves a fifth of its cells, or less that is felt.
 
-        NaN where no rank is felt, all of a matrix lying in one direction; infinite where the outputs do not move.
+        Where the outputs do not move so, the drift without the map. NaN where no rank is felt, all of a matrix lying in
+        one direction; infinite where the outputs do not move either way.
         """
         linear, losses = way.linear, way.losses
         _, inputs, outputs = linear.shape
@@ -154,12 +207,25 @@ class Clipper:
         if rank < 1:
             return math.nan
         moved = drift(self._with([(way, rank)]))
-        return math.inf if moved < UNMOVED else float(min(moved, MOST_DRIFT)) ** 2 / float(losses[rank])
+        if moved >= UNMOVED:
+            return float(min(moved, MOST_DRIFT)) ** 2 / float(losses[rank])
+        gone = drift(self._without(linear))  # a saturated output does not move until much is lost
+        return math.inf if gone < UNMOVED else float(min(gone, MOST_DRIFT)) ** 2 / max(1.0, float(losses[0]))
+
+    def _without(self, linear: LinearMap) -> Network:
+        """Return a copy whose map is all zeros."""
+        network = self.network.copy()
+        network.set_matrices(linear.u.name, np.zeros_like(linear.u.matrices))
+        return network
 
     @cached_property
-    def _whole(self) -> float:
+    def _whole(self) -> Footprint:
         """What all maps take as they are: every weight is looked at, once for all shares that are tried."""
-        return sum(map(self.size.now, linear_maps(self.network)))
+        return footprint(self.network, self.sizes.mapping)
+
+    @cached_property
+    def _price(self) -> Price:
+        return self.pricing(self._whole)
 
     @cached_property
     def _options(self) -> list[list[Chosen]]:
@@ -167,19 +233,58 @@ class Clipper:
         return [[(way, rank) for way in ways for rank in way.ranks] for ways in self.maps]
 
     @cached_property
-    def _choices(self) -> list[Choice]:
-        return [self._choice(ways) for ways in self.maps]
+    def _taken(self) -> list[list[Footprint]]:
+        """What each map takes with every option."""
+        return [
+            [self.sizes.now(ways[0].linear), *(f for way in ways for f in self.sizes.at(way.linear, way.ranks))]
+            for ways in self.maps
+        ]
 
-    def _choice(self, ways: Sequence[Way]) -> Choice:
+    @cached_property
+    def _choices(self) -> list[Choice]:
+        return [self._choice(ways, taken) for ways, taken in zip(self.maps, self._taken, strict=True)]
+
+    def _choice(self, ways: Sequence[Way], taken: Sequence[Footprint]) -> Choice:
         """Option 0 keeps what is there."""
         losses = (float(loss) for way in ways for loss in way.worth[way.ranks])
-        sizes = (size for way in ways for size in self.size.at(way.linear, way.ranks))
-        return Choice((ways[0].kept, *losses), (self.size.now(ways[0].linear), *sizes))
+        return Choice((ways[0].kept, *losses), tuple(map(self._price.of, taken)))
 
-    def _at(self, options: Sequence[int]) -> Network:
-        """A copy with maps as they were chosen; option 0 leaves one as it is."""
-        chosen = zip(self._options, options, strict=True)
-        return self._with([ways[option - 1] for ways, option in chosen if option])
+    def _uniform(self, number: int, rank: int) -> int:
+        """Return the option of a map at a rank; 0 where it does not pay, or loses more than may be of what is unknown."""
+        way, choice = self.maps[number][0], self._choices[number]
+        if rank not in way.ranks:
+            return 0
+        option = way.ranks.index(rank) + 1
+        return option if choice.sizes[option] < choice.sizes[0] and choice.loss[option] < math.inf else 0
+
+    def _kept_in_bounds(self, options: Options) -> Options:
+        """Return the options without those that make a bounded figure grow in all, the one that saves least first."""
+        if not self.bounded:
+            return options
+        options = [*options]
+        growth = np.array([self._growth(number, option) for number, option in enumerate(options)], np.float64)
+        saved = np.array([c.sizes[0] - c.sizes[o] for c, o in zip(self._choices, options, strict=True)])
+        while len(options) and (total := growth.sum(axis=0)).max() > 0:
+            worst = growth[:, int(np.argmax(total > 0))]
+            cost = np.where(worst > 0, saved / np.maximum(worst, 1), np.inf)
+            number = int(np.argmin(cost))
+            options[number], growth[number] = 0, 0
+        return options
+
+    def _growth(self, number: int, option: int) -> tuple[int, ...]:
+        """By how much an option makes each bounded figure of its map grow: what is minimised, and bytes stored."""
+        if not option:
+            return (0,) * (1 + len(self.pricing.named(self._whole)))
+        now, then = (self.pricing.named(self._taken[number][each]) for each in (0, option))
+        way, rank = self._options[number][option - 1]
+        stored = way.bytes_at(rank) - self._stored[number]
+        return (*(b - a for a, b in zip(now, then, strict=True)), stored)
+
+    @cached_property
+    def _stored(self) -> list[int]:
+        """The bytes that each map's factors would free: none of a weight that something else reads as well."""
+        layers = ([m.u] if m.v is None else [m.u, m.v] for m in (ways[0].linear for ways in self.maps))
+        return [sum(map(self.network.bytes_freed, each)) for each in layers]
 
     def _with(self, chosen: Sequence[Chosen]) -> Network:
         network = self.network.copy()

@@ -1,4 +1,4 @@
-"""What a linear map takes as it is and as a product of every rank: cells alone, or what a user pays for."""
+"""What a linear map takes as it is and as a product of every rank."""
 
 from __future__ import annotations
 
@@ -8,41 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from gscompile.compression.linear_maps import LinearMap
-from gscompile.crossbars.groups import Price
-from gscompile.crossbars.mapping import MapOptions, dense_footprint, footprint_of
+from gscompile.crossbars.mapping import Footprint, MapOptions, dense_footprint, footprint_of
 
 
 @dataclass(frozen=True)
-class Cells:
-    """All cells, zeros among them."""
-
-    def now(self, linear: LinearMap) -> float:
-        return linear.cells
-
-    def at(self, linear: LinearMap, ranks: Iterable[int]) -> list[float]:
-        parts, inputs, outputs = linear.shape
-        return [float(rank * parts * (inputs + outputs)) for rank in ranks]
-
-
-@dataclass(frozen=True)
-class Priced:
-    """Cells, wires and tiles by their prices: a rank that saves no tile and few wires is worth less than another."""
+class Sizes:
+    """Cells, wires and tiles of maps and of their factors, cut as `mapping` says."""
 
     mapping: MapOptions
-    price: Price
 
-    def now(self, linear: LinearMap) -> float:
-        """Of what is there, without zeros."""
+    def now(self, linear: LinearMap) -> Footprint:
+        """Return what the map takes as it is; zeros are left out as mapping leaves them out."""
         layers = (linear.u,) if linear.v is None else (linear.u, linear.v)
-        return self.price.of(footprint_of(layers, self.mapping))
+        return footprint_of(layers, self.mapping)
 
-    def at(self, linear: LinearMap, ranks: Iterable[int]) -> list[float]:
-        """Of factors that hold no zeros, but for inputs that nothing reads and outputs that nothing gives."""
+    def at(self, linear: LinearMap, ranks: Iterable[int]) -> list[Footprint]:
+        """Return what factors of each rank take that hold no zeros but for the matrix's zero rows and columns."""
         live = [*_live(linear)]
-        return [self.price.of(dense_footprint(_factors(live, rank, linear.taps), self.mapping)) for rank in ranks]
-
-
-Size = Cells | Priced
+        return [dense_footprint(_factors(live, rank, linear.taps), self.mapping) for rank in ranks]
 
 
 def _live(linear: LinearMap) -> Iterator[tuple[int, int]]:

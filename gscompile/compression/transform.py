@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from gscompile.channels.units import drop_dead_units
+from gscompile.compression.pricing import Pricing
 from gscompile.crossbars.groups import Price
 from gscompile.crossbars.mapping import Footprint, MapOptions, footprint
 from gscompile.graph.network import Network
@@ -46,11 +47,6 @@ def without_dead_units(network: Network) -> PassResult:
     return PassResult(network, tuple(changes))
 
 
-def balanced_price(now: Footprint) -> Price:
-    """Cells and wires alike, each relative to what is left."""
-    return Price(0.5 / max(now.cells, 1), 0.5 / max(now.wires, 1))
-
-
 @dataclass(frozen=True)
 class Context:
     """What passes share: how matrices are cut, what may be lost, and the tuner where there is data.
@@ -70,7 +66,7 @@ class Context:
     moments: Callable[[Network], Mapping[str, Moments]] | None = None
     floor: float = 0.0
     effort: float = 1.0
-    price: Callable[[Footprint], Price] = field(default=balanced_price)
+    price: Pricing = field(default_factory=Pricing)
     time_left: Callable[[], float] = field(default=lambda: math.inf)
     longest: float = math.inf
     blur: float = 0.0

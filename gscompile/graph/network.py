@@ -35,6 +35,8 @@ from gscompile.onnx_files.kinds import kind
 if TYPE_CHECKING:
     from gscompile.graph.shelf import Shelf
 
+_HOLD_GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+_GEMM_WITHOUT_C = 11  # the opset from which Gemm's third input may be left out
 _LONGEST_NAME = 4000  # characters: the files of a netlist have names as well
 _RECURRENT = {"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"}
 
@@ -84,6 +86,11 @@ class Layer:
         only: NDArray[Any]
         (only,) = self.matrices
         return only
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one weight as it is computed with; the type that factors are stored in."""
+        return self._array.dtype.itemsize
 
     @property
     def part_names(self) -> tuple[str, ...]:
@@ -287,6 +294,8 @@ class Network:
     def _split(self, use: Use, u: ir.Value, v: ir.Value, name: str, taps: int) -> None:
         assert use.node.graph is not None
         first = factoring_op(use.node, taps).split(use.node, use.index, u, v)
+        if first.op_type == "Gemm" and self.opset < _GEMM_WITHOUT_C:
+            first.op_type = "MatMul"
         first.name = self.unique_name(f"{use.node.name or use.node.outputs[0].name or name}_u")
         first.outputs[0].name = self.unique_name(f"{first.name}_output")
         first.outputs[0].type = u.type
@@ -318,7 +327,8 @@ class Network:
         return self.shelf.put(ir.Tensor(array, name="")).numpy() if self.shelf else array
 
     def discard(self, value: ir.Value) -> None:
-        """Remove a constant, and what computed it, once nothing reads it."""
+        """Remove a constant, and what computed it, once nothing reads it but nodes that nothing reads."""
+        self._remove_unread(value)
         if value.uses() or value.is_graph_output():
             return
         producer = value.producer()
@@ -331,6 +341,27 @@ class Network:
                     self.discard(source)
         elif value.is_initializer() and value.graph is not None:
             _remove_initializer(value)
+
+    def _remove_unread(self, value: ir.Value) -> None:
+        """Remove the readers of a value whose outputs nothing reads, as an Identity that tied a weight to it.
+
+        Layers stay, and so do nodes with a subgraph, which may hold layers.
+        """
+        for node in dict.fromkeys(use.node for use in value.uses()):
+            if weight_op(node) is not None or any(a.type in _HOLD_GRAPHS for a in node.attributes.values()):
+                continue
+            for output in node.outputs:
+                self._remove_unread(output)
+            if node.graph is not None and not any(v.uses() or v.is_graph_output() for v in node.outputs):
+                others = [source for source in node.inputs if source is not None and source is not value]
+                node.graph.remove(node, safe=True)
+                for source in others:
+                    if self.is_constant(source):
+                        self.discard(source)
+
+    def bytes_freed(self, layer: Layer) -> int:
+        """Return how many bytes of stored tensors nothing reads once the nodes of a layer no longer read its weight."""
+        return _bytes_freed(layer.value, {use.node for use in layer.uses})
 
     def unique_name(self, wanted: str) -> str:
         """`wanted`, or with a number behind it when a node or value has that name."""
@@ -399,6 +430,30 @@ def readers_behind_identity(value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
             yield from readers_behind_identity(use.node.outputs[0])
         else:
             yield use.node, use.idx
+
+
+def _bytes_freed(value: ir.Value, gone: Set[ir.Node]) -> int:
+    """Return the bytes of a value, or of what it is computed from, that only nodes in `gone` read."""
+    if _is_read(value, gone):
+        return 0
+    held = held_tensor(value)
+    if held is not None:
+        return int(held.nbytes)
+    producer = value.producer()
+    if producer is None:
+        return 0
+    return sum(_bytes_freed(v, {*gone, producer}) for v in dict.fromkeys(producer.inputs) if v is not None)
+
+
+def _is_read(value: ir.Value, gone: Set[ir.Node]) -> bool:
+    """Return True if a node outside `gone` needs a value; an Identity needs it when a reader of its output does."""
+    if value.is_graph_output():
+        return True
+    for node in {use.node for use in value.uses()} - gone:
+        through = kind(node) == "Identity"
+        if any(_is_read(v, gone) if through else v.uses() or v.is_graph_output() for v in node.outputs):
+            return True
+    return False
 
 
 def _remove_initializer(value: ir.Value) -> None:

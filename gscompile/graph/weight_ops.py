@@ -209,7 +209,9 @@ _TURNS = ("transA", "transB")
 
 
 class Gemm:
-    """Gemm with a constant side. U is a MatMul, from the left where the product sums over the data's columns."""
+    """Gemm with a constant side. U is a Gemm without a bias, from the left where the product sums over the data's
+    columns; both factors are Gemms, so that an importer that takes only Gemm takes both.
+    """
 
     def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
         sides = [index for index in (0, 1) if index in shapes]
@@ -234,7 +236,7 @@ class Gemm:
 
     def split(self, node: ir.Node, index: int, u: ir.Value, v: ir.Value) -> ir.Node:
         data = node.inputs[1 - index]
-        first = ir.Node("", "MatMul", [u, data] if self._sums_over_columns(node, index) else [data, u])
+        first = ir.Node("", "Gemm", [u, data] if self._sums_over_columns(node, index) else [data, u])
         return _feed(node, 1 - index, first, index, v)
 
     def _sums_over_columns(self, node: ir.Node, index: int) -> bool:

@@ -7,14 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from gscompile.compression.linear_maps import LinearMap, linear_maps
-from gscompile.compression.sizing import Cells, Priced
+from gscompile.compression.sizing import Sizes
 from gscompile.crossbars.crossbar import Crossbar
-from gscompile.crossbars.groups import Price
-from gscompile.crossbars.mapping import MapOptions
+from gscompile.crossbars.mapping import Footprint, MapOptions
 from tests.small_networks import network
 
-MAPPING = MapOptions(Crossbar(64, 64))
-WIRES, CELLS, TILES = Priced(MAPPING, Price(0, 1)), Priced(MAPPING, Price(1, 0)), Priced(MAPPING, Price(0, 0, 1))
+SIZES = Sizes(MapOptions(Crossbar(64, 64)))
 
 
 def linear(weight: NDArray[np.float64]) -> LinearMap:
@@ -25,17 +23,14 @@ def linear(weight: NDArray[np.float64]) -> LinearMap:
     return found
 
 
-def test_dense_cells_are_counted_where_nothing_is_paid() -> None:
-    m = linear(np.ones((100, 80)))
-    assert (Cells().now(m), Cells().at(m, (1, 5))) == (8000, [180, 900])
-
-
 def test_the_rank_that_no_longer_fits_a_tile_costs_all_of_its_wires() -> None:
     """100 x 80 in four tiles. At 64 the factors take two tiles each, at 65 four: their rows and columns twice."""
     m = linear(np.ones((100, 80)))
-    assert (WIRES.now(m), TILES.now(m)) == (2 * 100 + 2 * 80, 4)
-    assert TILES.at(m, (64, 65)) == [2 + 2, 4 + 4]
-    assert WIRES.at(m, (64, 65)) == [100 + 2 * 64 + 2 * 64 + 80, 2 * 100 + 2 * 65 + 2 * 65 + 2 * 80]
+    assert SIZES.now(m) == Footprint(8000, 4, 2 * 100 + 2 * 80)
+    assert SIZES.at(m, (64, 65)) == [
+        Footprint(64 * 180, 2 + 2, 100 + 2 * 64 + 2 * 64 + 80),
+        Footprint(65 * 180, 4 + 4, 2 * 100 + 2 * 65 + 2 * 65 + 2 * 80),
+    ]
 
 
 @pytest.mark.parametrize(("rank", "cells"), [(1, 90 + 70), (2, 2 * (90 + 70))])
@@ -45,5 +40,5 @@ def test_what_holds_no_weight_is_not_paid_for(rank: int, cells: int) -> None:
     weight[:10] = 0
     weight[:, 70:] = 0
     m = linear(weight)
-    assert CELLS.now(m) == 90 * 70
-    assert CELLS.at(m, [rank]) == [cells]
+    assert SIZES.now(m).cells == 90 * 70
+    assert [taken.cells for taken in SIZES.at(m, [rank])] == [cells]

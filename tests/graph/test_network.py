@@ -63,8 +63,41 @@ def test_factors_are_named_after_their_node_and_remember_the_layer() -> None:
     names = net.factor("n0", np.ones((1, 6, 2)), np.ones((1, 2, 5)))
     assert names == ("n0_u", "n0")
     assert {layer.name: layer.origin for layer in net.layers} == {"n0_u": "n0", "n0": "n0", "n2": "n2"}
-    assert [node.op_type for node in net.graph] == ["MatMul", "Gemm", "Relu", "MatMul"]
+    assert [node.op_type for node in net.graph] == ["Gemm", "Gemm", "Relu", "MatMul"]
     assert {t.name for t in net.to_proto().graph.initializer} == {"a_u", "a_v", "b", "c"}
+
+
+TIED = "g (float[n,4] x) => (float[n,4] y) <float[4,4] w> { v = Identity (w)  h = MatMul (x, w)  y = MatMul (h, v) }"
+
+
+def test_before_opset_11_a_gemm_needs_its_bias_and_the_first_factor_is_a_matmul() -> None:
+    net = network(MLP, opset=10)
+    net.factor("n0", np.ones((1, 6, 2)), np.ones((1, 2, 5)))
+    assert [node.op_type for node in net.graph] == ["MatMul", "Gemm", "Relu", "MatMul"]
+
+
+def test_an_identity_that_nothing_reads_any_more_goes_with_the_weight_it_tied() -> None:
+    net = network(TIED)
+    assert net.bytes_freed(net.layer("n1")) == 4 * 4 * 4
+    net.factor("n1", np.ones((1, 4, 1)), np.ones((1, 1, 4)))
+    assert [node.op_type for node in net.graph] == ["MatMul"] * 4
+    assert {t.name for t in net.to_proto().graph.initializer} == {"w_u", "w_v"}
+
+
+def test_readers_that_nothing_reads_go_with_the_weight_and_with_their_own_constants() -> None:
+    net = network("""g (float[n,4] x) => (float[n,4] y) <float[4,4] w, float[1] c> {
+        y = MatMul (x, w)  i = Identity (w)  dead = Add (i, c) }""")
+    net.factor("n0", np.ones((1, 4, 1)), np.ones((1, 1, 4)))
+    assert [node.op_type for node in net.graph] == ["MatMul", "MatMul"]
+    assert {t.name for t in net.to_proto().graph.initializer} == {"w_u", "w_v"}
+
+
+def test_a_weight_that_something_else_reads_frees_no_bytes() -> None:
+    net = network("""g (float[n,4] x, int64[n] i) => (float[n,4] y, float[n,4] e) <float[4,4] w> {
+        t = Transpose (w)  y = MatMul (x, t)  e = Gather (w, i) }""")
+    assert net.bytes_freed(net.layer("n1")) == 0
+    alone = network("g (float[n,4] x) => (float[n,4] y) <float[4,4] w> { t = Transpose (w)  y = MatMul (x, t) }")
+    assert alone.bytes_freed(alone.layer("n1")) == 4 * 4 * 4
 
 
 def test_untouched_tensors_stay_bit_for_bit(tmp_path: Path) -> None:
@@ -103,7 +136,6 @@ def test_a_weight_in_a_constant_node_is_found_and_replaced_there() -> None:
 
 
 SHARED = "g (float[n,4] x) => (float[n,4] y) <float[4,4] w> { h = MatMul (x, w)  r = Relu (h)  y = MatMul (r, w) }"
-TIED = "g (float[n,4] x) => (float[n,4] y) <float[4,4] w> { v = Identity (w)  h = MatMul (x, w)  y = MatMul (h, v) }"
 
 
 @pytest.mark.parametrize("text", [SHARED, TIED])
