@@ -361,7 +361,7 @@ def simulate(
 @click.option("--target", metavar="NAME|FILE", help=COMPILED_FOR)
 @click.option("--engine", default="auto", show_default=True, help="auto, coloquinte or shelves (netlist order).")
 @click.option(
-    "--route-seconds", type=click.IntRange(0), default=0, help="Find the channel width: CPU seconds to route a try."
+    "--route-seconds", type=click.IntRange(0), default=0, help="Search so many seconds for the channel width."
 )
 @click.option("--quiet", "-q", is_flag=True, help="No text.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
