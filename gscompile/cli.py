@@ -340,7 +340,7 @@ def simulate(
 ) -> None:
     """Run an output folder's netlist tile by tile; exit 4 unless it computes what model.onnx does."""
     from gscompile.errors import VerificationError
-    from gscompile.hardware_text import simulation_text
+    from gscompile.hardware_text import disagreement, simulation_text
     from gscompile.remembered import target_of
     from gscompile.simulation.simulate import SimulationOptions, data_for, simulate_folder
     from gscompile.simulation.simulation_files import write_simulation
@@ -352,7 +352,7 @@ def simulate(
         write_simulation(report, out / "simulate")
     _show(report.to_json() if as_json else None, simulation_text(report), out / "simulate", quiet)
     if not report.agrees:
-        raise VerificationError(f"{out}: tiles and model.onnx differ by {report.difference:.1e} of the output range")
+        raise VerificationError(f"{out}: {disagreement(report)}")
 
 
 @main.command()
@@ -361,7 +361,7 @@ def simulate(
 @click.option("--target", metavar="NAME|FILE", help=COMPILED_FOR)
 @click.option("--engine", default="auto", show_default=True, help="auto, coloquinte or shelves (netlist order).")
 @click.option(
-    "--route-seconds", type=click.IntRange(0), default=0, help="Find the channel width: CPU seconds to route a try."
+    "--route-seconds", type=click.IntRange(0), default=0, help="Search so many seconds for the channel width."
 )
 @click.option("--quiet", "-q", is_flag=True, help="No text.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
@@ -378,12 +378,14 @@ def place(
     from gscompile.hardware_text import place_text
     from gscompile.placement.place import PlaceOptions
     from gscompile.placement.place_folder import place_folder
-    from gscompile.remembered import origins_of, target_of
+    from gscompile.remembered import origins_of, shapes_of, target_of
 
     options = PlaceOptions(engine, route_seconds=route_seconds)
     hardware, origins = target_of(out, target), origins_of(out)
     with _stoppable(), _progress(quiet) as progress:
-        report = place_folder(out, hardware, options, original, origins=origins, say=progress.say)
+        report = place_folder(
+            out, hardware, options, original, origins=origins, say=progress.say, shapes=shapes_of(out)
+        )
     _show(report.to_json() if as_json else None, place_text(report), out / "place", quiet)
 
 

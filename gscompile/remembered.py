@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from gscompile.crossbars.netlist_file import read_netlist
+from gscompile.data.synthetic import parse_input_shape
 from gscompile.errors import OutputError, VerificationError
 from gscompile.hardware.target import DEFAULT_TARGET, Target, load_target
 from gscompile.reporting.report import CompileReport
@@ -30,6 +31,14 @@ def origins_of(out: Path) -> dict[str, str]:
     """Layer of the original network by layer of the compressed one."""
     report = _report(out)
     return {matrix.layer: matrix.origin for matrix in report.matrices} if report else {}
+
+
+def shapes_of(out: Path) -> dict[str, tuple[int, ...]]:
+    """Return the sizes that `--input-shape` gave to inputs, by name."""
+    report = _report(out)
+    given = report.options.get("input_shape") if report else None
+    texts = given if isinstance(given, list | tuple) else []
+    return dict(parse_input_shape(text) for text in texts if isinstance(text, str))
 
 
 def _report(out: Path) -> CompileReport | None:
