@@ -10,7 +10,7 @@ import colorsys
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from html import escape
+from gscompile.printable import escape
 from pathlib import Path
 
 import numpy as np

@@ -12,7 +12,7 @@ import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
+from gscompile.printable import escape
 from itertools import pairwise
 from math import ceil
 from struct import pack
