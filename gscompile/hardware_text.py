@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 
 from gscompile.placement.place_folder import Placed, PlaceReport
-from gscompile.reporting.report import area, length, percent, printable, ratio
+from gscompile.printable import printable
+from gscompile.reporting.report import area, length, percent, ratio
 from gscompile.simulation.simulate import Figure, SimulationReport
 
 # -- simulate ----------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from gscompile.compression.transform import Change
 from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.files.typed import typed
+from gscompile.printable import printable
 from gscompile.reporting.paper import Shape, routing_area, routing_ratio
 
 # -- the data -----------------------------------------------------------------------------------------------
@@ -383,15 +384,6 @@ def digits(number: float) -> str:
     ('1,012', '0.0903')
     """
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
-
-
-def printable(words: str) -> str:
-    """Names come from strangers: show control characters, do not obey them.
-
-    >>> printable("conv" + chr(27) + "[2J")
-    'conv\\\\x1b[2J'
-    """
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in words)
 
 
 def percent(fraction: float) -> str:

@@ -30,7 +30,7 @@ from gscompile.graph.network import Layer, Network
 from gscompile.hardware.target import DEFAULT_TARGET, Device, Target, load_target
 from gscompile.onnx_files.kinds import is_standard
 from gscompile.simulation.agreement import Agreement, Tolerance, agreement, tolerance_of
-from gscompile.simulation.segments import NodeFunction, OwnNode, Pieces
+from gscompile.simulation.segments import OwnNode, Pieces
 from gscompile.simulation.tile_ops import LEFT_OPS, TILE_OPS, Product, TileOp
 from gscompile.simulation.tile_product import Effects, MatrixOnTiles, on_tiles
 from gscompile.simulation.tile_recurrent import GATES, recurrent, runs_on_tiles
