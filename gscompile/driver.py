@@ -89,7 +89,7 @@ def compile_model(
         job = prepare(network, name, options, progress or Progress(), conduct)
         if conduct.world.rank:
             return _taken_over(follow(job, conduct.world), out)
-        result = run_passes(job.folded, passes, job.context)
+        result = job.judge.search(lambda context: run_passes(job.folded, passes, context), job.context)
         result, messages = _within_budget(result, job)
         tidied = without_dead_units(result.network)
         result = replace(result, changes=(*result.changes, *tidied.changes))

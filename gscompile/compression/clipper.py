@@ -95,7 +95,7 @@ class Clipper:
     def of(cls, network: Network, context: Context) -> Clipper:
         """Decompose what can be factored, in the loss's metric where there is data, which then goes by the price."""
         network = network.copy()
-        maps = [m for m in linear_maps(network) if m.factorable and pays(m, 1)]
+        maps = [m for m in linear_maps(network) if m.factorable and pays(m, 1) and m.origin not in context.untouchable]
         size = Cells() if context.tuner is None else Priced(context.mapping, context.priced(network))
         return cls(network, [*_ways(network, maps, context)], size)
 
