@@ -91,7 +91,7 @@ def compile_model(
         job = prepare(network, name, options, progress or Progress(), conduct)
         if conduct.world.rank:
             return _taken_over(follow(job, conduct.world), out)
-        results = compress(job, passes)
+        results = job.judge.search(lambda context: compress(job, passes, context), job.context)
         done = finish(job, partial(write_within_budget, job, results), out, force)
         tell(lambda: (done.network.to_proto().SerializeToString(), done.netlist, done.report), conduct.world)
     return done
@@ -132,7 +132,7 @@ def prepare(original: Network, name: str, options: Options, progress: Progress, 
     return Job(original, name, folded, tuple(folds), judge, judge.context(base), options, began)
 
 
-def compress(job: Job, passes: Sequence[Pass]) -> list[PassResult]:
+def compress(job: Job, passes: Sequence[Pass], context: Context) -> list[PassResult]:
     """Return what may be written, the smallest network first: after the last pass, after the one before, and so on.
 
     Dead units go before the first pass and after every one. They are left in place where the network without them does
@@ -142,7 +142,7 @@ def compress(job: Job, passes: Sequence[Pass]) -> list[PassResult]:
     if not start.changes or not job.judge.fits(start.network):
         start = PassResult(job.folded)
     results = [start]
-    for result in pass_results(start.network, passes, job.context):
+    for result in pass_results(start.network, passes, context):
         results.append(replace(result, changes=(*start.changes, *result.changes)))
     last = without_dead_units(results[-1].network.copy())
     if last.changes:

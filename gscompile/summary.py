@@ -69,4 +69,5 @@ def summarise(
         {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file()},
         time.perf_counter() - began,
         story.chip,
+        measured.confirmation,
     )

@@ -129,7 +129,7 @@ class Clipper:
     def of(cls, network: Network, context: Context) -> Clipper:
         """Decompose what can be factored, in the loss's metric where there is data."""
         network = network.copy()
-        maps = [m for m in linear_maps(network) if m.factorable and pays(m, 1)]
+        maps = [m for m in linear_maps(network) if m.factorable and pays(m, 1) and m.origin not in context.untouchable]
         bounded = context.tuner is None or not context.later
         return cls(network, [*_ways(network, maps, context)], Sizes(context.mapping), context.price, bounded)
 

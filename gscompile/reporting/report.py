@@ -158,13 +158,34 @@ class Chip:
 
 
 @dataclass(frozen=True)
+class OutputRange:
+    """The range of an output of the original on the samples of one kind of `inputs`."""
+
+    output: str
+    inputs: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Errors on samples that did not choose the result, relative to `ranges`: the largest, and the 99th percentile."""
+
+    largest: float
+    percentile_99: float
+    samples: int
+    ranges: tuple[OutputRange, ...]
+
+
+@dataclass(frozen=True)
 class CompileReport:
     """All there is to say about one compilation.
 
     `accuracy` has what decided first, and the test split last if there was one. `drift` is the largest output
     difference relative to the range of the output, where labels do not decide. `routing_area` is the mean routing
     ratio of the matrices that need several crossbars (None when there are none). `files` maps names to sha256 digests.
-    `chip` is there when a target was named or a placement was asked for.
+    `chip` is there when a target was named or a placement was asked for. `confirmation` tells of the samples that
+    `drift` was measured on where synthetic samples decide.
     """
 
     model: str
@@ -187,6 +208,7 @@ class CompileReport:
     files: dict[str, str]
     seconds: float
     chip: Chip | None = None
+    confirmation: Confirmation | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, fields in the order above."""
@@ -449,7 +471,7 @@ def _lines(report: CompileReport) -> Iterator[str]:
         split = f"{_number(a.samples)} samples, {printable(a.split)}"
         yield f"{a.metric}: {a.before:.2f} -> {a.after:.2f} % on {split}"
     if report.drift is not None:
-        yield f"largest output difference: {percent(report.drift)} of the output's range"
+        yield f"largest output difference: {percent(report.drift)} of the output's range{_confirmed(report)}"
     if report.chip is not None:
         yield from _chip_lines(report.chip)
     if report.after.arrays < report.after.tiles:
@@ -457,6 +479,13 @@ def _lines(report: CompileReport) -> Iterator[str]:
     if report.untouched:
         yield f"not compressed: {_number(len(report.untouched))} constants; report.json says which and why"
     yield from (f"note: {printable(message)}" for message in report.messages)
+
+
+def _confirmed(report: CompileReport) -> str:
+    """The samples that the largest output difference was measured on, where they are synthetic."""
+    if (told := report.confirmation) is None:
+        return ""
+    return f" on {_number(told.samples)} other synthetic samples, {percent(told.percentile_99)} at the 99th percentile"
 
 
 def _chip_lines(chip: Chip) -> Iterator[str]:

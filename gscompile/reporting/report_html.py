@@ -159,9 +159,16 @@ def _quality(report: CompileReport) -> str:
             more += f";<br>outputs moved by {percent(report.drift)} of their range at most"
         return _figure(words(_capital(a.metric)), big, more)
     if report.drift is not None:
-        more = "of the output's range, at most;<br>no accuracy was measured"
+        more = f"of the output's range, at most{_confirmed(report)};<br>no accuracy was measured"
         return _figure("Output difference", _big(percent(report.drift)), more)
     return _figure("Accuracy", "&ndash;", "not measured")
+
+
+def _confirmed(report: CompileReport) -> str:
+    """The samples that the largest output difference was measured on, where they are synthetic."""
+    if (told := report.confirmation) is None:
+        return ""
+    return f", on {told.samples:,} synthetic samples;<br>{percent(told.percentile_99)} at the 99th percentile"
 
 
 def _capital(text: str) -> str:
