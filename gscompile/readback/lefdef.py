@@ -30,8 +30,9 @@ def check(source: Source) -> int:
     hierarchy = source.hierarchy
     arrays = _Arrays(hierarchy.netlist, hierarchy.names)
     lef, def_ = files(hierarchy)
-    macros = sorted(_macros(lines_of(source.folder / lef)))
-    count = compare(lef, macros, sorted(_asked_macros(hierarchy, arrays)))
+    sizes: list[Fact] = []  # of arrays, which a placement may put in another order
+    count = compare(lef, _of_blocks(_macros(lines_of(source.folder / lef)), sizes), _asked_blocks(hierarchy))
+    count += compare(lef, sorted(sizes), sorted(_asked_sizes(arrays)))
     parts = sorted(_components(lines_of(source.folder / def_)))
     count += compare(def_, parts, sorted(_asked_components(hierarchy, arrays)))
     return count + compare(def_, _nets(lines_of(source.folder / def_)), _asked_nets(hierarchy, arrays))
@@ -71,10 +72,22 @@ def _macro(rows: int, cols: int) -> str:
 # -- LEF ----------------------------------------------------------------------------------------------------
 
 
-def _asked_macros(hierarchy: Hierarchy, arrays: _Arrays) -> Iterator[Fact]:
+def _of_blocks(macros: Iterable[Fact], sizes: list[Fact]) -> Iterator[Fact]:
+    """The macros of blocks, one at a time; those of arrays, one of every size, go into `sizes`."""
+    for macro in macros:
+        if macro[1].startswith("crossbar_"):
+            sizes.append(macro)
+        else:
+            yield macro
+
+
+def _asked_sizes(arrays: _Arrays) -> Iterator[Fact]:
     for rows, cols in {*arrays.sizes.values()}:
         pins = [(f"row[{r}]", "INPUT") for r in range(rows)] + [(f"col[{c}]", "INOUT") for c in range(cols)]
         yield "macro", _macro(rows, cols), tuple(pins)
+
+
+def _asked_blocks(hierarchy: Hierarchy) -> Iterator[Fact]:
     for block in hierarchy.netlist.blocks:
         yield "macro", hierarchy.names.block(block.name), tuple(_block_pins(hierarchy, block))
 

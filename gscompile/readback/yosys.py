@@ -1,15 +1,17 @@
 """Read `<network>.yosys.json` back: modules, ports, cells and net names, as `targets/yosys.py` writes them.
 
-A line is an entry. Bits stand for nets: a module's net names, which follow its cells, are read first, then its ports
-and cells, so that one module's names are in memory at a time.
+A line is an entry. Bits stand for nets. The net names of a matrix, which follow its cells, are read first, then its
+ports and cells, so that one matrix's names are in memory at a time; in `top`, bits are numbered as buses are declared.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Any, TextIO
+from functools import lru_cache
+from typing import Any, Protocol, TextIO
 
 from gscompile.errors import VerificationError
 from gscompile.files.strict_json import no_twins
@@ -22,7 +24,6 @@ _MODULE = re.compile(r'("(?:[^"\\]|\\.)*"): \{"attributes": (\{.*\}),')
 _PORTS, _CELLS, _NETS = ' "ports": {', ' "cells": {', ' "netnames": {'
 _ENDS = {_PORTS: ("},",), _CELLS: ("},",), _NETS: ("}}", "}},")}
 _decode = json.JSONDecoder(object_pairs_hook=no_twins).raw_decode
-Bits = dict[Any, str]  # the name of the net that a bit stands for
 
 
 def files(hierarchy: Hierarchy) -> list[str]:
@@ -35,7 +36,7 @@ def check(source: Source) -> int:
     (name,) = files(source.hierarchy)
     try:
         with opened(source.folder / name, "ascii") as file:
-            return compare(name, _read(file), _asked(source.hierarchy))
+            return compare(name, _read(file, _TopBits(source.hierarchy)), _asked(source.hierarchy))
     except (OSError, UnicodeDecodeError) as problem:
         raise VerificationError(f"{name}: cannot be read as ascii text") from problem
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
@@ -68,36 +69,63 @@ def _own_nets(module: Module) -> Iterator[Fact]:
 
 
 def _asked_of_top(hierarchy: Hierarchy) -> Iterator[Fact]:
-    names, tied = hierarchy.names, frozenset(hierarchy.tied_nets())
+    names, nets = hierarchy.names, hierarchy.nets
     yield module_fact(hierarchy.top_module(), TOP)
     ports = [(names.port(p.name, p.direction), names.net(p.bus, 0)) for p in hierarchy.netlist.ports]
     yield from (("port", port, net) for port, net in ports)
-    yield from (instance_fact(instance, tied) for instance in hierarchy.top_instances())
+    for instance in hierarchy.top_instances():
+        tied = (net for bus in instance.buses for net in names.nets(bus, nets.tied(bus)))
+        yield instance_fact(instance, frozenset(tied))
     for bus in hierarchy.netlist.buses:
-        for net in names.nets(bus.name, hierarchy.nets.live(bus.name)):
-            yield ("net", net, "0" if net in tied else net)
+        zero = frozenset(names.nets(bus.name, nets.tied(bus.name)))
+        for net in names.nets(bus.name, nets.live(bus.name)):
+            yield ("net", net, "0" if net in zero else net)
     yield from (("net", port, net) for port, net in ports if port != net)
 
 
 # -- found ------------------------------------------------------------------------------------------------------
 
 
-def _read(file: TextIO) -> Iterator[Fact]:
+class _Bits(Protocol):
+    """What bits stand for."""
+
+    def get(self, bit: Any, default: str, /) -> str: ...
+
+
+class _TopBits:
+    """Names of the nets of `top` by bit: buses one after the other from 2 on, without a table of all of them."""
+
+    def __init__(self, hierarchy: Hierarchy) -> None:
+        self._buses = hierarchy.netlist.buses
+        self._starts = [hierarchy.netlist.ends[bus.name].start for bus in self._buses]
+        self._first = lru_cache(256)(lambda bus: hierarchy.names.net(bus, 0))
+
+    def get(self, bit: Any, default: str) -> str:
+        """The net of a bit, `default` for one that no bus has."""
+        number = bit - 2 if isinstance(bit, int) else -1
+        place = bisect_right(self._starts, number) - 1
+        if place < 0:
+            return default
+        bus, index = self._buses[place], number - self._starts[place]
+        if bus.kind == "tensor":
+            return self._first(bus.name) if index == 0 else default
+        return f"{self._first(bus.name)[:-1]}{index}" if index < bus.width else default
+
+
+def _read(file: TextIO, top: _Bits) -> Iterator[Fact]:
     if file.readline().rstrip("\n") != _HEAD:
         yield ("line", 1)
     line = file.readline().rstrip("\n")
     while found := _MODULE.fullmatch(line):
-        yield from _module(file, json.loads(found[1]), json.loads(found[2]))
+        yield from _module(file, json.loads(found[1]), json.loads(found[2]), top)
         line = file.readline().rstrip("\n")
     if line != "}}" or file.read(1):
         yield ("line", line)
 
 
-def _module(file: TextIO, name: str, attributes: dict[str, str]) -> Iterator[Fact]:
-    start = file.tell()
-    bits = _names(file)
-    file.seek(start)
+def _module(file: TextIO, name: str, attributes: dict[str, str], top: _Bits) -> Iterator[Fact]:
     marks = [mark for mark in (BLACK_BOX, TOP) if attributes.pop(mark, None) == f"{1:032b}"]
+    bits = top if TOP in marks else _names(file)
     ports = [*_entries(file, _PORTS)]
     described = tuple((port, entry["direction"], len(entry["bits"])) for port, entry in ports)
     yield ("module", name, marks[0] if len(marks) == 1 else None, told(attributes), described)
@@ -113,18 +141,19 @@ def _module(file: TextIO, name: str, attributes: dict[str, str]) -> Iterator[Fac
         yield ("net", net, *(_net(bit, bits) for bit in entry["bits"]))
 
 
-def _names(file: TextIO) -> Bits:
-    """What every bit of a module stands for: the first name that has it."""
-    names: Bits = {}
+def _names(file: TextIO) -> dict[Any, str]:
+    """What every bit of a module stands for: the first name that has it. The file then stands where it stood."""
+    start, names = file.tell(), dict[Any, str]()
     for section in (_PORTS, _CELLS):
         _skip(file, section)
     for net, entry in _entries(file, _NETS):
         for bit in entry["bits"]:
             names.setdefault(bit, net)
+    file.seek(start)
     return names
 
 
-def _net(bit: Any, names: Bits) -> str:
+def _net(bit: Any, names: _Bits) -> str:
     return "0" if bit == "0" else names.get(bit, f"bit {bit}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from gscompile.readback.emitted import Emitted
 from gscompile.targets import FORMATS
 from gscompile.targets.spice import Spice
 from tests.targets.conftest import FACTORED, GROUPED, NETWORKS, design_of, filled, make_chain
+from tests.targets.test_streaming import chain as stack
 
 
 def emit(design: Design, folder: Path, formats: str = "verilog,yosys,spice,lefdef,dot") -> None:
@@ -226,3 +229,28 @@ def test_a_change_is_refused_with_the_place(what: str, tmp_path: Path) -> None:
         lines(design, tmp_path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+# -- memory -------------------------------------------------------------------------------------------------
+
+
+def peak(form: str, layers: int, folder: Path) -> int:
+    """Bytes in memory at the worst moment of reading back, beyond the netlist itself."""
+    folder.mkdir()
+    design = stack(layers)
+    emit(design, folder, form)
+    gc.collect()
+    tracemalloc.start()
+    assert lines(design, folder)
+    found = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["verilog", "yosys", "lefdef"])
+def test_four_times_the_layers_take_little_more_memory(form: str, tmp_path: Path) -> None:
+    """A layer more is four tiles and 256 wires, thousands of bytes as text; fewer than 4,000 stay in memory."""
+    peak(form, 1, tmp_path / "first")  # what Python itself keeps from the first time on
+    few, many = (peak(form, layers, tmp_path / str(layers)) for layers in (8, 32))
+    assert many - few < 24 * 4000, (few, many)
