@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from gscompile.compression.bisection import bracket, closest, furthest
@@ -144,7 +145,7 @@ class RankClip:
         start = maps * max(context.max_error, UNMOVED, EXACT) ** 2
         best = trials.best(lambda x: clipper.within(start * 4.0**x), None, -FARTHEST, FARTHEST)
         for rule in UNIFORM:
-            best = trials.best(lambda x, of=rule: clipper.uniform(lambda way: of(way, x)), best, -FARTHEST, 0.0) or best
+            best = trials.best(lambda x, rule=rule: clipper.uniform(partial(rule, x=x)), best, -FARTHEST, 0.0) or best
         return network if best is None else clipper.clipped(best)
 
     def _fewest_cells(self, clipper: Clipper, context: Context, fits: Callable[[Network], bool]) -> Network:

@@ -116,7 +116,7 @@ def test_a_fold_that_changes_the_rank_of_an_output_is_left_out(tmp_path: Path, m
 def test_an_original_that_is_written_in_another_form_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = driver.write_model
+    from gscompile.write import write_model as write
 
     def wrong(network: Network, path: Path) -> None:
         twin = network.copy()

@@ -104,7 +104,7 @@ def _rank_by_energy(way: Way, x: float) -> int:
 
 def _rank_by_share(way: Way, x: float) -> int:
     """Return all but 2**x of the ranks."""
-    return max(1, round(min(way.linear.shape[1:]) * (1 - 2.0**x)))
+    return max(1, int(round(min(way.linear.shape[1:]) * (1 - 2.0**x))))
 
 
 UNIFORM = (_rank_by_value, _rank_by_energy, _rank_by_share)  # x at most 0: the larger, the lower the rank
@@ -250,7 +250,7 @@ class Clipper:
         return Choice((ways[0].kept, *losses), tuple(map(self._price.of, taken)))
 
     def _uniform(self, number: int, rank: int) -> int:
-        """Return the option of a map at a rank; 0 where it does not pay, or loses more than may be of what is unknown."""
+        """Return the option of a map at a rank; 0 where the rank does not pay or loses too much of an unknown map."""
         way, choice = self.maps[number][0], self._choices[number]
         if rank not in way.ranks:
             return 0

@@ -26,8 +26,9 @@ from gscompile.onnx_files.loading import is_mapped, read_proto
 from gscompile.onnx_files.sparse import write_out_sparse
 from gscompile.onnx_files.unsaid import says_ranks, with_ranks
 from gscompile.onnx_files.wire import without_data
+from gscompile.printable import printable
 from gscompile.readback.emitted import Emitted
-from gscompile.reporting.report import CompileReport, printable
+from gscompile.reporting.report import CompileReport
 from gscompile.reporting.report_file import read_report
 from gscompile.scoring.evaluate import Runner, drift, is_large, is_unknown_op, last_places, unrest
 
