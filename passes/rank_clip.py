@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal
 
 from gscompile.compression.bisection import bracket, closest, furthest
-from gscompile.compression.clipper import EXACT, UNIFORM, UNMOVED, Clipper, Options, deleting_costs_less, replace
+from gscompile.compression.clipper import EXACT, UNIFORM, UNMOVED, Clipper, Options, Way, deleting_costs_less, replace
 from gscompile.compression.deletion import ranked
 from gscompile.compression.factoring import WeightSpectrum, pca_rank, weight_spectrum
 from gscompile.compression.linear_maps import LinearMap, cells, linear_maps, pays
@@ -145,7 +144,11 @@ class RankClip:
         start = maps * max(context.max_error, UNMOVED, EXACT) ** 2
         best = trials.best(lambda x: clipper.within(start * 4.0**x), None, -FARTHEST, FARTHEST)
         for rule in UNIFORM:
-            best = trials.best(lambda x, rule=rule: clipper.uniform(partial(rule, x=x)), best, -FARTHEST, 0.0) or best
+
+            def uniform(x: float, rule: Callable[[Way, float], int] = rule) -> Options:
+                return clipper.uniform(lambda way: rule(way, x))
+
+            best = trials.best(uniform, best, -FARTHEST, 0.0) or best
         return network if best is None else clipper.clipped(best)
 
     def _fewest_cells(self, clipper: Clipper, context: Context, fits: Callable[[Network], bool]) -> Network:

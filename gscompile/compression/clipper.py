@@ -104,7 +104,8 @@ def _rank_by_energy(way: Way, x: float) -> int:
 
 def _rank_by_share(way: Way, x: float) -> int:
     """Return all but 2**x of the ranks."""
-    return max(1, int(round(min(way.linear.shape[1:]) * (1 - 2.0**x))))
+    share: float = 1 - 2.0**x
+    return max(1, round(min(way.linear.shape[1:]) * share))
 
 
 UNIFORM = (_rank_by_value, _rank_by_energy, _rank_by_share)  # x at most 0: the larger, the lower the rank

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.compression.clipper import EXACT
+from gscompile.compression.linear_maps import cells
 from gscompile.compression.transform import Context, PassResult
 from gscompile.data.dataset import (
     Batch,
@@ -406,17 +407,21 @@ class ErrorJudge:
         return float("inf") if self.original is None else self.deciding.drift(_plain(network))
 
     def search(self, run: Search, context: Context) -> Sequence[PassResult]:
-        """Compress by `run`, and again to a tighter bound until the error of the smallest network is confirmed."""
-        results, bound = run(context), context.max_error
+        """Compress by `run`, and again to a tighter bound until the error of the smallest network is confirmed.
+
+        A larger network of an earlier round that is within the bound is kept, in case no smallest one ever is.
+        """
+        results, bound, kept = run(context), context.max_error, None
         for _ in range(ROUNDS - 1):
             if self.original is None or not results or context.out_of_time():
                 break
             excess = self._excess(results[0].network)
             if excess <= 1:
                 break
+            kept = kept or next((each for each in results[1:] if self.fits(each.network)), None)
             bound /= max(SLACKER * min(excess, MOST_TIGHTER), 1.0)
             results = run(replace(context, max_error=bound))
-        return results
+        return sorted((*results, *([kept] if kept else [])), key=lambda each: cells(each.network))
 
     def _excess(self, network: Network | Path) -> float:
         """How many times the bound is passed, on the confirming samples or by one further draw of a thousand.

@@ -314,10 +314,8 @@ class _Scored:
         scores = [p for p in range(len(expected[0])) if all(_classes(answers[p]) is not None for answers in expected)]
         if all(label is not None for label in labels):
             for position in scores:
-                if all(
-                    np.shape(_classes(a[position])) == np.shape(np.asarray(w))
-                    for a, w in zip(expected, labels, strict=True)
-                ):
+                pairs = zip(expected, labels, strict=True)
+                if all(np.asarray(_classes(a[position])).shape == np.shape(w) for a, w in pairs):
                     return cls(position, labels, "labels")
         if not scores:
             return cls(0, None, "model.onnx")
