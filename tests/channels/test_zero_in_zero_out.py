@@ -133,7 +133,7 @@ def test_padding(mode: str, held: float) -> None:
 @pytest.mark.parametrize("shift", [0.0, 0.5])
 @pytest.mark.parametrize("scale", [0.0, 2.0])
 def test_normalisations(scale: float, shift: float) -> None:
-    vectors = {"s": np.array([scale, 1, scale, 1]), "t": np.array([shift, 1, shift, 1])}
+    vectors: dict[str, Any] = {"s": np.array([scale, 1, scale, 1]), "t": np.array([shift, 1, shift, 1])}
     one = HEAD + ", float[4] s, float[4] t> { h = Conv (x, a)  k = InstanceNormalization (h, s, t)  y = Conv (k, c) }"
     assert bool(unchanged(one, **vectors)) == (shift == 0)
     two = ", float[4] s, float[4] t, float[4] m, float[4] v> { h = Conv (x, a)"
