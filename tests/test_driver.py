@@ -154,3 +154,30 @@ def test_an_original_that_is_written_in_another_form_is_refused(
     with pytest.raises(VerificationError, match=said):
         gscompile.compile(model(SCALAR), out=tmp_path / "out", passes=("drop-dead-units",))
     assert not (tmp_path / "out").exists()
+
+
+def test_what_was_compiled_compiles_again_and_does_not_grow(tmp_path: Path) -> None:
+    """Ten dead neurons, a product of rank 2 and weights in two blocks: 20x2, 2x16 and two 8x2 are left."""
+    half = np.zeros((16, 4))
+    half[:8, :2], half[8:, 2:] = RNG.standard_normal((2, 8, 2))
+    dead = np.concatenate([np.zeros((20, 10)), PRODUCT], axis=1)
+    proto = model(THIN.replace("16", "26"), w=dead, v=np.concatenate([np.ones((10, 4)), half]))
+    first = gscompile.compile(proto, "8x8", tmp_path / "first", max_error=1e-3)
+    again = gscompile.compile(tmp_path / "first/model.onnx", "8x8", tmp_path / "again", max_error=1e-3)
+    assert first.report.changes[0] == Change("n0", "units", "26", "16")
+    assert first.report.after.cells == 40 + 32 + 32
+    for figure in ("cells", "wires", "tiles"):
+        assert getattr(again.report.after, figure) == getattr(first.report.after, figure)
+    np.testing.assert_allclose(outputs(tmp_path / "again/model.onnx"), outputs(proto.SerializeToString()), atol=1e-3)
+
+
+@pytest.mark.slow
+def test_dead_neurons_are_compiled_with_data(tmp_path: Path) -> None:
+    weights = {"w": PRODUCT.copy(), "v": RNG.standard_normal((16, 4))}
+    weights["w"][:, :6], weights["v"][4:9] = 0, 0
+    proto = model(THIN, **weights)
+    x = np.random.default_rng(1).standard_normal((200, 20)).astype(np.float32)
+    asked: dict[str, Any] = {"max_drop": 5.0, "effort": "quick", "epochs": 0.2, "threads": 1}
+    result = gscompile.compile(proto, "8x8", tmp_path / "out", data={"x": x}, **asked)
+    assert result.report.changes[0] == Change("n0", "units", "16", "7")
+    assert all(row.after >= row.before - 5 for row in result.report.accuracy)
