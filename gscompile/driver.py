@@ -14,7 +14,7 @@ import onnx
 
 from gscompile.compression.pricing import Pricing
 from gscompile.compression.transform import UNITS, Context, Pass, PassResult, pass_results, without_dead_units
-from gscompile.crossbars.mapping import MapOptions, map_network
+from gscompile.crossbars.mapping import MapOptions, footprint, map_network
 from gscompile.crossbars.netlist import Netlist
 from gscompile.crossbars.tile_file import TileFile
 from gscompile.emit import emit_design
@@ -135,8 +135,8 @@ def prepare(original: Network, name: str, options: Options, progress: Progress, 
 def compress(job: Job, passes: Sequence[Pass], context: Context) -> list[PassResult]:
     """Return what may be written, the smallest network first: after the last pass, after the one before, and so on.
 
-    Dead units go before the first pass and after every one. They are left in place where the network without them does
-    not fit. The list is empty where nothing became smaller.
+    Dead units go before the first pass and after the last. They are left in place where the network without them does
+    not fit. Left out is what takes more than the original of what is minimised; the list may be empty.
     """
     start = without_dead_units(job.folded.copy())
     if not start.changes or not job.judge.fits(start.network):
@@ -147,7 +147,15 @@ def compress(job: Job, passes: Sequence[Pass], context: Context) -> list[PassRes
     last = without_dead_units(results[-1].network.copy())
     if last.changes:
         results.append(replace(last, changes=(*results[-1].changes, *last.changes)))
-    return [result for result in reversed(results) if result.changes]
+    return [result for result in reversed(results) if result.changes and not grown(job, result.network)]
+
+
+def grown(job: Job, network: Network) -> bool:
+    """Whether a network takes more than the original of what `Options.minimize` names."""
+    before, after = (footprint(each, job.context.mapping) for each in (job.original, network))
+    if job.options.minimize == "area":
+        return job.context.price(before).saved(before, after) < 0
+    return bool(getattr(after, job.options.minimize) > getattr(before, job.options.minimize))
 
 
 Written = tuple[PassResult, list[str]]  # and the messages

@@ -17,6 +17,7 @@ from gscompile.errors import BudgetError, VerificationError
 from gscompile.graph.network import Network
 from gscompile.passes import PASSES
 from gscompile.scoring.evaluate import Runner
+from gscompile.write import write_model
 from tests.small_networks import model
 
 RNG = np.random.default_rng(0)
@@ -75,6 +76,33 @@ def test_of_the_passes_the_last_that_fits_is_written(tmp_path: Path, monkeypatch
     np.testing.assert_allclose(outputs(tmp_path / "out/model.onnx"), outputs(proto.SerializeToString()), atol=1e-4)
 
 
+@dataclass(frozen=True)
+class Widen:
+    """A pass that fills the zeros of the first weights with next to nothing: the outputs do not feel it."""
+
+    @property
+    def name(self) -> str:
+        return "widen"
+
+    def run(self, network: Network, context: Context) -> PassResult:  # noqa: ARG002
+        layer = network.layers[0].name
+        weight = network.matrices(layer)
+        network.set_matrices(layer, np.where(weight == 0, np.float32(1e-9), weight))
+        return PassResult(network, (Change(layer, "cells", "320", "160"),))
+
+
+@pytest.mark.parametrize("minimize", ["cells", "wires", "tiles", "area"])
+def test_what_is_minimised_never_grows(minimize: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the inputs, which fill a tile of 10x16 each, are dead: cells, wires and tiles would double."""
+    monkeypatch.setitem(PASSES, "widen", "tests.test_driver:Widen")
+    half = RNG.standard_normal((20, 16))
+    half[10:] = 0
+    asked: dict[str, Any] = {"passes": ("widen",), "minimize": minimize, "max_error": 1e-3, "crossbar": "10x16"}
+    report = gscompile.compile(model(THIN, w=half), out=tmp_path / "out", **asked).report
+    assert report.changes == ()
+    assert (report.before.cells, report.after.cells) == (160 + 64, 160 + 64)
+
+
 def test_with_data_the_written_file_is_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A last step that turns all signs: of 200 samples none is right any more."""
 
@@ -116,15 +144,40 @@ def test_a_fold_that_changes_the_rank_of_an_output_is_left_out(tmp_path: Path, m
 def test_an_original_that_is_written_in_another_form_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gscompile.write import write_model as write
-
     def wrong(network: Network, path: Path) -> None:
         twin = network.copy()
         a_shape_more(twin)
-        write(twin, path)
+        write_model(twin, path)
 
     monkeypatch.setattr(driver, "write_model", wrong)
     said = r"model.onnx: output 'y' is float32 \[1\], expected float32 \[\] as in the original"
     with pytest.raises(VerificationError, match=said):
         gscompile.compile(model(SCALAR), out=tmp_path / "out", passes=("drop-dead-units",))
     assert not (tmp_path / "out").exists()
+
+
+def test_what_was_compiled_compiles_again_and_does_not_grow(tmp_path: Path) -> None:
+    """Ten dead neurons, a product of rank 2 and weights in two blocks: 20x2, 2x16 and two 8x2 are left."""
+    half = np.zeros((16, 4))
+    half[:8, :2], half[8:, 2:] = RNG.standard_normal((2, 8, 2))
+    dead = np.concatenate([np.zeros((20, 10)), PRODUCT], axis=1)
+    proto = model(THIN.replace("16", "26"), w=dead, v=np.concatenate([np.ones((10, 4)), half]))
+    first = gscompile.compile(proto, "8x8", tmp_path / "first", max_error=1e-3)
+    again = gscompile.compile(tmp_path / "first/model.onnx", "8x8", tmp_path / "again", max_error=1e-3)
+    assert first.report.changes[0] == Change("n0", "units", "26", "16")
+    assert first.report.after.cells == 40 + 32 + 32
+    for figure in ("cells", "wires", "tiles"):
+        assert getattr(again.report.after, figure) == getattr(first.report.after, figure)
+    np.testing.assert_allclose(outputs(tmp_path / "again/model.onnx"), outputs(proto.SerializeToString()), atol=1e-3)
+
+
+@pytest.mark.slow
+def test_dead_neurons_are_compiled_with_data(tmp_path: Path) -> None:
+    weights = {"w": PRODUCT.copy(), "v": RNG.standard_normal((16, 4))}
+    weights["w"][:, :6], weights["v"][4:9] = 0, 0
+    proto = model(THIN, **weights)
+    x = np.random.default_rng(1).standard_normal((200, 20)).astype(np.float32)
+    asked: dict[str, Any] = {"max_drop": 5.0, "effort": "quick", "epochs": 0.2, "threads": 1}
+    result = gscompile.compile(proto, "8x8", tmp_path / "out", data={"x": x}, **asked)
+    assert result.report.changes[0] == Change("n0", "units", "16", "7")
+    assert all(row.after >= row.before - 5 for row in result.report.accuracy)

@@ -119,13 +119,9 @@ def _keeps_zero(op: str, array: NDArray[np.generic], is_second: bool) -> bool:
         return finite
     if not is_second:  # the constant is divided, raised to a power, or passes a slope
         return False
-    return (
-        finite
-        if op == "PRelu"
-        else bool((array != 0).all())
-        if op == "Div"
-        else bool(np.all(np.asarray(array, np.float64) > 0))
-    )
+    if op == "PRelu":
+        return finite
+    return bool(np.all(array != 0)) if op == "Div" else bool(np.all(np.sign(array) == 1))
 
 
 def one_over_one_plus(walk: Walk, node: ir.Node) -> bool:

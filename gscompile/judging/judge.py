@@ -333,7 +333,7 @@ def _by_chance(splits: Splits, tuner: Tuner, batch_size: int) -> tuple[str, ...]
         return ()
     counts = Counter[int]()
     for batch in splits.val.batches(batch_size):
-        counts.update(np.ravel(np.asarray(batch.labels)).tolist())
+        counts.update(np.asarray(batch.labels).ravel().tolist())
     commonest = 100 * max(counts.values(), default=0) / max(counts.total(), 1)
     if tuner.base > commonest + 2 * standard_error(commonest, max(counts.total(), 1)):
         return ()

@@ -48,6 +48,7 @@ HARMLESS = {
     r"verification(\[\d+\])?": "verify says anew what it checks; only constants that are not finite are compared",
     r"messages(\[\d+\])?": RECORD,
     r"drift": DATA,
+    r"confirmation(\.(largest|percentile_99|samples|ranges(\[\d+\](\.\w+)?)?))?": DATA,
     r"accuracy(\[\d+\](\.\w+)?)?": DATA,
     rf"options\.(?!({'|'.join(CHECKED_OPTIONS)})$)\w+(\[\d+\])?": OPTION,
     r"options\.place": "is refused only where it contradicts what the report has of a chip",
