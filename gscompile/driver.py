@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from gscompile.graph.fold import fold
 from gscompile.graph.network import Network
 from gscompile.graph.shelf import on_shelf
 from gscompile.graph.weights import check_weights
+from gscompile.hardware.cost import built_um2
 from gscompile.hardware.target import Design
 from gscompile.judging.judge import Judge, make_judge
 from gscompile.judging.verify import verify_folder
@@ -125,7 +127,8 @@ def prepare(original: Network, name: str, options: Options, progress: Progress, 
     folded = original.copy()
     folds = fold(folded) if options.fold else []
     judge = make_judge(original, folded, options, progress, conduct)
-    mapping = MapOptions(options.hardware.size, options.tiling, options.pack)
+    area = partial(built_um2, target=options.hardware) if options.target else None
+    mapping = MapOptions(options.hardware.size, options.tiling, options.pack, array_um2=area)
     price = Pricing(options.minimize, options.hardware if options.target else None)
     base = Context(mapping, options.max_error, effort=EFFORTS[options.effort], price=price)
     base = replace(base, time_left=conduct.time_left)

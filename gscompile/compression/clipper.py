@@ -250,7 +250,7 @@ class Clipper:
         return Choice((ways[0].kept, *losses), tuple(map(self._price.of, taken)))
 
     def _uniform(self, number: int, rank: int) -> int:
-        """Return the option of a map at a rank; 0 where it does not pay, or loses more than may be of what is unknown."""
+        """Return the option of a map at a rank; 0 where it does not pay, or loses too much of what is unknown."""
         way, choice = self.maps[number][0], self._choices[number]
         if rank not in way.ranks:
             return 0
