@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gscompile.errors import GscompileError, OutputError
+from gscompile.errors import GscompileError, OutputError, UsageError
+from gscompile.printable import printable
+from gscompile.streams import guard_streams, is_gone, take_failure
 
 if TYPE_CHECKING:
     from gscompile.frontier import Point
@@ -27,6 +30,17 @@ COMPILED_FOR = f"{TARGET_HELP} [default: the one compiled for]"
 class _Commands(click.Group):
     """`gscompile MODEL` is `gscompile compile MODEL`; errors of ours become one line and an exit code."""
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line; closed, full or unread streams of this process never raise within."""
+        guard_streams()
+        try:
+            return super().main(*args, **kwargs)
+        except SystemExit as end:
+            problem = take_failure(sys.stdout)
+            if problem and not end.code:
+                _fail(_unwritable(problem), OutputError.exit_code)
+            raise
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         known = {"--help", "-h", "--version"}
         if args and args[0] not in self.commands and args[0] not in known:
@@ -36,6 +50,7 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            _check_working_folder()
             return super().invoke(ctx)
         except GscompileError as problem:
             _fail(problem, problem.exit_code)
@@ -47,6 +62,11 @@ class _Commands(click.Group):
             raise
         except MemoryError:
             _fail("out of memory", 1)
+        except OSError as problem:  # the system refused something that no stage of ours has a sentence for
+            if problem.errno is None or _wants_traceback():
+                raise
+            where = f"{os.fsdecode(problem.filename)}: " if isinstance(problem.filename, str | bytes) else ""
+            _fail(f"{where}{problem.strerror}", OutputError.exit_code)
         except Exception as problem:
             if _wants_traceback():
                 raise
@@ -54,10 +74,17 @@ class _Commands(click.Group):
 
 
 def _fail(problem: object, code: int) -> None:
-    lines = str(problem).split("\n")
+    text = str(problem) if isinstance(problem, GscompileError) else str(problem).split("\n")[0]
     if not _is_told_by_another(code):
-        click.echo(f"gscompile: {lines[0]}", err=True)
+        click.echo(printable(f"gscompile: {text}"), err=True)
     sys.exit(code)
+
+
+def _check_working_folder() -> None:
+    try:
+        os.getcwd()
+    except OSError as problem:
+        raise UsageError("the working folder does not exist any more; expected one that does") from problem
 
 
 def _is_told_by_another(code: int) -> bool:
@@ -67,20 +94,28 @@ def _is_told_by_another(code: int) -> bool:
     return (not is_first() and code != 1) or (is_launched() and code in (LostError.exit_code, 130, 143))
 
 
-def _say(text: str, nl: bool = True) -> None:
-    """Write to standard output, which may be a file on a full disk; one that nobody reads is click's to see to."""
+def _say(text: str, nl: bool = True, folder: Path | None = None) -> None:
+    """Write to standard output. Where that fails, say so, and that `folder` is written; OutputError where none is.
+
+    A reader that goes away has read what it wanted.
+    """
     try:
-        click.echo(text, nl=nl)
-    except BrokenPipeError:
-        raise
-    except OSError as problem:
-        raise OutputError(f"standard output cannot be written: {problem.strerror}") from problem
+        click.echo("\n".join(map(printable, text.split("\n"))), nl=nl)
+        problem = take_failure(sys.stdout)
+    except OSError as error:
+        problem = None if is_gone(error) else error
+    if problem and folder is None:
+        raise OutputError(_unwritable(problem)) from problem
+    if problem:
+        click.echo(printable(f"gscompile: {_unwritable(problem)}; written to {folder}"), err=True)
+
+
+def _unwritable(problem: OSError) -> str:
+    return f"standard output cannot be written: {problem.strerror}"
 
 
 def _wants_traceback() -> bool:
-    import os
-
-    return bool(os.environ.get("GSCOMPILE_DEBUG"))
+    return os.environ.get("GSCOMPILE_DEBUG", "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -178,12 +213,11 @@ def compile_command(
         _launch(options.nproc)
         report = _compile(model, folder, options, force, quiet or not _is_first(), resume)
     if as_json and _is_first():
-        _say(json.dumps(report.to_json()))
+        _say(json.dumps(report.to_json()), folder=folder)
     elif not quiet and _is_first():
         from gscompile.reporting.report import text
 
-        _say(text(report, _width()), nl=False)
-        _say(f"written to {folder}")
+        _say(f"{text(report, _width())}written to {folder}", folder=folder)
 
 
 def _options(config: Path | None, given: Mapping[str, Any], **default: Any) -> Options:
@@ -276,8 +310,7 @@ def frontier(
             network = Network.load(model)
             found = write_frontier(network, model.stem, folder, options, points, folders, force, progress, resume)
     if not quiet and _is_first():
-        _say("".join(f"{line}\n" for line in _curve(found)), nl=False)
-        _say(f"written to {folder}")
+        _say("\n".join([*_curve(found), f"written to {folder}"]), folder=folder)
 
 
 def _curve(points: Sequence[Point]) -> Iterator[str]:
@@ -316,7 +349,7 @@ def verify(out: Path, input_shape: tuple[str, ...], as_json: bool) -> None:
     from gscompile.judging.verify import verify_again
 
     lines = verify_again(out, input_shape)
-    _say(json.dumps({"verified": [*lines]}) if as_json else "\n".join(lines))
+    _say(json.dumps({"verified": [*lines]}) if as_json else "\n".join(map(printable, lines)))
 
 
 @main.command()
@@ -340,7 +373,7 @@ def simulate(
 ) -> None:
     """Run an output folder's netlist tile by tile; exit 4 unless it computes what model.onnx does."""
     from gscompile.errors import VerificationError
-    from gscompile.hardware_text import simulation_text
+    from gscompile.hardware_text import disagreement, simulation_text
     from gscompile.remembered import target_of
     from gscompile.simulation.simulate import SimulationOptions, data_for, simulate_folder
     from gscompile.simulation.simulation_files import write_simulation
@@ -352,7 +385,7 @@ def simulate(
         write_simulation(report, out / "simulate")
     _show(report.to_json() if as_json else None, simulation_text(report), out / "simulate", quiet)
     if not report.agrees:
-        raise VerificationError(f"{out}: tiles and model.onnx differ by {report.difference:.1e} of the output range")
+        raise VerificationError(f"{out}: {disagreement(report)}")
 
 
 @main.command()
@@ -361,7 +394,7 @@ def simulate(
 @click.option("--target", metavar="NAME|FILE", help=COMPILED_FOR)
 @click.option("--engine", default="auto", show_default=True, help="auto, coloquinte or shelves (netlist order).")
 @click.option(
-    "--route-seconds", type=click.IntRange(0), default=0, help="Find the channel width: CPU seconds to route a try."
+    "--route-seconds", type=click.IntRange(0), default=0, help="Search so many seconds for the channel width."
 )
 @click.option("--quiet", "-q", is_flag=True, help="No text.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
@@ -378,17 +411,44 @@ def place(
     from gscompile.hardware_text import place_text
     from gscompile.placement.place import PlaceOptions
     from gscompile.placement.place_folder import place_folder
-    from gscompile.remembered import origins_of, target_of
+    from gscompile.remembered import origins_of, shapes_of, target_of
 
     options = PlaceOptions(engine, route_seconds=route_seconds)
     hardware, origins = target_of(out, target), origins_of(out)
     with _stoppable(), _progress(quiet) as progress:
-        report = place_folder(out, hardware, options, original, origins=origins, say=progress.say)
+        report = place_folder(
+            out, hardware, options, original, origins=origins, say=progress.say, shapes=shapes_of(out)
+        )
     _show(report.to_json() if as_json else None, place_text(report), out / "place", quiet)
 
 
 def _show(data: dict[str, Any] | None, text: str, folder: Path, quiet: bool) -> None:
     if data is not None:
-        _say(json.dumps(data))
+        _say(json.dumps(data), folder=folder)
     elif not quiet:
-        _say(f"{text}written to {folder}")
+        _say(f"{text}written to {folder}", folder=folder)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="[default: MODEL's name + .reduced.onnx]")
+@click.option("--seconds", type=click.IntRange(1), default=600, show_default=True, help="Longest run of COMMAND.")
+@click.option("--any-message", is_flag=True, help="Compare exit codes alone, not the messages.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress and no text.")
+def reduce(
+    model: Path, command: tuple[str, ...], out: Path | None, seconds: int, any_message: bool, quiet: bool
+) -> None:
+    """Cut MODEL to the fewest nodes on which COMMAND still fails in the same way.
+
+    COMMAND follows --, with {} in the place of the model: gscompile reduce m.onnx -- gscompile {} --crossbar 64x64
+    """
+    from gscompile.reduction.command import FailingCommand, placed
+    from gscompile.reduction.reduce import reduce_file
+
+    path = out or Path(f"{model.stem}.reduced.onnx")
+    failing = FailingCommand(placed(command, str(model)), str(model), seconds, not any_message)
+    with _stoppable(), _progress(quiet) as progress:
+        smallest = reduce_file(model, failing, path, progress)
+    if not quiet:
+        _say(f"{len(smallest.graph.node)} nodes are left: written to {path}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,12 +13,12 @@ from typing import Any
 import onnx
 
 from gscompile.compression.pricing import Pricing
-from gscompile.compression.transform import Context, PassResult, run_passes, without_dead_units
+from gscompile.compression.transform import UNITS, Context, Pass, PassResult, pass_results, without_dead_units
 from gscompile.crossbars.mapping import MapOptions, map_network
 from gscompile.crossbars.netlist import Netlist
 from gscompile.crossbars.tile_file import TileFile
 from gscompile.emit import emit_design
-from gscompile.errors import BudgetError
+from gscompile.errors import BudgetError, VerificationError
 from gscompile.files.output import staged
 from gscompile.graph.fold import fold
 from gscompile.graph.network import Network
@@ -26,6 +26,7 @@ from gscompile.graph.shelf import on_shelf
 from gscompile.graph.weights import check_weights
 from gscompile.hardware.cost import built_um2
 from gscompile.hardware.target import Design
+from gscompile.judging.constants_check import check_original
 from gscompile.judging.judge import Judge, make_judge
 from gscompile.judging.verify import verify_folder
 from gscompile.onnx_files.bounds import check_constants
@@ -91,11 +92,8 @@ def compile_model(
         job = prepare(network, name, options, progress or Progress(), conduct)
         if conduct.world.rank:
             return _taken_over(follow(job, conduct.world), out)
-        result = run_passes(job.folded, passes, job.context)
-        result, messages = _within_budget(result, job)
-        tidied = without_dead_units(result.network)
-        result = replace(result, changes=(*result.changes, *tidied.changes))
-        done = finish(job, result, messages, out, force)
+        results = job.judge.search(lambda context: compress(job, passes, context), job.context)
+        done = finish(job, partial(write_within_budget, job, results), out, force)
         tell(lambda: (done.network.to_proto().SerializeToString(), done.netlist, done.report), conduct.world)
     return done
 
@@ -124,6 +122,7 @@ def prepare(original: Network, name: str, options: Options, progress: Progress, 
         original = original.in_memory()
     check_weights(original)
     check_constants(original.graph, original.constants, original.opset)
+    check_original(original)
     folded = original.copy()
     folds = fold(folded) if options.fold else []
     judge = make_judge(original, folded, options, progress, conduct)
@@ -135,11 +134,32 @@ def prepare(original: Network, name: str, options: Options, progress: Progress, 
     return Job(original, name, folded, tuple(folds), judge, judge.context(base), options, began)
 
 
-def finish(job: Job, result: PassResult, messages: list[str], out: Path, force: bool) -> Result:
-    """Map the final network, write everything, verify what was written and report on it."""
+def compress(job: Job, passes: Sequence[Pass], context: Context) -> list[PassResult]:
+    """Return what may be written, the smallest network first: after the last pass, after the one before, and so on.
+
+    Dead units go before the first pass and after every one. They are left in place where the network without them does
+    not fit. The list is empty where nothing became smaller.
+    """
+    start = without_dead_units(job.folded.copy())
+    if not start.changes or not job.judge.fits(start.network):
+        start = PassResult(job.folded)
+    results = [start]
+    for result in pass_results(start.network, passes, context):
+        results.append(replace(result, changes=(*start.changes, *result.changes)))
+    last = without_dead_units(results[-1].network.copy())
+    if last.changes:
+        results.append(replace(last, changes=(*results[-1].changes, *last.changes)))
+    return [result for result in reversed(results) if result.changes]
+
+
+Written = tuple[PassResult, list[str]]  # and the messages
+
+
+def finish(job: Job, write: Callable[[Path], Written], out: Path, force: bool) -> Result:
+    """Have `write` choose and write the final network, map it, verify what was written and report on it."""
     options, judge = job.options, job.judge
     with staged(out, force) as folder:
-        write_model(result.network, folder / "model.onnx")
+        result, messages = write(folder / "model.onnx")
         written = Network.load(folder / "model.onnx")
         written.adopt_origins(result.network)
         netlist = map_network(written, job.mapping, job.name)
@@ -152,9 +172,10 @@ def finish(job: Job, result: PassResult, messages: list[str], out: Path, force: 
         if options.formats:
             weights = TileFile(folder / "tiles.npz")
             emit_design(Design(netlist, weights, options.hardware, chip.floorplan), options.formats, folder)
-        story = Story(job.original, written, netlist, result.changes, job.folds, tuple(messages), checks, chip.figures)
+        folds = () if result.network is job.original else job.folds
+        story = Story(job.original, written, netlist, result.changes, folds, tuple(messages), checks, chip.figures)
         report = summarise(story, before, judge.measure(folder / "model.onnx"), options, folder, job.began)
-        write_report(report, before, netlist, folder, chip.plans)
+        report = write_report(report, before, netlist, folder, chip.plans)
         job.original.check_files()
     return Result(Network.load(out / "model.onnx"), netlist, report, out)
 
@@ -170,14 +191,52 @@ def _rearranged(netlist: Netlist, in_order: Netlist) -> Iterator[str]:
         yield f"inputs and outputs of {which} are rearranged among the tiles: {before} -> {after}"
 
 
-def _within_budget(result: PassResult, job: Job) -> tuple[PassResult, list[str]]:
-    """The passes' result where it fits the budget, else the network as it came."""
+def first_fitting(results: Iterable[PassResult], judge: Judge, path: Path) -> PassResult | None:
+    """Write one result after the other to `path`; return the first whose file fits the budget, None where none does."""
+    for result in results:
+        write_model(result.network, path)
+        if judge.fits_written(path):
+            return result
+    return None
+
+
+def write_within_budget(job: Job, results: Sequence[PassResult], path: Path) -> Written:
+    """Write the first of the results that fits, else the network as it came; return it, and the messages.
+
+    Raise BudgetError where nothing smaller fits and the options are strict.
+    """
     judge, messages = job.judge, [*job.judge.messages]
-    if not job.folded.layers:
-        return result, [*messages, "the network has no weights that multiply: it compiles to itself"]
-    if judge.fits(result.network) and result.changes:
-        return result, messages
-    if job.options.strict:
+    kept = first_fitting(results, judge, path)
+    if kept is None and job.options.strict and job.folded.layers:
         raise BudgetError("; ".join(judge.refusal))
-    folded = ", folded" if job.folds else ""
-    return PassResult(job.folded), [*messages, f"{judge.refusal.why}: the original network is mapped{folded}"]
+    if kept is None:
+        kept = write_original(job, path)
+        return kept, [*messages, *_nothing_smaller(job, kept)]
+    if kept is not results[0]:
+        messages.append("the smallest network is beyond the budget once it is written: a larger one is mapped")
+    if all(change.what == UNITS for change in kept.changes):
+        messages += _nothing_smaller(job, kept)
+    return kept, messages
+
+
+def write_original(job: Job, path: Path) -> PassResult:
+    """Write the network as it came, folded where that leaves it within the budget."""
+    original = PassResult(job.original)
+    kept = first_fitting([PassResult(job.folded), original] if job.folds else [original], job.judge, path)
+    if kept is None and (wrong := job.judge.other_form(path)):
+        raise VerificationError(f"{path.name}: {wrong}")
+    return kept or original
+
+
+def _nothing_smaller(job: Job, kept: PassResult) -> Iterator[str]:
+    """What is said where no pass made the network smaller; dead units may be gone."""
+    is_folded = bool(job.folds) and kept.network is not job.original
+    tidied = ", without its dead units" if kept.changes else ""
+    if job.folded.layers:
+        over = "the time budget was over before a smaller network was found that fits"
+        why = over if job.context.out_of_time() else job.judge.refusal.why
+        yield f"{why}: the original network is mapped{', folded' if is_folded else ''}{tidied}"
+    else:
+        yield "the network has no weights that multiply: it compiles to itself"
+    if job.folds and not is_folded:
+        yield "folded, the network is beyond the budget: it is written as it came"

@@ -9,13 +9,14 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
 from gscompile.compression.transform import Change, Context, Pass, PassResult, run_passes, without_dead_units
 from gscompile.crossbars.mapping import Footprint, footprint
-from gscompile.driver import Job, finish, follow, prepare, tell
+from gscompile.driver import Job, Written, finish, first_fitting, follow, prepare, tell, write_original
 from gscompile.errors import DataError, UsageError
 from gscompile.files.output import staged
 from gscompile.graph.network import Network
@@ -27,6 +28,7 @@ from gscompile.progress import Progress
 from gscompile.registry import create
 from gscompile.reporting.frontier_picture import Spot, frontier_svg
 from gscompile.training.conduct import conducted
+from gscompile.write import write_model
 
 
 @dataclass(frozen=True)
@@ -197,17 +199,20 @@ def next_stop(sizes: Sequence[float], fits: dict[int, bool]) -> int | None:
 
 
 def _candidate(job: Job, number: int, result: PassResult, folder: Path) -> Candidate:
-    """Write a network and measure what was written."""
+    """Write a network, without dead units where that fits the budget, and measure what was written.
+
+    The original network is written where neither fits: it is a point already.
+    """
     tidied = without_dead_units(result.network.copy())
-    result = replace(tidied, changes=(*result.changes, *tidied.changes))
     path = folder / f"candidate-{number:02d}" / "model.onnx"
     path.parent.mkdir()
-    result.network.save(path)
+    smaller = [replace(tidied, changes=(*result.changes, *tidied.changes))] if tidied.changes else []
+    kept = first_fitting([*smaller, result], job.judge, path) or write_original(job, path)
     now = footprint(Network.load(path), job.mapping)
     scores = job.judge.measure(path).accuracy
     test = next((accuracy.after for accuracy in scores if accuracy.split == TEST), None)
     file = path.relative_to(folder).as_posix()
-    return Candidate(result, Point(now.cells, now.tiles, now.wires, scores[0].after, test, file))
+    return Candidate(kept, Point(now.cells, now.tiles, now.wires, scores[0].after, test, file))
 
 
 def _not_dominated(found: Sequence[Candidate]) -> list[Candidate]:
@@ -231,10 +236,15 @@ def _settled(job: Job, number: int, candidate: Candidate, folder: Path, whole: b
     """A candidate in the folder where it stays, compiled entirely when asked for."""
     home, point = folder / f"point-{number:02d}", candidate.point
     if whole:
-        finish(job, candidate.result, [], home, force=False)
+        finish(job, partial(_write, candidate.result), home, force=False)
     else:
         (folder / point.file).parent.rename(home)
     return replace(point, file=f"{home.name}/model.onnx")
+
+
+def _write(result: PassResult, path: Path) -> Written:
+    write_model(result.network, path)
+    return result, []
 
 
 # -- files ------------------------------------------------------------------------------------------------------

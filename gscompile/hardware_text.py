@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 
 from gscompile.placement.place_folder import Placed, PlaceReport
-from gscompile.reporting.report import area, length, percent, printable, ratio
-from gscompile.simulation.simulate import TOLERANCE, Figure, SimulationReport
+from gscompile.printable import printable
+from gscompile.reporting.report import area, length, percent, ratio
+from gscompile.simulation.simulate import Figure, SimulationReport
 
 # -- simulate ----------------------------------------------------------------------------------------------
 
@@ -18,20 +19,34 @@ def simulation_text(report: SimulationReport) -> str:
 
 
 def _simulation(report: SimulationReport) -> Iterator[str]:
-    yield (
-        f"{report.samples:,} samples: tiles and model.onnx differ by {report.difference:.1e} of the output range "
-        f"(at most {TOLERANCE:.0e} would do)"
-    )
-    yield f"{report.nodes_on_tiles} nodes run on tiles, {report.nodes_rebuilt} by onnxruntime with the tiles' weights"
+    samples = "1 sample" if report.samples == 1 else f"{report.samples:,} samples"
+    yield f"{samples}: {_difference(report)} (at most {report.tolerance:.0e} is allowed)"
+    if report.answers_differ:
+        yield f"{_answers(report)} (at most {percent(report.answers_tolerance)} is allowed)"
+    on_tiles = "1 node runs" if report.nodes_on_tiles == 1 else f"{report.nodes_on_tiles:,} nodes run"
+    yield f"{on_tiles} on tiles, {report.nodes_rebuilt:,} in onnxruntime with the tiles' weights"
     if report.model is not None and report.ideal is not None:
         yield f"agreement with {report.reference}: model.onnx {report.model:.2f} %, ideal tiles {report.ideal:.2f} %"
     else:
-        yield "the first output is no scores of classes: what devices do to it is not measured"
+        yield "no output holds class scores: the effect of the devices is not measured"
     for parameter, figures in groupby(report.figures, key=lambda figure: figure.parameter):
         if parameter == "target":
             yield f"{printable(report.target)}: {_accuracy(next(figures))}"
         else:
             yield f"{parameter}: " + ", ".join(f"{f.value:g}: {_accuracy(f)}" for f in figures)
+
+
+def disagreement(report: SimulationReport) -> str:
+    """Say by how much tiles and model.onnx differ, where that is more than is allowed."""
+    return _answers(report) if report.difference <= report.tolerance else _difference(report)
+
+
+def _difference(report: SimulationReport) -> str:
+    return f"tiles and model.onnx differ by {report.difference:.1e} of the output range"
+
+
+def _answers(report: SimulationReport) -> str:
+    return f"tiles and model.onnx differ in {percent(report.answers_differ)} of integer, boolean and string outputs"
 
 
 def _accuracy(figure: Figure) -> str:

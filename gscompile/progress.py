@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
+from gscompile.printable import printable
+
 
 class Progress:
     """Told of stages, steps and messages; this one keeps quiet."""
@@ -90,4 +92,4 @@ class TerminalProgress(Progress):
 
     def _line(self, text: str) -> None:
         if not self._console.is_terminal:
-            self._console.print(f"[{time.monotonic() - self._began:6.0f} s] {text}", markup=False)
+            self._console.print(f"[{time.monotonic() - self._began:6.0f} s] {printable(text)}", markup=False)

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 
 from gscompile.crossbars.netlist_file import read_netlist
+from gscompile.data.synthetic import parse_input_shape
 from gscompile.errors import OutputError, VerificationError
 from gscompile.hardware.target import DEFAULT_TARGET, Target, load_target
-from gscompile.judging.verify import read_report
 from gscompile.reporting.report import CompileReport
+from gscompile.reporting.report_file import read_report
 
 
 def target_of(out: Path, name: str | None = None) -> Target:
@@ -21,9 +22,9 @@ def target_of(out: Path, name: str | None = None) -> Target:
         raise OutputError(f"{out}: no such folder")
     report = _report(out)
     compiled = report.options.get("target") if report else None
-    return load_target(name or str(compiled or DEFAULT_TARGET)).with_crossbar(
-        read_netlist(out / "netlist.json").crossbar
-    )
+    if not isinstance(compiled, str | None):
+        raise VerificationError(f"{out / 'report.json'}: options.target: expected a name or a file")
+    return load_target(name or compiled or DEFAULT_TARGET).with_crossbar(read_netlist(out / "netlist.json").crossbar)
 
 
 def origins_of(out: Path) -> dict[str, str]:
@@ -32,8 +33,14 @@ def origins_of(out: Path) -> dict[str, str]:
     return {matrix.layer: matrix.origin for matrix in report.matrices} if report else {}
 
 
+def shapes_of(out: Path) -> dict[str, tuple[int, ...]]:
+    """Return the sizes that `--input-shape` gave to inputs, by name."""
+    report = _report(out)
+    given = report.options.get("input_shape") if report else None
+    texts = given if isinstance(given, list | tuple) else []
+    return dict(parse_input_shape(text) for text in texts if isinstance(text, str))
+
+
 def _report(out: Path) -> CompileReport | None:
-    try:
-        return read_report(out)
-    except VerificationError:
-        return None
+    """The report of a folder, None where there is none. Raises VerificationError for a file that is no report."""
+    return read_report(out) if os.path.lexists(out / "report.json") else None

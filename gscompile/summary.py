@@ -10,8 +10,8 @@ from pathlib import Path
 from gscompile.compression.transform import Change
 from gscompile.crossbars.netlist import Netlist
 from gscompile.graph.network import Network
+from gscompile.judging.files_check import sha256
 from gscompile.judging.judge import Measured
-from gscompile.judging.verify import sha256
 from gscompile.options import Options
 from gscompile.reporting.report import (
     Chip,
@@ -69,4 +69,5 @@ def summarise(
         {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file()},
         time.perf_counter() - began,
         story.chip,
+        measured.confirmation,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from gscompile.crossbars.mapping import tile_weights
@@ -12,6 +13,7 @@ from gscompile.crossbars.netlist_file import write_netlist
 from gscompile.crossbars.tile_file import write_tiles
 from gscompile.graph.network import Network
 from gscompile.hardware.floorplan import Floorplan
+from gscompile.judging.files_check import sha256
 from gscompile.reporting.report import CompileReport
 
 
@@ -28,10 +30,16 @@ def write_design(network: Network, netlist: Netlist, folder: Path) -> None:
 
 def write_report(
     report: CompileReport, before: Netlist, after: Netlist, folder: Path, plans: Mapping[str, Floorplan] | None = None
-) -> None:
-    """`report.json` and `report.html`; the pictures of the floorplans in `plans` are in the folder."""
+) -> CompileReport:
+    """Write `report.html`, then `report.json`, which lists the digest of the page too; return the report so written.
+
+    The pictures of the floorplans in `plans` are in the folder.
+    """
     from gscompile.placement.floorplan_html import floorplans
     from gscompile.reporting.report_html import html
 
+    page = folder / "report.html"
+    page.write_text(html(report, before, after, floorplans(folder, plans or {})), "utf-8")
+    report = replace(report, files=dict(sorted({**report.files, page.name: sha256(page)}.items())))
     (folder / "report.json").write_text(json.dumps(report.to_json(), indent=1) + "\n", "utf-8")
-    (folder / "report.html").write_text(html(report, before, after, floorplans(folder, plans or {})), "utf-8")
+    return report

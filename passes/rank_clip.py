@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from gscompile.compression.bisection import bracket, closest, furthest
 from gscompile.compression.clipper import EXACT, UNIFORM, UNMOVED, Clipper, Options, deleting_costs_less, replace
 from gscompile.compression.deletion import ranked
-from gscompile.compression.factoring import pca_rank, weight_spectrum
+from gscompile.compression.factoring import WeightSpectrum, pca_rank, weight_spectrum
 from gscompile.compression.linear_maps import LinearMap, cells, linear_maps, pays
 from gscompile.compression.transform import Change, Context, PassResult
 from gscompile.crossbars.mapping import footprint
@@ -144,7 +145,7 @@ class RankClip:
         start = maps * max(context.max_error, UNMOVED, EXACT) ** 2
         best = trials.best(lambda x: clipper.within(start * 4.0**x), None, -FARTHEST, FARTHEST)
         for rule in UNIFORM:
-            best = trials.best(lambda x, of=rule: clipper.uniform(lambda way: of(way, x)), best, -FARTHEST, 0.0) or best
+            best = trials.best(lambda x, rule=rule: clipper.uniform(partial(rule, x=x)), best, -FARTHEST, 0.0) or best
         return network if best is None else clipper.clipped(best)
 
     def _fewest_cells(self, clipper: Clipper, context: Context, fits: Callable[[Network], bool]) -> Network:
@@ -192,11 +193,13 @@ class RankClip:
 
     def _clip_by_pca(self, network: Network, limits: dict[str, int]) -> Network:
         network = network.copy()
+        chosen: list[tuple[LinearMap, list[WeightSpectrum], int]] = []
         for linear in linear_maps(network)[:-1]:
             if linear.shape[0] == 1 and linear.factorable:
                 rank = limits.get(linear.origin) or pca_rank(linear.product[0], self.epsilon)
                 if pays(linear, rank) and (linear.v is None or rank < linear.rank):
-                    replace(network, [(linear, [weight_spectrum(linear.product[0])], max(rank, 1))])
+                    chosen.append((linear, [weight_spectrum(linear.product[0])], max(rank, 1)))
+        replace(network, chosen)
         return network
 
 

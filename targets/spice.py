@@ -73,15 +73,15 @@ def _largest(design: Design, tile: Tile) -> float:
 
 def _tile(hierarchy: Hierarchy, design: Design, tile: Tile, largest: float) -> Iterator[str]:
     weights = design.weights[tile.name]
-    for suffix, rows, cols in _blocks(*weights.shape):
+    for suffix, rows, cols in parts_of(*weights.shape):
         pair = to_pair(weights[rows, cols], largest, design.target.device)
         yield from _block(f"{hierarchy.names.tile(tile.name)}{suffix}", pair)
 
 
-def _blocks(rows: int, cols: int) -> Iterator[tuple[str, slice, slice]]:
+def parts_of(rows: int, cols: int) -> Iterator[tuple[str, slice, slice]]:
     """The parts a tile is called in: the end of the name, rows and columns.
 
-    >>> list(_blocks(64, 64)), [suffix for suffix, _, _ in _blocks(512, 64)]
+    >>> list(parts_of(64, 64)), [suffix for suffix, _, _ in parts_of(512, 64)]
     ([('', slice(0, 400, None), slice(0, 300, None))], ['__0', '__1'])
     """
     parts = [*product(range(0, rows, _ROWS), range(0, cols, _COLS))]
@@ -112,7 +112,7 @@ def _matrix(hierarchy: Hierarchy, matrix: Matrix, ohms: float) -> Iterator[str]:
 
 def _tile_calls(instance: Instance) -> Iterator[list[str]]:
     rows, cols = instance.connections["row"], instance.connections["col"]
-    for suffix, down, across in _blocks(len(rows), len(cols)):
+    for suffix, down, across in parts_of(len(rows), len(cols)):
         halves = [f"{net}.{side}" for side in "pn" for net in cols[across]]
         yield [f"X{instance.name}{suffix}", *rows[down], *halves, f"{instance.name}{suffix}"]
 

@@ -25,6 +25,7 @@ class Drawn:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     weights: dict[str, np.ndarray] = field(default_factory=dict)
     count: int = 0
+    opset: int = 17
 
     def pick(self, fits: Callable[[Shape], bool] = bool) -> str | None:
         """A value that fits, recent ones likelier."""
@@ -128,7 +129,7 @@ def _norm(g: Drawn) -> None:
         g.add("BatchNormalization", [x, *vectors], g.values[x])
 
 
-def _unary(g: Drawn) -> None:
+def unary(g: Drawn) -> None:
     x = g.pick()
     op = g.draw(st.sampled_from(["Relu", "Tanh", "Sigmoid", "Identity", "Abs", "HardSigmoid"]))
     g.add(op, [str(x)], g.values[str(x)])
@@ -410,7 +411,7 @@ WEIGHTED = [
     _conv_along, _transposed, _recurrent, _cast_weight, _loop, _scan, _branch,
 ]  # fmt: skip
 OTHERS = [
-    _norm, _unary, _unary, _binary, _scalar, _fed_scalar, _bias, _concat, _slice, _split, _gather, _pad, _flatten,
+    _norm, unary, unary, _binary, _scalar, _fed_scalar, _bias, _concat, _slice, _split, _gather, _pad, _flatten,
     _reshape, _pool, _turn, _softmax, _layer_norm, _attention,
 ]  # fmt: skip
 STEPS = [*WEIGHTED, *OTHERS, *WEIGHTED]
@@ -420,7 +421,7 @@ SHAPES = [(4,), (3,), (1,), (3, 5), (2, 4), (2, 4, 3), (3, 5, 4), (0,), (2, 0)] 
 HOMES = ["initializer", "initializer", "initializer", "Constant", "sparse", "sparse Constant"]
 
 
-def _housed(g: Drawn) -> tuple[list[onnx.TensorProto], list[onnx.SparseTensorProto], list[onnx.NodeProto]]:
+def housed(g: Drawn) -> tuple[list[onnx.TensorProto], list[onnx.SparseTensorProto], list[onnx.NodeProto]]:
     """The weights, wherever a file may hold them: initializers, sparse ones, `Constant` nodes."""
     held, sparse, nodes = [], [], []
     for name, array in g.weights.items():
@@ -454,11 +455,11 @@ def graphs(draw: Callable[[Any], Any]) -> onnx.ModelProto:
     for step in draw(st.lists(st.sampled_from(STEPS), min_size=2, max_size=9)):
         step(g)
     if not g.nodes:
-        _unary(g)
+        unary(g)
     made = [name for name in g.values if name.startswith("v")]
     ends = dict.fromkeys([made[-1], draw(st.sampled_from(made))])
     outputs = [helper.make_tensor_value_info(name, FLOAT, ["n", *g.values[name]]) for name in ends]
-    held, sparse, constants = _housed(g)
+    held, sparse, constants = housed(g)
     graph = helper.make_graph([*constants, *g.nodes], "random", inputs, outputs, held, sparse_initializer=sparse)
     opset, ir_version = draw(st.sampled_from([(17, 8), (17, 8), (20, 9), (21, 10)]))
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[1]
 # From what knows nothing to what knows everything: folders of gscompile/ and the files beside them. What is on a line
 # may import what is on lines before it, and itself; a new folder or file is placed here.
 ROOMS = """
-errors progress stopping
+errors printable stopping streams
+progress
 registry user_function files
 onnx_files
 graph execute
@@ -22,8 +23,8 @@ channels data
 crossbars scoring
 hardware
 compression simulation targets
-reporting formats
-options passes
+reporting formats readback
+options passes reduction
 placement training
 emit judging
 write summary remembered hardware_text

@@ -20,7 +20,8 @@ from gscompile.errors import ModelError, OutputError
 from gscompile.graph import shelf
 from gscompile.graph.network import Network
 from gscompile.hardware.target import load_target
-from gscompile.judging.verify import sha256, verify_again
+from gscompile.judging.files_check import sha256
+from gscompile.judging.verify import verify_again
 from gscompile.onnx_files import loading
 from gscompile.placement.place import PlaceOptions
 from gscompile.placement.place_folder import place_folder

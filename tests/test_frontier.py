@@ -23,8 +23,9 @@ from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.mapping import MapOptions, footprint
 from gscompile.frontier import Candidate, Point, _not_dominated, next_stop
 from gscompile.graph.network import Network
-from gscompile.judging.verify import read_report, verify_again
+from gscompile.judging.verify import verify_again
 from gscompile.reporting.frontier_picture import COLOURS, Spot, frontier_svg
+from gscompile.reporting.report_file import read_report
 from gscompile.scoring.evaluate import Runner
 from gscompile.training.journal import is_begun
 from tests.small_data import DATA, MLP, SEARCH, write_inputs

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import gscompile
-from gscompile.judging.verify import sha256
+from gscompile.judging.files_check import sha256
 from tests.benchmarks.bench_long_run import WARM, growth
 from tests.small_networks import model
 

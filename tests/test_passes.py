@@ -571,3 +571,22 @@ def test_the_last_recovery_takes_the_time_that_no_round_would_be_begun_in(left: 
     coach = Coach(90.0, 90.0)
     DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach, time_left=lambda: left), before=85.0)
     assert coach.epochs == pytest.approx(epochs)
+
+
+def test_dead_units_between_pairs_that_are_clipped_do_no_harm() -> None:
+    """Pairs 20x8x16 and 16x6x4 whose ranks go to 2, with neurons between them that were dead before."""
+    rng = np.random.default_rng(0)
+    u, v = (rng.standard_normal((n, 2)) @ rng.standard_normal((2, m)) for n, m in ((20, 8), (16, 6)))
+    first = rng.standard_normal((8, 16))
+    first[:, :5] = 0
+    net = network(
+        """g (float[n,20] x) => (float[n,4] y) <float[20,8] u, float[8,16] a, float[16,6] v, float[6,4] b>
+        { h = MatMul (x, u)  i = MatMul (h, a)  r = Relu (i)  j = MatMul (r, v)  y = MatMul (j, b) }""",
+        u=u,
+        a=first,
+        v=v,
+    )
+    clipped = RankClip().run(net.copy(), by_error(net, 1e-4)).network
+    assert [layer.matrix.shape for layer in clipped.layers] == [(20, 2), (2, 11), (11, 2), (2, 4)]
+    by_rule = RankClip(method="pca", epsilon=1e-6).run(net.copy(), Context(MAPPING)).network
+    assert [layer.matrix.shape for layer in by_rule.layers] == [(20, 2), (2, 11), (11, 6), (6, 4)]

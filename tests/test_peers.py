@@ -51,4 +51,3 @@ def test_the_counter_and_gscompile_agree_on_groups_and_transposed_weights(tmp_pa
 def test_the_page_is_that_of_the_results() -> None:
     rows = json.loads((ROOT / "tests/benchmarks/peers/results.json").read_text("utf-8"))
     assert table.PAGE.read_text("utf-8") == table.page(rows)
-    assert f"{table.BEGIN}\n{table.short(rows)}\n{table.END}" in table.README.read_text("utf-8")

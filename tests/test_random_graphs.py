@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import gscompile
+from gscompile.judging.verify import verify_again
 from gscompile.scoring.evaluate import Runner
 from tests.random_graphs import graphs
 
@@ -51,5 +52,6 @@ def test_a_random_graph_compiles_to_the_same_outputs_and_the_same_files(proto: o
         if not any("onnxruntime ends its process" in message for message in result.report.messages):
             assert_same(proto, one / "model.onnx")
         gscompile.compile(proto, "4x4", out=two, max_error=0)
+        verify_again(two)
         for name in FILES:
             assert (one / name).read_bytes() == (two / name).read_bytes()

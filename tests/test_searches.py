@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gscompile.options import Options
-from tests.benchmarks.searches import PAGE, added, command, read, row, shown, table
+from tests.benchmarks.searches import NAMED_DEFAULTS, PAGE, added, best, command, read, row, searches, shown, table
 
 
 def report(seed: int = 0, cells: int = 50, **options: Any) -> dict[str, Any]:
@@ -35,10 +35,27 @@ def test_a_run_takes_the_place_of_an_earlier_one_of_the_same_command_and_seed() 
 
 
 def test_the_table_has_means_and_ranges_over_seeds() -> None:
-    rows = [row(report(seed, cells), "2026-01-01") for seed, cells in ((0, 40), (1, 60))]
+    rows = [row(report(seed, cells, max_drop=1.0), "2026-01-01") for seed, cells in ((0, 40), (1, 60))]
     line = table(rows).splitlines()[2]
-    expected = "99.00 -> 98.50 (98.00-99.00) % | 50 (40-60) (5.00 %) | 5 (4-6) | 10 (8-12) of 200 | 2 | 12 s |"
-    assert line == f"| net (1) | {expected}"
+    expected = "99.00 -> 98.50 (98.00-99.00) % | 50 (40-60) (5.00 %) | 5 (4-6) | 10 (8-12) of 200 | 2 | 0 min |"
+    assert line == f"| net | 1 | {expected}"
+
+
+def test_of_two_searches_of_a_budget_the_one_with_fewer_wires_is_shown() -> None:
+    rows = [
+        row(report(1, cells, max_drop=1.0, effort=effort), "2026-01-01")
+        for cells, effort in ((60, "max"), (40, "quick"))
+    ]
+    assert [[run["after"]["cells"] for run in runs] for runs in best(rows)] == [[40]]
+
+
+def test_a_search_that_loses_more_on_test_than_was_allowed_is_not_shown() -> None:
+    assert not [*best([row(report(0, max_drop=0.5), "2026-01-01")])]  # from 99 to 98 %
+
+
+def test_runs_of_which_one_names_the_default_passes_are_one_search() -> None:
+    plain, named = (row(report(seed), "2026-01-01") for seed in (0, 1))
+    assert len(searches([plain, named | {"command": named["command"] + NAMED_DEFAULTS}])) == 1
 
 
 def test_the_page_shows_the_committed_results() -> None:

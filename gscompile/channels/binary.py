@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from gscompile.channels.carried import Channels, alike, size_at, vector_axis
 from gscompile.channels.spaces import Along, Meeting, Source, Zero, both_zero, either
@@ -13,7 +14,6 @@ from gscompile.channels.walk import Rule, Walk
 from gscompile.onnx_files.constants import behind_identity, held_tensor
 from gscompile.onnx_files.kinds import kind
 
-_PRODUCTS = {"Mul", "PRelu"}
 _BINARY = {"Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Max", "Min", "BiasGelu"}
 
 
@@ -57,9 +57,10 @@ def binary(walk: Walk, node: ir.Node) -> None:
     source = along(walk, other, channels)
     if source is None:
         return walk.unknown(node)
-    zero, axes = zero_with(node, channels, other, source), walk.array(other)
-    assert axes is not None
-    count = None if channels.count is None else max(channels.count, axes.ndim)
+    array = walk.array(other)
+    assert array is not None
+    zero = zero_with(node, channels, other, array, source)
+    count = None if channels.count is None else max(channels.count, array.ndim)
     return walk.put(node.outputs[0], replace(channels, zero=zero, count=count))
 
 
@@ -78,9 +79,11 @@ def both(walk: Walk, node: ir.Node, known: list[Channels]) -> None:
     zero = first.zero
     for channels in rest:
         walk.sets.unite(first.units, channels.units)
-        zero = either(zero, channels.zero) if node.op_type in _PRODUCTS else both_zero(zero, channels.zero)
-    if node.op_type in ("Div", "Pow"):
-        zero = first.zero if one_over_one_plus(walk, node) else ()
+        zero = either(zero, channels.zero) if node.op_type == "Mul" else both_zero(zero, channels.zero)
+    if node.op_type == "PRelu":  # of a slope of zero, Relu is left
+        zero = first.zero
+    if node.op_type in ("Div", "Pow"):  # 0 ** y is 1 where y is zero
+        zero = first.zero if node.op_type == "Div" and one_over_one_plus(walk, node) else ()
     counts = [c.count for c in known]
     count = None if None in counts else max(c for c in counts if c is not None)
     return walk.put(node.outputs[0], replace(first, zero=zero, count=count))
@@ -91,20 +94,38 @@ def with_other(walk: Walk, node: ir.Node, channels: Channels, other: ir.Value) -
     size = size_at(walk.sizes(other), channels)
     if size != 1 or channels.spread != 1:
         return walk.unknown(node)
-    zero = channels.zero if node.op_type in _PRODUCTS else ()
-    return walk.put(node.outputs[0], replace(channels, zero=zero))
+    keeps = node.op_type == "Mul" or (node.op_type == "PRelu" and node.inputs[1] is other)
+    return walk.put(node.outputs[0], replace(channels, zero=channels.zero if keeps else ()))
 
 
-def zero_with(node: ir.Node, channels: Channels, other: ir.Value, source: Source | float) -> Zero:
+def zero_with(
+    node: ir.Node, channels: Channels, other: ir.Value, array: NDArray[np.generic], source: Source | float
+) -> Zero:
     """When the result of a channel and a constant is zero: x * c and x / c keep zeros, x + b needs b as well."""
-    in_front = node.inputs[1] is other
-    if node.op_type in _PRODUCTS or (node.op_type in ("Div", "Pow") and in_front):
-        return channels.zero
-    if node.op_type in ("Div", "Pow"):
-        return ()
+    if node.op_type in ("Mul", "PRelu", "Div", "Pow"):
+        keeps = _keeps_zero(node.op_type, array, is_second=node.inputs[1] is other)
+        return channels.zero if keeps else ()
     if isinstance(source, float):
         return channels.zero if source == 0 else ()
     return both_zero(channels.zero, (frozenset([source]),)) if node.op_type in ("Add", "Sub") else ()
+
+
+def _keeps_zero(op: str, array: NDArray[np.generic], is_second: bool) -> bool:
+    """Whether an operation of zero and any entry of a constant is zero: 0 * inf, 0 / 0 and 0 ** 0 are not."""
+    if array.dtype.kind not in "fiu":
+        return False
+    finite = bool(np.isfinite(array).all())
+    if op == "Mul":
+        return finite
+    if not is_second:  # the constant is divided, raised to a power, or passes a slope
+        return False
+    return (
+        finite
+        if op == "PRelu"
+        else bool((array != 0).all())
+        if op == "Div"
+        else bool(np.all(np.asarray(array, np.float64) > 0))
+    )
 
 
 def one_over_one_plus(walk: Walk, node: ir.Node) -> bool:

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
+from gscompile.channels.binary import binary
 from gscompile.channels.spaces import Along, both_zero
 from gscompile.channels.walk import Rule, Walk
 from gscompile.onnx_files.constants import behind_identity, held_tensor
+from gscompile.onnx_files.kinds import kind
 
 # f(0) = 0, and channels are treated alike.
 _ZERO_SAFE = set(
@@ -27,8 +29,17 @@ def unary(walk: Walk, node: ir.Node) -> None:
         return None
     if (node.op_type in _POOLS and not channels.is_second) or len(node.outputs) > 1:
         return walk.unknown(node)
-    zero = () if node.op_type in _ELEMENTWISE else channels.zero
+    if kind(node) == "FastGelu" and len(node.inputs) > 1:
+        return binary(walk, node)
+    zero = () if node.op_type in _ELEMENTWISE or _divides_by_zero(node) else channels.zero
     return walk.put(node.outputs[0], replace(channels, zero=zero))
+
+
+def _divides_by_zero(node: ir.Node) -> bool:
+    """Whether an attribute of zero makes NaN of zero: Celu divides by `alpha`, LpPool takes the root of order `p`."""
+    if node.op_type == "Celu":
+        return node.attributes.get_float("alpha", 1.0) == 0
+    return node.op_type == "LpPool" and node.attributes.get_int("p", 2) == 0
 
 
 def clip(walk: Walk, node: ir.Node) -> None:
@@ -58,10 +69,16 @@ def batch_norm(walk: Walk, node: ir.Node) -> None:
     if channels is None:
         return None
     held = all(held_tensor(v) is not None for v in vectors)
-    if not channels.is_second or channels.spread != 1 or not held:
+    if not channels.is_second or channels.spread != 1 or not held or len(node.outputs) > 1:
         return walk.unknown(node)
     walk.vectors += [Along(v, 0, channels.units) for v in vectors]
-    return walk.put(node.outputs[0], replace(channels, zero=(frozenset(vectors[:2]),)))
+    silent = () if _may_divide_by_zero(node) else (frozenset(vectors[:2]),)
+    return walk.put(node.outputs[0], replace(channels, zero=silent))
+
+
+def _may_divide_by_zero(node: ir.Node) -> bool:
+    """Whether a variance of zero is divided by: nothing is added to it."""
+    return not node.attributes.get_float("epsilon", 1e-5) > 0
 
 
 def instance_norm(walk: Walk, node: ir.Node) -> None:
@@ -77,6 +94,8 @@ def instance_norm(walk: Walk, node: ir.Node) -> None:
     assert shift is not None
     walk.vectors += [Along(v, 0, channels.units) for v in (scale, shift)]
     silent = both_zero((*channels.zero, frozenset([scale])), (frozenset([shift]),))
+    if _may_divide_by_zero(node):
+        silent = ()
     return walk.put(node.outputs[0], replace(channels, zero=silent))
 
 

@@ -12,6 +12,7 @@ from gscompile.channels.spaces import Sized
 from gscompile.channels.walk import Rule, Walk
 
 _REDUCTIONS = {"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare"}
+_MIXING = {"tf_crop_and_resize", "tf_half_pixel_for_nn"}  # entries move also where the scale is 1
 _NEAR = {"constant", "reflect", "edge", "wrap"}
 
 
@@ -56,7 +57,8 @@ def resize(walk: Walk, node: ir.Node) -> None:
         return None
     axis = channels.place
     mode = node.attributes.get_string("coordinate_transformation_mode", "")
-    if axis is None or channels.spread != 1 or mode == "tf_crop_and_resize" or "axes" in node.attributes:
+    policy = node.attributes.get_string("keep_aspect_ratio_policy", "stretch")
+    if axis is None or channels.spread != 1 or mode in _MIXING or "axes" in node.attributes or policy != "stretch":
         return walk.unknown(node)
     if not keeps_size(walk, node, axis, channels):
         return walk.unknown(node)

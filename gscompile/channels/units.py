@@ -38,7 +38,9 @@ def _is_zero(network: Network, space: Space, source: Source) -> NDArray[np.bool_
     """Where a producer of a space, or a vector along it, holds nothing; units it has no part in may be. [size]"""
     if isinstance(source, str):
         sides = [side for side in space.producers if side.layer == source]
-        return _all((_units_without_weight(network, side, 1, space.size) for side in sides), space.size)
+        filters = [side for side in space.filters if side.layer == source]
+        made = (_units_without_weight(network, side, 1, space.size) for side in sides)
+        return _all((*made, *(_units_without_filter(network, side, space.size) for side in filters)), space.size)
     vectors = (along for along in space.vectors if along.value is source)
     return _all((_zero_along(network, along, space.size) for along in vectors), space.size)
 
@@ -49,6 +51,10 @@ def _all(masks: Iterable[NDArray[np.bool_]], size: int) -> NDArray[np.bool_]:
 
 def _units_without_weight(network: Network, side: Side, axis: int, size: int) -> NDArray[np.bool_]:
     return _none_of((network.matrices(side.layer) != 0).any(axis=(0, axis)), side.unit_of, size)
+
+
+def _units_without_filter(network: Network, side: Side, size: int) -> NDArray[np.bool_]:
+    return _none_of((network.matrices(side.layer) != 0).any(axis=(1, 2)), side.unit_of, size)
 
 
 def _zero_along(network: Network, along: Along, size: int) -> NDArray[np.bool_]:

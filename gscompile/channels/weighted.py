@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from gscompile.channels.carried import Channels
 from gscompile.channels.layer_axes import CONVS, axis_in, axis_out, weight_axis
-from gscompile.channels.spaces import Along, Side, Zero, both_zero
+from gscompile.channels.spaces import Along, Side, Zero, both_zero, either
 from gscompile.channels.unit_sets import Units
 from gscompile.channels.walk import Walk
 from gscompile.graph.network import Layer, Use
@@ -115,7 +115,7 @@ def depthwise(walk: Walk, node: ir.Node, layer: Layer) -> None:
         return None
     if not (channels.is_second and channels.spread == 1 and layer.layout.shape[:2] == (channels.size, 1)):
         return walk.unknown(node)
-    zero = add_bias(walk, node, channels.units, channels.zero)
+    zero = add_bias(walk, node, channels.units, either(channels.zero, (frozenset([layer.name]),)))
     walk.filters.append(Side(layer.name, channels.units))
     return walk.put(node.outputs[0], replace(channels, zero=zero if keeps_zero(node) else ()))
 

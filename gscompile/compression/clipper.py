@@ -78,7 +78,7 @@ class Way:
     def bytes_at(self, rank: int) -> int:
         """Return the bytes of the two factors of a rank."""
         parts, inputs, outputs = self.linear.shape
-        return rank * parts * (inputs + outputs) * self.linear.u.itemsize
+        return int(rank * parts * (inputs + outputs) * self.linear.u.itemsize)
 
     @property
     def kept(self) -> float:
@@ -104,7 +104,7 @@ def _rank_by_energy(way: Way, x: float) -> int:
 
 def _rank_by_share(way: Way, x: float) -> int:
     """Return all but 2**x of the ranks."""
-    return max(1, round(min(way.linear.shape[1:]) * (1 - 2.0**x)))
+    return max(1, int(round(min(way.linear.shape[1:]) * (1 - 2.0**x))))
 
 
 UNIFORM = (_rank_by_value, _rank_by_energy, _rank_by_share)  # x at most 0: the larger, the lower the rank
@@ -129,7 +129,7 @@ class Clipper:
     def of(cls, network: Network, context: Context) -> Clipper:
         """Decompose what can be factored, in the loss's metric where there is data."""
         network = network.copy()
-        maps = [m for m in linear_maps(network) if m.factorable and pays(m, 1)]
+        maps = [m for m in linear_maps(network) if m.factorable and pays(m, 1) and m.origin not in context.untouchable]
         bounded = context.tuner is None or not context.later
         return cls(network, [*_ways(network, maps, context)], Sizes(context.mapping), context.price, bounded)
 
@@ -250,7 +250,7 @@ class Clipper:
         return Choice((ways[0].kept, *losses), tuple(map(self._price.of, taken)))
 
     def _uniform(self, number: int, rank: int) -> int:
-        """Return the option of a map at a rank; 0 where it does not pay, or loses too much of what is unknown."""
+        """Return the option of a map at a rank; 0 where the rank does not pay or loses too much of an unknown map."""
         way, choice = self.maps[number][0], self._choices[number]
         if rank not in way.ranks:
             return 0
@@ -336,12 +336,14 @@ def replace(network: Network, chosen: Sequence[tuple[LinearMap, Sequence[Decompo
     network.factor_all(
         (m.u.name, u, m.folded(v)) for m, parts, rank in chosen if m.v is None for u, v in [_stacked(parts, rank)]
     )
-    for linear, parts, rank in chosen:
-        if linear.v is not None:  # the ranks that go are dead units between the factors
-            (u, v), empty = _stacked(parts, rank), linear.rank - rank
-            network.set_matrices(linear.u.name, np.pad(u, ((0, 0), (0, 0), (0, empty))))
-            network.set_matrices(linear.v.name, linear.folded(np.pad(v, ((0, 0), (0, empty), (0, 0)))))
-            drop_dead_units(network)
+    in_pairs = [(m, parts, rank) for m, parts, rank in chosen if m.v is not None]
+    for linear, parts, rank in in_pairs:  # the ranks that go are dead units between the factors
+        assert linear.v is not None
+        (u, v), empty = _stacked(parts, rank), linear.rank - rank
+        network.set_matrices(linear.u.name, np.pad(u, ((0, 0), (0, 0), (0, empty))))
+        network.set_matrices(linear.v.name, linear.folded(np.pad(v, ((0, 0), (0, empty), (0, 0)))))
+    if in_pairs:  # once all are set, since other layers lose what is dead in them
+        drop_dead_units(network)
 
 
 def _stacked(parts: Sequence[Decomposed], rank: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +17,9 @@ from gscompile.progress import Progress
 if TYPE_CHECKING:  # torch is handed to passes, never imported by them
     from gscompile.training.statistics import Moments
     from gscompile.training.tune import Tuner
+
+
+UNITS = "units"  # what changes where dead units go
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class PassResult:
 def without_dead_units(network: Network) -> PassResult:
     """The network, changed in place, without channels, neurons and ranks that carry nothing or that nothing reads."""
     dropped = drop_dead_units(network)
-    changes = (Change(layer, "units", str(before), str(after)) for layer, before, after in dropped)
+    changes = (Change(layer, UNITS, str(before), str(after)) for layer, before, after in dropped)
     return PassResult(network, tuple(changes))
 
 
@@ -53,7 +56,8 @@ class Context:
     `drift` tells the output error of a candidate, relative to the outputs' range, and `max_error` bounds it.
     `blur` is the standard error of a score, in points: less than that is no difference.
     `effort` scales the epochs that may be spent; `price` tells what the search is paid for. `later` names the passes
-    that run afterwards. `longest` is how many seconds one recovery may plan for, where others may come.
+    that run afterwards. `untouchable` has the origins of layers whose weights stay as they are. `longest` is how many
+    seconds one recovery may plan for, where others may come.
     """
 
     mapping: MapOptions
@@ -69,6 +73,7 @@ class Context:
     blur: float = 0.0
     seed: int = 0
     later: tuple[str, ...] = ()
+    untouchable: frozenset[str] = frozenset()
     progress: Progress = field(default_factory=Progress)
 
     @property
@@ -107,8 +112,8 @@ class Pass(Protocol):
         """Compress `network`, which is the pass's own and may be changed."""
 
 
-def run_passes(network: Network, passes: Iterable[Pass], context: Context) -> PassResult:
-    """Run passes in order, each on a copy, and gather what they changed."""
+def pass_results(network: Network, passes: Iterable[Pass], context: Context) -> Iterator[PassResult]:
+    """Run passes in order, each on a copy; yield after each of them its network and what was changed so far."""
     changes: list[Change] = []
     steps = [*passes]
     for number, step in enumerate(steps, 1):
@@ -117,4 +122,12 @@ def run_passes(network: Network, passes: Iterable[Pass], context: Context) -> Pa
             result = step.run(network.copy(), replace(context, later=later))
         network = result.network
         changes.extend(result.changes)
-    return PassResult(network, tuple(changes))
+        yield PassResult(network, tuple(changes))
+
+
+def run_passes(network: Network, passes: Iterable[Pass], context: Context) -> PassResult:
+    """Run passes in order, each on a copy, and gather what they changed."""
+    last = PassResult(network)
+    for result in pass_results(network, passes, context):
+        last = result
+    return last

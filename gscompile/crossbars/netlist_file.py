@@ -9,13 +9,14 @@ from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import jsonschema
 
 from gscompile.crossbars.netlist import SCHEMA_VERSION, Netlist, check
 from gscompile.crossbars.pins import range_ends
 from gscompile.errors import VerificationError
+from gscompile.files.strict_json import read_json
 
 MOST_WIRES = 1 << 27  # beyond, a short file would take more memory than a long one may
 _RANGES = re.compile("[0-9]{1,10}:[0-9]{1,10}(?:,[0-9]{1,10}:[0-9]{1,10})*")
@@ -64,33 +65,12 @@ def read_netlist(path: str | Path) -> Netlist:
 
     Raises VerificationError, in one line that names the place, for what is not a well-formed netlist.
     """
-    data = _parse(Path(path))
+    data = read_json(Path(path), fractions=False)
     _check_schema(data)
     _check_ranges(data["matrices"])
     netlist = Netlist.from_json(data)
     check(netlist)
     return netlist
-
-
-def _parse(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_no_twins)
-    except OSError as error:
-        raise VerificationError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise VerificationError(f"{path}: not JSON ({str(error).splitlines()[0]})") from error
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not a number")
-
-
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"key {next(k for k in keys if keys.count(k) > 1)!r} twice in one object")
-    return data
 
 
 @cache

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.crossbars.netlist import Matrix, Netlist
+from gscompile.crossbars.pins import block
 from gscompile.errors import VerificationError
 from gscompile.files.npy import Head, read_head
 from gscompile.files.zip_stream import write_zip
@@ -143,11 +144,16 @@ def _described(header: bytes) -> Head:
     return read_head(BytesIO(header))
 
 
-def check_tiles(netlist: Netlist, weights: Mapping[str, NDArray[Any]]) -> None:
-    """Raise VerificationError unless every tile has finite weights of its size and each pin a weight."""
+def check_tiles(
+    netlist: Netlist, weights: Mapping[str, NDArray[Any]], dtypes: Mapping[str, np.dtype[Any]] | None = None
+) -> None:
+    """Raise VerificationError unless every tile has finite weights of its size and each pin a weight.
+
+    `dtypes` gives the type of a layer's weights by its name; without it any type of numbers passes.
+    """
     check_names(netlist, weights)
     for matrix in netlist.matrices:
-        checked_tiles(matrix, weights)
+        checked_tiles(matrix, weights, (dtypes or {}).get(matrix.layer))
 
 
 def check_names(netlist: Netlist, weights: Mapping[str, NDArray[Any]]) -> None:
@@ -161,12 +167,36 @@ def check_names(netlist: Netlist, weights: Mapping[str, NDArray[Any]]) -> None:
             raise VerificationError(f"tile {name!r}: has no weights")
 
 
-def checked_tiles(matrix: Matrix, weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """The tiles of one matrix, read once. Raises VerificationError."""
+def checked_tiles(
+    matrix: Matrix, weights: Mapping[str, NDArray[Any]], dtype: np.dtype[Any] | None = None
+) -> dict[str, NDArray[Any]]:
+    """The tiles of one matrix, read once, of type `dtype` where it is given. Raises VerificationError."""
     found = {tile.name: weights[tile.name] for tile in matrix.tiles}
     for tile in matrix.tiles:
+        if dtype is not None and found[tile.name].dtype != dtype:
+            got = found[tile.name].dtype
+            raise VerificationError(f"tile {tile.name!r}: weights of type {_typed(got)}; expected {_typed(dtype)}")
         _check_weights(tile.name, found[tile.name], (len(tile.inputs), len(tile.outputs)))
     return found
+
+
+def _typed(dtype: np.dtype[Any]) -> str:
+    """The name of a type, with its byte order where that is not this machine's."""
+    return str(dtype) if dtype.isnative else f"{dtype.newbyteorder('=')}, bytes swapped"
+
+
+def holds(matrix: Matrix, tiles: Mapping[str, NDArray[Any]], dense: NDArray[Any]) -> bool:
+    """Return whether the tiles of a matrix are the blocks of `dense` [inputs, outputs] bit for bit, and the rest zero.
+
+    The sign of a zero that is on no tile does not count: no cell holds it.
+    """
+    weights = 0
+    for tile in matrix.tiles:
+        array = tiles[tile.name]
+        if array.tobytes() != dense[block(tile.inputs, tile.outputs)].tobytes():
+            return False
+        weights += int(np.count_nonzero(array))
+    return weights == int(np.count_nonzero(dense))
 
 
 def _check_weights(name: str, array: NDArray[Any], pins: tuple[int, int]) -> None:

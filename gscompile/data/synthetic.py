@@ -1,14 +1,16 @@
 """A batch that a network accepts, made from the graph alone: it verifies numerically, and claims no accuracy.
 
-Values: floats are normal with mean 0 and deviation 1, those that look like pictures are pictures of leaves; whole
-numbers that reach an index stay within the table; those compared with constants are among the constants; other 16- to
-64-bit ones are taken for masks and lengths, and are 1; bytes are of all values; booleans are true. Open sizes are found
-by trying them.
+Values: floats are pictures, sound or vectors (`signals`), as the shape and the first operations tell; whole numbers
+that reach an index stay within the table; those compared with constants are among the constants; other 16- to 64-bit
+ones are taken for masks and lengths, and are 1; bytes are of all values; booleans are true. Open sizes are found by
+trying them. Draws after the first also take what decides a branch the other way, pad masks, and go through the scales
+in which users feed pictures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice, product
 from math import prod
 from typing import Any
@@ -18,10 +20,12 @@ import onnx_ir as ir
 import onnxruntime
 from numpy.typing import NDArray
 
-from gscompile.data.inputs import InputSpec, input_specs
-from gscompile.data.leaves import dead_leaves
+from gscompile.data.inputs import InputSpec, input_specs, is_state
+from gscompile.data.scales import SOUND, STANDARD, Scale, picture_scales, told_scale
+from gscompile.data.signals import picture, sound, vector
 from gscompile.data.value_ranges import compared_values, index_limits
 from gscompile.errors import DataError, UsageError
+from gscompile.onnx_files.kinds import kind
 from gscompile.onnx_files.loading import on_files, pointing_proto
 
 # Sizes to try for an open axis: of pictures and feature maps, and of sequences, tokens and audio.
@@ -30,6 +34,7 @@ _SEQUENCE_SIZES = (16, 32, 64, 8, 128, 256, 512, 1, 1600, 16000, 2, 4)
 _TRIES = 64
 _ENOUGH = 6  # accepted sizes after which an empty output is taken for what the network does with noise
 _SMALLEST_PICTURE = 8  # pixels on a side
+_SHORTEST_SOUND = 400  # values: 25 ms at 16 kHz, one frame of a speech recogniser
 _LARGEST = 2**24  # elements of one input with open axes
 _LARGEST_FIXED = 2**28
 
@@ -51,28 +56,43 @@ def parse_input_shape(text: str) -> tuple[str, tuple[int, ...]]:
 
 
 def synthetic_batch(
-    model: ir.Model, shapes: Mapping[str, tuple[int, ...]] | None = None, batch: int = 1, seed: int = 0
+    model: ir.Model,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    batch: int = 1,
+    seed: int = 0,
+    draw: int = 0,
 ) -> dict[str, NDArray[Any]]:
     """An array for each input of the graph, the same for the same seed.
 
     `shapes` sets the shape of inputs by name; open axes follow by symbol or are tried, the batch axis at
-    `batch`, then 1. UsageError when a given shape contradicts the graph, DataError when no size is accepted.
+    `batch`, then 1. `draw` chooses a scale and the way of each branch. UsageError when a given shape contradicts the
+    graph, DataError when no size is accepted.
     """
-    fill = _filler(model, seed)
-    return fill(find_shapes(model, shapes, batch, seed))
+    return Filler.of(model).fill(find_shapes(model, shapes, batch, seed), seed, draw)
 
 
 def find_shapes(
     model: ir.Model, shapes: Mapping[str, tuple[int, ...]] | None = None, batch: int = 1, seed: int = 0
 ) -> Shapes:
     """A shape for each input; when any axis is open, the first that onnxruntime runs with no empty output."""
+    return next(accepted_shapes(model, shapes, batch, seed))
+
+
+def accepted_shapes(
+    model: ir.Model, shapes: Mapping[str, tuple[int, ...]] | None = None, batch: int = 1, seed: int = 0
+) -> Iterator[Shapes]:
+    """Yield the shapes that onnxruntime runs with no empty output, likely ones first; one where no axis is open.
+
+    Raises UsageError when a given shape contradicts the graph, DataError when no size is accepted.
+    """
     specs = input_specs(model)
     given = dict(shapes or {})
     _check_given(given, specs)
     attempts = _attempts(specs, given, batch)
     if not _open_axes(specs, given):
-        return _fixed(specs, given)
-    return _first_accepted(model, attempts, seed)
+        yield _fixed(specs, given)
+        return
+    yield from _accepted(model, attempts, seed)
 
 
 def _fixed(specs: Sequence[InputSpec], given: Shapes) -> Shapes:
@@ -184,24 +204,27 @@ def _size(dim: str, sizes: Sizes) -> int:
 # ---------------------------------------------------------------- trying them
 
 
-def _first_accepted(model: ir.Model, attempts: Iterator[Shapes], seed: int) -> Shapes:
-    run, fill = _runner(model), _filler(model, seed)
-    accepted: list[Shapes] = []
-    problem = ""
+def _accepted(model: ir.Model, attempts: Iterator[Shapes], seed: int) -> Iterator[Shapes]:
+    run, filler = _runner(model), Filler.of(model)
+    empty: list[Shapes] = []
+    found, problem = False, ""
     for shapes in islice(attempts, _TRIES):
         try:
-            outputs = run(fill(shapes))
+            outputs = run(filler.fill(shapes, seed))
         except Exception as error:  # onnxruntime's own classes have no common base
             problem = problem or _line(error)
             continue
-        accepted.append(shapes)
         if all(np.size(output) for output in outputs):
-            return shapes
-        if len(accepted) == _ENOUGH:
+            found = True
+            yield shapes
+        else:
+            empty.append(shapes)
+        if len(empty) == _ENOUGH and not found:
             break
-    if not accepted:
+    if not found and not empty:
         raise DataError(f"no size tried for the open axes is accepted ({problem}): give --input-shape NAME=SIZE,...")
-    return accepted[0]
+    if not found:
+        yield empty[0]
 
 
 def _runner(model: ir.Model) -> Callable[[dict[str, NDArray[Any]]], Sequence[Any]]:
@@ -230,39 +253,111 @@ def _line(error: Exception) -> str:
 # ---------------------------------------------------------------- values
 
 
-def _filler(model: ir.Model, seed: int) -> Callable[[Shapes], dict[str, NDArray[Any]]]:
-    """A function from shapes to arrays; each input draws from a stream of its own."""
-    specs, limits, compared = input_specs(model), index_limits(model), compared_values(model)
+@dataclass(frozen=True, eq=False)
+class Filler:
+    """Makes arrays from shapes, by what is known of each input; each input draws from a stream of its own."""
 
-    def fill(shapes: Shapes) -> dict[str, NDArray[Any]]:
-        streams = [np.random.default_rng([seed, number]) for number in range(len(specs))]
-        return {
-            spec.name: _values(spec.dtype, shapes[spec.name], rng, limits.get(spec.name), compared.get(spec.name))
-            for spec, rng in zip(specs, streams, strict=True)
-        }
+    specs: Sequence[InputSpec]
+    limits: Mapping[str, int]
+    compared: Mapping[str, NDArray[np.int64]]
+    told: Mapping[str, Scale]
+    dense: frozenset[str] = frozenset()  # inputs that a matrix multiplies as they are: no sound
 
-    return fill
+    @classmethod
+    def of(cls, model: ir.Model) -> Filler:
+        """Read what a network tells of its inputs."""
+        specs = input_specs(model)
+        floats = (spec.name for spec in specs if spec.dtype.kind == "f")
+        told = {name: scale for name in floats if (scale := told_scale(model, name)) is not None}
+        read = {value.name or "": [kind(use.node) for use in value.uses()] for value in model.graph.inputs}
+        dense = frozenset(name for name, ops in read.items() if {"MatMul", "Gemm"} & {*ops})
+        return cls(specs, index_limits(model), compared_values(model), told, dense)
+
+    def fill(self, shapes: Shapes, seed: int = 0, draw: int = 0) -> dict[str, NDArray[Any]]:
+        """Return an array for each input, the same for the same seed and draw."""
+        key = [seed, draw] if draw else [seed]
+        used = np.random.default_rng([*key, len(self.specs)]).uniform(0.25, 1)  # share of a row that is not padding
+        streams = (np.random.default_rng([*key, number]) for number in range(len(self.specs)))
+        pairs = zip(self.specs, streams, strict=True)
+        return {spec.name: self._values(spec, shapes[spec.name], rng, draw, used) for spec, rng in pairs}
+
+    def scales(self, shapes: Shapes) -> int:
+        """Return how many scales draws go through: draws of the same `draw % scales` are alike."""
+        return max((len(self._scales(spec, shapes[spec.name])) for spec in self.specs), default=1)
+
+    @property
+    def has_ways(self) -> bool:
+        """Whether an input decides between branches: booleans, and what is compared with one number."""
+        return any(spec.dtype.kind == "b" or len(self.compared.get(spec.name, ())) == 1 for spec in self.specs)
+
+    def scale_name(self, shapes: Shapes, draw: int) -> str:
+        """Return what the values of floating inputs are in one draw, in words."""
+        floats = [spec for spec in self.specs if spec.dtype.kind == "f"]
+        found = [self._scales(spec, shapes[spec.name]) for spec in floats]
+        return str(found[0][draw % len(found[0])]) if found else "whole numbers"
+
+    def _scales(self, spec: InputSpec, shape: tuple[int, ...]) -> tuple[Scale, ...]:
+        if spec.dtype.kind != "f":
+            return (STANDARD,)
+        told = self.told.get(spec.name)
+        if _is_picture(shape):
+            return picture_scales(told)
+        return (told or (SOUND if self._is_sound(spec, shape) else STANDARD),)
+
+    def _values(
+        self, spec: InputSpec, shape: tuple[int, ...], rng: np.random.Generator, draw: int, used: float
+    ) -> NDArray[Any]:
+        if spec.dtype.kind == "f":
+            return self._floats(spec, shape, rng, draw).astype(spec.dtype)
+        whole = _whole(spec.dtype, shape, rng, self.limits.get(spec.name), self.compared.get(spec.name), draw)
+        if draw % 2 and "mask" in spec.name.lower() and len(shape) >= 2 and shape[-1] > 1:
+            whole[..., max(1, round(used * shape[-1])) :] = 0
+        return whole
+
+    def _floats(self, spec: InputSpec, shape: tuple[int, ...], rng: np.random.Generator, draw: int) -> NDArray[Any]:
+        scales = self._scales(spec, shape)
+        scale = scales[draw % len(scales)]
+        if _is_picture(shape):
+            return scale.of(_pictures(shape, rng))
+        if is_state(spec) and len(self.specs) > 1:  # of a recurrent network: zero at the beginning, else below 1
+            return np.zeros(shape) if draw % 2 else np.tanh(rng.standard_normal(shape))
+        if self._is_sound(spec, shape):
+            axis = int(np.argmax(shape))
+            rows = [sound(shape[axis], rng) for _ in range(prod(shape) // shape[axis])]
+            moved = (*shape[:axis], *shape[axis + 1 :], shape[axis])
+            return scale.of(np.moveaxis(np.reshape(rows, moved), -1, axis))
+        rows = [vector(shape[1:], rng) for _ in range(shape[0])] if len(shape) > 1 else [vector(shape, rng)]
+        return scale.of(np.reshape(rows, shape))
+
+    def _is_sound(self, spec: InputSpec, shape: tuple[int, ...]) -> bool:
+        """Whether one axis is long and the others are of one or two values, or a state stands beside frames."""
+        if spec.name in self.dense or not shape or len(shape) > 3 or max(shape) < _SHORTEST_SOUND:
+            return False
+        return prod(shape) <= 2 * max(shape) or any(is_state(other) for other in self.specs if other is not spec)
 
 
-def _values(
+def _whole(
     dtype: np.dtype[Any],
     shape: tuple[int, ...],
     rng: np.random.Generator,
     limit: int | None,
     compared: NDArray[np.int64] | None,
+    draw: int,
 ) -> NDArray[Any]:
+    """Return whole numbers, booleans or strings; those that decide a branch go the other way in every second draw."""
     if dtype.hasobject:
         return np.full(shape, "a", dtype)
-    if limit is not None and dtype.kind != "b":
+    if dtype.kind == "b":
+        return np.full(shape, draw % 2 == 0, dtype)
+    if limit is not None:
         return np.asarray(rng.integers(0, min(limit, _largest(dtype)), shape)).astype(dtype)
     if dtype.kind in "iu" and compared is not None:
-        return np.asarray(rng.choice(compared, shape)).astype(dtype)
+        others = np.unique([compared // 2, compared + 1]) if len(compared) == 1 and draw % 2 else compared
+        return np.asarray(rng.choice(others, shape)).astype(dtype)
     if dtype.kind in "iu" and dtype.itemsize == 1:
         lowest = np.iinfo(dtype).min
         return np.asarray(rng.integers(lowest, lowest + 256, shape)).astype(dtype)
-    if dtype.kind in "iub":
-        return np.ones(shape, dtype)
-    return (_pictures(shape, rng) if _is_picture(shape) else np.asarray(rng.standard_normal(shape))).astype(dtype)
+    return np.ones(shape, dtype)
 
 
 def _is_picture(shape: tuple[int, ...]) -> bool:
@@ -277,9 +372,9 @@ def _pictures(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
     last = not (shape[1] in (1, 3) and min(shape[2:]) >= _SMALLEST_PICTURE)
     count, *sizes = shape
     channels, height, width = (sizes[2], sizes[0], sizes[1]) if last else sizes
-    pictures = np.empty((count, channels, height, width), np.float32)
-    for picture in pictures:
-        picture[:] = dead_leaves((channels, height, width), rng)
+    pictures = np.empty((count, channels, height, width))
+    for each in pictures:  # of more and less contrast, and lighter and darker
+        each[:] = rng.uniform(0.6, 1.4) * picture((channels, height, width), rng) + rng.normal(0, 0.3)
     return np.moveaxis(pictures, 1, -1) if last else pictures
 
 

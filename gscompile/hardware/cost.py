@@ -15,7 +15,9 @@ from pathlib import Path
 
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.crossbars.nets import Nets
+from gscompile.graph.network import Network
 from gscompile.hardware.components import array_periphery_um2, block_area_um2
+from gscompile.hardware.critical_path import critical_path_ns
 from gscompile.hardware.target import Target
 
 
@@ -47,14 +49,20 @@ class Cost:
 
 @dataclass(frozen=True)
 class CostReport:
-    """A row a layer, and the sum; blocks and wires to ports are in rows of their own."""
+    """A row for each layer and one for each block; a block's row has the wires that it drives.
+
+    `latency_ns` is that of the longest path through the network.
+    """
 
     rows: tuple[Cost, ...]
+    latency_ns: float
 
     @property
     def total(self) -> Cost:
-        names = [f.name for f in fields(Cost) if f.name != "name"]
-        return Cost("total", **{name: sum(getattr(row, name) for row in self.rows) for name in names})
+        """The sum of all rows, but for the latency: parallel branches work at the same time."""
+        names = [f.name for f in fields(Cost) if f.name not in ("name", "latency_ns")]
+        sums = {name: sum(getattr(row, name) for row in self.rows) for name in names}
+        return Cost("total", **sums, latency_ns=self.latency_ns)
 
 
 def cost(
@@ -62,16 +70,19 @@ def cost(
     target: Target,
     uses: Mapping[str, float] | None = None,
     lengths_um: Mapping[str, float] | None = None,
+    network: Network | None = None,
 ) -> CostReport:
     """Cost of a netlist. `uses`: how often each matrix is read in one inference (1 when not given: a
     convolution reads its matrix once per output position). `lengths_um`: wire length of each bus, from a
-    placement."""
+    placement. `network` says which layers wait for each other; without it they are taken to work in turn."""
     uses, lengths = uses or {}, lengths_um or {}
     layers: dict[str, list[Matrix]] = {}
     for matrix in netlist.matrices:
         layers.setdefault(matrix.layer, []).append(matrix)
     rows = [_layer(name, matrices, target, uses, lengths) for name, matrices in layers.items()]
-    return CostReport((*rows, *_digital(netlist, target, lengths)))
+    layer_ns = {row.name: row.latency_ns for row in rows}
+    latency = sum(layer_ns.values()) if network is None else critical_path_ns(network, layer_ns)
+    return CostReport((*rows, *_digital(netlist, target, lengths)), latency)
 
 
 def _layer(

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 
-from gscompile.crossbars.netlist import Matrix, TileWeights, rebuild
+from gscompile.crossbars.netlist import Matrix, Netlist, TileWeights
 from gscompile.crossbars.netlist_file import read_netlist
-from gscompile.crossbars.tile_file import TileFile, check_names, checked_tiles
+from gscompile.crossbars.tile_file import TileFile, check_names, checked_tiles, holds
 from gscompile.crossbars.wiring_check import check_wiring
 from gscompile.data.dataset import Batch
 from gscompile.data.inputs import has_tensor_inputs
-from gscompile.errors import ModelError, OutputError, VerificationError, one_line
+from gscompile.errors import ModelError, OutputError, UsageError, VerificationError, one_line
+from gscompile.formats import parse_formats
 from gscompile.graph.network import Layer, Network
+from gscompile.judging.constants_check import NAMED, named_line, odd_constants, spoiled_line
+from gscompile.judging.files_check import ALWAYS, check_digests, check_listed
+from gscompile.judging.report_check import check_report, known_target
 from gscompile.onnx_files.loading import is_mapped, read_proto
 from gscompile.onnx_files.sparse import write_out_sparse
 from gscompile.onnx_files.unsaid import says_ranks, with_ranks
 from gscompile.onnx_files.wire import without_data
+from gscompile.printable import printable
+from gscompile.readback.emitted import Emitted
 from gscompile.reporting.report import CompileReport
-from gscompile.scoring.evaluate import Runner, drift, is_large, last_places, unrest
+from gscompile.reporting.report_file import read_report
+from gscompile.scoring.evaluate import Runner, drift, is_large, is_unknown_op, last_places, unrest
+
+Shapes = Mapping[str, tuple[int, ...]]
 
 NOT_RUN = "onnxruntime: not run, it does not know all ops of the original"
 # Of the output range: onnxruntime with and without its optimisations. These may round half precision elsewhere,
@@ -34,12 +40,6 @@ NOT_RUN = "onnxruntime: not run, it does not know all ops of the original"
 SAME, SAME_HALF, SAME_QUANTISED = 1e-4, 1e-2, 5e-2
 PLACES = 2  # units in the last place of an output that hardly moves
 ROUNDING = 10  # times what a millionth of the inputs does: some networks make much of every rounding
-
-
-def sha256(path: Path) -> str:
-    """The digest of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify_folder(folder: Path, batches: Sequence[Batch] = (), runs: bool = True) -> tuple[str, ...]:
@@ -51,13 +51,35 @@ def verify_folder(folder: Path, batches: Sequence[Batch] = (), runs: bool = True
     for name in ("model.onnx", "netlist.json", "tiles.npz"):
         if not (folder / name).is_file():
             raise VerificationError(f"{folder / name}: missing")
-    return tuple(_checks(folder, batches, runs))
+    return tuple(_checks(folder, lambda: batches, runs))
 
 
-def _checks(folder: Path, batches: Sequence[Batch], runs: bool) -> Iterator[str]:
+Feed = Callable[[], Sequence[Batch]]
+
+
+def _checks(folder: Path, feed: Feed, runs: bool) -> Iterator[str]:
     yield _check_model(folder / "model.onnx")
-    yield _check_runs(folder / "model.onnx", batches) if runs else NOT_RUN
-    yield _check_netlist(folder)
+    yield _check_runs(folder / "model.onnx", feed, False) if runs else NOT_RUN
+    network = _load(folder / "model.onnx")
+    yield from _check_constants(network)
+    yield _check_netlist(network, read_netlist(folder / "netlist.json"), TileFile(folder / "tiles.npz"))
+
+
+def _load(path: Path) -> Network:
+    try:
+        return Network.load(path)
+    except ModelError as problem:
+        raise VerificationError(printable(str(problem))) from problem
+
+
+def _check_constants(network: Network) -> Iterator[str]:
+    """Raise VerificationError for a NaN that something computes with; yield a line that names others, if any."""
+    found = [*odd_constants(network)]
+    spoiled = next((odd for odd in found if odd.spoils), None)
+    if spoiled is not None:
+        raise VerificationError(f"model.onnx: {spoiled_line(spoiled)}")
+    if found:
+        yield named_line(found)
 
 
 def _check_model(path: Path) -> str:
@@ -73,22 +95,28 @@ def _check_model(path: Path) -> str:
             model = without_data(proto) if is_mapped(path) else proto
         onnx.checker.check_model(model, full_check=True)
     except onnx.checker.ValidationError as problem:
-        raise VerificationError(f"{path.name}: the ONNX checker refuses it: {one_line(problem)}") from problem
+        raise VerificationError(
+            f"{path.name}: the ONNX checker refuses it: {printable(one_line(problem))}"
+        ) from problem
     except onnx.shape_inference.InferenceError as problem:
-        raise VerificationError(f"{path.name}: shapes disagree: {one_line(problem)}") from problem
+        raise VerificationError(f"{path.name}: shapes disagree: {printable(one_line(problem))}") from problem
     except (DecodeError, ValueError) as problem:
         raise VerificationError(f"{path.name}: not an ONNX file, or truncated") from problem
     return f"{path.name}: accepted by the ONNX checker, full check"
 
 
-def _check_runs(path: Path, batches: Sequence[Batch]) -> str:
-    if is_large(path):
-        return _check_runs_as_it_is(path, batches)
+def _check_runs(path: Path, feed: Feed, may_be_unknown: bool) -> str:
+    """Run the model; where `may_be_unknown`, an op that onnxruntime does not have is said and not refused."""
     try:
-        plain, optimised = Runner(path, optimise=False), Runner(path, optimise=True)
+        plain = Runner(path, optimise=False)
+        if is_large(path):
+            return _check_runs_as_it_is(plain, feed())
+        optimised, batches = Runner(path, optimise=True), feed()
         gap = drift(optimised, plain, batches) if batches else None
     except RuntimeError as problem:
-        raise VerificationError(f"{path.name}: onnxruntime refuses it: {problem}") from problem
+        if may_be_unknown and is_unknown_op(problem):
+            return NOT_RUN
+        raise VerificationError(f"{path.name}: onnxruntime refuses it: {printable(str(problem))}") from problem
     if gap is None:
         return "onnxruntime: loads, optimisation off and on"
     if not gap <= _tolerance(path) and not _is_rounding(gap, optimised, plain, batches):
@@ -103,14 +131,10 @@ def _is_rounding(gap: float, optimised: Runner, plain: Runner, batches: Sequence
     return gap <= min(ROUNDING * unrest(plain, batches), SAME_HALF) or last_places(optimised, plain, batches) <= PLACES
 
 
-def _check_runs_as_it_is(path: Path, batches: Sequence[Batch]) -> str:
+def _check_runs_as_it_is(runner: Runner, batches: Sequence[Batch]) -> str:
     """Once, its weights where they are: optimised, onnxruntime would hold a copy of all of them."""
-    try:
-        runner = Runner(path, optimise=False)
-        for batch in batches:
-            runner(batch.inputs)
-    except RuntimeError as problem:
-        raise VerificationError(f"{path.name}: onnxruntime refuses it: {problem}") from problem
+    for batch in batches:
+        runner(batch.inputs)
     return "onnxruntime: runs it, optimisation off (large: on, it would copy all weights)"
 
 
@@ -130,19 +154,16 @@ def _tolerance(path: Path) -> float:
 _QUANTISED = re.compile("[Qq]uantize|Integer|QLinear|^Q[A-Z]|NBits")
 
 
-def _check_netlist(folder: Path) -> str:
-    netlist = read_netlist(folder / "netlist.json")
+def _check_netlist(network: Network, netlist: Netlist, weights: TileFile) -> str:
     try:
-        network = Network.load(folder / "model.onnx")
         layers = {layer.name: layer for layer in network.layers}
     except ModelError as problem:
-        raise VerificationError(str(problem)) from problem
-    weights = TileFile(folder / "tiles.npz")
+        raise VerificationError(printable(str(problem))) from problem
     check_names(netlist, weights)
     for matrix in netlist.matrices:
-        _check_matrix(matrix, layers.get(matrix.layer), checked_tiles(matrix, weights))
-    mapped = {matrix.layer for matrix in netlist.matrices}
-    missing = next((name for name in layers if name not in mapped), None)
+        _check_matrix(matrix, layers.get(matrix.layer), weights)
+    parts = {(matrix.layer, matrix.part) for matrix in netlist.matrices}
+    missing = next((n for n, layer in layers.items() for p in range(layer.layout.parts) if (n, p) not in parts), None)
     if missing is not None:
         raise VerificationError(f"layer {missing!r} of model.onnx is not in the netlist")
     check_wiring(network, netlist)
@@ -155,53 +176,90 @@ def _check_matrix(matrix: Matrix, layer: Layer | None, weights: TileWeights) -> 
     if (matrix.inputs, matrix.outputs) != (layer.layout.inputs, layer.layout.outputs):
         wanted = f"{layer.layout.inputs} x {layer.layout.outputs}"
         raise VerificationError(f"matrix {matrix.name!r}: {matrix.inputs} x {matrix.outputs}, {wanted} in model.onnx")
-    if not np.array_equal(rebuild(matrix, weights), layer.matrices[matrix.part]):
+    dense = layer.matrices[matrix.part]
+    if not holds(matrix, checked_tiles(matrix, weights, dense.dtype), dense):
         raise VerificationError(f"matrix {matrix.name!r}: netlist and tiles do not rebuild the weight in model.onnx")
 
 
-def read_report(folder: Path) -> CompileReport:
-    """The report of an output folder. Raises VerificationError."""
-    try:
-        return CompileReport.from_json(json.loads((folder / "report.json").read_text("utf-8")))
-    except OSError as problem:
-        raise VerificationError(f"{folder / 'report.json'}: cannot be read: {problem.strerror}") from problem
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise VerificationError(f"{folder / 'report.json'}: not a report: {one_line(problem)}") from problem
-
-
-def verify_digests(folder: Path, digests: Mapping[str, str]) -> str:
-    """The files are those the report tells of. Raises VerificationError for one that changed or is missing."""
-    for name, digest in digests.items():
-        path = folder / name
-        if not os.path.isfile(path):
-            raise VerificationError(f"{path}: missing")
-        if sha256(path) != digest:
-            raise VerificationError(f"{path}: not the file that was written (its sha256 changed)")
-    return f"sha256 of {len(digests)} files as reported"
-
-
 def verify_again(folder: Path, input_shapes: Sequence[str] = ()) -> tuple[str, ...]:
-    """The verification of an existing output folder, with a synthetic batch for onnxruntime."""
-    from gscompile.data.synthetic import parse_input_shape, synthetic_batch
+    """Verify an existing output folder: files, figures of the report, network, tiles and emitted netlists.
+
+    onnxruntime runs the network on a synthetic batch. Returns a line for each check that passed; raises
+    VerificationError naming the first thing that is wrong.
+    """
+    from gscompile.data.synthetic import parse_input_shape
 
     if not os.path.isdir(folder):
         raise OutputError(f"{folder}: no such folder")
     shapes, report = dict(parse_input_shape(text) for text in input_shapes), read_report(folder)
     try:
-        digests = verify_digests(folder, report.files)
+        check_listed(report.files)
+        digests = check_digests(folder, report.files)
     except VerificationError as changed:
-        raise VerificationError(f"{changed}{_where(folder)}") from changed
-    _check_model(folder / "model.onnx")
-    network, runs = Network.load(folder / "model.onnx"), NOT_RUN not in report.verification
-    fed = runs and has_tensor_inputs(network.model)
-    batches = [Batch(synthetic_batch(network.model, shapes), None)] if fed else []
-    return (digests, *verify_folder(folder, batches, runs))
+        raise VerificationError(f"{changed}{_where(folder, report)}") from changed
+    return tuple(printable(line) for line in (digests, *verify_contents(folder, report, shapes)))
 
 
-def _where(folder: Path) -> str:
+def verify_contents(folder: Path, report: CompileReport, shapes: Shapes | None = None) -> tuple[str, ...]:
+    """Verify all that a folder holds but the digests of its files; `shapes` are sizes of inputs left open."""
+    model = _check_model(folder / "model.onnx")
+    network = _load(folder / "model.onnx")
+    netlist, weights = read_netlist(folder / "netlist.json"), TileFile(folder / "tiles.npz")
+    emitted = Emitted(folder, netlist, weights, known_target(report, netlist))
+    check_listed(report.files, (*ALWAYS, *sorted(path.name for path in network.files), *_asked(report, emitted)))
+    check_listed(report.files, _of_chip(report))
+    figures = check_report(report, netlist)
+    runs = _check_runs(folder / "model.onnx", lambda: _synthetic(network, shapes or {}), True)
+    constants = (*_check_constants(network),)
+    _check_said(report, constants)
+    return (model, figures, runs, *constants, _check_netlist(network, netlist, weights), *emitted.check())
+
+
+def _of_chip(report: CompileReport) -> tuple[str, ...]:
+    """Files that are there where the report tells of a chip."""
+    if report.chip is None:
+        return ()
+    pictures = (f"{kind}_{side}" for kind in ("floorplan", "congestion") for side in ("before", "after"))
+    drawn = (f"{name}.{end}" for name in pictures for end in ("svg", "png"))
+    return ("cost.csv", *drawn) if report.chip.engine is not None else ("cost.csv",)
+
+
+def _asked(report: CompileReport, emitted: Emitted) -> list[str]:
+    """Files of the formats that the report says were asked for. Raises VerificationError where it says nonsense."""
+    emit = report.options.get("emit")
+    try:
+        if not isinstance(emit, list):
+            raise UsageError(f"expected a list, got {type(emit).__name__}")
+        formats = [form.name for form in parse_formats(",".join(map(str, emit)))]
+    except UsageError as problem:
+        raise VerificationError(f"report.json: options.emit: {problem}") from problem
+    if not formats and emitted.is_none:
+        return []
+    for name, files in emitted.files.items():
+        if name not in formats and any(file in report.files for file in files):
+            raise VerificationError(f"report.json: options.emit: {name!r} is missing; its files are listed")
+    return [file for form in formats for file in emitted.files.get(form, [])]
+
+
+def _synthetic(network: Network, shapes: Shapes) -> list[Batch]:
+    from gscompile.data.synthetic import synthetic_batch
+
+    return [Batch(synthetic_batch(network.model, shapes), None)] if has_tensor_inputs(network.model) else []
+
+
+def _check_said(report: CompileReport, checks: Sequence[str]) -> None:
+    """The report names the constants that are not finite, as they were when it was written."""
+    said, found = ([line for line in lines if line.startswith(NAMED)] for lines in (report.verification, checks))
+    if said != found:
+        wanted = found[0] if found else "none"
+        raise VerificationError(f"report.json: verification: {NAMED}: expected {wanted.removeprefix(NAMED + ': ')}")
+
+
+def _where(folder: Path, report: CompileReport) -> str:
     """What a change did: the first thing that no longer fits together, if any."""
     try:
         verify_folder(folder)
+        check_report(report, read_netlist(folder / "netlist.json"))
     except VerificationError as wrong:
         return f": {wrong}"
     return ""

@@ -76,7 +76,8 @@ def _placed(before: Side, after: Side, target: Target, folder: Path, sample: Sam
 
 
 def _cost(side: Side, target: Target, sample: Sample | None) -> CostReport:
-    return cost(side.netlist, target, uses_per_inference(side.network, side.netlist, sample))
+    uses = uses_per_inference(side.network, side.netlist, sample)
+    return cost(side.netlist, target, uses, network=side.network)
 
 
 def _chip(before: Side, after: Side, target: Target, engine: str | None, figures: Iterable[ChipFigures]) -> Chip:

@@ -10,10 +10,10 @@ are no failed routes is not believed: the routes are read back and followed.
 from __future__ import annotations
 
 import json
-import math
 import resource
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,8 @@ from gscompile.placement.congestion import Squares, net_squares
 REACH = 6  # tracks of each side that a terminal reaches, evenly spread
 PROGRAM = "nextpnr-generic"
 _MEGABYTES = 4096
-_PIP_SECONDS = 15e-6  # to describe one to nextpnr; 10 us were measured
+_SHORTEST = 0.5  # seconds: a try that has less is not begun; nextpnr takes some tenths to start
+_WIDEST = 4096  # tracks a channel that are tried
 
 _FABRIC = """
 import json
@@ -82,7 +83,7 @@ for number, (x, y, kind) in enumerate(data["terminals"]):
 
 @dataclass(frozen=True)
 class ChannelWidth:
-    """The smallest width that routed, and the largest that did not in the CPU time it was given."""
+    """The smallest width that routed, and the largest that did not in the time that it was given."""
 
     routed: int
     failed: int
@@ -103,26 +104,37 @@ def channel_width(
 ) -> ChannelWidth:
     """Search for the channel width: doubled until it routes, then halved in until within `close` of it.
 
-    `seconds` of CPU to route bound each try: the router does not stop by itself when the channel is too narrow.
-    Raises UsageError where nextpnr-generic is not installed.
+    The search ends after `seconds`; a try gets half of what is left, because the router does not stop by itself when
+    the channel is too narrow. Raises UsageError where nextpnr-generic is not installed, or where no width has routed
+    by then.
     """
     check_router()
     grid = net_squares(netlist, plan)
     nets = [squares for squares in grid.nets if len(squares) > 1]
+    deadline = time.monotonic() + seconds
     failed, routed = 0, start
-    while nets and not _told(grid, nets, routed, seconds, say):
+    while nets and not _told(grid, nets, routed, deadline, say):
         failed, routed = routed, 2 * routed
-        if routed > 4096:
-            raise UsageError(f"routing: no channel of up to {failed} tracks routes in {seconds} s of CPU")
-    while nets and routed - failed > max(close * routed, 1):
+        if _left(deadline) < _SHORTEST or routed > _WIDEST:
+            raise UsageError(
+                f"routing: no channel of up to {failed:,} tracks was routed within {seconds} s; "
+                "expected one: give more --route-seconds"
+            )
+    while nets and routed - failed > max(close * routed, 1) and _left(deadline) >= _SHORTEST:
         middle = (routed + failed) // 2
-        routed, failed = (middle, failed) if _told(grid, nets, middle, seconds, say) else (routed, middle)
+        routed, failed = (middle, failed) if _told(grid, nets, middle, deadline, say) else (routed, middle)
     return ChannelWidth(routed, failed, len(nets), grid.rows * grid.cols)
 
 
-def _told(grid: Squares, nets: Sequence[tuple[int, ...]], width: int, seconds: int, say: Callable[[str], None]) -> bool:
+def _left(deadline: float) -> float:
+    return deadline - time.monotonic()
+
+
+def _told(
+    grid: Squares, nets: Sequence[tuple[int, ...]], width: int, deadline: float, say: Callable[[str], None]
+) -> bool:
     say(f"routing {len(nets):,} nets on {width:,} tracks a channel")
-    return routes(grid, nets, width, seconds)
+    return routes(grid, nets, width, _left(deadline) / 2)
 
 
 def check_router() -> None:
@@ -131,8 +143,8 @@ def check_router() -> None:
         raise UsageError(f"routing: {PROGRAM} is not installed; apt-get install {PROGRAM}")
 
 
-def routes(grid: Squares, nets: Sequence[tuple[int, ...]], width: int, seconds: int) -> bool:
-    """Whether every net is routed on channels of `width` tracks, checked on the routes themselves.
+def routes(grid: Squares, nets: Sequence[tuple[int, ...]], width: int, seconds: float) -> bool:
+    """Whether every net is routed on channels of `width` tracks within `seconds`, checked on the routes themselves.
 
     Raises OutputError where there is no room for temporary files.
     """
@@ -143,7 +155,7 @@ def routes(grid: Squares, nets: Sequence[tuple[int, ...]], width: int, seconds: 
         raise OutputError(f"routing: temporary files cannot be written: {problem.strerror or problem}") from problem
 
 
-def _routes_in(folder: Path, grid: Squares, nets: Sequence[tuple[int, ...]], width: int, seconds: int) -> bool:
+def _routes_in(folder: Path, grid: Squares, nets: Sequence[tuple[int, ...]], width: int, seconds: float) -> bool:
     terminals = list(_terminals(grid, nets))
     fabric = {"cols": grid.cols, "rows": grid.rows, "width": width, "reach": REACH, "terminals": terminals}
     (folder / "data.json").write_text(json.dumps(fabric))
@@ -151,21 +163,18 @@ def _routes_in(folder: Path, grid: Squares, nets: Sequence[tuple[int, ...]], wid
     (folder / "nets.json").write_text(json.dumps(_design(terminals, nets)))
     command = [PROGRAM, "-q", "--pre-pack", "fabric.py", "--json", "nets.json"]
     command += ["--router", "router2", "--write", "routed.json"]
-    limit = seconds + math.ceil(_PIP_SECONDS * _pips(grid, width, len(terminals)))
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, preexec_fn=lambda: _bound(limit), check=False)
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, preexec_fn=_bound, check=False, timeout=max(seconds, 0.0)
+        )
+    except subprocess.TimeoutExpired:
+        return False
     except subprocess.SubprocessError as error:
         raise UsageError(f"routing: {PROGRAM} cannot be started ({error})") from error
     return done.returncode == 0 and _is_routed(folder / "routed.json", terminals, nets)
 
 
-def _pips(grid: Squares, width: int, terminals: int) -> int:
-    """About how many pips a fabric has: for each track of a square 4 straight on and 16 round a corner."""
-    return 20 * width * grid.rows * grid.cols + 4 * REACH * terminals
-
-
-def _bound(seconds: int) -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+def _bound() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEGABYTES << 20, _MEGABYTES << 20))
 
 

@@ -27,8 +27,8 @@ Engine = Callable[[Floorplan, NetPins, int], tuple[Component, ...]]
 @dataclass(frozen=True)
 class PlaceOptions:
     """`engine`: auto (coloquinte where it is installed), coloquinte or shelves. `effort` 1 to 9, `fill` is
-    the part of the die that is filled. With `route_seconds`, nextpnr-generic finds the channel width
-    afterwards, each of its tries bounded by that much CPU time."""
+    the part of the die that is filled. With `route_seconds`, nextpnr-generic searches for the channel
+    width afterwards, for at most so many seconds."""
 
     engine: str = "auto"
     effort: int = 3

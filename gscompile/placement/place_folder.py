@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.crossbars.mapping import MapOptions, map_network, tile_weights
 from gscompile.crossbars.netlist import Netlist
-from gscompile.data.inputs import batch_size_for, input_specs
+from gscompile.data.batch_axis import samples_in
+from gscompile.data.inputs import input_specs
+from gscompile.data.synthetic import synthetic_batch
 from gscompile.files.output import renewed
 from gscompile.graph.network import Network
 from gscompile.hardware.cost import CostReport, cost, write_costs
@@ -30,6 +31,7 @@ from gscompile.simulation.tile_product import Effects, on_tiles
 
 _FILES = ("place.json", "cost.csv")
 Sample = Mapping[str, NDArray[Any]]
+Shapes = Mapping[str, tuple[int, ...]]  # sizes of inputs by name
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,24 +107,26 @@ def place_folder(
     sample: Sample | None = None,
     origins: Mapping[str, str] | None = None,
     say: Callable[[str], None] = lambda _: None,
+    shapes: Shapes | None = None,
 ) -> PlaceReport:
     """Place the netlist of `out`, and that of the `original` model beside it; write figures and pictures.
 
     Files go to `folder`, by default `out`/place, in the place of an earlier placement: place.json, cost.csv, and a
     floorplan and a congestion map each as SVG and PNG. `sample` is one input of the network, for counting the uses of
-    each matrix where shapes are open; `origins` names the layer that a layer comes from, for its colour.
+    each matrix, and `shapes` gives its open sizes where there is none; `origins` names the layer that a layer comes
+    from, for its colour.
     """
     out, options = Path(out), options or PlaceOptions()
     if options.route_seconds:
         check_router()
     compiled = Folder.open(out)
     netlist = compiled.netlist
-    after = placed(compiled.network, netlist, target, options, sample, say)
+    after = placed(compiled.network, netlist, target, options, sample, say, shapes)
     before = None
     if original is not None:
         network = Network.load(original)
         mapped = map_network(network, MapOptions(netlist.crossbar, netlist.tiling, netlist.packed), netlist.name)
-        before = placed(network, mapped, target, options, sample, say)
+        before = placed(network, mapped, target, options, sample, say, shapes)
     report = PlaceReport(target.name, after, before, ())
     folder = Path(folder or out / "place")
     with renewed(folder, _FILES[0]) as stage:
@@ -137,6 +141,7 @@ def placed(
     options: PlaceOptions,
     sample: Sample | None = None,
     say: Callable[[str], None] = lambda _: None,
+    shapes: Shapes | None = None,
 ) -> Placed:
     """Place one netlist and work out what it costs; `say` hears what takes long."""
     say(f"placing {netlist.arrays:,} arrays and {len(netlist.blocks):,} blocks")
@@ -146,7 +151,7 @@ def placed(
     by_bus: dict[str, float] = {}
     for (bus, _), length in zip(names, lengths.tolist(), strict=True):
         by_bus[bus] = by_bus.get(bus, 0.0) + length
-    uses = uses_per_inference(network, netlist, sample)
+    uses = uses_per_inference(network, netlist, sample, shapes)
     longest = int(lengths.argmax()) if len(lengths) else -1
     crowd = congestion(netlist, plan, target)
     start, seconds = max(round(crowd.worst * crowd.tracks), 4), options.route_seconds
@@ -154,7 +159,7 @@ def placed(
         netlist,
         plan,
         crowd,
-        cost(netlist, target, uses, by_bus),
+        cost(netlist, target, uses, by_bus, network),
         float(lengths.sum()),
         float(lengths.max(initial=0)),
         "{}[{}]".format(*names[longest]) if names else "",
@@ -163,25 +168,23 @@ def placed(
     )
 
 
-def uses_per_inference(network: Network, netlist: Netlist, sample: Sample | None = None) -> dict[str, float] | None:
-    """How often each matrix is used for one sample, counted by running one; open dimensions are taken as 1.
+def uses_per_inference(
+    network: Network, netlist: Netlist, sample: Sample | None = None, shapes: Shapes | None = None
+) -> dict[str, float] | None:
+    """Return how often each matrix is used in one inference, counted by running `sample` and dividing by its samples.
 
-    A batch that the network fixes is divided out. None where the network cannot be run so. Matrices of nodes
-    that are not run on tiles count once.
+    Without a sample one is made, its open sizes by `shapes` or found as `compile` without data finds them. None where
+    the network cannot be run. Matrices of nodes that are not run on tiles count once.
     """
     matrices = on_tiles(netlist, dict(tile_weights(network, netlist)), Effects())
     try:
         specs = input_specs(network.model)
-        inputs = sample or {s.name: np.ones(_closed(s.shape), s.dtype) for s in specs}
+        inputs = sample or synthetic_batch(network.model, shapes)
         Chip(network, matrices).run(inputs)
+        count = samples_in(specs, inputs)
     except Exception:  # onnxruntime's own: a network of open sizes needs a sample
         return None
-    batch = batch_size_for(specs, 1)
-    return {name: max(matrix.uses / batch, 1) for name, matrix in matrices.items()}
-
-
-def _closed(shape: tuple[int | str | None, ...] | None) -> list[int]:
-    return [size if isinstance(size, int) else 1 for size in shape or ()]
+    return {name: max(matrix.uses / count, 1) for name, matrix in matrices.items()}
 
 
 def write_placed(report: PlaceReport, folder: Path, origins: Mapping[str, str]) -> tuple[Path, ...]:

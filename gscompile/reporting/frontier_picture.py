@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
+
+from gscompile.printable import escape
 
 WIDTH, HEIGHT, LEFT, TOP = 720, 400, 66, 64
 PLOT_W, PLOT_H = WIDTH - LEFT - 28, HEIGHT - TOP - 60

@@ -19,6 +19,8 @@ from rich.text import Text
 from gscompile.compression.transform import Change
 from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist
+from gscompile.files.typed import typed
+from gscompile.printable import printable
 from gscompile.reporting.paper import Shape, routing_area, routing_ratio
 
 # -- the data -----------------------------------------------------------------------------------------------
@@ -156,13 +158,34 @@ class Chip:
 
 
 @dataclass(frozen=True)
+class OutputRange:
+    """The range of an output of the original on the samples of one kind of `inputs`."""
+
+    output: str
+    inputs: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Errors on samples that did not choose the result, relative to `ranges`: the largest, and the 99th percentile."""
+
+    largest: float
+    percentile_99: float
+    samples: int
+    ranges: tuple[OutputRange, ...]
+
+
+@dataclass(frozen=True)
 class CompileReport:
     """All there is to say about one compilation.
 
     `accuracy` has what decided first, and the test split last if there was one. `drift` is the largest output
     difference relative to the range of the output, where labels do not decide. `routing_area` is the mean routing
     ratio of the matrices that need several crossbars (None when there are none). `files` maps names to sha256 digests.
-    `chip` is there when a target was named or a placement was asked for.
+    `chip` is there when a target was named or a placement was asked for. `confirmation` tells of the samples that
+    `drift` was measured on where synthetic samples decide.
     """
 
     model: str
@@ -185,6 +208,7 @@ class CompileReport:
     files: dict[str, str]
     seconds: float
     chip: Chip | None = None
+    confirmation: Confirmation | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, fields in the order above."""
@@ -193,41 +217,15 @@ class CompileReport:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CompileReport:
-        """The inverse of `to_json`."""
-        return cls(**{name: _read(name, value) for name, value in data.items()})
-
-
-_ROWS: dict[str, type] = {
-    "matrices": MatrixFigures,
-    "changes": Change,
-    "untouched": Untouched,
-    "accuracy": Accuracy,
-}
+        """Return the report that `to_json` made `data` of. Raises ValueError, naming the field, for other data."""
+        report: CompileReport = typed(cls, data)
+        return report
 
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _read(name: str, value: Any) -> Any:
-    if name in ("before", "after"):
-        return Figures(**value)
-    if name == "layers":
-        return tuple(LayerRow(**{k: _read(k, v) for k, v in row.items()}) for row in value)
-    if name == "chip":
-        return _chip(value)
-    if name in _ROWS:
-        return tuple(_ROWS[name](**row) for row in value)
-    return tuple(value) if name in ("verification", "messages") else value
-
-
-def _chip(value: Mapping[str, Any] | None) -> Chip | None:
-    if value is None:
-        return None
-    sides: dict[str, Any] = {side: ChipFigures(**value[side]) for side in ("before", "after")}
-    return Chip(**{**value, **sides})
 
 
 # -- counting -----------------------------------------------------------------------------------------------
@@ -410,15 +408,6 @@ def digits(number: float) -> str:
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
-def printable(words: str) -> str:
-    """Names come from strangers: show control characters, do not obey them.
-
-    >>> printable("conv" + chr(27) + "[2J")
-    'conv\\\\x1b[2J'
-    """
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in words)
-
-
 def percent(fraction: float) -> str:
     """Two decimals, as the paper writes its figures; none from 100 on.
 
@@ -482,7 +471,7 @@ def _lines(report: CompileReport) -> Iterator[str]:
         split = f"{_number(a.samples)} samples, {printable(a.split)}"
         yield f"{a.metric}: {a.before:.2f} -> {a.after:.2f} % on {split}"
     if report.drift is not None:
-        yield f"largest output difference: {percent(report.drift)} of the output's range"
+        yield f"largest output difference: {percent(report.drift)} of the output's range{_confirmed(report)}"
     if report.chip is not None:
         yield from _chip_lines(report.chip)
     if report.after.arrays < report.after.tiles:
@@ -491,6 +480,13 @@ def _lines(report: CompileReport) -> Iterator[str]:
     if report.untouched:
         yield f"not compressed: {_number(len(report.untouched))} constants; report.json says which and why"
     yield from (f"note: {printable(message)}" for message in report.messages)
+
+
+def _confirmed(report: CompileReport) -> str:
+    """The samples that the largest output difference was measured on, where they are synthetic."""
+    if (told := report.confirmation) is None:
+        return ""
+    return f" on {_number(told.samples)} other synthetic samples, {percent(told.percentile_99)} at the 99th percentile"
 
 
 def _chip_lines(chip: Chip) -> Iterator[str]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib.resources import files
 from itertools import groupby
 
 from gscompile.crossbars.netlist import Matrix, Netlist
+from gscompile.printable import escape, printable
 from gscompile.reporting.pictures import Bar, Frame, bar_chart, matrix_picture, parts_picture
 from gscompile.reporting.report import (
     Accuracy,
@@ -27,7 +27,6 @@ from gscompile.reporting.report import (
     length,
     micro,
     percent,
-    printable,
     ratio,
 )
 
@@ -68,7 +67,7 @@ def html(report: CompileReport, before: Netlist, after: Netlist, floorplans: str
 
 def words(text: object) -> str:
     """Text that is safe in HTML, in an attribute too."""
-    return escape(printable(str(text)))
+    return escape(str(text))
 
 
 def _long_name(name: str) -> str:
@@ -160,9 +159,16 @@ def _quality(report: CompileReport) -> str:
             more += f";<br>outputs moved by {percent(report.drift)} of their range at most"
         return _figure(words(_capital(a.metric)), big, more)
     if report.drift is not None:
-        more = "of the output's range, at most;<br>no accuracy was measured"
+        more = f"of the output's range, at most{_confirmed(report)};<br>no accuracy was measured"
         return _figure("Output difference", _big(percent(report.drift)), more)
     return _figure("Accuracy", "&ndash;", "not measured")
+
+
+def _confirmed(report: CompileReport) -> str:
+    """The samples that the largest output difference was measured on, where they are synthetic."""
+    if (told := report.confirmation) is None:
+        return ""
+    return f", on {told.samples:,} synthetic samples;<br>{percent(told.percentile_99)} at the 99th percentile"
 
 
 def _capital(text: str) -> str:

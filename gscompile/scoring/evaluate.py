@@ -65,6 +65,15 @@ class Runner:
             raise RuntimeError(one_line(problem)) from problem
 
 
+# onnxruntime's words for an op of which it knows nothing, and for one that it does not compute in this type
+_NOT_RUN = ("is not a registered function/op", "Could not find an implementation")
+
+
+def is_unknown_op(problem: RuntimeError) -> bool:
+    """Return whether onnxruntime refused a network because of an op that it does not have."""
+    return any(words in str(problem) for words in _NOT_RUN)
+
+
 def _plain(output: Any) -> Any:
     """An output as it came; of maps, one for each sample, the numbers by ascending label. [samples, labels]"""
     maps = [output] if isinstance(output, dict) else output

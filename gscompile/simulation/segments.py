@@ -6,7 +6,7 @@ inputs are seen for the first time and their types are known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,14 @@ from gscompile.errors import ModelError
 
 Values = dict[str, Any]  # arrays by name, lists of arrays for sequences
 NodeFunction = Callable[[list[Any]], tuple[NDArray[Any], ...]]  # inputs -> outputs, in the node's order
+
+
+@dataclass(frozen=True, eq=False)
+class OwnNode:
+    """A node that is run by `function`; the inputs at the indexes `held` are its weights, which it has itself."""
+
+    function: NodeFunction
+    held: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -34,12 +42,13 @@ class Piece:
 class Pieces:
     """A model cut at the nodes in `own` (by first named output), each of which is run by its function."""
 
-    def __init__(self, model: onnx.ModelProto, own: Mapping[str, NodeFunction]) -> None:
+    def __init__(self, model: onnx.ModelProto, own: Mapping[str, OwnNode]) -> None:
         self._model, self._own = model, own
         self._constants = {t.name: t for t in model.graph.initializer}
-        self._steps = list(_steps(model.graph.node, own))
-        _connect(self._steps, {o.name for o in model.graph.output}, self._constants)
-        self._last = _last_uses(self._steps)
+        outputs = {o.name for o in model.graph.output}
+        self._steps = list(_steps(_read_nodes(model.graph.node, outputs, own), own))
+        _connect(self._steps, outputs, self._constants, own)
+        self._last = _last_uses(self._steps, own)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[Any]:
         """Outputs of the graph, in its order. Raises ModelError where a piece cannot be run."""
@@ -53,8 +62,12 @@ class Pieces:
         return [values[name] if name in values else self._constant(name) for name in outputs]
 
     def _run_node(self, node: onnx.NodeProto, values: Values) -> None:
-        arguments = [self._value(name, values) if name else None for name in node.input]
-        results = self._own[_key(node)](arguments)
+        own = self._own[_key(node)]
+        arguments = [
+            self._value(name, values) if name and index not in own.held else None
+            for index, name in enumerate(node.input)
+        ]
+        results = own.function(arguments)
         values.update((name, result) for name, result in zip(node.output, results, strict=False) if name)
 
     def _value(self, name: str, values: Values) -> Any:
@@ -80,6 +93,8 @@ class Pieces:
         model.functions.extend(self._model.functions)
         options = ort.SessionOptions()
         options.log_severity_level = 3
+        # As the file says; optimised, onnxruntime fails on nodes that it folds until nothing is left to run.
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             return ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
         except Exception as error:
@@ -87,7 +102,17 @@ class Pieces:
             raise ModelError(f"nodes from {piece.nodes[0].name!r}: onnxruntime cannot run them ({line})") from error
 
 
-def _steps(nodes: Iterable[onnx.NodeProto], own: Mapping[str, NodeFunction]) -> Iterator[onnx.NodeProto | Piece]:
+def _read_nodes(nodes: Sequence[onnx.NodeProto], outputs: set[str], own: Mapping[str, OwnNode]) -> list[onnx.NodeProto]:
+    """Return the nodes that an output or a node of ours depends on, in their order."""
+    needed, kept = set(outputs), []
+    for node in reversed(nodes):
+        if _key(node) in own or not needed.isdisjoint(node.output):
+            needed.update(_node_reads(node, own))
+            kept.append(node)
+    return kept[::-1]
+
+
+def _steps(nodes: Iterable[onnx.NodeProto], own: Mapping[str, OwnNode]) -> Iterator[onnx.NodeProto | Piece]:
     gathered: list[onnx.NodeProto] = []
     for node in nodes:
         if _key(node) not in own:
@@ -106,11 +131,11 @@ def _key(node: onnx.NodeProto) -> str:
     return next((name for name in node.output if name), "")
 
 
-def _connect(steps: list[Any], outputs: set[str], constants: Mapping[str, Any]) -> None:
+def _connect(steps: list[Any], outputs: set[str], constants: Mapping[str, Any], own: Mapping[str, OwnNode]) -> None:
     """Find what each piece takes from and gives to the rest of the graph."""
     for piece in (step for step in steps if isinstance(step, Piece)):
         made = {name for node in piece.nodes for name in node.output}
-        elsewhere = {name for step in steps if step is not piece for name in _step_reads(step)}
+        elsewhere = {name for step in steps if step is not piece for name in _step_reads(step, own)}
         reads = dict.fromkeys(name for node in piece.nodes for name in _reads(node))
         piece.reads = [name for name in reads if name and name not in made and name not in constants]
         inner = {n for node in piece.nodes for g in _subgraphs(node) for n in _made_inside(g)}
@@ -118,8 +143,17 @@ def _connect(steps: list[Any], outputs: set[str], constants: Mapping[str, Any]) 
         piece.gives = [n for node in piece.nodes for n in node.output if n and (n in elsewhere or n in outputs)]
 
 
-def _step_reads(step: onnx.NodeProto | Piece) -> Iterator[str]:
+def _step_reads(step: onnx.NodeProto | Piece, own: Mapping[str, OwnNode]) -> Iterator[str]:
     for node in step.nodes if isinstance(step, Piece) else (step,):
+        yield from _node_reads(node, own)
+
+
+def _node_reads(node: onnx.NodeProto, own: Mapping[str, OwnNode]) -> Iterator[str]:
+    """Yield every name that a node reads; of a node of ours, all but its weights."""
+    if _key(node) in own:
+        held = own[_key(node)].held
+        yield from (name for index, name in enumerate(node.input) if index not in held)
+    else:
         yield from _reads(node)
 
 
@@ -148,9 +182,9 @@ def _made_inside(graph: onnx.GraphProto) -> Iterator[str]:
             yield from _made_inside(inner)
 
 
-def _last_uses(steps: list[Any]) -> dict[int, list[str]]:
+def _last_uses(steps: list[Any], own: Mapping[str, OwnNode]) -> dict[int, list[str]]:
     """Values that no later step reads, by the number of the step after which they can go."""
-    last = {name: number for number, step in enumerate(steps) for name in _step_reads(step)}
+    last = {name: number for number, step in enumerate(steps) for name in _step_reads(step, own)}
     by_step: dict[int, list[str]] = {}
     for name, number in last.items():
         by_step.setdefault(number, []).append(name)
@@ -165,4 +199,5 @@ def _value_info(name: str, value: Any) -> onnx.ValueInfoProto:
 
 
 def _element_type(array: Any) -> int:
-    return onnx.helper.np_dtype_to_tensor_dtype(np.asarray(array).dtype)
+    dtype = np.asarray(array).dtype
+    return onnx.TensorProto.STRING if dtype.kind in "OUS" else onnx.helper.np_dtype_to_tensor_dtype(dtype)

@@ -22,19 +22,21 @@ from gscompile.crossbars.netlist import Netlist
 from gscompile.crossbars.netlist_file import read_netlist
 from gscompile.crossbars.tile_file import TileFile, check_tiles
 from gscompile.crossbars.wiring_check import check_wiring
+from gscompile.data.batch_axis import samples_in
 from gscompile.data.dataset import Batch, Dataset, load_data
 from gscompile.data.inputs import input_specs
-from gscompile.errors import UsageError
+from gscompile.errors import ModelError, UsageError
 from gscompile.graph.network import Layer, Network
 from gscompile.hardware.target import DEFAULT_TARGET, Device, Target, load_target
 from gscompile.onnx_files.kinds import is_standard
-from gscompile.simulation.segments import NodeFunction, Pieces
+from gscompile.simulation.agreement import Agreement, Tolerance, agreement, tolerance_of
+from gscompile.simulation.segments import OwnNode, Pieces
 from gscompile.simulation.tile_ops import LEFT_OPS, TILE_OPS, Product, TileOp
 from gscompile.simulation.tile_product import Effects, MatrixOnTiles, on_tiles
 from gscompile.simulation.tile_recurrent import GATES, recurrent, runs_on_tiles
 
-TOLERANCE = 1e-5  # of the output range
 Inputs = Mapping[str, NDArray[Any]]
+_BATCH_ELEMENTS = 2**19  # of the inputs of one batch: a convolution makes some hundred times as many patch values
 
 
 # -- one chip ----------------------------------------------------------------------------------------------
@@ -66,7 +68,7 @@ def _rebuilt(layer: Layer, matrices: Mapping[str, MatrixOnTiles]) -> NDArray[Any
     return stacked
 
 
-def _own_nodes(network: Network, matrices: Mapping[str, MatrixOnTiles]) -> Iterator[tuple[str, NodeFunction]]:
+def _own_nodes(network: Network, matrices: Mapping[str, MatrixOnTiles]) -> Iterator[tuple[str, OwnNode]]:
     """Nodes that are executed on tiles, by their first output that has a name."""
     weights: dict[ir.Node, dict[int, Layer]] = {}
     for layer in network.layers:
@@ -74,21 +76,24 @@ def _own_nodes(network: Network, matrices: Mapping[str, MatrixOnTiles]) -> Itera
             if is_standard(use.node) and use.node.graph is network.graph:
                 weights.setdefault(use.node, {})[use.index] = layer
     for node, layers in weights.items():
-        function = _function(node, layers, matrices)
-        if function is not None:
-            yield next(o.name for o in node.outputs if o.name), function
+        own = _own(node, layers, matrices)
+        if own is not None:
+            yield next(o.name for o in node.outputs if o.name), own
 
 
-def _function(node: ir.Node, layers: Mapping[int, Layer], matrices: Mapping[str, MatrixOnTiles]) -> NodeFunction | None:
+def _own(node: ir.Node, layers: Mapping[int, Layer], matrices: Mapping[str, MatrixOnTiles]) -> OwnNode | None:
     attributes = {name: _attribute(a.value) for name, a in node.attributes.items()}
     products = {index: _product(layer, matrices) for index, layer in layers.items()}
     if node.op_type in GATES and len(layers) == 2:
         lengths = len(node.inputs) > 4 and node.inputs[4] is not None
         plain = runs_on_tiles(attributes, lengths)
-        return partial(_recur, node.op_type, attributes, products[1], products[2]) if plain else None
+        recur = partial(_recur, node.op_type, attributes, products[1], products[2])
+        return OwnNode(recur, frozenset(layers)) if plain else None
     (index, layer), *_ = layers.items()
     op = (TILE_OPS if index else {**TILE_OPS, **LEFT_OPS}).get(node.op_type)
-    return None if op is None else partial(_call, op, attributes, layer, products[index])
+    if op is None:
+        return None
+    return OwnNode(partial(_call, op, attributes, layer, products[index]), frozenset([index]))
 
 
 def _product(layer: Layer, matrices: Mapping[str, MatrixOnTiles]) -> Product:
@@ -133,8 +138,8 @@ class Folder:
         """Raises ModelError or VerificationError for what is missing, broken or does not fit together."""
         out = Path(out)
         netlist, weights = read_netlist(out / "netlist.json"), TileFile(out / "tiles.npz")
-        check_tiles(netlist, weights)
         network = Network.load(out / "model.onnx")
+        check_tiles(netlist, weights, {layer.name: layer.matrices.dtype for layer in network.layers})
         check_wiring(network, netlist)
         return cls(out / "model.onnx", network, netlist, weights)
 
@@ -180,7 +185,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class SimulationReport:
-    """`difference` is the largest difference of any output from model.onnx, in parts of that output's range.
+    """`difference` is the largest difference of any floating output from model.onnx, in parts of that output's range;
+    `answers_differ` is the share of the elements of all other outputs (integers, booleans, strings) that differ.
 
     `reference` says what accuracy counts: agreement with the labels, or with the answers of model.onnx.
     `model` and `ideal` are the accuracies of onnxruntime and of ideal tiles; figures hold `target` and the
@@ -197,10 +203,14 @@ class SimulationReport:
     ideal: float | None
     target: str
     figures: tuple[Figure, ...] = field(default=())
+    answers_differ: float = 0.0
+    tolerance: float = 1e-4
+    answers_tolerance: float = 0.0
 
     @property
     def agrees(self) -> bool:
-        return self.difference <= TOLERANCE
+        found = Agreement(self.difference, self.answers_differ)
+        return found.within(Tolerance(self.tolerance, self.answers_tolerance))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data in a stable order."""
@@ -222,29 +232,36 @@ def simulate_folder(
     options = options or SimulationOptions()
     target = load_target(options.target) if isinstance(options.target, str) else options.target
     folder = Folder.open(out)
-    size = data.fixed_batch or options.batch
+    size = data.fixed_batch or _batch_size(data, options.batch)
     batches = list(data.take(max(options.samples, size)).batches(size))
     if not batches:
         raise UsageError("simulate: no samples; give data of at least one batch")
-    expected, labels, reference = _expected(folder.model, batches)
+    expected = _run_by_onnxruntime(folder.model, batches)
     chip = folder.chip(Effects())
     results = [chip.run(batch.inputs) for batch in batches]
-    count = sum(_rows(answers[0]) for answers in expected)
-    measured = _Measure(folder, batches, labels)
+    found, tolerance = agreement(expected, results), tolerance_of(folder.network)
+    if not found.within(tolerance):
+        tolerance = _widened(tolerance, folder.model, batches, expected)
+    specs = input_specs(folder.network.model)
+    count = sum(samples_in(specs, batch.inputs) for batch in batches)
+    scored = _Scored.of(expected, [batch.labels for batch in batches])
     report = SimulationReport(
         samples=count,
-        difference=_difference(expected, results),
+        difference=found.difference,
         nodes_on_tiles=chip.on_tiles,
         nodes_rebuilt=len({use.node for layer in folder.network.layers for use in layer.uses}) - chip.on_tiles,
         uses={name: matrix.uses / max(count, 1) for name, matrix in chip.matrices.items()},
-        reference=reference,
-        model=_accuracy(expected, labels),
-        ideal=_accuracy(results, labels),
+        reference=scored.reference,
+        model=scored.accuracy(expected),
+        ideal=scored.accuracy(results),
         target=target.name,
+        answers_differ=found.answers,
+        tolerance=tolerance.difference,
+        answers_tolerance=tolerance.answers,
     )
     if report.ideal is None:
         return report
-    return replace(report, figures=tuple(_figures(measured, target, options, progress)))
+    return replace(report, figures=tuple(_figures(_Measure(folder, batches, scored), target, options, progress)))
 
 
 def data_for(out: str | Path, source: Any) -> Dataset:
@@ -252,48 +269,77 @@ def data_for(out: str | Path, source: Any) -> Dataset:
     return load_data(source, input_specs(Network.load(Path(out) / "model.onnx").model))
 
 
-def _rows(answer: Any) -> int:
-    return len(answer) if np.ndim(answer) else 1
+def _batch_size(data: Dataset, most: int) -> int:
+    """Return how many samples run at once: `most`, or fewer where the inputs are large."""
+    first = next(data.take(1).batches(1), None)
+    elements = sum(np.size(array) for array in first.inputs.values()) if first else 1
+    return max(min(most, _BATCH_ELEMENTS // max(elements, 1)), 1)
 
 
-def _expected(model: Path, batches: list[Batch]) -> tuple[list[list[Any]], list[Any], str]:
-    """Outputs of model.onnx, and what answers are compared with: the labels, or else its own answers."""
-    session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    expected = [session.run(None, dict(batch.inputs)) for batch in batches]
-    if all(batch.labels is not None for batch in batches):
-        return expected, [batch.labels for batch in batches], "labels"
-    return expected, [_classes(answers[0]) for answers in expected], "model.onnx"
+def _run_by_onnxruntime(model: Path, batches: list[Batch], optimise: bool = False) -> list[list[Any]]:
+    """Return the outputs of model.onnx for each batch. Raises ModelError where onnxruntime does not run it."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    if not optimise:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        return [session.run(None, dict(batch.inputs)) for batch in batches]
+    except Exception as error:  # onnxruntime's own classes have no common base
+        line = (str(error).strip().splitlines() or ["no reason given"])[0]
+        raise ModelError(f"{model}: onnxruntime cannot run it ({line})") from error
+
+
+def _widened(tolerance: Tolerance, model: Path, batches: list[Batch], expected: list[list[Any]]) -> Tolerance:
+    """Return the tolerance, or the gap between onnxruntime's own runs, optimised and not, where that is larger."""
+    own = agreement(expected, _run_by_onnxruntime(model, batches, optimise=True))
+    gap = own.difference if np.isfinite(own.difference) else 0.0
+    return Tolerance(max(tolerance.difference, gap), max(tolerance.answers, own.answers))
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """What answers are compared with: output number `position` of each batch with `wanted`, None where none is scores.
+
+    `reference` is "labels" or "model.onnx".
+    """
+
+    position: int
+    wanted: list[Any] | None
+    reference: str
+
+    @classmethod
+    def of(cls, expected: list[list[Any]], labels: list[Any]) -> _Scored:
+        """Take the first output of class scores that fits the labels; without labels, model.onnx's own answers."""
+        scores = [p for p in range(len(expected[0])) if all(_classes(answers[p]) is not None for answers in expected)]
+        if all(label is not None for label in labels):
+            for position in scores:
+                if all(
+                    np.shape(_classes(a[position])) == np.shape(np.asarray(w))
+                    for a, w in zip(expected, labels, strict=True)
+                ):
+                    return cls(position, labels, "labels")
+        if not scores:
+            return cls(0, None, "model.onnx")
+        return cls(scores[0], [_classes(answers[scores[0]]) for answers in expected], "model.onnx")
+
+    def accuracy(self, results: list[list[Any]]) -> float | None:
+        """Return the share of the answers that are right, in percent; None where no output is scores."""
+        if self.wanted is None:
+            return None
+        right = total = 0
+        for answers, wanted in zip(results, self.wanted, strict=True):
+            classes = _classes(answers[self.position])
+            right += 0 if classes is None or classes.shape != np.shape(wanted) else int((classes == wanted).sum())
+            total += np.size(wanted)
+        return 100 * right / total if total else None
 
 
 def _classes(answer: Any) -> NDArray[np.int64] | None:
     """The class of each sample where an output is scores [n, classes]."""
-    if not isinstance(answer, np.ndarray) or answer.ndim < 2 or answer.dtype.kind != "f":
+    if not isinstance(answer, np.ndarray) or answer.ndim < 2 or answer.dtype.kind != "f" or not answer.size:
         return None
     return np.asarray(answer.argmax(axis=-1 if answer.ndim == 2 else 1))
-
-
-def _accuracy(results: list[list[Any]], labels: list[Any]) -> float | None:
-    """Part of the answers that are right, in percent; None where the first output is no scores."""
-    right = total = 0
-    for answers, wanted in zip(results, labels, strict=True):
-        classes = _classes(answers[0])
-        if classes is None or wanted is None or classes.shape != np.shape(wanted):
-            return None
-        right, total = right + int((classes == wanted).sum()), total + classes.size
-    return 100 * right / total if total else None
-
-
-def _difference(expected: list[list[Any]], results: list[list[Any]]) -> float:
-    """The largest difference of an output, in parts of the range it has over all samples."""
-    worst = 0.0
-    for position in range(len(expected[0])):
-        pairs = [(e[position], r[position]) for e, r in zip(expected, results, strict=True)]
-        arrays = [(np.asarray(e, np.float64).ravel(), np.asarray(r, np.float64).ravel()) for e, r in pairs]
-        wanted, found = (np.concatenate(side) for side in zip(*arrays, strict=True))
-        span = float(np.ptp(wanted)) if wanted.size else 0.0
-        error = float(np.abs(wanted - found).max(initial=0))
-        worst = max(worst, error / (span or float(np.abs(wanted).max(initial=0)) or 1.0))
-    return worst
 
 
 # -- device effects ----------------------------------------------------------------------------------------
@@ -303,7 +349,7 @@ def _difference(expected: list[list[Any]], results: list[list[Any]]) -> float:
 class _Measure:
     folder: Folder
     batches: list[Batch]
-    labels: list[Any]
+    scored: _Scored
 
     def __call__(self, parameter: str, value: float, effects: Effects, seeds: int) -> Figure:
         """Accuracy of `seeds` chips; one is enough where nothing is drawn."""
@@ -312,7 +358,7 @@ class _Measure:
 
     def _accuracy(self, effects: Effects, seed: int) -> float:
         chip = self.folder.chip(effects, seed)
-        accuracy = _accuracy([chip.run(batch.inputs) for batch in self.batches], self.labels)
+        accuracy = self.scored.accuracy([chip.run(batch.inputs) for batch in self.batches])
         assert accuracy is not None
         return accuracy
 

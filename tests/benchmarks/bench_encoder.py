@@ -16,7 +16,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 
 from gscompile.graph.network import Network
-from gscompile.judging.verify import read_report
+from gscompile.reporting.report_file import read_report
 from tests.benchmarks.measured import run
 from tests.benchmarks.networks import encoder
 from tests.benchmarks.results import record

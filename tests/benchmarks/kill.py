@@ -19,7 +19,8 @@ from pathlib import Path
 
 from gscompile.cli import main as gscompile_main
 from gscompile.errors import VerificationError
-from gscompile.judging.verify import sha256, verify_again
+from gscompile.judging.files_check import sha256
+from gscompile.judging.verify import verify_again
 
 SAMPLE = Path(__file__).parents[2] / "samples/digits.onnx"
 FILES = ("model.onnx", "netlist.json", "tiles.npz")

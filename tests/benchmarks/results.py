@@ -14,7 +14,7 @@ from tests.benchmarks.plots import scaling_svg
 
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).with_name("results.json")
-PAGE = ROOT / "gscompile/docs/costs.md"
+PAGE = ROOT / "docs/results/costs.md"
 PICTURE = PAGE.with_name("scaling.svg")
 Row = Mapping[str, Any]
 

@@ -22,10 +22,11 @@ from gscompile.graph.fold import fold
 from gscompile.graph.network import Network
 from gscompile.graph.weights import check_weights
 from gscompile.hardware.target import load_target
-from gscompile.judging.verify import read_report, verify_folder
+from gscompile.judging.verify import verify_folder
 from gscompile.onnx_files.bounds import check_constants
 from gscompile.options import Options, read_config
 from gscompile.reporting.inspection import inspect_network
+from gscompile.reporting.report_file import read_report
 from gscompile.write import write_model
 from tests.small_networks import model as model_of_text
 

@@ -77,3 +77,24 @@ def test_a_missing_table_file_or_name_is_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(TargetError, match=message):
             load_target(target)
+
+
+@pytest.mark.parametrize(
+    ("target", "rho", "aspect", "width", "barrier", "without_barrier"),
+    [
+        ("group_scissor", 23.7, 1.7, 80, 5, 2.18),
+        ("rram_45nm", 23.7, 1.7, 80, 5, 2.18),
+        ("macro_128", 26.3, 1.8, 56, 4, 4.66),
+    ],
+)
+def test_wires_have_the_resistance_of_the_formula_they_cite(
+    target: str, rho: float, aspect: float, width: float, barrier: float, without_barrier: float
+) -> None:
+    """Copper of `rho` ohm nm in lines of `width` x `width` `aspect` nm^2; a barrier takes part of their section.
+
+    R = 1000 rho / (w^2 AR) ohm per um, over the part of the section that is copper.
+    """
+    bare = 1000 * rho / (width**2 * aspect)
+    copper = 1 - (2 * aspect + 1) * barrier / (aspect * width)
+    assert bare == pytest.approx(without_barrier, abs=0.005)
+    assert load_target(target).wire.resistance_ohm_per_um == pytest.approx(bare / copper, abs=0.005)

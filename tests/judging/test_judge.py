@@ -72,6 +72,21 @@ def test_a_margin_keeps_standard_errors_away_from_the_budget() -> None:
     assert floors[1] - floors[0] == pytest.approx(2 * 100 * np.sqrt(share * (1 - share) / 200))
 
 
+@pytest.mark.parametrize("what", ["inputs", "labels", "nothing"])
+def test_an_original_that_is_no_better_than_chance_is_said(what: str) -> None:
+    val = digits(200, "val", labels=True)
+    if what == "inputs":
+        val["image"] = np.zeros_like(val["image"])
+    if what == "labels":
+        val["labels"] = np.random.default_rng(0).permutation(val["labels"])
+    options = Options(max_drop=3.0, data=digits(300, labels=True), eval=val, **QUICK)
+    messages = prepare(Network.load(SAMPLES / "digits.onnx"), "digits", options, Progress()).judge.messages
+    assert any("the original network is no better than chance: " in m for m in messages) == (what != "nothing")
+    if what != "nothing":
+        commonest = 100 * np.bincount(val["labels"]).max() / 200
+        assert f"on the eval data, of which {commonest:.2f} % have the commonest label" in messages[-1]
+
+
 def test_without_data_the_test_set_is_measured_at_the_end(tmp_path: Path) -> None:
     test = SAMPLES / "digits_test.npz"
     result = gscompile.compile(

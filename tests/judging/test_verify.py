@@ -17,7 +17,9 @@ import gscompile
 from gscompile.crossbars.tile_file import TileFile, write_tiles
 from gscompile.data.dataset import Batch
 from gscompile.errors import VerificationError
-from gscompile.judging.verify import sha256, verify_again, verify_folder
+from gscompile.judging.files_check import sha256
+from gscompile.judging.verify import verify_again, verify_folder
+from gscompile.remembered import target_of
 from gscompile.scoring.evaluate import drift, last_places
 from tests.small_networks import model
 
@@ -39,7 +41,7 @@ def folder(compiled: Path, tmp_path: Path) -> Path:
 
 def test_an_untouched_folder_verifies(folder: Path) -> None:
     lines = verify_again(folder)
-    assert lines[0] == "sha256 of 3 files as reported"
+    assert lines[0] == "sha256 of 4 files as reported"
     assert lines[-1] == "netlist and tiles rebuild all 2 matrices bit for bit"
 
 
@@ -121,14 +123,14 @@ def test_an_edit_shows_in_the_digests_too(what: str, folder: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"files": 1}', "null"])
 def test_a_report_that_is_none_is_named(text: str, folder: Path) -> None:
     (folder / "report.json").write_text(text)
-    with pytest.raises(VerificationError, match=r"report\.json: not a report") as caught:
+    with pytest.raises(VerificationError, match=r"report\.json: not (a report|JSON)") as caught:
         verify_again(folder)
     assert "\n" not in str(caught.value)
 
 
 def test_the_report_has_the_digests_of_what_is_there(folder: Path) -> None:
     files = json.loads((folder / "report.json").read_text())["files"]
-    assert files == {name: sha256(folder / name) for name in ("model.onnx", "netlist.json", "tiles.npz")}
+    assert files == {name: sha256(folder / name) for name in ("model.onnx", "netlist.json", "report.html", "tiles.npz")}
 
 
 def test_outputs_that_hardly_move_may_differ_in_their_last_places() -> None:
@@ -141,3 +143,36 @@ def test_outputs_that_hardly_move_may_differ_in_their_last_places() -> None:
     assert drift(giving(above, above), giving(one, above), [batch]) == 1  # the whole range
     assert last_places(giving(above, above), giving(one, above), [batch]) == 1
     assert last_places(giving(above - one), giving(np.float32(0)), [batch]) == 1  # next to nothing, as next to one
+
+
+def test_names_do_not_reach_a_terminal_as_they_are(tmp_path: Path) -> None:
+    """What ONNX's checker says of a node has its name; escape sequences in it are shown, not obeyed."""
+    proto = model(MLP)
+    proto.graph.node[0].name = "\x1b]0;x\x07"
+    out = tmp_path / "mlp.gscompile"
+    gscompile.compile(proto, crossbar="4x4", out=out)
+    assert all(line.isprintable() for line in verify_again(out))
+    written = onnx.load(out / "model.onnx")
+    written.graph.node[0].op_type = "Nonsense"
+    onnx.save(written, out / "model.onnx")
+    with pytest.raises(VerificationError) as caught:
+        verify_again(out)
+    assert str(caught.value).isprintable()
+    assert r"\x1b]0;x" in str(caught.value)
+
+
+@pytest.mark.parametrize("target", [5, ["rram_45nm"], {}])
+def test_a_target_that_is_no_text_is_refused_by_place_and_simulate(target: object, folder: Path) -> None:
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    report["options"]["target"] = target
+    (folder / "report.json").write_text(json.dumps(report), "utf-8")
+    with pytest.raises(VerificationError, match=r"report\.json: options\.target: expected a name or a file"):
+        target_of(folder)
+
+
+def test_a_report_that_is_none_is_refused_by_place_and_simulate(folder: Path) -> None:
+    (folder / "report.json").write_text("[]", "utf-8")
+    with pytest.raises(VerificationError, match=r"report\.json: not a report: expected an object, got a list"):
+        target_of(folder)
+    (folder / "report.json").unlink()
+    assert target_of(folder).name == "group_scissor"

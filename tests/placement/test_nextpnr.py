@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+from pathlib import Path
 
 import pytest
 
@@ -39,10 +41,10 @@ def test_the_channel_width_of_a_placed_netlist_is_searched_for() -> None:
     """Eight arrays on a few squares: some width routes, and one that is half of it or one less does not."""
     netlist, said = dense(16, 16, 16, crossbar=8), list[str]()
     plan = place(netlist, load_target(), PlaceOptions(engine="shelves"))
-    found = channel_width(netlist, plan, seconds=1, start=8, close=0.5, say=said.append)
+    found = channel_width(netlist, plan, seconds=8, start=32, close=0.5, say=said.append)
     assert found.nets == sum(len(squares) > 1 for squares in net_squares(netlist, plan).nets) > 16
     assert 0 < found.routed - found.failed <= max(found.routed / 2, 1)
-    assert said[0] == f"routing {found.nets} nets on 8 tracks a channel"
+    assert said[0] == f"routing {found.nets} nets on 32 tracks a channel"
 
 
 def test_a_route_is_followed_back_to_its_driver() -> None:
@@ -61,3 +63,20 @@ def test_without_it_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     netlist = Netlist("n", Crossbar(4, 4), "full", (), (), (), ())
     with pytest.raises(UsageError, match="nextpnr-generic is not installed; apt-get install nextpnr-generic"):
         channel_width(netlist, place(netlist, load_target()))
+
+
+def test_the_search_ends_in_time_where_the_router_does_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A router that never answers: of the 1 s asked for, its first try gets 0.5 s."""
+    router = tmp_path / "nextpnr-generic"
+    router.write_text("#!/bin/sh\nexec sleep 60\n")
+    router.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    netlist = dense(16, 16, 16, crossbar=8)
+    plan = place(netlist, load_target(), PlaceOptions(engine="shelves"))
+    began = time.monotonic()
+    with pytest.raises(UsageError) as refused:
+        channel_width(netlist, plan, seconds=1, start=8)
+    assert time.monotonic() - began < 2
+    assert str(refused.value) == (
+        "routing: no channel of up to 8 tracks was routed within 1 s; expected one: give more --route-seconds"
+    )

@@ -150,7 +150,7 @@ def test_a_convolution_uses_its_matrix_once_per_output_position(tmp_path: Path) 
 def test_a_network_whose_answers_are_no_classes_says_what_is_not_measured() -> None:
     report = SimulationReport(6, 0.0, 1, 0, {}, "model.onnx", None, None, "rram_45nm")
     *_, last = simulation_text(report).splitlines()
-    assert last == "the first output is no scores of classes: what devices do to it is not measured"
+    assert last == "no output holds class scores: the effect of the devices is not measured"
 
 
 def test_weights_come_from_the_tiles_and_not_from_the_model(tmp_path: Path) -> None:

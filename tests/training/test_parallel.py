@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from gscompile.errors import UsageError
-from gscompile.judging.verify import read_report, verify_again
+from gscompile.judging.verify import verify_again
 from gscompile.options import Options
 from gscompile.progress import Progress
+from gscompile.reporting.report_file import read_report
 from gscompile.training.conduct import conducted
 from gscompile.training.journal import is_begun
 from gscompile.training.parallel import (

@@ -1,4 +1,4 @@
-"""Writes gscompile/docs/peers.md, and README's table, from results.json: `python -m tests.benchmarks.peers.table`."""
+"""Write docs/results/peers.md from results.json: `python -m tests.benchmarks.peers.table`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
-PAGE, README = ROOT / "gscompile/docs/peers.md", ROOT / "README.md"
-BEGIN, END = "<!-- peers: written by tests.benchmarks.peers.table -->\n", "<!-- end of peers -->\n"
+PAGE = ROOT / "docs/results/peers.md"
 Row = Mapping[str, Any]
 NETWORKS = {"lenet": "LeNet, MNIST", "convnet": "ConvNet, CIFAR-10", "resnet20": "ResNet-20, CIFAR-10"}
 HEADS = (
@@ -85,46 +84,6 @@ def _lines(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
         ]
 
 
-# -- in the README --------------------------------------------------------------------------------------------------
-
-TOOLS = {
-    "aimet_svd": "AIMET, weight SVD",
-    "gscompile_search": "gscompile",
-    "onnxsim_pruning": "onnxsim, structured pruning",
-    "torch_pruning_channels": "Torch-Pruning, channels",
-    "torch_pruning_lasso": "Torch-Pruning, group lasso",
-    "torchao_pat": "torchao, proximal group lasso",
-}
-SHORT = ("network", "by", "epochs", "test accuracy", "cells", "tiles", "wires", "processor s", "peak MB")
-
-
-def short(rows: Sequence[Row]) -> str:
-    """One table of all networks, the fewest cells last."""
-    lines = [SHORT, ("---",) * len(SHORT)]
-    for name, title in NETWORKS.items():
-        found = [row for row in rows if row["network"] == name]
-        before = found[0]["before"] if found else {}
-        lines += [(title, "original", "", *_figures(before), "", "")] if found else []
-        lines += [_short(row) for row in sorted(found, key=lambda row: -row["after"]["cells"])]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _short(row: Row) -> tuple[str, ...]:
-    spent = f"{row['processor s']:,.0f}", f"{row['peak MB']:,}"
-    return "", f"{TOOLS[row['peer']]}, {row['strength']:g}", f"{row['epochs']:g}", *_figures(row["after"]), *spent
-
-
-def _figures(counts: Mapping[str, Any]) -> tuple[str, ...]:
-    return f"{counts['test']:.2f} %", *(f"{counts[name]:,}" for name in ("cells", "tiles", "wires"))
-
-
-def placed(text: str, table: str) -> str:
-    """A text with the table between the two marks."""
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
-
-
 if __name__ == "__main__":
     measured = json.loads((HERE / "results.json").read_text("utf-8"))
     PAGE.write_text(page(measured), "utf-8")
-    README.write_text(placed(README.read_text("utf-8"), short(measured)), "utf-8")

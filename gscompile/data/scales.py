@@ -1,0 +1,101 @@
+"""The range that a network expects of a floating input, as far as its first operations tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from gscompile.onnx_files.constants import constant_array
+from gscompile.onnx_files.kinds import kind
+
+MOVES = ("Identity", "Cast", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Pad", "Flatten")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values are `mean + deviation * z`, z of mean 0 and deviation 1, within `low` and `high`."""
+
+    mean: float
+    deviation: float
+    low: float = -np.inf
+    high: float = np.inf
+
+    def of(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return standardised values in this scale."""
+        return np.asarray(np.clip(self.mean + self.deviation * z, self.low, self.high))
+
+    def __str__(self) -> str:
+        if np.isfinite(self.low):
+            return f"values of {self.low:g} to {self.high:g}"
+        return f"values of mean {self.mean:g} and deviation {self.deviation:g}"
+
+
+STANDARD = Scale(0.0, 1.0)
+UNIT = Scale(0.5, 0.25, 0.0, 1.0)
+BYTES = Scale(127.5, 64.0, 0.0, 255.0)
+SOUND = Scale(0.0, 0.15, -1.0, 1.0)
+
+
+def picture_scales(told: Scale | None) -> tuple[Scale, ...]:
+    """Return the scales that users feed pictures in; one where the network tells which."""
+    if told is None:
+        return STANDARD, UNIT, BYTES
+    near = min((UNIT, BYTES), key=lambda scale: abs(np.log(scale.deviation / told.deviation)))
+    return (near,) if 0.3 < told.mean / near.mean < 3 else (told,)
+
+
+def told_scale(model: ir.Model, name: str) -> Scale | None:
+    """Return the mean and deviation that the first operations take off an input; None where they do not tell.
+
+    The operations are Sub, Add, Div and Mul with constants and BatchNormalization, in any order: the network sees
+    `(x - mean) / deviation`, which is standardised for the inputs it was trained on.
+    """
+    value = next(v for v in model.graph.inputs if v.name == name)
+    gain, shift = 1.0, 0.0  # what the network sees is gain * x + shift
+    is_told = False
+    while len(uses := [*value.uses()]) == 1:
+        node = uses[0].node
+        step = _step(model, node, uses[0].idx)
+        if step is None:
+            break
+        gain, shift, is_told = gain * step[0], shift * step[0] + step[1], is_told or step != (1.0, 0.0)
+        value = node.outputs[0]
+    if not is_told or not (np.isfinite(gain) and np.isfinite(shift)) or gain <= 0:
+        return None
+    return Scale(-shift / gain, 1 / gain)
+
+
+def _step(model: ir.Model, node: ir.Node, index: int) -> tuple[float, float] | None:
+    """What a node does to its input, as a factor and a summand; of vectors the mean."""
+    if kind(node) in MOVES and index == 0:
+        return 1.0, 0.0
+    if kind(node) == "BatchNormalization" and index == 0:
+        mean, variance = (_constant(model, node, place) for place in (3, 4))
+        return None if mean is None or variance is None else _standardises(float(mean.mean()), variance)
+    if kind(node) not in ("Sub", "Add", "Div", "Mul") or (index == 1 and kind(node) in ("Sub", "Div")):
+        return None
+    other = _constant(model, node, 1 - index)
+    if other is None or not np.isfinite(other).all():
+        return None
+    number = float(other.mean())
+    if kind(node) in ("Sub", "Add"):
+        return 1.0, -number if kind(node) == "Sub" else number
+    return None if number == 0 else (1 / number if kind(node) == "Div" else number, 0.0)
+
+
+def _standardises(mean: float, variance: NDArray[np.float64]) -> tuple[float, float] | None:
+    deviation = float(np.sqrt(max(variance.mean(), 0.0)))
+    return (1 / deviation, -mean / deviation) if deviation > 0 else None
+
+
+def _constant(model: ir.Model, node: ir.Node, index: int) -> NDArray[np.float64] | None:
+    value = node.inputs[index] if index < len(node.inputs) else None
+    try:
+        array = None if value is None else constant_array(value, model.opset_imports.get("", 1))
+    except Exception:  # an op that the reference cannot run
+        return None
+    numeric = array is not None and array.size and array.dtype.kind in "iuf"
+    return np.asarray(array, np.float64) if numeric else None

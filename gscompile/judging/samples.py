@@ -1,0 +1,164 @@
+"""Synthetic samples on which a candidate is compared with the original network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gscompile.data.dataset import Batch
+from gscompile.data.synthetic import Filler, Shapes
+from gscompile.reporting.report import Confirmation, OutputRange
+from gscompile.scoring.closeness import differences
+from gscompile.scoring.evaluate import Run
+from gscompile.scoring.score import is_floating
+
+TRIES = 16  # draws in the place of one on which the original is not finite
+MOST_BYTES = 64 << 20  # of inputs and outputs that one set of samples may hold
+PASSED_BY = 0.001  # share of further draws that may exceed 1.5 times the bound
+
+Errors = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """One batch, the original's outputs on it, and the name of the group whose output range errors relate to."""
+
+    inputs: dict[str, NDArray[Any]]
+    outputs: dict[str, Any]
+    group: str
+
+    @property
+    def rows(self) -> int:
+        """How many samples the batch has, where all inputs and outputs agree on it; else 1."""
+        arrays = [a for a in (*self.inputs.values(), *self.outputs.values()) if isinstance(a, np.ndarray)]
+        sizes = {len(array) if array.ndim else 1 for array in arrays}
+        return sizes.pop() if len(sizes) == 1 else 1
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Draws, by which the error of a candidate is measured relative to the output range of each group."""
+
+    draws: Sequence[Draw]
+    ranges: Mapping[tuple[str, str], tuple[float, float]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ranges", _ranges(self.draws))
+
+    @property
+    def batches(self) -> Iterator[Batch]:
+        for draw in self.draws:
+            yield Batch(draw.inputs, None)
+
+    @property
+    def count(self) -> int:
+        return sum(draw.rows for draw in self.draws)
+
+    def drift(self, run: Run) -> float:
+        """Return the largest error of a candidate."""
+        return max((float(self.errors_of(run, draw).max()) for draw in self.draws), default=0.0)
+
+    def errors(self, run: Run) -> Errors:
+        """Return the error of each sample: the largest difference of an output, relative to its range. [samples]"""
+        return np.concatenate([self.errors_of(run, draw) for draw in self.draws])
+
+    def confirmation(self, run: Run) -> Confirmation:
+        """Return what a report says of the errors."""
+        errors = self.errors(run)
+        ranges = tuple(OutputRange(name, group, *ends) for (name, group), ends in self.ranges.items())
+        p99 = float(np.quantile(errors, 0.99, method="higher"))
+        return Confirmation(float(errors.max()), p99, self.count, ranges)
+
+    def errors_of(self, run: Run, draw: Draw) -> Errors:
+        """Return the errors of one draw. [rows]"""
+        ours, worst = run(draw.inputs), np.zeros(draw.rows)
+        for name, theirs in draw.outputs.items():
+            if is_floating(theirs) and theirs.size:
+                low, high = self.ranges[name, draw.group]
+                gap = _gap(ours[name], theirs).reshape(draw.rows, -1).max(1)
+                size = (high - low or max(abs(high), 1e-30)) if low <= high else 1e-30
+                worst = np.maximum(worst, np.where(gap > 0, gap / size, 0.0))
+        return worst
+
+
+def _gap(ours: NDArray[Any], theirs: NDArray[Any]) -> Errors:
+    """The difference of every value; infinite where one is NaN, or the shapes differ."""
+    if np.shape(ours) != np.shape(theirs):
+        return np.full(np.shape(theirs), np.inf)
+    return np.where(np.isnan(ours) | np.isnan(theirs), np.inf, differences(ours, theirs))
+
+
+def _ranges(draws: Sequence[Draw]) -> dict[tuple[str, str], tuple[float, float]]:
+    found: dict[tuple[str, str], tuple[float, float]] = {}
+    for draw in draws:
+        for name, array in draw.outputs.items():
+            if is_floating(array) and array.size:
+                finite = array[np.isfinite(array)]
+                low, high = found.get((name, draw.group), (np.inf, -np.inf))
+                low, high = min(low, float(finite.min(initial=np.inf))), max(high, float(finite.max(initial=-np.inf)))
+                found[name, draw.group] = low, high
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler:
+    """Draws samples on which the original is finite, of one or several shapes in turn."""
+
+    original: Run
+    filler: Filler
+    shapes: tuple[Shapes, ...]
+    seed: int
+
+    def draws(self, count: int, start: int = 0) -> list[Draw]:
+        """Return at least `count` samples, as far as memory allows, from the draws numbered `start` and on.
+
+        Every group has at least four samples. Draws without one finite replacement are left out.
+        """
+        found: list[Draw] = []
+        groups = self.groups
+        rows = size = number = 0
+        while number < groups or ((rows < max(count, 4 * groups) or number % groups) and number < 4 * count):
+            draw = self._finite(start + number)
+            number += 1
+            if draw is None:
+                if number >= 2 * groups and not found:
+                    break
+                continue
+            found.append(draw)
+            rows += draw.rows
+            size += sum(a.nbytes for a in (*draw.inputs.values(), *draw.outputs.values()) if isinstance(a, np.ndarray))
+            if size > MOST_BYTES and number >= groups:
+                break
+        return found
+
+    @property
+    def groups(self) -> int:
+        """How many groups draws go through: scales, shapes, and the ways of branches."""
+        scales = max(self.filler.scales(shapes) for shapes in self.shapes)
+        ways = 2 if self.filler.has_ways else 1
+        return scales * len(self.shapes) * ways
+
+    def _finite(self, number: int) -> Draw | None:
+        """The draw of that number, or the first of its replacements on which the original's outputs are finite."""
+        place = number // (self.groups // len(self.shapes))
+        shapes = self.shapes[place % len(self.shapes)]
+        for attempt in range(TRIES):
+            seed = self.seed + 1_000_003 * (number + 1) + 7919 * attempt
+            inputs = self.filler.fill(shapes, seed, number)
+            try:
+                outputs = self.original(inputs)
+            except RuntimeError:
+                continue
+            if all(np.isfinite(a).all() for a in outputs.values() if is_floating(a)):
+                return Draw(inputs, outputs, self._group(shapes, number))
+        return None
+
+    def _group(self, shapes: Shapes, number: int) -> str:
+        words = [self.filler.scale_name(shapes, number)]
+        words += [f"{name}={','.join(map(str, s))}" for name, s in shapes.items()] if len(self.shapes) > 1 else []
+        words += [("first", "second")[number % 2] + " way of a branch"] if self.filler.has_ways else []
+        return "; ".join(words)

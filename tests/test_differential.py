@@ -1,0 +1,92 @@
+"""Random graphs, odd ones among them, compiled and compared with the original in onnxruntime: values, shapes, types.
+
+`pytest -m differential` runs 300 cases. GSCOMPILE_CASES sets another number, and GSCOMPILE_SEED draws other cases.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, seed, settings
+
+import gscompile
+from gscompile.errors import GscompileError
+from gscompile.scoring.evaluate import Runner
+from tests.odd_graphs import Odd, odd_graphs
+from tests.test_random_graphs import feeds
+
+CASES = int(os.environ.get("GSCOMPILE_CASES", "300"))
+SEED = int(os.environ.get("GSCOMPILE_SEED", "0"))
+ROUNDING = 1e-4  # of an output's largest value: float32 sums in another order
+FRESH = 1.5  # times the bound, on draws that did not choose the result
+STEPS = {  # a last place may become a whole level in these
+    "Cast", "Ceil", "Floor", "Greater", "Hardmax", "Less", "QuantizeLinear", "Round", "Sign", "ThresholdedRelu", "TopK",
+}  # fmt: skip
+
+
+def is_run(model: onnx.ModelProto) -> bool:
+    """Whether onnxruntime runs the model on three samples."""
+    try:
+        Runner(model.SerializeToString(), False, 1)(feeds(model, 3))
+    except RuntimeError:
+        return False
+    return True
+
+
+def has_steps(model: onnx.ModelProto) -> bool:
+    """Whether the network computes functions with steps, for which no difference of outputs is bounded by rounding."""
+    return any(node.op_type in STEPS for node in model.graph.node)
+
+
+def largest_error(model: onnx.ModelProto, path: Path) -> float:
+    """Return the largest output error over batches of 3 and 1; shapes, types and what is finite must be the same."""
+    before, after = Runner(model.SerializeToString(), False, 1), Runner(path, False, 1)
+    worst = 0.0
+    for batch in (3, 1):
+        wanted, got = before(feeds(model, batch)), after(feeds(model, batch))
+        for name, array in wanted.items():
+            assert (got[name].shape, got[name].dtype) == (array.shape, array.dtype), name
+            finite = np.isfinite(array)
+            assert np.array_equal(np.isfinite(got[name]), finite), f"{name}: not finite elsewhere"
+            size = float(np.abs(array[finite]).max(initial=0)) or 1.0
+            worst = max(worst, float(np.abs(got[name][finite] - array[finite]).max(initial=0)) / size)
+    return worst
+
+
+def assert_kept(model: onnx.ModelProto, folder: Path, bound: float) -> None:
+    """Compile at the bound: outputs within it, nothing larger, the input not touched."""
+    before = model.SerializeToString()
+    gscompile.compile(model, "4x4", out=folder, max_error=bound)
+    assert model.SerializeToString() == before
+    report = json.loads((folder / "report.json").read_text())
+    for figure in ("cells", "wires"):
+        assert report["after"][figure] <= report["before"][figure], figure
+    if not has_steps(model):
+        assert largest_error(model, folder / "model.onnx") <= max(FRESH * bound, ROUNDING)
+
+
+@pytest.mark.differential
+@settings(
+    max_examples=CASES,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=[*HealthCheck],
+)
+@seed(SEED)
+@given(odd_graphs())
+def test_a_random_graph_computes_what_it_did_in_values_shapes_and_types(odd: Odd) -> None:
+    note(onnx.printer.to_text(odd.model))
+    for bound in (0.0, 0.05) if is_run(odd.model) else ():
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                assert_kept(odd.model, Path(folder, "out"), bound)
+            except GscompileError as refused:
+                if not odd.misdeclared or refused.exit_code != 2:
+                    raise
