@@ -138,7 +138,7 @@ _SEARCH = (
     click.option("--eval", "eval", help="Validation data, which all decisions look at."),
     click.option("--test", help="Test data, measured once, on the written file."),
     click.option("--tiling", help="full: whole crossbars and a remainder; equal: the paper's. [default: full]"),
-    click.option("--pack", is_flag=True, default=None, help="Let small tiles of a layer share an array."),
+    click.option("--pack/--no-pack", default=None, help="Let small tiles of a layer share an array. [default: on]"),
     click.option(
         "--arrange/--no-arrange", default=None, help="Rearrange inputs and outputs among tiles. [default: on]"
     ),

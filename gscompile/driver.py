@@ -24,6 +24,7 @@ from gscompile.graph.fold import fold
 from gscompile.graph.network import Network
 from gscompile.graph.shelf import on_shelf
 from gscompile.graph.weights import check_weights
+from gscompile.hardware.cost import built_um2
 from gscompile.hardware.target import Design
 from gscompile.judging.constants_check import check_original
 from gscompile.judging.judge import Judge, make_judge
@@ -125,7 +126,8 @@ def prepare(original: Network, name: str, options: Options, progress: Progress, 
     folded = original.copy()
     folds = fold(folded) if options.fold else []
     judge = make_judge(original, folded, options, progress, conduct)
-    mapping = MapOptions(options.hardware.size, options.tiling, options.pack)
+    area = partial(built_um2, target=options.hardware) if options.target else None
+    mapping = MapOptions(options.hardware.size, options.tiling, options.pack, array_um2=area)
     price = Pricing(options.minimize, options.hardware if options.target else None)
     base = Context(mapping, options.max_error, effort=EFFORTS[options.effort], price=price)
     base = replace(base, time_left=conduct.time_left)
@@ -239,7 +241,9 @@ def _nothing_smaller(job: Job, kept: PassResult) -> Iterator[str]:
     is_folded = bool(job.folds) and kept.network is not job.original
     tidied = ", without its dead units" if kept.changes else ""
     if job.folded.layers:
-        yield f"{job.judge.refusal.why}: the original network is mapped{', folded' if is_folded else ''}{tidied}"
+        over = "the time budget was over before a smaller network was found that fits"
+        why = over if job.context.out_of_time() else job.judge.refusal.why
+        yield f"{why}: the original network is mapped{', folded' if is_folded else ''}{tidied}"
     else:
         yield "the network has no weights that multiply: it compiles to itself"
     if job.folds and not is_folded:

@@ -45,7 +45,7 @@ class Options:
 
     crossbar: str | None = None
     tiling: Tiling = "full"
-    pack: bool = False
+    pack: bool = True
     arrange: bool = True
     data: Any = None
     eval: Any = None

@@ -60,7 +60,7 @@ def test_a_last_step_that_spoils_the_network_is_taken_back(tmp_path: Path, monke
 
     monkeypatch.setattr(driver, "without_dead_units", spoiling)
     proto = model(THIN, w=PRODUCT)
-    result = gscompile.compile(proto, out=tmp_path / "out", max_error=1e-4, passes=("rank-clip",))
+    result = gscompile.compile(proto, out=tmp_path / "out", max_error=1e-4, crossbar="8x8", passes=("rank-clip",))
     assert [layer.matrix.shape for layer in result.network.layers] == [(20, 2), (2, 16), (16, 4)]
     np.testing.assert_allclose(outputs(tmp_path / "out/model.onnx"), outputs(proto.SerializeToString()), atol=1e-4)
     said = "the smallest network is beyond the budget once it is written: a larger one is mapped"
@@ -71,7 +71,9 @@ def test_a_last_step_that_spoils_the_network_is_taken_back(tmp_path: Path, monke
 def test_of_the_passes_the_last_that_fits_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PASSES, "spoil", "tests.test_driver:Spoil")
     proto = model(THIN, w=PRODUCT)
-    result = gscompile.compile(proto, out=tmp_path / "out", max_error=1e-4, passes=("rank-clip", "spoil"))
+    result = gscompile.compile(
+        proto, out=tmp_path / "out", max_error=1e-4, crossbar="8x8", passes=("rank-clip", "spoil")
+    )
     assert [change.what for change in result.report.changes] == ["rank"]
     np.testing.assert_allclose(outputs(tmp_path / "out/model.onnx"), outputs(proto.SerializeToString()), atol=1e-4)
 
@@ -181,3 +183,10 @@ def test_dead_neurons_are_compiled_with_data(tmp_path: Path) -> None:
     result = gscompile.compile(proto, "8x8", tmp_path / "out", data={"x": x}, **asked)
     assert result.report.changes[0] == Change("n0", "units", "16", "7")
     assert all(row.after >= row.before - 5 for row in result.report.accuracy)
+
+
+def test_time_that_ran_out_is_not_told_as_nothing_smaller_that_fits(tmp_path: Path) -> None:
+    result = gscompile.compile(model(THIN, w=PRODUCT), out=tmp_path / "out", time_budget="0.001s")
+    said = " ".join(result.report.messages)
+    assert "the time budget was over before a smaller network was found that fits: the original network is" in said
+    assert "nothing smaller" not in said

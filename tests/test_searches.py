@@ -22,9 +22,9 @@ def report(seed: int = 0, cells: int = 50, **options: Any) -> dict[str, Any]:
 
 def test_the_command_is_what_differs_from_the_defaults_without_folders_and_seed() -> None:
     options = Options(
-        crossbar="8x8", data="/somewhere/train.npz", max_drop=0.5, passes=("rank-clip",), pack=True, seed=3
+        crossbar="8x8", data="/somewhere/train.npz", max_drop=0.5, passes=("rank-clip",), pack=False, seed=3
     )
-    said = "gscompile net.onnx --crossbar 8x8 --pack --data train.npz --max-drop 0.5 --pass rank-clip"
+    said = "gscompile net.onnx --crossbar 8x8 --no-pack --data train.npz --max-drop 0.5 --pass rank-clip"
     assert command("net", options.plain()) == said
 
 

@@ -78,7 +78,7 @@ class Way:
     def bytes_at(self, rank: int) -> int:
         """Return the bytes of the two factors of a rank."""
         parts, inputs, outputs = self.linear.shape
-        return rank * parts * (inputs + outputs) * self.linear.u.itemsize
+        return int(rank * parts * (inputs + outputs) * self.linear.u.itemsize)
 
     @property
     def kept(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice, product
 
 import numpy as np
@@ -13,7 +13,7 @@ from gscompile.crossbars.arrangement import gathered
 from gscompile.crossbars.blocks import Wiring, wire_up
 from gscompile.crossbars.crossbar import Crossbar, Occupancy, TileGrid, Tiling
 from gscompile.crossbars.netlist import Matrix, Netlist, Tile
-from gscompile.crossbars.packing import pack
+from gscompile.crossbars.packing import Area, pack
 from gscompile.crossbars.pins import block
 from gscompile.graph.network import Layer, Network
 
@@ -24,6 +24,8 @@ Order = tuple[NDArray[np.int64], NDArray[np.int64]]  # of rows, of columns
 class MapOptions:
     """How matrices are cut: the array size and the rule; with `pack`, small tiles of a layer share arrays.
 
+    `array_um2` tells the area of an array of so many rows and columns where a target has one: tiles that would take
+    more together do not share.
     With `arrange`, inputs and outputs change places among the tiles of a matrix where that takes fewer wires.
     """
 
@@ -31,6 +33,7 @@ class MapOptions:
     tiling: Tiling = "full"
     pack: bool = False
     arrange: bool = False
+    array_um2: Area | None = field(default=None, compare=False)
 
 
 def map_network(network: Network, options: MapOptions, name: str = "network") -> Netlist:
@@ -51,7 +54,8 @@ def _matrices(layer: Layer, options: MapOptions, wiring: Wiring) -> Iterator[Mat
 
 def _packed(matrices: list[Matrix], options: MapOptions) -> Iterator[Matrix]:
     """The matrices of one layer with their tiles on shared arrays."""
-    tiles = iter(pack([tile for m in matrices for tile in m.tiles], options.crossbar, matrices[0].layer))
+    small = [tile for matrix in matrices for tile in matrix.tiles]
+    tiles = iter(pack(small, options.crossbar, matrices[0].layer, options.array_um2))
     for matrix in matrices:
         yield replace(matrix, tiles=tuple(islice(tiles, len(matrix.tiles))))
 

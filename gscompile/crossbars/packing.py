@@ -2,12 +2,13 @@
 
 A row of an array is one wire and so is a column: two tiles that met on one would read each other's inputs or add
 up their outputs. So tiles stand corner to corner, and a shared array holds as many as its rows and its columns
-allow: seven 9x1 filters of a depthwise convolution on 64x64.
+allow: seven 9x1 filters of a depthwise convolution on 64x64. The cells between the corners are built and not used: on
+a target that builds arrays to measure, tiles share one only where that takes no more area than an array for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gscompile.crossbars.crossbar import Crossbar
@@ -30,17 +31,28 @@ class _Shelf:
         self.rows, self.cols = self.rows + rows, self.cols + cols
 
 
-def pack(tiles: Sequence[Tile], crossbar: Crossbar, name: str) -> list[Tile]:
+Area = Callable[[int, int], float]  # um2 of an array of so many rows and columns
+
+
+def pack(tiles: Sequence[Tile], crossbar: Crossbar, name: str, area: Area | None = None) -> list[Tile]:
     """The same tiles in their order, placed first fit by falling size; shared arrays are `name/shared0` and on.
 
-    A tile that shares with no other keeps an array of its own.
+    A tile that shares with no other keeps an array of its own. So do tiles whose shared array would take more `area`
+    than they take alone; without `area` fewer arrays are always better.
     """
     packed = list(tiles)
-    shared = [shelf for shelf in _fill(tiles, crossbar) if len(shelf.held) > 1]
+    shared = [shelf for shelf in _fill(tiles, crossbar) if len(shelf.held) > 1 and _pays(shelf, tiles, area)]
     for number, shelf in enumerate(shared):
         for index, corner in shelf.held:
             packed[index] = replace(tiles[index], array=f"{name}/shared{number}", corner=corner)
     return packed
+
+
+def _pays(shelf: _Shelf, tiles: Sequence[Tile], area: Area | None) -> bool:
+    if area is None:
+        return True
+    alone = sum(area(len(tiles[index].inputs), len(tiles[index].outputs)) for index, _ in shelf.held)
+    return area(shelf.rows, shelf.cols) <= alone
 
 
 def _fill(tiles: Sequence[Tile], crossbar: Crossbar) -> list[_Shelf]:

@@ -140,6 +140,13 @@ def array_area_um2(rows: int, cols: int, target: Target) -> float:
     return rows * cols * cell.devices_per_weight * cell.area_f2 * (cell.feature_nm * 1e-3) ** 2
 
 
+def built_um2(rows: int, cols: int, target: Target) -> float:
+    """Return the area of an array and its converters: of the rows and columns in use, or of a whole fixed array."""
+    if target.crossbar.fixed:
+        rows, cols = target.crossbar.rows, target.crossbar.cols
+    return array_area_um2(rows, cols, target) + array_periphery_um2(rows, cols, target)
+
+
 def interconnect_um2(length_um: float, target: Target) -> float:
     """Wire length x track pitch / layers: the area under the wires when every layer is full."""
     return length_um * target.routing.pitch_nm * 1e-3 / target.routing.layers

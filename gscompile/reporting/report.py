@@ -475,7 +475,8 @@ def _lines(report: CompileReport) -> Iterator[str]:
     if report.chip is not None:
         yield from _chip_lines(report.chip)
     if report.after.arrays < report.after.tiles:
-        yield f"packed: {_number(report.after.tiles)} tiles on {_number(report.after.arrays)} arrays"
+        tiles, arrays = report.after.tiles, report.after.arrays
+        yield f"packed: {_number(tiles)} tiles on {_number(arrays)} arrays, {_number(tiles - arrays)} arrays saved"
     if report.untouched:
         yield f"not compressed: {_number(len(report.untouched))} constants; report.json says which and why"
     yield from (f"note: {printable(message)}" for message in report.messages)

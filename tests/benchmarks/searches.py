@@ -60,7 +60,9 @@ def command(model: str, options: Row) -> str:
 def _words(name: str, value: Any) -> Iterator[str]:
     option = {"passes": "--pass"}.get(name, "--" + name.replace("_", "-"))
     for each in value if isinstance(value, list) else [value]:
-        if each is not False:
+        if each is False:
+            yield option.replace("--", "--no-", 1)
+        else:
             yield option if each is True else f"{option} {Path(each).name if name in FILES else each}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gscompile
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.mapping import MapOptions, map_network, tile_weights
 from gscompile.crossbars.netlist import Netlist, Tile, check, rebuild
 from gscompile.crossbars.netlist_file import read_netlist, write_netlist
 from gscompile.crossbars.packing import pack
 from gscompile.errors import VerificationError
-from gscompile.reporting.report import Figures
-from tests.small_networks import network
+from gscompile.hardware.cost import built_um2
+from gscompile.hardware.target import load_target
+from gscompile.reporting.report import Figures, text
+from tests.small_networks import model, network
 
 DEPTHWISE = "g (float[n,16,8,8] x) => (float[n,16,p,q] y) <float[16,1,3,3] w> { y = Conv <group = 16> (x, w) }"
 
@@ -38,6 +42,22 @@ def test_seven_filters_of_nine_rows_share_an_array_of_64() -> None:
 def test_without_the_option_every_tile_has_an_array_of_its_own() -> None:
     netlist = map_network(network(DEPTHWISE), MapOptions(Crossbar(64, 64)))
     assert (netlist.arrays, netlist.packed) == (16, False)
+
+
+def test_arrays_are_shared_unless_they_are_not_to_be_and_the_report_says_how_many_that_saved(tmp_path: Path) -> None:
+    shared = gscompile.compile(model(DEPTHWISE), out=tmp_path / "shared", crossbar="64x64")
+    assert (shared.report.after.tiles, shared.report.after.arrays) == (16, 3)
+    assert "packed: 16 tiles on 3 arrays, 13 arrays saved" in text(shared.report)
+    apart = gscompile.compile(model(DEPTHWISE), out=tmp_path / "apart", crossbar="64x64", pack=False)
+    assert apart.report.after.arrays == 16
+
+
+@pytest.mark.parametrize(("target", "arrays"), [("macro_128", 2), ("rram_45nm", 3), ("group_scissor", 16)])
+def test_on_a_target_tiles_share_where_that_takes_no_more_area(target: str, arrays: int) -> None:
+    """Whole macros, and converters that columns share, are saved; an array that is cells alone would only grow."""
+    hardware = load_target(target)
+    options = MapOptions(hardware.size, pack=True, array_um2=partial(built_um2, target=hardware))
+    assert map_network(network(DEPTHWISE), options).arrays == arrays
 
 
 def test_columns_run_out_as_rows_do() -> None:
