@@ -176,5 +176,7 @@ def _within_budget(result: PassResult, job: Job) -> tuple[PassResult, list[str]]
         return result, messages
     if job.options.strict:
         raise BudgetError("; ".join(judge.refusal))
-    folded = ", folded" if job.folds else ""
-    return PassResult(job.folded), [*messages, f"{judge.refusal.why}: the original network is mapped{folded}"]
+    less = ["folded"] if job.folds else []
+    less += ["without its dead units"] if without_dead_units(job.folded.copy()).changes else []
+    how = ", ".join(["the original network is mapped", *less])
+    return PassResult(job.folded), [*messages, f"{judge.refusal.why}: {how}"]

@@ -90,4 +90,4 @@ class TerminalProgress(Progress):
 
     def _line(self, text: str) -> None:
         if not self._console.is_terminal:
-            self._console.print(f"[{time.monotonic() - self._began:6.0f} s] {text}", markup=False)
+            self._console.print(f"[{time.monotonic() - self._began:6.0f} s] {text}", markup=False, soft_wrap=True)

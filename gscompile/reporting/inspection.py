@@ -9,6 +9,8 @@ from io import StringIO
 from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.mapping import MapOptions
 from gscompile.graph.network import Layer, Network
+from gscompile.reporting.names import TABLE_NAME, shortened
+from gscompile.reporting.report import printable
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,10 @@ def table(rows: Sequence[Mapped]) -> str:
     view = Table(box=SIMPLE_HEAD, show_footer=True)
     for heading, footer in _columns(rows):
         view.add_column(heading, footer=footer, justify="left" if heading in ("layer", "op") else "right")
+    names = shortened((printable(row.layer) for row in rows), TABLE_NAME)
     for row in rows:
         shape = f"{row.inputs} x {row.outputs}" + (f" ({row.parts} of them)" if row.parts > 1 else "")
-        view.add_row(row.layer, row.op, shape, f"{row.cells:,}", f"{row.tiles:,}", f"{row.wires:,}")
+        view.add_row(names[printable(row.layer)], row.op, shape, f"{row.cells:,}", f"{row.tiles:,}", f"{row.wires:,}")
     out = StringIO()
     Console(file=out, width=120, color_system=None, highlight=False, markup=False).print(view)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"

@@ -19,6 +19,7 @@ from rich.text import Text
 from gscompile.compression.transform import Change
 from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist
+from gscompile.reporting.names import TABLE_NAME, short, shortened
 from gscompile.reporting.paper import Shape, routing_area, routing_ratio
 
 # -- the data -----------------------------------------------------------------------------------------------
@@ -342,16 +343,18 @@ def mean_routing_area(matrices: Iterable[MatrixFigures]) -> float | None:
 
 
 def text(report: CompileReport, width: int | None = None) -> str:
-    """The report for a terminal of `width` columns: headline, a table a layer, and what must be said.
+    """Return the report for a terminal of `width` columns: a headline, a table of the layers, and notes.
 
-    Without a terminal, as in a file, the table is as wide as its names, and 100 columns at least.
+    Long names are shortened in the middle. Without a terminal, as in a file, the table is as wide as it needs to be and
+    100 columns at least, and no sentence is broken.
     """
     out = StringIO()
     table = _table(report)
+    whole = width is None
     width = width or max(100, Console(width=1000).measure(table).maximum)
     console = Console(file=out, width=width, color_system=None, highlight=False, markup=False, emoji=False)
     for part in (headline(report), table, *_lines(report)):
-        console.print(part)
+        console.print(part, soft_wrap=whole and isinstance(part, str))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
@@ -453,8 +456,9 @@ def _table(report: CompileReport) -> Table:
         ("routing", "" if report.routing_area is None else percent(report.routing_area)),
     ):
         table.add_column(head, foot, justify="right", no_wrap=True)
+    names = shortened((printable(row.name) for row in report.layers), TABLE_NAME)
     for row in report.layers:
-        table.add_row(Text(printable(row.name)), Text(printable(row.op)), *_cells(row))
+        table.add_row(Text(names[printable(row.name)]), Text(printable(row.op)), *_cells(row))
     return table
 
 
@@ -488,8 +492,20 @@ def _lines(report: CompileReport) -> Iterator[str]:
     if report.after.arrays < report.after.tiles:
         yield f"packed: {_number(report.after.tiles)} tiles on {_number(report.after.arrays)} arrays"
     if report.untouched:
-        yield f"not compressed: {_number(len(report.untouched))} constants; report.json says which and why"
+        yield from _not_compressed(report.untouched)
     yield from (f"note: {printable(message)}" for message in report.messages)
+
+
+def _not_compressed(rows: Sequence[Untouched]) -> Iterator[str]:
+    """Yield the constants that matter, reason by reason, and then a line for each usual reason."""
+    from gscompile.reporting.grouped import SHOWN, by_reason, unusual, usual
+
+    yield "not compressed (report.json has every constant of 256 elements or more):"
+    for why, constants in by_reason(unusual(rows)):
+        names = ", ".join(short(printable(row.node), TABLE_NAME) for row in constants[:SHOWN])
+        more = f" and {_number(len(constants) - SHOWN)} more" if len(constants) > SHOWN else ""
+        yield f"  {names}{more}: {printable(why)}"
+    yield from (f"  {line}" for line in usual(rows))
 
 
 def _chip_lines(chip: Chip) -> Iterator[str]:

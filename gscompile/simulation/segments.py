@@ -102,9 +102,7 @@ class Pieces:
             raise ModelError(f"nodes from {piece.nodes[0].name!r}: onnxruntime cannot run them ({line})") from error
 
 
-def _read_nodes(
-    nodes: Sequence[onnx.NodeProto], outputs: set[str], own: Mapping[str, OwnNode]
-) -> list[onnx.NodeProto]:
+def _read_nodes(nodes: Sequence[onnx.NodeProto], outputs: set[str], own: Mapping[str, OwnNode]) -> list[onnx.NodeProto]:
     """Return the nodes that an output or a node of ours depends on, in their order."""
     needed, kept = set(outputs), []
     for node in reversed(nodes):
@@ -133,9 +131,7 @@ def _key(node: onnx.NodeProto) -> str:
     return next((name for name in node.output if name), "")
 
 
-def _connect(
-    steps: list[Any], outputs: set[str], constants: Mapping[str, Any], own: Mapping[str, OwnNode]
-) -> None:
+def _connect(steps: list[Any], outputs: set[str], constants: Mapping[str, Any], own: Mapping[str, OwnNode]) -> None:
     """Find what each piece takes from and gives to the rest of the graph."""
     for piece in (step for step in steps if isinstance(step, Piece)):
         made = {name for node in piece.nodes for name in node.output}

@@ -81,7 +81,11 @@ def test_a_missing_table_file_or_name_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("target", "rho", "aspect", "width", "barrier", "without_barrier"),
-    [("group_scissor", 23.7, 1.7, 80, 5, 2.18), ("rram_45nm", 23.7, 1.7, 80, 5, 2.18), ("macro_128", 26.3, 1.8, 56, 4, 4.66)],
+    [
+        ("group_scissor", 23.7, 1.7, 80, 5, 2.18),
+        ("rram_45nm", 23.7, 1.7, 80, 5, 2.18),
+        ("macro_128", 26.3, 1.8, 56, 4, 4.66),
+    ],
 )
 def test_wires_have_the_resistance_of_the_formula_they_cite(
     target: str, rho: float, aspect: float, width: float, barrier: float, without_barrier: float

@@ -33,7 +33,8 @@ def simulated(text: str, out: Path, kind: str = "float32", imports: str = "") ->
 
 
 @pytest.mark.parametrize(
-    ("onnx_type", "kind", "allowed"), [("float16", "float16", 1e-2), ("float", "float32", 1e-4), ("double", "f8", 1e-10)]
+    ("onnx_type", "kind", "allowed"),
+    [("float16", "float16", 1e-2), ("float", "float32", 1e-4), ("double", "f8", 1e-10)],
 )
 def test_rounding_is_that_of_the_type(onnx_type: str, kind: str, allowed: float, tmp_path: Path) -> None:
     text = f"net ({onnx_type}[n,8] x) => ({onnx_type}[n,6] y) <{onnx_type}[8,9] w, {onnx_type}[9,6] v> "
