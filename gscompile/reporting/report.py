@@ -6,7 +6,7 @@ held a weight. The HTML view is `report_html.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from io import StringIO
 from typing import Any
@@ -374,7 +374,13 @@ def headline(report: CompileReport) -> str:
 def chip_share(chip: Chip) -> str:
     """Chip area after over before, and both."""
     before, after = chip.before.chip_um2, chip.after.chip_um2
-    return f"{percent(ratio(after, before))} ({area(before)} -> {area(after)})"
+    return f"{percent(ratio(after, before))} ({_both(before, after, area)})"
+
+
+def _both(before: float, after: float, unit: Callable[[float], str]) -> str:
+    """Return both figures with their unit, or one where they read the same."""
+    old, new = unit(before), unit(after)
+    return new if old == new else f"{old} -> {new}"
 
 
 def area(um2: float) -> str:
@@ -516,11 +522,10 @@ def _chip_lines(chip: Chip) -> Iterator[str]:
         ("digital blocks", before.block_um2, after.block_um2),
         ("wires between", before.interconnect_um2, after.interconnect_um2),
     )
-    each = ", ".join(f"{name} {area(old)} -> {area(new)}" for name, old, new in parts if old or new)
+    each = ", ".join(f"{name} {_both(old, new, area)}" for name, old, new in parts if old or new)
     unplaced = "" if chip.engine else "; wires between arrays are not in it, --place adds them"
     yield f"chip on {printable(chip.target)}: {chip_share(chip)}: {each}{unplaced}"
     if before.wire_um is not None and after.wire_um is not None:
-        yield (
-            f"placed wire length: {percent(ratio(after.wire_um, before.wire_um))} ({length(before.wire_um)} -> "
-            f"{length(after.wire_um)}); wires squared, the paper's estimate: {percent(chip.wires_squared)}"
-        )
+        share, both = percent(ratio(after.wire_um, before.wire_um)), _both(before.wire_um, after.wire_um, length)
+        estimate = percent(chip.wires_squared)
+        yield f"placed wire length: {share} ({both}); wires squared, the paper's estimate: {estimate}"

@@ -30,7 +30,7 @@ from gscompile.graph.network import Layer, Network
 from gscompile.hardware.target import DEFAULT_TARGET, Device, Target, load_target
 from gscompile.onnx_files.kinds import is_standard
 from gscompile.simulation.agreement import Agreement, Tolerance, agreement, tolerance_of
-from gscompile.simulation.segments import NodeFunction, OwnNode, Pieces
+from gscompile.simulation.segments import OwnNode, Pieces
 from gscompile.simulation.tile_ops import LEFT_OPS, TILE_OPS, Product, TileOp
 from gscompile.simulation.tile_product import Effects, MatrixOnTiles, on_tiles
 from gscompile.simulation.tile_recurrent import GATES, recurrent, runs_on_tiles
@@ -314,7 +314,8 @@ class _Scored:
         scores = [p for p in range(len(expected[0])) if all(_classes(answers[p]) is not None for answers in expected)]
         if all(label is not None for label in labels):
             for position in scores:
-                if all(np.shape(_classes(a[position])) == np.shape(w) for a, w in zip(expected, labels, strict=True)):
+                said = [_classes(answers[position]) for answers in expected]
+                if all(s is not None and s.shape == np.shape(w) for s, w in zip(said, labels, strict=True)):
                     return cls(position, labels, "labels")
         if not scores:
             return cls(0, None, "model.onnx")
