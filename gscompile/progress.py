@@ -92,4 +92,5 @@ class TerminalProgress(Progress):
 
     def _line(self, text: str) -> None:
         if not self._console.is_terminal:
-            self._console.print(f"[{time.monotonic() - self._began:6.0f} s] {printable(text)}", markup=False)
+            line = f"[{time.monotonic() - self._began:6.0f} s] {printable(text)}"
+            self._console.print(line, markup=False, soft_wrap=True)

@@ -102,8 +102,14 @@ class Dataset:
         With a fixed batch the part is a number of whole batches. DataError when there is too little to split.
         """
         unit = self.fixed_batch or 1
+        if self.ready_made and len(self) < 2:
+            raise DataError(
+                "the data is one batch, because its inputs do not all have their samples on axis 0: a part to decide "
+                "on cannot be split off; expected at least 2 batches (a file for each in a folder), or --eval"
+            )
         if len(self) < 2 * unit:
-            raise DataError(f"{len(self)} samples cannot be split in two: give at least {2 * unit}")
+            samples = "1 sample" if len(self) == 1 else f"{len(self):,} samples"
+            raise DataError(f"{samples} cannot be split in two: give at least {2 * unit}")
         units = min(max(round(len(self) * fraction / unit), 1), len(self) // unit - 1)
         mixed = np.random.default_rng(seed).permutation(len(self))
         part, rest = (
@@ -171,6 +177,20 @@ def check_labels(dataset: Dataset, classes: int) -> None:
         raise DataError(f"the data has no '{LABELS}': add an integer array with the class of each sample")
     for part in dataset.parts:
         check_part_labels(part, classes)
+
+
+def labels_fault(dataset: Dataset) -> str | None:
+    """Return why the labels are no classes, where their shape tells: a column, one-hot rows, or no whole numbers."""
+    stored = dataset.parts[0].arrays[LABELS] if dataset.has_labels and not dataset.ready_made else None
+    if stored is None or (len(stored.shape) == 1 and stored.dtype.kind in "iu"):
+        return None
+    remedy = ""
+    if len(stored.shape) == 2:
+        remedy = ": give labels[:, 0]" if stored.shape[1] == 1 else "; of one-hot rows give labels.argmax(axis=1)"
+    return (
+        f"{dataset.parts[0].name}: '{LABELS}' is {stored.dtype} {list(stored.shape)}, expected one whole number for "
+        f"each sample, [{stored.shape[0] if stored.shape else 'samples'}]{remedy}"
+    )
 
 
 def _arranged(parts: tuple[Part, ...], specs: Sequence[InputSpec]) -> Dataset:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from gscompile.data.dataset import Dataset, batch_size_for, check_labels, input_specs, load_data
+from gscompile.data.dataset import Dataset, batch_size_for, check_labels, input_specs, labels_fault, load_data
 from gscompile.errors import DataError
 from gscompile.reporting.report import Accuracy
 from gscompile.scoring.evaluate import Run, Runner, score
@@ -44,6 +44,9 @@ class Exam:
         except RuntimeError as problem:
             raise DataError(f"the network does not take the test data: {problem}") from problem
         metric = choose_metric(outputs, batch.labels)
+        fault = labels_fault(data) if metric.classes else None
+        if fault:
+            raise DataError(fault)
         if metric.name == ACCURACY:
             check_labels(data, int(np.asarray(outputs[metric.classes[0]]).shape[-1]))
         return cls(data, metric, size)

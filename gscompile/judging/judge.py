@@ -23,6 +23,7 @@ from gscompile.data.dataset import (
     batch_size_for,
     check_labels,
     input_specs,
+    labels_fault,
     load_data,
 )
 from gscompile.data.inputs import has_tensor_inputs
@@ -145,6 +146,7 @@ class DataJudge:
     progress: Progress
     margin: float = 0.0
     runs: bool = True
+    test_metric: Metric | None = None  # where the test data alone has labels
 
     @property
     def probes(self) -> tuple[Batch, ...]:
@@ -230,7 +232,7 @@ class DataJudge:
         if plain.name != self.tuner.metric.name:
             yield plain, self.val, self.split
         if self.test is not None:
-            yield plain, self.test, TEST
+            yield self.test_metric or plain, self.test, TEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,7 +298,16 @@ def _by_data(original: Network, folded: Network, options: Options, progress: Pro
         messages,
         progress,
         options.margin,
+        test_metric=_test_metric(splits, tuner, original, batch),
     )
+
+
+def _test_metric(splits: Splits, tuner: Tuner, original: Network, batch: int) -> Metric | None:
+    """Return the metric of the test data's labels, where the data that decides has none."""
+    test = splits.test
+    if test is None or not test.has_labels or splits.val.has_labels or tuner.plain_metric.function:
+        return None
+    return Exam.of(test, Runner(original), original.model, batch).metric
 
 
 def _check_labels(splits: Splits, tuner: Tuner) -> tuple[str, ...]:
@@ -308,7 +319,8 @@ def _check_labels(splits: Splits, tuner: Tuner) -> tuple[str, ...]:
     if tuner.metric.function or tuner.objective.function:
         return ()  # whose business the labels are
     if splits.val.has_labels and tuner.metric.classes and not splits.val.ready_made:
-        raise DataError("labels: no output tells their classes; give a whole number for each sample, or no labels")
+        wanted = "labels: no output tells their classes; give a whole number for each sample, or no labels"
+        raise DataError(labels_fault(splits.val) or wanted)
     return ("the labels are not used: no output tells their classes",) if splits.val.has_labels else ()
 
 

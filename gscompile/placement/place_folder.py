@@ -113,8 +113,8 @@ def place_folder(
 
     Files go to `folder`, by default `out`/place, in the place of an earlier placement: place.json, cost.csv, and a
     floorplan and a congestion map each as SVG and PNG. `sample` is one input of the network, for counting the uses of
-    each matrix, and `shapes` gives its open sizes where there is none; `origins` names the layer that a layer comes
-    from, for its colour.
+    each matrix; without one `shapes` gives its open sizes. `origins` names the layer that a layer comes from, for its
+    colour.
     """
     out, options = Path(out), options or PlaceOptions()
     if options.route_seconds:

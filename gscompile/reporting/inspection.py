@@ -10,6 +10,7 @@ from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.mapping import MapOptions
 from gscompile.graph.network import Layer, Network
 from gscompile.printable import printable
+from gscompile.reporting.names import TABLE_NAME, shortened
 
 
 @dataclass(frozen=True)
@@ -44,22 +45,17 @@ def table(rows: Sequence[Mapped]) -> str:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     if not rows:
         return "no weighted layers: nothing to map\n"
     view = Table(box=SIMPLE_HEAD, show_footer=True)
     for heading, footer in _columns(rows):
         view.add_column(heading, footer=footer, justify="left" if heading in ("layer", "op") else "right")
+    names = shortened((printable(row.layer) for row in rows), TABLE_NAME)
     for row in rows:
         shape = f"{row.inputs} x {row.outputs}" + (f" ({row.parts} of them)" if row.parts > 1 else "")
         view.add_row(
-            Text(printable(row.layer)),
-            Text(printable(row.op)),
-            shape,
-            f"{row.cells:,}",
-            f"{row.tiles:,}",
-            f"{row.wires:,}",
+            names[printable(row.layer)], printable(row.op), shape, f"{row.cells:,}", f"{row.tiles:,}", f"{row.wires:,}"
         )
     out = StringIO()
     Console(file=out, width=120, color_system=None, highlight=False, markup=False).print(view)

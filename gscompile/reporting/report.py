@@ -6,7 +6,7 @@ held a weight. The HTML view is `report_html.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from io import StringIO
 from typing import Any
@@ -21,6 +21,7 @@ from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.files.typed import typed
 from gscompile.printable import printable
+from gscompile.reporting.names import TABLE_NAME, short, shortened
 from gscompile.reporting.paper import Shape, routing_area, routing_ratio
 
 # -- the data -----------------------------------------------------------------------------------------------
@@ -340,16 +341,18 @@ def mean_routing_area(matrices: Iterable[MatrixFigures]) -> float | None:
 
 
 def text(report: CompileReport, width: int | None = None) -> str:
-    """The report for a terminal of `width` columns: headline, a table a layer, and what must be said.
+    """Return the report for a terminal of `width` columns: a headline, a table of the layers, and notes.
 
-    Without a terminal, as in a file, the table is as wide as its names, and 100 columns at least.
+    Long names are shortened in the middle. Without a terminal, as in a file, the table is as wide as it needs to be and
+    100 columns at least, and no sentence is broken.
     """
     out = StringIO()
     table = _table(report)
+    whole = width is None
     width = width or max(100, Console(width=1000).measure(table).maximum)
     console = Console(file=out, width=width, color_system=None, highlight=False, markup=False, emoji=False)
     for part in (headline(report), table, *_lines(report)):
-        console.print(part)
+        console.print(part, soft_wrap=whole and isinstance(part, str))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
@@ -369,7 +372,13 @@ def headline(report: CompileReport) -> str:
 def chip_share(chip: Chip) -> str:
     """Chip area after over before, and both."""
     before, after = chip.before.chip_um2, chip.after.chip_um2
-    return f"{percent(ratio(after, before))} ({area(before)} -> {area(after)})"
+    return f"{percent(ratio(after, before))} ({_both(before, after, area)})"
+
+
+def _both(before: float, after: float, unit: Callable[[float], str]) -> str:
+    """Return both figures with their unit, or one where they read the same."""
+    old, new = unit(before), unit(after)
+    return new if old == new else f"{old} -> {new}"
 
 
 def area(um2: float) -> str:
@@ -442,8 +451,9 @@ def _table(report: CompileReport) -> Table:
         ("routing", "" if report.routing_area is None else percent(report.routing_area)),
     ):
         table.add_column(head, foot, justify="right", no_wrap=True)
+    names = shortened((printable(row.name) for row in report.layers), TABLE_NAME)
     for row in report.layers:
-        table.add_row(Text(printable(row.name)), Text(printable(row.op)), *_cells(row))
+        table.add_row(Text(names[printable(row.name)]), Text(printable(row.op)), *_cells(row))
     return table
 
 
@@ -478,7 +488,7 @@ def _lines(report: CompileReport) -> Iterator[str]:
         tiles, arrays = report.after.tiles, report.after.arrays
         yield f"packed: {_number(tiles)} tiles on {_number(arrays)} arrays, {_number(tiles - arrays)} arrays saved"
     if report.untouched:
-        yield f"not compressed: {_number(len(report.untouched))} constants; report.json says which and why"
+        yield from _not_compressed(report.untouched)
     yield from (f"note: {printable(message)}" for message in report.messages)
 
 
@@ -489,6 +499,18 @@ def _confirmed(report: CompileReport) -> str:
     return f" on {_number(told.samples)} other synthetic samples, {percent(told.percentile_99)} at the 99th percentile"
 
 
+def _not_compressed(rows: Sequence[Untouched]) -> Iterator[str]:
+    """Yield the constants that matter, reason by reason, and then a line for each usual reason."""
+    from gscompile.reporting.grouped import SHOWN, by_reason, unusual, usual
+
+    yield "not compressed (report.json has every constant of 256 elements or more):"
+    for why, constants in by_reason(unusual(rows)):
+        names = ", ".join(short(printable(row.node), TABLE_NAME) for row in constants[:SHOWN])
+        more = f" and {_number(len(constants) - SHOWN)} more" if len(constants) > SHOWN else ""
+        yield f"  {names}{more}: {printable(why)}"
+    yield from (f"  {line}" for line in usual(rows))
+
+
 def _chip_lines(chip: Chip) -> Iterator[str]:
     before, after = chip.before, chip.after
     parts = (
@@ -497,11 +519,10 @@ def _chip_lines(chip: Chip) -> Iterator[str]:
         ("digital blocks", before.block_um2, after.block_um2),
         ("wires between", before.interconnect_um2, after.interconnect_um2),
     )
-    each = ", ".join(f"{name} {area(old)} -> {area(new)}" for name, old, new in parts if old or new)
+    each = ", ".join(f"{name} {_both(old, new, area)}" for name, old, new in parts if old or new)
     unplaced = "" if chip.engine else "; wires between arrays are not in it, --place adds them"
     yield f"chip on {printable(chip.target)}: {chip_share(chip)}: {each}{unplaced}"
     if before.wire_um is not None and after.wire_um is not None:
-        yield (
-            f"placed wire length: {percent(ratio(after.wire_um, before.wire_um))} ({length(before.wire_um)} -> "
-            f"{length(after.wire_um)}); wires squared, the paper's estimate: {percent(chip.wires_squared)}"
-        )
+        share, both = percent(ratio(after.wire_um, before.wire_um)), _both(before.wire_um, after.wire_um, length)
+        estimate = percent(chip.wires_squared)
+        yield f"placed wire length: {share} ({both}); wires squared, the paper's estimate: {estimate}"

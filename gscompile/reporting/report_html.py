@@ -14,6 +14,8 @@ from itertools import groupby
 
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.printable import escape, printable
+from gscompile.reporting.grouped import unusual, usual
+from gscompile.reporting.names import PAGE_NAME, short
 from gscompile.reporting.pictures import Bar, Frame, bar_chart, matrix_picture, parts_picture
 from gscompile.reporting.report import (
     Accuracy,
@@ -71,8 +73,10 @@ def words(text: object) -> str:
 
 
 def _long_name(name: str) -> str:
-    """A name that may break after a slash."""
-    return words(name).replace("/", "/<wbr>")
+    """Return a name that may break after a slash; a very long one is shortened in the middle and whole as a title."""
+    shown = printable(name)
+    text = words(short(shown, PAGE_NAME)).replace("/", "/<wbr>")
+    return text if len(shown) <= PAGE_NAME else f'<span title="{words(name)}">{text}</span>'
 
 
 def _section(title: str, body: str, hint: str = "") -> str:
@@ -259,6 +263,10 @@ def _name(name: str, note: str = "") -> str:
 
 def _word(content: str) -> str:
     return f'<td class="wrap">{words(content)}</td>'
+
+
+def _word_name(name: str) -> str:
+    return f'<td class="wrap">{_long_name(name)}</td>'
 
 
 def _op(name: str) -> str:
@@ -499,10 +507,13 @@ def _untouched(report: CompileReport) -> str:
     if not report.untouched:
         return ""
     rows = [
-        _row(_name(u.node), _op(u.op), _word(u.tensor), _num(f"{u.elements:,}"), _word(u.why)) for u in report.untouched
+        _row(_name(u.node), _op(u.op), _word_name(u.tensor), _num(f"{u.elements:,}"), _word(u.why))
+        for u in unusual(report.untouched)
     ]
-    hint = "Every node with a constant of 256 elements or more whose weights are as they were."
-    return _section("Not compressed", _table(("Node", "Op", "Constant", "Elements", "Why"), rows, numbers=(3,)), hint)
+    hint = "Constants of 256 elements or more that are as they were; report.json has every one of them."
+    table = _table(("Node", "Op", "Constant", "Elements", "Why"), rows, numbers=(3,)) if rows else ""
+    lines = "".join(f"<li>{words(line)}</li>" for line in usual(report.untouched))
+    return _section("Not compressed", table + (f"<ul>{lines}</ul>" if lines else ""), hint)
 
 
 def _verification(report: CompileReport) -> str:

@@ -314,8 +314,8 @@ class _Scored:
         scores = [p for p in range(len(expected[0])) if all(_classes(answers[p]) is not None for answers in expected)]
         if all(label is not None for label in labels):
             for position in scores:
-                pairs = zip(expected, labels, strict=True)
-                if all(np.asarray(_classes(a[position])).shape == np.shape(w) for a, w in pairs):
+                said = [_classes(answers[position]) for answers in expected]
+                if all(s is not None and s.shape == np.shape(w) for s, w in zip(said, labels, strict=True)):
                     return cls(position, labels, "labels")
         if not scores:
             return cls(0, None, "model.onnx")

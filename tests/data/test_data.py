@@ -129,7 +129,7 @@ def test_a_split_is_disjoint_and_loses_nothing() -> None:
 def test_a_split_leaves_something_on_both_sides_or_says_that_it_cannot() -> None:
     rest, part = load_data({"x": numbered(3)}, X).split(0.001, seed=0)
     assert (len(rest), len(part)) == (2, 1)
-    with pytest.raises(DataError, match="1 samples cannot be split in two: give at least 2"):
+    with pytest.raises(DataError, match="1 sample cannot be split in two: give at least 2"):
         load_data({"x": numbered(1)}, X).split(0.5, seed=0)
 
 
