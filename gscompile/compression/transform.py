@@ -57,7 +57,8 @@ class Context:
     `drift` tells the output error of a candidate, relative to the outputs' range, and `max_error` bounds it.
     `blur` is the standard error of a score, in points: less than that is no difference.
     `effort` scales the epochs that may be spent; `price` tells what the search is paid for. `later` names the passes
-    that run afterwards. `untouchable` has the origins of layers whose weights stay as they are. `longest` is how many seconds one recovery may plan for, where others may come.
+    that run afterwards. `untouchable` has the origins of layers whose weights stay as they are. `longest` is how many
+    seconds one recovery may plan for, where others may come.
     """
 
     mapping: MapOptions

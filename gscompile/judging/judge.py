@@ -359,14 +359,21 @@ class ErrorJudge:
 
     def search(self, run: Callable[[Context], PassResult], context: Context) -> PassResult:
         """Compress by `run`, and again to a tighter bound until the error is confirmed."""
-        result, bound = run(context), context.max_error
+        result, low = run(context), 0.0
+        bound = beyond = context.max_error
         for _ in range(ROUNDS - 1):
-            if self.original is None or not result.changes or context.out_of_time():
+            if self.original is None or context.out_of_time():
                 break
-            excess = self._excess(result.network)
-            if excess <= 1:
+            if result.changes:
+                excess = self._excess(result.network)
+                if excess <= 1:
+                    break
+                tighter = bound / (SLACKER * min(excess, MOST_TIGHTER))
+                beyond, bound = bound, tighter if tighter > low else math.sqrt(low * bound)
+            elif bound < context.max_error:  # too tight to save anything: half of the way back to what was too much
+                low, bound = bound, math.sqrt(bound * beyond)
+            else:
                 break
-            bound /= max(SLACKER * min(excess, MOST_TIGHTER), 1.0)
             result = run(replace(context, max_error=bound))
         return result
 

@@ -121,7 +121,7 @@ class Sampler:
         found: list[Draw] = []
         groups = self.groups
         rows = size = number = 0
-        while number < groups or (rows < max(count, 4 * groups) or number % groups) and number < 4 * count:
+        while number < groups or ((rows < max(count, 4 * groups) or number % groups) and number < 4 * count):
             draw = self._finite(start + number)
             number += 1
             if draw is None:
