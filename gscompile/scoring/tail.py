@@ -27,4 +27,4 @@ def tail_quantile(values: Sequence[float], share: float) -> float:
     if edge <= 0:
         return float(ordered[0])
     exponent = float(np.mean(np.log(ordered[:count] / edge)))
-    return edge * max(1.0, count / (len(ordered) * share)) ** exponent
+    return float(edge * max(1.0, count / (len(ordered) * share)) ** exponent)

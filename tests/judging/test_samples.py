@@ -10,7 +10,7 @@ import onnx
 
 import gscompile
 from gscompile.data.scales import uncentred_scale
-from gscompile.data.synthetic import Filler, synthetic_batch
+from gscompile.data.synthetic import Filler, Shapes, synthetic_batch
 from gscompile.graph.network import Network
 from gscompile.judging.exercised import exercised
 from gscompile.judging.samples import Draw, Sampler, Samples
@@ -100,7 +100,7 @@ def test_pictures_are_drawn_in_each_scale_unless_the_network_tells_which() -> No
     for proto, scales in ((plain, 3), (told, 1)):
         network = Network.from_proto(proto)
         filler = Filler.of(network.model)
-        shapes = {"x": (1, 3, 16, 16)}
+        shapes: Shapes = {"x": (1, 3, 16, 16)}
         assert filler.scales(shapes) == scales
         last = filler.fill(shapes, seed=0, draw=scales - 1)["x"]
         assert last.min() >= 0
