@@ -38,11 +38,14 @@ UNIT = Scale(0.5, 0.25, 0.0, 1.0)
 BYTES = Scale(127.5, 64.0, 0.0, 255.0)
 SOUND = Scale(0.0, 0.15, -1.0, 1.0)
 SPREAD = 0.4  # deviation of features that are not centred, relative to their mean: log spectra of -30 +- 12 dB
+LARGE_BIAS = 8.0  # between deviations of pictures of 0 to 1, and standardised (0.25 to 1), and of 0 to 255 (64)
 OFF_CENTRE = 4.0  # deviations of a first layer's sums that its bias is, from which on inputs are not centred
 
 
-def picture_scales(told: Scale | None) -> tuple[Scale, ...]:
+def picture_scales(told: Scale | None, takes_bytes: bool | None = None) -> tuple[Scale, ...]:
     """Return the scales that users feed pictures in; one where the network tells which."""
+    if told is None and takes_bytes is not None:
+        return (BYTES,) if takes_bytes else (STANDARD, UNIT)
     if told is None:
         return STANDARD, UNIT, BYTES
     near = min((UNIT, BYTES), key=lambda scale: abs(np.log(scale.deviation / told.deviation)))
@@ -68,6 +71,31 @@ def told_scale(model: ir.Model, name: str) -> Scale | None:
     if not is_told or not (np.isfinite(gain) and np.isfinite(shift)) or gain <= 0:
         return None
     return Scale(-shift / gain, 1 / gain)
+
+
+def takes_bytes(model: ir.Model, name: str) -> bool | None:
+    """Return whether the first convolution's weights suit values of 0 to 255; None where they do not tell.
+
+    The bias of a trained convolution, or the deviation that batch normalization takes off its sums, is of the size of
+    those sums: `norm of the filter * deviation of the input`. Relative to the norm it so estimates that deviation.
+    """
+    value = next(v for v in model.graph.inputs if v.name == name)
+    while len(uses := [*value.uses()]) == 1 and kind(uses[0].node) in MOVES:
+        value = uses[0].node.outputs[0]
+    if len(uses) != 1 or kind(uses[0].node) != "Conv":
+        return None
+    node = uses[0].node
+    weight, size = _constant(model, node, 1), _constant(model, node, 2)
+    after = [*node.outputs[0].uses()]
+    if len(after) == 1 and kind(after[0].node) == "BatchNormalization":
+        variance = _constant(model, after[0].node, 4)
+        size = None if variance is None else np.sqrt(np.maximum(variance, 0.0))
+    if weight is None or size is None or size.shape != weight.shape[:1]:
+        return None
+    norms = np.linalg.norm(weight.reshape(len(weight), -1), axis=1)
+    if not norms.any():
+        return None
+    return bool(np.median(np.abs(size)[norms > 0] / norms[norms > 0]) > LARGE_BIAS)
 
 
 def uncentred_scale(model: ir.Model, name: str) -> Scale | None:

@@ -21,7 +21,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from gscompile.data.inputs import InputSpec, input_specs, is_state
-from gscompile.data.scales import SOUND, STANDARD, Scale, picture_scales, told_scale, uncentred_scale
+from gscompile.data.scales import SOUND, STANDARD, Scale, picture_scales, takes_bytes, told_scale, uncentred_scale
 from gscompile.data.signals import picture, sound, vector
 from gscompile.data.value_ranges import compared_values, index_limits
 from gscompile.errors import DataError, UsageError
@@ -262,6 +262,7 @@ class Filler:
     compared: Mapping[str, NDArray[np.int64]]
     told: Mapping[str, Scale]
     uncentred: Mapping[str, Scale]
+    takes_bytes: Mapping[str, bool | None]
     dense: frozenset[str]  # inputs that a matrix multiplies as they are: no sound
 
     @classmethod
@@ -272,8 +273,9 @@ class Filler:
         told = {name: scale for name in floats if (scale := told_scale(model, name)) is not None}
         read = {value.name or "": [kind(use.node) for use in value.uses()] for value in model.graph.inputs}
         dense = frozenset(name for name, ops in read.items() if {"MatMul", "Gemm"} & {*ops})
+        bytes_taken = {name: takes_bytes(model, name) for name in floats}
         uncentred = {name: scale for name in floats if (scale := uncentred_scale(model, name)) is not None}
-        return cls(specs, index_limits(model), compared_values(model), told, uncentred, dense)
+        return cls(specs, index_limits(model), compared_values(model), told, uncentred, bytes_taken, dense)
 
     def fill(self, shapes: Shapes, seed: int = 0, draw: int = 0) -> dict[str, NDArray[Any]]:
         """Return an array for each input, the same for the same seed and draw."""
@@ -303,7 +305,7 @@ class Filler:
             return (STANDARD,)
         told = self.told.get(spec.name)
         if _is_picture(shape):
-            return picture_scales(told)
+            return picture_scales(told, self.takes_bytes.get(spec.name))
         if told is not None or self._is_sound(spec, shape):
             return (told or SOUND,)
         uncentred = self.uncentred.get(spec.name)
