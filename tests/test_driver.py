@@ -175,7 +175,7 @@ def test_what_was_compiled_compiles_again_and_does_not_grow(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_dead_neurons_are_compiled_with_data(tmp_path: Path) -> None:
-    weights = {"w": PRODUCT.copy(), "v": RNG.standard_normal((16, 4))}
+    weights: dict[str, Any] = {"w": PRODUCT.copy(), "v": RNG.standard_normal((16, 4))}
     weights["w"][:, :6], weights["v"][4:9] = 0, 0
     proto = model(THIN, **weights)
     x = np.random.default_rng(1).standard_normal((200, 20)).astype(np.float32)

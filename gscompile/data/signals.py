@@ -23,7 +23,7 @@ def picture(shape: tuple[int, int, int], rng: np.random.Generator) -> Floats:
 
 def natural_noise(shape: tuple[int, int, int], rng: np.random.Generator) -> Floats:
     """Return noise [channels, height, width] of a 1/f amplitude spectrum; channels are alike but for a tenth."""
-    _, height, width = shape
+    height, width = shape[1:]
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     fall = 1 / np.maximum(frequency, 1 / max(height, width))
     fall[0, 0] = 0.0

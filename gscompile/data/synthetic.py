@@ -21,7 +21,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from gscompile.data.inputs import InputSpec, input_specs, is_state
-from gscompile.data.scales import SOUND, STANDARD, Scale, picture_scales, told_scale
+from gscompile.data.scales import SOUND, STANDARD, Scale, picture_scales, takes_bytes, told_scale, uncentred_scale
 from gscompile.data.signals import picture, sound, vector
 from gscompile.data.value_ranges import compared_values, index_limits
 from gscompile.errors import DataError, UsageError
@@ -261,17 +261,21 @@ class Filler:
     limits: Mapping[str, int]
     compared: Mapping[str, NDArray[np.int64]]
     told: Mapping[str, Scale]
-    dense: frozenset[str] = frozenset()  # inputs that a matrix multiplies as they are: no sound
+    uncentred: Mapping[str, Scale]
+    takes_bytes: Mapping[str, bool | None]
+    dense: frozenset[str]  # inputs that a matrix multiplies as they are: no sound
 
     @classmethod
     def of(cls, model: ir.Model) -> Filler:
         """Read what a network tells of its inputs."""
         specs = input_specs(model)
-        floats = (spec.name for spec in specs if spec.dtype.kind == "f")
+        floats = [spec.name for spec in specs if spec.dtype.kind == "f"]
         told = {name: scale for name in floats if (scale := told_scale(model, name)) is not None}
         read = {value.name or "": [kind(use.node) for use in value.uses()] for value in model.graph.inputs}
         dense = frozenset(name for name, ops in read.items() if {"MatMul", "Gemm"} & {*ops})
-        return cls(specs, index_limits(model), compared_values(model), told, dense)
+        bytes_taken = {name: takes_bytes(model, name) for name in floats}
+        uncentred = {name: scale for name in floats if (scale := uncentred_scale(model, name)) is not None}
+        return cls(specs, index_limits(model), compared_values(model), told, uncentred, bytes_taken, dense)
 
     def fill(self, shapes: Shapes, seed: int = 0, draw: int = 0) -> dict[str, NDArray[Any]]:
         """Return an array for each input, the same for the same seed and draw."""
@@ -301,8 +305,11 @@ class Filler:
             return (STANDARD,)
         told = self.told.get(spec.name)
         if _is_picture(shape):
-            return picture_scales(told)
-        return (told or (SOUND if self._is_sound(spec, shape) else STANDARD),)
+            return picture_scales(told, self.takes_bytes.get(spec.name))
+        if told is not None or self._is_sound(spec, shape):
+            return (told or SOUND,)
+        uncentred = self.uncentred.get(spec.name)
+        return (STANDARD,) if uncentred is None else (STANDARD, uncentred)
 
     def _values(
         self, spec: InputSpec, shape: tuple[int, ...], rng: np.random.Generator, draw: int, used: float

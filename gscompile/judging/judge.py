@@ -423,17 +423,25 @@ class ErrorJudge:
 
         A larger network of an earlier round that is within the bound is kept, in case no smallest one ever is.
         """
-        results, bound, kept = run(context), context.max_error, None
+        results, low = run(context), 0.0
+        kept: list[PassResult] = []
+        bound = beyond = context.max_error
         for _ in range(ROUNDS - 1):
-            if self.original is None or not results or context.out_of_time():
+            if self.original is None or context.out_of_time():
                 break
-            excess = self._excess(results[0].network)
-            if excess <= 1:
+            if results:
+                excess = self._excess(results[0].network)
+                if excess <= 1:
+                    break
+                kept = kept or [each for each in results[1:] if self.fits(each.network)][:1]
+                tighter = bound / (SLACKER * min(excess, MOST_TIGHTER))
+                beyond, bound = bound, tighter if tighter > low else math.sqrt(low * bound)
+            elif bound < context.max_error:  # too tight to save anything: half of the way back to what was too much
+                low, bound = bound, math.sqrt(bound * beyond)
+            else:
                 break
-            kept = kept or next((each for each in results[1:] if self.fits(each.network)), None)
-            bound /= max(SLACKER * min(excess, MOST_TIGHTER), 1.0)
             results = run(replace(context, max_error=bound))
-        return sorted((*results, *([kept] if kept else [])), key=lambda each: cells(each.network))
+        return sorted((*results, *kept), key=lambda each: cells(each.network))
 
     def _excess(self, network: Network | Path) -> float:
         """How many times the bound is passed, on the confirming samples or by one further draw of a thousand.

@@ -1,0 +1,212 @@
+"""Synthetic samples that decide and confirm: what is reached, what is finite, and what a promise is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+import gscompile
+from gscompile.data.scales import uncentred_scale
+from gscompile.data.synthetic import Filler, Shapes, synthetic_batch
+from gscompile.graph.network import Network
+from gscompile.judging.exercised import exercised
+from gscompile.judging.samples import Draw, Sampler, Samples
+from gscompile.reporting.report import CompileReport, text
+from gscompile.scoring.evaluate import Runner
+from gscompile.scoring.tail import tail_quantile
+from tests.small_networks import model
+
+
+def weighted(text: str, **weights: np.ndarray) -> onnx.ModelProto:
+    proto = model(text)
+    for tensor in proto.graph.initializer:
+        if tensor.name in weights:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(weights[tensor.name].astype(np.float32), tensor.name))
+    return proto
+
+
+def low_rank(size: int, seed: int = 0) -> np.ndarray:
+    """A matrix whose n-th singular value is 1 / n^2. [size, size]"""
+    draw = np.random.default_rng(seed)
+    u, v = (np.linalg.qr(draw.standard_normal((size, size)))[0] for _ in range(2))
+    return np.asarray(u * np.arange(1, size + 1) ** -2.0 @ v)
+
+
+def compiled(proto: onnx.ModelProto, out: Path, **options: Any) -> tuple[Any, dict[str, np.ndarray]]:
+    result = gscompile.compile(proto, out=out, crossbar="16x16", threads=1, **options)
+    held = onnx.load(out / "model.onnx").graph.initializer
+    return result.report, {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in held}
+
+
+# ---------------------------------------------------------------- errors
+
+
+def test_an_error_is_relative_to_the_range_of_its_own_group() -> None:
+    """A difference of 1 is a tenth of outputs from 0 to 10, and a hundredth of those from 0 to 100."""
+    x = np.array([[0.0], [1.0]], np.float32)
+    draws = [Draw({"x": x * size}, {"y": x * size}, str(size)) for size in (10, 100)]
+    samples = Samples(draws)
+    np.testing.assert_allclose(samples.errors(lambda inputs: {"y": inputs["x"] + 1}), [0.1, 0.1, 0.01, 0.01])
+    assert samples.drift(lambda inputs: {"y": inputs["x"] + 1}) == np.float32(0.1).round(1)
+    told = samples.confirmation(lambda inputs: {"y": inputs["x"] + 1})
+    assert (told.samples, round(told.largest, 6), round(told.percentile_99, 6)) == (4, 0.1, 0.1)
+    assert [(r.output, r.inputs, r.low, r.high) for r in told.ranges] == [("y", "10", 0, 10), ("y", "100", 0, 100)]
+
+
+def test_not_a_number_is_never_as_good_as_what_it_replaces() -> None:
+    x = np.array([[0.0], [np.nan]], np.float32)
+    assert Samples([Draw({"x": x}, {"y": x}, "")]).drift(lambda inputs: {"y": inputs["x"]}) == np.inf
+
+
+def test_a_tail_is_carried_on_beyond_what_was_seen() -> None:
+    """Of a Pareto law of exponent 1/2, P(x > t) = t^-2, one value of 10,000 is above 100."""
+    values = (np.arange(1, 2001) / 2000.0) ** -0.5
+    assert 80 < tail_quantile(values.tolist(), 1e-4) < 130
+    assert tail_quantile([0.1, float("inf")], 0.001) == float("inf")
+    assert tail_quantile([], 0.001) == tail_quantile([0.0] * 64, 0.001) == 0.0
+
+
+# ---------------------------------------------------------------- what is drawn
+
+
+def test_samples_on_which_the_original_is_not_finite_are_replaced() -> None:
+    """The logarithm of a normal number is NaN for every second one."""
+    network = Network.from_proto(model("g (float[n,1] x) => (float[n,1] y) { y = Log (x) }"))
+    sampler = Sampler(Runner(network, optimise=False), Filler.of(network.model), ({"x": (1, 1)},), seed=0)
+    draws = sampler.draws(64)
+    assert len(draws) == 64
+    assert all(draw.inputs["x"] > 0 for draw in draws)
+
+
+def test_no_finite_sample_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
+    text = """g (float[n,32] x) => (float[n,32] y) <float[32,32] w, float[1] nothing = {0}>
+        { a = MatMul (x, w)  zero = Mul (a, nothing)  y = Div (a, zero) }"""
+    report, weights = compiled(weighted(text, w=low_rank(32)), tmp_path / "out", max_error=0.5)
+    assert report.messages[0] == (
+        "no synthetic input gives finite outputs, so nothing is compared and nothing lost: give --data"
+    )
+    np.testing.assert_array_equal(weights["w"], low_rank(32).astype(np.float32))
+
+
+def test_pictures_are_drawn_in_each_scale_unless_the_network_tells_which() -> None:
+    plain = model("g (float[1,3,16,16] x) => (float[1,3,16,16] y) { y = Relu (x) }")
+    told = model(
+        """g (float[1,3,16,16] x) => (float[1,3,16,16] y) <float[1] mean = {127.5}, float[1] size = {128}>
+        { a = Sub (x, mean)  y = Div (a, size) }"""
+    )
+    for proto, scales in ((plain, 3), (told, 1)):
+        network = Network.from_proto(proto)
+        filler = Filler.of(network.model)
+        shapes: Shapes = {"x": (1, 3, 16, 16)}
+        assert filler.scales(shapes) == scales
+        last = filler.fill(shapes, seed=0, draw=scales - 1)["x"]
+        assert last.min() >= 0
+        assert 100 < last.max() <= 255
+
+
+def test_the_first_bias_tells_bytes_from_fractions() -> None:
+    """A filter of nine ones has norm 3: a bias of 60 is that of sums of inputs that deviate by 20, of 3 by 1."""
+    text = """g (float[n,1,16,16] x) => (float[n,2,14,14] y) <float[2,1,3,3] w, float[2] b> { y = Conv (x, w, b) }"""
+    for bias, scales in ((60, 1), (3, 2)):
+        filler = Filler.of(Network.from_proto(weighted(text, w=np.ones((2, 1, 3, 3)), b=np.full(2, bias))).model)
+        assert filler.scales({"x": (1, 1, 16, 16)}) == scales
+
+
+def test_a_statistic_at_the_front_tells_the_scale() -> None:
+    text = """g (float[8,4,50] x) => (float[8,4,50] y)
+        <float[4] one = {1,1,1,1}, float[4] zero = {0,0,0,0}, float[4] mean = {7,7,7,7}, float[4] var = {9,9,9,9}>
+        { y = BatchNormalization (x, one, zero, mean, var) }"""
+    x = np.concatenate([synthetic_batch(Network.from_proto(model(text)).model, seed=seed)["x"] for seed in range(20)])
+    assert abs(x.mean() - 7) < 0.5
+    assert 2 < x.std() < 5
+
+
+def test_a_bias_that_takes_off_a_mean_tells_it() -> None:
+    """W has columns of 16 ones, and b = 480: their sums are about zero where x is about -30."""
+    text = "g (float[n,16] x) => (float[n,3] y) <float[16,3] w, float[3] b> { y = Gemm (x, w, b) }"
+    for bias, scales in ((480, 2), (1, 1)):
+        proto = weighted(text, w=np.ones((16, 3)), b=np.full(3, bias))
+        filler = Filler.of(Network.from_proto(proto).model)
+        assert filler.scales({"x": (4, 16)}) == scales
+    assert str(
+        uncentred_scale(Network.from_proto(weighted(text, w=np.ones((16, 3)), b=np.full(3, 480))).model, "x")
+    ) == ("values of mean -30 and deviation 12")
+
+
+# ---------------------------------------------------------------- what is reached
+
+BRANCHES = """g (float[n,32] x, int64 rate) => (float[n,32] y) <int64 wide = {16000}, float[32,32] u, float[32,32] w> {
+    c = Equal (rate, wide)
+    y = If (c) <then_branch = a () => (float[n,32] p) { p = MatMul (x, u) },
+                else_branch = b () => (float[n,32] q) { q = MatMul (x, w) }>
+}"""
+
+
+def test_both_ways_of_a_branch_are_taken(tmp_path: Path) -> None:
+    proto = weighted(BRANCHES, u=low_rank(32), w=low_rank(32, 1))
+    report, _ = compiled(proto, tmp_path / "out", max_error=0.05)
+    assert report.after.cells < report.before.cells
+    x = np.random.default_rng(9).standard_normal((64, 32)).astype(np.float32)
+    for rate in (16000, 8000):
+        inputs = {"x": x, "rate": np.array(rate)}
+        theirs, ours = (
+            Runner(proto.SerializeToString())(inputs)["y"],
+            Runner(tmp_path / "out" / "model.onnx")(inputs)["y"],
+        )
+        assert np.abs(ours - theirs).max() <= 0.05 * np.ptp(theirs)
+
+
+NEVER = """g (float[n,32] x) => (float[n,32] y) <float limit = {1e30}, float[32,32] u, float[32,32] w> {
+    top = ReduceMax <keepdims = 0> (x)
+    c = Less (top, limit)
+    y = If (c) <then_branch = a () => (float[n,32] p) { p = MatMul (x, u) },
+                else_branch = b () => (float[n,32] q) { q = MatMul (x, w) }>
+}"""
+
+
+def test_what_no_sample_reaches_stays_bit_for_bit_and_is_named(tmp_path: Path) -> None:
+    proto = weighted(NEVER, u=low_rank(32), w=low_rank(32, 1))
+    report, weights = compiled(proto, tmp_path / "out", max_error=0.05)
+    np.testing.assert_array_equal(weights["w"], low_rank(32, 1).astype(np.float32))
+    assert report.after.cells < report.before.cells
+    (line,) = (message for message in report.messages if "no sample moves an output" in message)
+    assert line.endswith(": left as they are; --input-shape or --data may reach them")
+
+
+def test_the_recurrent_weight_of_one_step_moves_nothing() -> None:
+    """h = tanh(W x + R h0) with h0 = 0: R is not seen in one step, and is in two."""
+    text = """g (float[t,1,4] x) => (float[t,d,1,8] y) <float[1,8,4] w, float[1,8,8] r>
+        { y, h = RNN <hidden_size = 8> (x, w, r) }"""
+    draw = np.random.default_rng(0)
+    network = Network.from_proto(
+        weighted(text, w=draw.standard_normal((1, 8, 4)), r=draw.standard_normal((1, 8, 8)) / 3)
+    )
+    run = Runner(network, optimise=False)
+    for steps, moved in ((1, 1), (2, 2)):
+        x = {"x": draw.standard_normal((steps, 1, 4)).astype(np.float32)}
+        assert len([*exercised(network, network.layers, [Draw(x, run(x), "")])]) == moved
+
+
+# ---------------------------------------------------------------- the promise
+
+
+def test_the_report_tells_of_samples_that_did_not_choose(tmp_path: Path) -> None:
+    graph = "g (float[n,32] x) => (float[n,32] y) <float[32,32] w> { a = MatMul (x, w)  y = Tanh (a) }"
+    proto = weighted(graph, w=3 * low_rank(32))
+    report, _ = compiled(proto, tmp_path / "out", max_error=0.05)
+    told = report.confirmation
+    assert told is not None
+    assert told.samples >= 64
+    assert 0 < told.percentile_99 <= told.largest == report.drift <= 0.05
+    assert f"on {told.samples} other synthetic samples" in text(report)
+    assert CompileReport.from_json(report.to_json()) == report
+    ours, theirs = Runner(tmp_path / "out" / "model.onnx"), Runner(proto.SerializeToString())
+    network = Network.from_proto(proto)
+    fresh = [synthetic_batch(network.model, batch=8, seed=seed) for seed in range(100, 120)]
+    size = max(np.ptp(theirs(x)["y"]) for x in fresh)
+    errors = [np.abs(ours(x)["y"] - theirs(x)["y"]).max() / size for x in fresh]
+    assert np.mean(np.array(errors) <= 0.05) >= 0.9
+    assert max(errors) <= 0.075
