@@ -169,7 +169,7 @@ def _rearranged(netlist: Netlist, in_order: Netlist) -> Iterator[str]:
 
 def _within_budget(result: PassResult, job: Job) -> tuple[PassResult, list[str]]:
     """The passes' result where it fits the budget, else the network as it came."""
-    judge, messages = job.judge, [*job.judge.messages]
+    judge, messages = job.judge, [*job.original.corrected, *job.judge.messages]
     if not job.folded.layers:
         return result, [*messages, "the network has no weights that multiply: it compiles to itself"]
     if judge.fits(result.network) and result.changes:
