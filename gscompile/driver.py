@@ -143,7 +143,7 @@ def finish(job: Job, result: PassResult, messages: list[str], out: Path, force: 
         if any(matrix.cells < matrix.inputs * matrix.outputs for matrix in netlist.matrices):  # else no order is better
             messages = [*messages, *_rearranged(netlist, map_network(written, job.context.mapping))]
         write_design(written, netlist, folder)
-        checks = verify_folder(folder, judge.probes, judge.runs)
+        checks = verify_folder(folder, judge.probes, judge.runs, job.original)
         before = map_network(job.original, job.context.mapping, job.name)
         chip = make_chip(Side(job.original, before), Side(written, netlist), options, folder, judge.sample)
         if options.formats:
