@@ -27,6 +27,7 @@ from gscompile.hardware.target import Design
 from gscompile.judging.judge import Judge, make_judge
 from gscompile.judging.verify import verify_folder
 from gscompile.onnx_files.bounds import check_constants
+from gscompile.onnx_files.linear_models import DOMAIN, IN_ATTRIBUTES
 from gscompile.options import EFFORTS, Options
 from gscompile.passes import PASSES
 from gscompile.placement.chip import Side, make_chip
@@ -171,6 +172,12 @@ def _within_budget(result: PassResult, job: Job) -> tuple[PassResult, list[str]]
     """The passes' result where it fits the budget, else the network as it came."""
     judge, messages = job.judge, [*job.original.corrected, *job.judge.messages]
     if not job.folded.layers:
+        ops = sorted({n.op_type for n in job.folded.graph if n.domain == DOMAIN and n.op_type in IN_ATTRIBUTES})
+        if ops:
+            return result, [
+                *messages,
+                f"weights in attributes of {', '.join(ops)} are not mapped: it compiles to itself",
+            ]
         return result, [*messages, "the network has no weights that multiply: it compiles to itself"]
     if judge.fits(result.network) and result.changes:
         return result, messages

@@ -22,6 +22,7 @@ from gscompile.onnx_files.constants import is_float
 from gscompile.onnx_files.declared import all_tensors, ill_declared
 from gscompile.onnx_files.faithful import SPARSE, remember, restore
 from gscompile.onnx_files.kinds import STANDARD
+from gscompile.onnx_files.linear_models import write_out_regressors
 from gscompile.onnx_files.mapped import Mapped
 from gscompile.onnx_files.ordering import put_in_order
 from gscompile.onnx_files.references import stray_reference
@@ -44,7 +45,11 @@ def load_model(path: Path) -> ir.Model:
     """Read and check an ONNX file. Raises ModelError with what was found and what would do."""
     proto = _read(path)
     sorted_here = put_in_order(proto)
-    _check(str(path), proto, lambda: without_data(proto) if sorted_here or is_mapped(path) or path.is_symlink() else str(path))
+    _check(
+        str(path),
+        proto,
+        lambda: without_data(proto) if sorted_here or is_mapped(path) or path.is_symlink() else str(path),
+    )
     linked = path.is_symlink() and _follow_links(proto, path)
     return _parsed(str(path), proto, path.resolve().parent if linked or is_mapped(path) else path.parent)
 
@@ -129,6 +134,8 @@ def _check(where: str, proto: onnx.ModelProto, model: Callable[[], onnx.ModelPro
 
 
 def _parsed(where: str, proto: onnx.ModelProto, folder: Path) -> ir.Model:
+    if proto.ir_version >= 4:  # before, an initializer is an input as well
+        write_out_regressors(proto)
     corrected = [] if any(True for _ in sparse_tensors(proto)) else correct_shapes(proto)
     frame = remember(proto)
     frame = replace(frame, sparse=tuple(write_out_sparse(where, proto, folder)))

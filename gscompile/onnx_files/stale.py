@@ -12,7 +12,7 @@ from gscompile.onnx_files.wire import LARGE, without_data
 
 
 def correct_shapes(proto: onnx.ModelProto) -> list[str]:
-    """Replace, in place, declared shapes that contradict shape inference; return one line for each graph changed.
+    """Replace, in place, declared shapes that contradict shape inference; return one line per changed graph.
 
     A model that the full check of ONNX's checker accepts is left alone, and so is one that it refuses whatever shapes
     are declared.
@@ -26,7 +26,7 @@ def correct_shapes(proto: onnx.ModelProto) -> list[str]:
         found = onnx.shape_inference.infer_shapes(twin, check_type=True, strict_mode=True, data_prop=True)
     except Exception:  # no declared shape is at fault
         return []
-    known = {place: graph for place, graph in graphs_in(found.graph)}
+    known = dict(graphs_in(found.graph))
     changed = [(place, names) for place, g in graphs_in(proto.graph) if (names := [*_corrected(g, known[place])])]
     return [_line(names) for _, names in changed]
 
@@ -47,10 +47,7 @@ def _small(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _corrected(graph: onnx.GraphProto, inferred: onnx.GraphProto) -> Iterator[str]:
-    """Give values the inferred shape where the declared one contradicts it; yield their names.
-
-    In a subgraph, or where nothing is inferred, a shape with sizes is kept only if it agrees.
-    """
+    """Give values the inferred shape where the declared one contradicts it; yield their names."""
     found = {info.name: info.type.tensor_type for info in (*inferred.value_info, *inferred.output)}
     for info in (*graph.value_info, *graph.output):
         said, known = info.type.tensor_type, found.get(info.name)

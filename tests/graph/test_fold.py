@@ -128,7 +128,9 @@ def test_a_batch_norm_of_a_negative_variance_stays_where_it_is() -> None:
 
 
 def test_a_product_of_integers_stays_a_product() -> None:
-    network = Network.from_proto(model("g (int32[n,4] x) => (int32[n,3] y) <int32[4,3] w, int32[3] b> { h = MatMul (x, w)  y = Add (h, b) }"))
+    network = Network.from_proto(
+        model("g (int32[n,4] x) => (int32[n,3] y) <int32[4,3] w, int32[3] b> { h = MatMul (x, w)  y = Add (h, b) }")
+    )
     assert fold(network) == []
 
 
