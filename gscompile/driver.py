@@ -30,6 +30,7 @@ from gscompile.judging.constants_check import check_original
 from gscompile.judging.judge import Judge, make_judge
 from gscompile.judging.verify import verify_folder
 from gscompile.onnx_files.bounds import check_constants
+from gscompile.onnx_files.linear_models import DOMAIN, IN_ATTRIBUTES
 from gscompile.options import EFFORTS, Options
 from gscompile.passes import PASSES
 from gscompile.placement.chip import Side, make_chip
@@ -174,7 +175,7 @@ def finish(job: Job, write: Callable[[Path], Written], out: Path, force: bool) -
         if any(matrix.cells < matrix.inputs * matrix.outputs for matrix in netlist.matrices):  # else no order is better
             messages = [*messages, *_rearranged(netlist, map_network(written, job.context.mapping))]
         write_design(written, netlist, folder)
-        checks = verify_folder(folder, judge.probes, judge.runs)
+        checks = verify_folder(folder, judge.probes, judge.runs, job.original)
         before = map_network(job.original, job.context.mapping, job.name)
         chip = make_chip(Side(job.original, before), Side(written, netlist), options, folder, judge.sample)
         if options.formats:
@@ -213,7 +214,7 @@ def write_within_budget(job: Job, results: Sequence[PassResult], path: Path) -> 
 
     Raise BudgetError where nothing smaller fits and the options are strict.
     """
-    judge, messages = job.judge, [*job.judge.messages]
+    judge, messages = job.judge, [*job.original.corrected, *job.judge.messages]
     kept = first_fitting(results, judge, path)
     if kept is None and job.options.strict and job.folded.layers:
         raise BudgetError("; ".join(judge.refusal))
@@ -244,6 +245,8 @@ def _nothing_smaller(job: Job, kept: PassResult) -> Iterator[str]:
         over = "the time budget was over before a smaller network was found that fits"
         why = over if job.context.out_of_time() else job.judge.refusal.why
         yield f"{why}: the original network is mapped{', folded' if is_folded else ''}{tidied}"
+    elif ops := sorted({n.op_type for n in job.folded.graph if n.domain == DOMAIN and n.op_type in IN_ATTRIBUTES}):
+        yield f"weights in attributes of {', '.join(ops)} are not mapped: it compiles to itself"
     else:
         yield "the network has no weights that multiply: it compiles to itself"
     if job.folds and not is_folded:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gscompile.graph.network import Layer, Network
 from gscompile.onnx_files.constants import behind_identity, constant_array, evaluate, held_tensor
 from gscompile.onnx_files.kinds import kind
+from gscompile.onnx_files.shapes import Sizes, inferred_shapes
 
 SMALL = 256  # elements: larger constants may be weights, which stay where they are
 
@@ -147,20 +148,26 @@ def _fold_batch_norm(network: Network, layer: Layer, node: ir.Node, weight: NDAr
 def _sum_into_gemm(network: Network) -> Iterator[str]:
     """MatMul of a matrix [n, k] and the Add of a vector after it are one Gemm."""
     layers = {layer.uses[0].node: layer for layer in network.layers if layer.op == "MatMul" and len(layer.uses) == 1}
+    layers = {node: layer for node, layer in layers.items() if layer.value.dtype in _GEMM_TYPES}
+    shapes = inferred_shapes(network.model) if layers else {}
     for node in [n for n in network.graph if kind(n) == "Add"]:
         label = _label(node)
         for value, bias in (node.inputs, reversed(node.inputs)):
             before = value.producer() if value is not None else None
-            if before in layers and bias is not None and _adds_vector(layers[before], node, bias):
+            if before in layers and bias is not None and _adds_vector(layers[before], node, bias, shapes):
                 _fold_sum(network, before, node, bias)
                 yield f"Add {label}: into {layers[before].name}, now Gemm"
                 break
 
 
-def _adds_vector(layer: Layer, node: ir.Node, bias: ir.Value) -> bool:
+# The types for which onnxruntime's CPU provider has a Gemm; ONNX defines it for four integer types as well.
+_GEMM_TYPES = {ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16}
+
+
+def _adds_vector(layer: Layer, node: ir.Node, bias: ir.Value, shapes: Mapping[str, Sizes]) -> bool:
     product, data = layer.uses[0].node, layer.uses[0].data
     held = held_tensor(behind_identity(bias))
-    two_axes = _has_two_axes(data) and len(layer.layout.shape) == 2
+    two_axes = _has_two_axes(data, shapes) and len(layer.layout.shape) == 2
     return (
         two_axes
         and layer.uses[0].index == 1
@@ -187,15 +194,20 @@ _KEEPS_AXES = {
 }
 
 
-def _has_two_axes(value: ir.Value) -> bool:
-    """Whether a value is known to be a matrix [n, k]: by its shape, or by what it comes from."""
-    if value.shape is not None:
-        return len(value.shape) == 2
+def _has_two_axes(value: ir.Value, shapes: Mapping[str, Sizes]) -> bool:
+    """Whether a value is known to be a matrix [n, k]: by its inferred shape, or by what it comes from.
+
+    The shape that a file declares for an intermediate value is not believed; onnxruntime runs wrong ones.
+    """
     producer = value.producer()
+    if value.name in shapes:
+        return len(shapes[value.name]) == 2
+    if producer is None and value.shape is not None:  # onnxruntime refuses an input of another rank
+        return len(value.shape) == 2
     if producer is None or kind(producer) in ("Gemm", "Flatten"):
         return producer is not None
     source = producer.inputs[0] if kind(producer) in _KEEPS_AXES else None
-    return source is not None and _has_two_axes(source)
+    return source is not None and _has_two_axes(source, shapes)
 
 
 def _fold_sum(network: Network, product: ir.Node, node: ir.Node, bias: ir.Value) -> None:

@@ -125,6 +125,13 @@ class Network:
         network.files = {file: state_of(file) for file in network.model.meta[FILES]} | {Path(path): before}
         return network
 
+    @property
+    def corrected(self) -> tuple[str, ...]:
+        """Lines of text that name the declared shapes that were replaced when the network was read."""
+        from gscompile.onnx_files.loading import CORRECTED
+
+        return tuple(self.model.meta.get(CORRECTED, ()))
+
     def check_files(self) -> None:
         """Raise ModelError where a file has changed since the network was read from it."""
         from gscompile.onnx_files.loading import state_of
@@ -311,7 +318,7 @@ class Network:
     ) -> ir.Value:
         """A new initializer of the main graph, which every subgraph sees; `named` if the name is known to be free."""
         name = name if named else self.unique_name(name)
-        held: ir.TensorProtocol = ir.Tensor(np.ascontiguousarray(tensor), dtype=dtype, name=name)
+        held: ir.TensorProtocol = ir.Tensor(np.asarray(tensor, order="C"), dtype=dtype, name=name)
         held = self.shelf.keep(held) if self.shelf else held
         shape, kind = ir.Shape(held.shape.numpy()), ir.TensorType(held.dtype)
         value = ir.Value(name=name, shape=shape, type=kind, const_value=held)
@@ -404,7 +411,7 @@ def replace_held(value: ir.Value, tensor: NDArray[np.generic]) -> None:
     """Put another array of the same type in an initializer or a `Constant` node."""
     old = held_tensor(value)
     assert old is not None
-    new = ir.Tensor(np.ascontiguousarray(tensor), dtype=old.dtype, name=old.name, doc_string=old.doc_string)
+    new = ir.Tensor(np.asarray(tensor, order="C"), dtype=old.dtype, name=old.name, doc_string=old.doc_string)
     if value.is_initializer():
         value.const_value = new
         value.shape = new.shape

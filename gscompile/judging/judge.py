@@ -277,6 +277,7 @@ def _by_data(original: Network, folded: Network, options: Options, progress: Pro
     splits, batch = _splits(options, specs), batch_size_for(specs, options.batch_size)
     probe = next(splits.val.batches(batch), None)
     said = _try_out(original, probe)
+    _check_outputs(said)
     teacher = load_teacher(options.teacher, probe, said) if options.teacher and probe else None
     progress.say(f"{len(splits.train):,} samples to tune on, {len(splits.val):,} to decide on")
     settings = TuneOptions(**{field.name: getattr(options, field.name) for field in fields(TuneOptions)})
@@ -373,6 +374,17 @@ def _try_out(original: Network, batch: Batch | None) -> dict[str, Any]:
         return {} if batch is None else runner(batch.inputs)
     except RuntimeError as problem:
         raise DataError(f"the network does not take the data: {problem}") from problem
+
+
+def _check_outputs(said: Mapping[str, Any]) -> None:
+    """Raise DataError where outputs are known and none is a floating-point tensor, so that nothing can be trained."""
+    floats = any(getattr(value, "dtype", np.dtype(object)).kind in "fV" for value in said.values())
+    if said and not floats:
+        names = ", ".join(repr(name) for name in said)
+        raise DataError(
+            f"the network does not take training data: no output is a floating-point tensor (found {names}); leave out "
+            "--data, or give the network that returns the scores before them"
+        )
 
 
 # -- no data ----------------------------------------------------------------------------------------------------

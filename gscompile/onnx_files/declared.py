@@ -21,10 +21,10 @@ def ill_declared(message: Any) -> str | None:
     >>> ill_declared(onnx.TensorProto(name="w", dims=[2, 3], data_type=1, raw_data=bytes(20)))
     "tensor 'w' of [2, 3] takes 24 bytes and has 20"
     """
-    return next((found for tensor in _tensors(message) if (found := _fault(tensor)) is not None), None)
+    return next((found for tensor in all_tensors(message) if (found := _fault(tensor)) is not None), None)
 
 
-def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
+def all_tensors(message: Any) -> Iterator[onnx.TensorProto]:
     """Every tensor within a message."""
     if isinstance(message, onnx.TensorProto):
         yield message
@@ -32,7 +32,7 @@ def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
     for field, value in message.ListFields():
         if field.type == FieldDescriptor.TYPE_MESSAGE:
             for item in value if hasattr(value, "extend") else [value]:
-                yield from _tensors(item)
+                yield from all_tensors(item)
 
 
 def _fault(tensor: onnx.TensorProto) -> str | None:

@@ -19,20 +19,23 @@ from gscompile.errors import ModelError, one_line
 from gscompile.onnx_files.attributes import ill_attribute
 from gscompile.onnx_files.bounds import check_functions
 from gscompile.onnx_files.constants import is_float
-from gscompile.onnx_files.declared import ill_declared
+from gscompile.onnx_files.declared import all_tensors, ill_declared
 from gscompile.onnx_files.faithful import SPARSE, remember, restore
 from gscompile.onnx_files.kinds import STANDARD
+from gscompile.onnx_files.linear_models import write_out_regressors
 from gscompile.onnx_files.mapped import Mapped
-from gscompile.onnx_files.ordering import in_order, put_in_order
+from gscompile.onnx_files.ordering import put_in_order
 from gscompile.onnx_files.references import stray_reference
 from gscompile.onnx_files.sparse import sparse_tensors, write_out_sparse
-from gscompile.onnx_files.unsaid import has_maps, says_ranks, take_off_maps, with_ranks
+from gscompile.onnx_files.stale import correct_shapes
+from gscompile.onnx_files.unsaid import says_ranks, take_off_maps, with_ranks
 from gscompile.onnx_files.utf8 import bad_text
 from gscompile.onnx_files.wire import LARGE, read_hollow, without_data, write_whole
 
 ONE_FILE = 1 << 31  # a protobuf message holds less than 2 GiB
 OLDEST_OPSET = 7
 FILES = "gscompile:files"  # by which a model knows the files of its data
+CORRECTED = "gscompile:corrected"  # by which a model knows which declared shapes were replaced, in lines of text
 MAPPED = 64 << 20  # bytes of a file whose large weights are mapped and not read
 BLOCK = 1 << 20  # bytes that are read together
 _FRAME = "gscompile:frame"
@@ -42,8 +45,13 @@ def load_model(path: Path) -> ir.Model:
     """Read and check an ONNX file. Raises ModelError with what was found and what would do."""
     proto = _read(path)
     sorted_here = put_in_order(proto)
-    _check(str(path), proto, lambda: without_data(proto) if sorted_here or is_mapped(path) else str(path))
-    return _parsed(str(path), proto, path.resolve().parent if is_mapped(path) else path.parent)
+    _check(
+        str(path),
+        proto,
+        lambda: without_data(proto) if sorted_here or is_mapped(path) or path.is_symlink() else str(path),
+    )
+    linked = path.is_symlink() and _follow_links(proto, path)
+    return _parsed(str(path), proto, path.resolve().parent if linked or is_mapped(path) else path.parent)
 
 
 def state_of(path: Path) -> tuple[int, int]:
@@ -76,11 +84,10 @@ def model_in_memory(proto: onnx.ModelProto) -> ir.Model:
     where = f"model {proto.graph.name!r}"
     if not proto.HasField("graph") or not proto.opset_import:
         raise ModelError(f"{where}: it has no graph or no opset")
-    if not in_order(proto) or has_maps(proto) or any(True for _ in sparse_tensors(proto)):
-        twin = onnx.ModelProto()
-        twin.CopyFrom(proto)  # the caller's model stays as it is
-        put_in_order(twin)
-        proto = twin
+    twin = onnx.ModelProto()
+    twin.CopyFrom(proto)  # the caller's model stays as it is
+    put_in_order(twin)
+    proto = twin
     _check(where, proto, lambda: proto)
     return _parsed(where, proto, Path())
 
@@ -127,6 +134,9 @@ def _check(where: str, proto: onnx.ModelProto, model: Callable[[], onnx.ModelPro
 
 
 def _parsed(where: str, proto: onnx.ModelProto, folder: Path) -> ir.Model:
+    if proto.ir_version >= 4:  # before, an initializer is an input as well
+        write_out_regressors(proto)
+    corrected = [] if any(True for _ in sparse_tensors(proto)) else correct_shapes(proto)
     frame = remember(proto)
     frame = replace(frame, sparse=tuple(write_out_sparse(where, proto, folder)))
     take_off_maps(proto)
@@ -148,6 +158,7 @@ def _parsed(where: str, proto: onnx.ModelProto, folder: Path) -> ir.Model:
             elif isinstance(value.const_value, ir.ExternalTensor):
                 value.const_value = Mapped.of(value.const_value)
     model.graph.meta[_FRAME] = frame
+    model.meta[CORRECTED] = tuple(corrected)
     return model
 
 
@@ -173,6 +184,25 @@ def every_node(model: ir.Model) -> Iterator[ir.Node]:
     yield from model.graph.all_nodes()
     for function in model.functions.values():
         yield from function.all_nodes()
+
+
+def _follow_links(proto: onnx.ModelProto, path: Path) -> bool:
+    """Let the tensors of a model that is a link point to the targets of their own links; return whether they do.
+
+    The cache of a model hub holds such links only: the model's and its data's targets lie in one folder. Where data
+    lies elsewhere nothing is changed.
+    """
+    outside = [tensor for tensor in all_tensors(proto) if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    places = [entry for tensor in outside for entry in tensor.external_data if entry.key == "location"]
+    folder, own = path.resolve().parent, path.resolve().name
+    if any("\0" in entry.value for entry in places):
+        return False
+    targets = [folder / own if entry.value == own else (path.parent / entry.value).resolve() for entry in places]
+    if not all(target.is_relative_to(folder) for target in targets):
+        return False
+    for entry, target in zip(places, targets, strict=True):
+        entry.value = target.relative_to(folder).as_posix()
+    return True
 
 
 def _check_external(where: str, tensor: ir.ExternalTensor, folder: Path) -> None:

@@ -22,6 +22,14 @@ def known_shapes(model: ir.Model) -> dict[str, Sizes]:
     return {**_inferred(model), **shapes} if missing else shapes
 
 
+def inferred_shapes(model: ir.Model) -> dict[str, Sizes]:
+    """Return the shapes of the main graph's values that follow from its inputs, whatever the file declares.
+
+    Values whose shape cannot be inferred are left out.
+    """
+    return _inferred(model, declared=False)
+
+
 def _values(graph: ir.Graph) -> Iterator[ir.Value]:
     yield from graph.inputs
     yield from graph.initializers.values()
@@ -33,13 +41,23 @@ def _sizes(shape: ir.Shape) -> Sizes:
     return tuple(size if isinstance(size, int) else None for size in shape)
 
 
-def _inferred(model: ir.Model) -> dict[str, Sizes]:
+def _inferred(model: ir.Model, declared: bool = True) -> dict[str, Sizes]:
     try:
-        proto = onnx.shape_inference.infer_shapes(ir.to_proto(_without_weights(model)), data_prop=True)
+        proto = ir.to_proto(_without_weights(model))
+        if not declared:
+            undeclare(proto.graph)
+        proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
     except Exception:  # whatever a graph may hold, the analysis does without
         return {}
     infos = (*proto.graph.value_info, *proto.graph.output)
     return {info.name: _of(info.type.tensor_type) for info in infos if info.type.tensor_type.HasField("shape")}
+
+
+def undeclare(graph: onnx.GraphProto) -> None:
+    """Remove, in place, the shapes that a graph declares for intermediate values and outputs; types stay."""
+    for value in (*graph.value_info, *graph.output):
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")
 
 
 def _of(found: onnx.TypeProto.Tensor) -> Sizes:

@@ -114,7 +114,7 @@ def _recur(
 
 
 def _typed(result: NDArray[Any], inputs: list[Any]) -> NDArray[Any]:
-    return np.ascontiguousarray(result, dtype=next(i.dtype for i in inputs if i is not None))
+    return np.asarray(result, dtype=next(i.dtype for i in inputs if i is not None), order="C")
 
 
 def _attribute(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 
 from gscompile.graph.fold import fold
@@ -124,3 +125,26 @@ def test_a_batch_norm_of_a_negative_variance_stays_where_it_is() -> None:
     )  # its outputs are no numbers, the weights stay so
     assert fold(net) == []
     assert np.isfinite(net.layers[0].matrix).all()
+
+
+def test_a_product_of_integers_stays_a_product() -> None:
+    network = Network.from_proto(
+        model("g (int32[n,4] x) => (int32[n,3] y) <int32[4,3] w, int32[3] b> { h = MatMul (x, w)  y = Add (h, b) }")
+    )
+    assert fold(network) == []
+
+
+def test_a_declared_rank_that_is_wrong_is_not_believed() -> None:
+    proto = model(
+        "g (float[n,s,4] x) => (float[n,s,3] y) <float[4,3] w, float[3] b>"
+        "{ c = Relu (x)  h = MatMul (c, w)  y = Add (h, b) }"
+    )
+    proto.graph.value_info.append(onnx.helper.make_tensor_value_info("c", onnx.TensorProto.FLOAT, ["n", 4]))
+    assert fold(Network.from_proto(proto)) == []
+
+
+def test_a_scalar_that_is_computed_stays_a_scalar() -> None:
+    network = Network.from_proto(model("g (float[n,4] x) => (float[n,4] y) <float k> { m = Neg (k)  y = Mul (x, m) }"))
+    assert fold(network) == ["Neg n0: constant"]
+    (folded,) = network.to_proto().graph.initializer
+    assert (folded.name, [*folded.dims]) == ("m", [])

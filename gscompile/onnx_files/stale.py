@@ -1,0 +1,68 @@
+"""Declared shapes that contradict shape inference, which onnxruntime runs with a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+
+from gscompile.onnx_files.faithful import graphs_in
+from gscompile.onnx_files.shapes import undeclare
+from gscompile.onnx_files.wire import LARGE, without_data
+
+
+def correct_shapes(proto: onnx.ModelProto) -> list[str]:
+    """Replace, in place, declared shapes that contradict shape inference; return one line per changed graph.
+
+    A model that the full check of ONNX's checker accepts is left alone, and so is one that it refuses whatever shapes
+    are declared.
+    """
+    if _agrees(proto):
+        return []
+    twin = _small(proto)
+    for _, graph in graphs_in(twin.graph):
+        undeclare(graph)
+    try:
+        found = onnx.shape_inference.infer_shapes(twin, check_type=True, strict_mode=True, data_prop=True)
+    except Exception:  # no declared shape is at fault
+        return []
+    known = dict(graphs_in(found.graph))
+    changed = [(place, names) for place, g in graphs_in(proto.graph) if (names := [*_corrected(g, known[place])])]
+    return [_line(names) for _, names in changed]
+
+
+def _agrees(proto: onnx.ModelProto) -> bool:
+    try:
+        onnx.shape_inference.infer_shapes(_small(proto), check_type=True, strict_mode=True)
+    except Exception:  # inference raises more than its own error
+        return False
+    return True
+
+
+def _small(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy in which large initializers are inputs: their shapes are enough."""
+    held = proto.graph.initializer
+    external = onnx.TensorProto.EXTERNAL
+    return without_data(proto, {t.name for t in held if t.data_location == external or t.ByteSize() > LARGE})
+
+
+def _corrected(graph: onnx.GraphProto, inferred: onnx.GraphProto) -> Iterator[str]:
+    """Give values the inferred shape where the declared one contradicts it; yield their names."""
+    found = {info.name: info.type.tensor_type for info in (*inferred.value_info, *inferred.output)}
+    for info in (*graph.value_info, *graph.output):
+        said, known = info.type.tensor_type, found.get(info.name)
+        if said.HasField("shape") and known is not None and known.HasField("shape") and _differ(said, known):
+            said.shape.CopyFrom(known.shape)
+            yield info.name
+
+
+def _differ(said: onnx.TypeProto.Tensor, known: onnx.TypeProto.Tensor) -> bool:
+    if len(said.shape.dim) != len(known.shape.dim):
+        return True
+    pairs = zip(said.shape.dim, known.shape.dim, strict=True)
+    return any(a.HasField("dim_value") and b.HasField("dim_value") and a.dim_value != b.dim_value for a, b in pairs)
+
+
+def _line(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"declared shapes contradict shape inference and are corrected: {shown}"
