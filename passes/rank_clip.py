@@ -145,7 +145,7 @@ class RankClip:
         start = maps * max(context.max_error, UNMOVED, EXACT) ** 2
         best = trials.best(lambda x: clipper.within(start * 4.0**x), None, -FARTHEST, FARTHEST)
         for rule in UNIFORM:
-            best = trials.best(lambda x, rule=rule: clipper.uniform(partial(rule, x=x)), best, -FARTHEST, 0.0) or best
+            best = trials.best(partial(clipper.uniform, rule), best, -FARTHEST, 0.0) or best
         return network if best is None else clipper.clipped(best)
 
     def _fewest_cells(self, clipper: Clipper, context: Context, fits: Callable[[Network], bool]) -> Network:
