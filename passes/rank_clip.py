@@ -144,11 +144,7 @@ class RankClip:
         start = maps * max(context.max_error, UNMOVED, EXACT) ** 2
         best = trials.best(lambda x: clipper.within(start * 4.0**x), None, -FARTHEST, FARTHEST)
         for rule in UNIFORM:
-
-            def uniform(x: float, rule: Callable[[Way, float], int] = rule) -> Options:
-                return clipper.uniform(lambda way: rule(way, x))
-
-            best = trials.best(uniform, best, -FARTHEST, 0.0) or best
+            best = trials.best(partial(clipper.uniform, rule), best, -FARTHEST, 0.0) or best
         return network if best is None else clipper.clipped(best)
 
     def _fewest_cells(self, clipper: Clipper, context: Context, fits: Callable[[Network], bool]) -> Network:

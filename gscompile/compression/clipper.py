@@ -104,8 +104,7 @@ def _rank_by_energy(way: Way, x: float) -> int:
 
 def _rank_by_share(way: Way, x: float) -> int:
     """Return all but 2**x of the ranks."""
-    share: float = 1 - 2.0**x
-    return max(1, round(min(way.linear.shape[1:]) * share))
+    return max(1, round(min(way.linear.shape[1:]) * (1 - math.exp2(x))))
 
 
 UNIFORM = (_rank_by_value, _rank_by_energy, _rank_by_share)  # x at most 0: the larger, the lower the rank
@@ -153,12 +152,12 @@ class Clipper:
         """Return the options that save most and cost no more than `loss`, over all layers together."""
         return self._kept_in_bounds(choose_within(self._choices, loss))
 
-    def uniform(self, rank_of: Callable[[Way], int]) -> Options:
-        """Return the options by which every map takes the rank that one rule gives, where that rank pays.
+    def uniform(self, rank_of: Callable[[Way, float], int], x: float) -> Options:
+        """Return the options by which every map takes the rank that one rule gives at `x`, where that rank pays.
 
         A map of which nothing is known loses no more than `unknown`.
         """
-        options = [self._uniform(number, rank_of(ways[0])) for number, ways in enumerate(self.maps)]
+        options = [self._uniform(number, rank_of(ways[0], x)) for number, ways in enumerate(self.maps)]
         return self._kept_in_bounds(options)
 
     def saved(self, options: Options) -> float:
