@@ -234,7 +234,7 @@ def _compile(model: Path, folder: Path, options: Options, force: bool, quiet: bo
     from gscompile.graph.network import Network
 
     with _progress(quiet) as progress:
-        return compile_model(Network.load(model), model.stem, folder, options, force, progress, resume).report
+        return compile_model(Network.load(model), printable(model.stem), folder, options, force, progress, resume).report
 
 
 def _launch(nproc: int) -> None:
@@ -308,7 +308,7 @@ def frontier(
         _launch(options.nproc)
         with _progress(quiet or not _is_first()) as progress:
             network = Network.load(model)
-            found = write_frontier(network, model.stem, folder, options, points, folders, force, progress, resume)
+            found = write_frontier(network, printable(model.stem), folder, options, points, folders, force, progress, resume)
     if not quiet and _is_first():
         _say("\n".join([*_curve(found), f"written to {folder}"]), folder=folder)
 

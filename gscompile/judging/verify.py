@@ -20,6 +20,7 @@ from gscompile.crossbars.wiring_check import check_wiring
 from gscompile.data.dataset import Batch
 from gscompile.data.inputs import has_tensor_inputs
 from gscompile.errors import ModelError, OutputError, VerificationError, one_line
+from gscompile.files.native import native
 from gscompile.graph.network import Layer, Network
 from gscompile.onnx_files.loading import is_mapped, read_proto
 from gscompile.onnx_files.sparse import write_out_sparse
@@ -66,7 +67,7 @@ def _check_model(path: Path) -> str:
         if not says_ranks(proto):
             onnx.checker.check_model(with_ranks(without_data(proto)))
             return f"{path.name}: accepted by the ONNX checker, which checks no shapes where an output has none"
-        model = without_data(proto) if is_mapped(path) else str(path)
+        model = without_data(proto) if is_mapped(path) else native(path)
         onnx.checker.check_model(model)
         sparse = write_out_sparse(path.name, proto, path.parent)  # ONNX's inference takes a sparse tensor for a scalar
         if sparse:

@@ -25,6 +25,7 @@ from gscompile.crossbars.wiring_check import check_wiring
 from gscompile.data.dataset import Batch, Dataset, load_data
 from gscompile.data.inputs import input_specs
 from gscompile.errors import UsageError
+from gscompile.files.native import native
 from gscompile.graph.network import Layer, Network
 from gscompile.hardware.target import DEFAULT_TARGET, Device, Target, load_target
 from gscompile.onnx_files.kinds import is_standard
@@ -258,7 +259,7 @@ def _rows(answer: Any) -> int:
 
 def _expected(model: Path, batches: list[Batch]) -> tuple[list[list[Any]], list[Any], str]:
     """Outputs of model.onnx, and what answers are compared with: the labels, or else its own answers."""
-    session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(native(model), providers=["CPUExecutionProvider"])
     expected = [session.run(None, dict(batch.inputs)) for batch in batches]
     if all(batch.labels is not None for batch in batches):
         return expected, [batch.labels for batch in batches], "labels"
