@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.driver import Result, compile_model
 from gscompile.errors import ModelError, OutputError, UsageError
+from gscompile.files.output import check_apart
 from gscompile.graph.network import Network
 from gscompile.options import Options, did_you_mean
 from gscompile.printable import printable
@@ -50,6 +51,8 @@ def compile(
     settings = Options(crossbar=crossbar, **options)
     network, name = _taken(model)
     folder = Path(os.fsdecode(out)) if out is not None else _temporary() / f"{_file_name(name)}.gscompile"
+    read = [model, settings.data, settings.eval, settings.test, settings.teacher, settings.target]
+    check_apart(folder, [*read, *network.files])
     return compile_model(network, name, folder, settings, force, progress, resume)
 
 

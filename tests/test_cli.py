@@ -422,7 +422,7 @@ LONG = 300 * "x"  # no system takes a name of so many bytes
     ("command", "says"),
     [
         ([LONG], "no such file"),
-        (["mlp.onnx", "-o", LONG], "its name is too long; 220 bytes would do"),
+        (["mlp.onnx", "-o", LONG], "its name is too long; expected at most 220 bytes"),
         (["mlp.onnx", "--data", LONG], "no such file"),
         (["mlp.onnx", "--test", LONG], "no such file"),
         (["mlp.onnx", "--target", f"{LONG}.toml"], "name too long"),

@@ -86,3 +86,28 @@ def test_a_report_prints_options_as_plain_data() -> None:
         ["dot"],
         None,
     )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"max_drop": "1"}, "option 'max_drop' is '1'; expected a number"),
+        ({"seed": 1.5}, "option 'seed' is 1.5; expected a whole number"),
+        ({"passes": "rank-clip"}, "option 'passes' is 'rank-clip'; expected a list of texts"),
+        ({"crossbar": (64,)}, r"option 'crossbar' is \(64,\); expected ROWSxCOLS"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_named(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Options(**wrong)
+
+
+def test_a_pair_is_a_crossbar() -> None:
+    assert Options(crossbar=(8, 16)).plain()["crossbar"] == "8x16"
+
+
+def test_a_byte_order_mark_is_passed_over_and_deep_brackets_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_bytes(b"\xef\xbb\xbfseed = 3\n")
+    assert read_config(tmp_path / "c.toml") == {"seed": 3}
+    with pytest.raises(UsageError, match="its brackets are nested too deeply"):
+        config(tmp_path, "a=" + "[" * 5000)

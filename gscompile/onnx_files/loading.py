@@ -43,7 +43,11 @@ def load_model(path: Path) -> ir.Model:
     """Read and check an ONNX file. Raises ModelError with what was found and what would do."""
     proto = _read(path)
     sorted_here = put_in_order(proto)
-    _check(str(path), proto, lambda: without_data(proto) if sorted_here or is_mapped(path) or not is_native(path) else str(path))
+    _check(
+        str(path),
+        proto,
+        lambda: without_data(proto) if sorted_here or is_mapped(path) or not is_native(path) else str(path),
+    )
     return _parsed(str(path), proto, path.resolve().parent if is_mapped(path) else path.parent)
 
 

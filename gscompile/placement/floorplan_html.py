@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
-from gscompile.printable import escape, printable
 from pathlib import Path
 
 from gscompile.hardware.floorplan import Floorplan
 from gscompile.placement.floorplan_picture import GREY, Colour, colours, heat_legend, hexadecimal, scale_of
+from gscompile.printable import escape, printable
 from gscompile.reporting.report import length, micro
 
 SHOWN = 40  # layers in the legend

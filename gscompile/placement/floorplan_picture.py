@@ -10,7 +10,6 @@ import colorsys
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from gscompile.printable import escape
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from gscompile.hardware.floorplan import Component, Floorplan
 from gscompile.placement.congestion import Congestion
+from gscompile.printable import escape
 
 SIDE = 900  # pixels of the largest die
 _MARGIN, _WORDS, _CAPTION = 12, 220, 34  # pixels around a picture, for the legend beside it, for its size below

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
 from gscompile.printable import escape
 
 WIDTH, HEIGHT, LEFT, TOP = 720, 400, 66, 64

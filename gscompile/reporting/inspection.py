@@ -53,7 +53,14 @@ def table(rows: Sequence[Mapped]) -> str:
         view.add_column(heading, footer=footer, justify="left" if heading in ("layer", "op") else "right")
     for row in rows:
         shape = f"{row.inputs} x {row.outputs}" + (f" ({row.parts} of them)" if row.parts > 1 else "")
-        view.add_row(Text(printable(row.layer)), Text(printable(row.op)), shape, f"{row.cells:,}", f"{row.tiles:,}", f"{row.wires:,}")
+        view.add_row(
+            Text(printable(row.layer)),
+            Text(printable(row.op)),
+            shape,
+            f"{row.cells:,}",
+            f"{row.tiles:,}",
+            f"{row.wires:,}",
+        )
     out = StringIO()
     Console(file=out, width=120, color_system=None, highlight=False, markup=False).print(view)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"

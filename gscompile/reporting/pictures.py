@@ -12,7 +12,6 @@ import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from gscompile.printable import escape
 from itertools import pairwise
 from math import ceil
 from struct import pack
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist, Tile
 from gscompile.crossbars.pins import Indices
+from gscompile.printable import escape
 
 Place = tuple[int, int]  # tile row, tile column
 

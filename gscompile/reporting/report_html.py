@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from gscompile.printable import escape, printable
 from importlib.resources import files
 from itertools import groupby
 
 from gscompile.crossbars.netlist import Matrix, Netlist
+from gscompile.printable import escape, printable
 from gscompile.reporting.pictures import Bar, Frame, bar_chart, matrix_picture, parts_picture
 from gscompile.reporting.report import (
     Accuracy,

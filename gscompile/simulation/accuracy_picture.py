@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from gscompile.printable import escape
 from typing import Protocol
+
+from gscompile.printable import escape
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 250, 56, 14, 40, 48
 COLUMNS = 2  # of the picture of all effects
