@@ -257,7 +257,7 @@ def test_a_data_function_that_ends_the_process_is_named() -> None:
     from gscompile.data.sources import parts_of
 
     for ends in (sys.exit, os._exit):
-        with pytest.raises(DataError, match="data 'f': raised an error .SystemExit: 0, which would end the process"):
+        with pytest.raises(DataError, match=r"raised an error .SystemExit: 0, which would end the process"):
             [*parts_of(lambda: ends(0), "f")]  # noqa: B023
 
 
