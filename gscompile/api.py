@@ -86,7 +86,8 @@ def _taken(model: Model) -> tuple[Network, str]:
 
 def _parsed(content: bytes) -> onnx.ModelProto:
     try:
-        return onnx.ModelProto.FromString(content)
+        proto: onnx.ModelProto = onnx.ModelProto.FromString(content)
+        return proto
     except DecodeError as problem:
         raise ModelError(f"model of {len(content)} bytes: not an ONNX file, or truncated") from problem
 
