@@ -18,7 +18,7 @@ class _Kept(io.FileIO):
     failure: OSError | None = None
     told = False  # whether somebody has taken the failure
 
-    def write(self, data: object) -> int:  # type: ignore[override]
+    def write(self, data: object) -> int:
         """Write all of `data`, or keep the error."""
         view = memoryview(data).cast("B")  # type: ignore[arg-type]
         done = 0
