@@ -210,6 +210,7 @@ def compile_command(
     folder = out or Path(f"{model.stem}.gscompile")
     with _stoppable(folder):
         options = _options(config, given)
+        _check_apart(folder, model, config, options)
         _launch(options.nproc)
         report = _compile(model, folder, options, force, quiet or not _is_first(), resume)
     if as_json and _is_first():
@@ -229,12 +230,21 @@ def _options(config: Path | None, given: Mapping[str, Any], **default: Any) -> O
     )
 
 
+def _check_apart(folder: Path, model: Path, config: Path | None, options: Options) -> None:
+    from gscompile.files.output import check_apart
+
+    read = (options.data, options.eval, options.test, options.teacher, options.target)
+    check_apart(folder, [model, config, *read])
+
+
 def _compile(model: Path, folder: Path, options: Options, force: bool, quiet: bool, resume: bool) -> CompileReport:
     from gscompile.driver import compile_model
     from gscompile.graph.network import Network
 
     with _progress(quiet) as progress:
-        return compile_model(Network.load(model), model.stem, folder, options, force, progress, resume).report
+        return compile_model(
+            Network.load(model), printable(model.stem), folder, options, force, progress, resume
+        ).report
 
 
 def _launch(nproc: int) -> None:
@@ -305,10 +315,13 @@ def frontier(
     folder = out or Path(f"{model.stem}.frontier")
     with _stoppable(folder):
         options = _options(config, given, max_drop=1.0)
+        _check_apart(folder, model, config, options)
         _launch(options.nproc)
         with _progress(quiet or not _is_first()) as progress:
             network = Network.load(model)
-            found = write_frontier(network, model.stem, folder, options, points, folders, force, progress, resume)
+            found = write_frontier(
+                network, printable(model.stem), folder, options, points, folders, force, progress, resume
+            )
     if not quiet and _is_first():
         _say("\n".join([*_curve(found), f"written to {folder}"]), folder=folder)
 

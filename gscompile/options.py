@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -33,6 +35,8 @@ class Options:
     `teacher` is the ONNX file of another network with the same inputs and outputs, larger or better trained, that is
     learned from instead of the original.
 
+    `crossbar` is text as in `64x64`, a pair (rows, columns) or a Crossbar.
+
     `data`, `eval` and `test` are whatever `gscompile.data.dataset.load_data` takes. `epochs` is the length of a
     stretch of training; a search takes many. `passes` are `name:option=value,...`. Without `crossbar` arrays are of the
     target's size. `place` None places what is small when there is a `target`.
@@ -43,7 +47,7 @@ class Options:
     returns the inputs, tensors by name, varied. Labels are None where the data has none.
     """
 
-    crossbar: str | None = None
+    crossbar: str | tuple[int, int] | Crossbar | None = None
     tiling: Tiling = "full"
     pack: bool = True
     arrange: bool = True
@@ -77,6 +81,7 @@ class Options:
     place: bool | None = None
 
     def __post_init__(self) -> None:
+        self._take_types()
         _ = self.hardware, self.formats, self.seconds  # what is wrong in them is said at once
         _one_of("tiling", self.tiling, get_args(Tiling))
         _one_of("effort", self.effort, get_args(Effort))
@@ -94,7 +99,8 @@ class Options:
             ("nproc", self.nproc, 1),
         ):
             if not low <= value < float("inf"):
-                raise UsageError(f"{name} {value}: at least {low:g} would do")
+                finite = "finite and " if value == float("inf") else ""
+                raise UsageError(f"{name} {value}: must be {finite}at least {low:g}")
         if self.data is None and self.eval is not None:
             raise UsageError("--eval needs --data: without training data nothing is tuned")
         if self.data is None and (self.loss is not None or self.metric is not None or self.augment):
@@ -102,11 +108,25 @@ class Options:
         if self.data is None and self.teacher is not None:
             raise UsageError("--teacher needs --data: without it nothing is tuned")
 
+    def _take_types(self) -> None:
+        """Raise UsageError for a value of a wrong type; lists become tuples, paths and crossbars text."""
+        for field in dataclasses.fields(self):
+            value, wanted = getattr(self, field.name), str(field.type)
+            if wanted in _TEXTS and isinstance(value, os.PathLike):
+                value = os.fsdecode(value)
+            if field.name == "crossbar":
+                value = _crossbar_text(value)
+            if isinstance(value, list) and wanted.startswith("tuple"):
+                value = tuple(value)
+            if wanted != "Any" and not (value is None and "None" in wanted) and not _fits(wanted, value):
+                raise UsageError(f"option {field.name!r} is {_shown(value)}; expected {_described(wanted)}")
+            object.__setattr__(self, field.name, value)
+
     @cached_property
     def hardware(self) -> Target:
         """The target with arrays of the size that was asked for."""
         target = load_target(self.target or DEFAULT_TARGET)
-        return target if self.crossbar is None else target.with_crossbar(Crossbar.parse(self.crossbar))
+        return target if self.crossbar is None else target.with_crossbar(Crossbar.parse(str(self.crossbar)))
 
     @cached_property
     def formats(self) -> tuple[Format, ...]:
@@ -155,17 +175,19 @@ def _plain(value: Any) -> object:
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise UsageError(f"{name} {value!r}: one of {', '.join(known)} would do")
+        raise UsageError(f"{name} {value!r}: expected one of {', '.join(known)}")
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """Options from a TOML file; keys as on the command line. Raises UsageError for one that is unknown."""
     try:
-        found = tomllib.loads(path.read_text("utf-8"))
+        found = tomllib.loads(path.read_text("utf-8-sig"))  # some editors begin a file with a byte order mark
     except OSError as problem:
         raise UsageError(f"{path}: cannot be read: {problem.strerror}") from problem
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise UsageError(f"{path}: not TOML: {problem}") from problem
+    except RecursionError as problem:
+        raise UsageError(f"{path}: not TOML that can be read: its brackets are nested too deeply") from problem
     return dict(_checked(path, key, value) for key, value in found.items())
 
 
@@ -173,39 +195,62 @@ def _checked(path: Path, key: str, value: Any) -> tuple[str, Any]:
     fields = {f.name: f for f in dataclasses.fields(Options)}
     name = key.replace("-", "_")
     if name not in fields:
-        close = difflib.get_close_matches(name, fields, n=1)
-        hint = f" (did you mean {close[0].replace('_', '-')!r}?)" if close else ""
+        hint = did_you_mean(name, fields, lambda close: close.replace("_", "-"))
         raise UsageError(f"{path}: option {key!r} is unknown{hint}")
     wanted = str(fields[name].type)
-    if not _fits(wanted, value):
-        raise UsageError(f"{path}: option {key!r} is {value!r}; {_described(wanted)} would do")
+    if not _fits(wanted, value) or (_KINDS.get(wanted) == (tuple, list) and not isinstance(value, list)):
+        raise UsageError(f"{path}: option {key!r} is {_shown(value)}; expected {_described(wanted)}")
     return name, tuple(value) if isinstance(value, list) else value
 
 
+def did_you_mean(name: str, known: Iterable[str], spelt: Callable[[str], str] = str) -> str:
+    """Return a hint at the name that was meant, in brackets; empty where none is close."""
+    close = difflib.get_close_matches(name, [*known], n=1)
+    return f" (did you mean {spelt(close[0])!r}?)" if close else ""
+
+
+def _crossbar_text(value: Any) -> Any:
+    if isinstance(value, Crossbar):
+        return str(value)
+    if isinstance(value, tuple | list) and len(value) == 2 and all(_fits("int", side) for side in value):
+        return str(Crossbar(int(value[0]), int(value[1])))
+    return value
+
+
+def _shown(value: Any) -> str:
+    """A value in an error: as it is written, or its type where that is long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"of type {type(value).__name__}"
+
+
+_TEXTS = ("str", "str | None")
 _KINDS: dict[str, tuple[type, ...]] = {
     "str": (str,),
-    "float": (float, int),
-    "int": (int,),
-    "int | None": (int,),
-    "float | None": (float, int),
+    "float": (Real,),
+    "int": (Integral,),
+    "int | None": (Integral,),
+    "float | None": (Real,),
     "bool": (bool,),
     "bool | None": (bool,),
-    "tuple[str, ...]": (list,),
-    "tuple[Any, ...]": (list,),
+    "tuple[str, ...]": (tuple, list),
+    "tuple[Any, ...]": (tuple, list),
     "Any": (str,),
     "str | None": (str,),
-    "str | float | None": (str, float, int),
+    "str | float | None": (str, Real),
 }
 
 
 def _fits(wanted: str, value: Any) -> bool:
     kinds = _KINDS.get(wanted, (str,))
-    items = all(isinstance(item, str) for item in value) if isinstance(value, list) else True
+    texts = isinstance(value, list) or wanted == "tuple[str, ...]"
+    items = all(isinstance(item, str) for item in value) if texts and isinstance(value, tuple | list) else True
     return isinstance(value, kinds) and items and (bool in kinds or not isinstance(value, bool))
 
 
 def _described(wanted: str) -> str:
     names = {
+        "str | tuple[int, int] | Crossbar": "ROWSxCOLS, as in 64x64",
+        "str | float": "a time, as in 90s, 30m or 2h",
         "float": "a number",
         "int": "a whole number",
         "bool": "true or false",

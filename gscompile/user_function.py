@@ -7,13 +7,45 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from gscompile.errors import GscompileError, UsageError, one_line
+
+ENDS = (Exception, SystemExit)  # whatever a function of the user's may raise, but for Ctrl-C
+
+
+class Theirs:
+    """The surroundings in which code of the user's runs.
+
+    A call of `os._exit` raises SystemExit instead of ending this process, where nothing would be said. The working
+    folder is theirs while they run, from one entry to the next, and ours again afterwards.
+    """
+
+    def __init__(self) -> None:
+        self._there: str | None = None
+
+    def __enter__(self) -> None:
+        self._here, self._exit = os.getcwd(), os._exit
+        if self._there is not None:
+            os.chdir(self._there)
+        ours, ends = os.getpid(), self._exit
+
+        def end(status: int) -> NoReturn:
+            if os.getpid() == ours:
+                raise SystemExit(status)
+            ends(status)  # a process of theirs
+
+        os._exit = end
+
+    def __exit__(self, *_: object) -> None:
+        os._exit = self._exit
+        with suppress(OSError):
+            self._there = os.getcwd()
+        os.chdir(self._here)
 
 
 @dataclass(frozen=True)
@@ -33,19 +65,20 @@ class UserFunction:
             raise UsageError(f"{option} {given!r}: write package.module:function")
         try:
             found = imported(given)
-        except Exception as problem:
-            raise UsageError(f"{option} {given}: cannot be imported ({_said(problem)})") from problem
+        except ENDS as problem:
+            raise UsageError(f"{option} {given}: cannot be imported ({said(problem)})") from problem
         if not callable(found):
             raise UsageError(f"{option} {given}: is of type {type(found).__name__}; name a function")
         return cls(option, given, found)
 
     def __call__(self, *arguments: Any) -> Any:
         try:
-            return self.function(*arguments)
+            with Theirs():
+                return self.function(*arguments)
         except GscompileError:
             raise
-        except Exception as problem:
-            raise self.wrong(f"raised an error ({_said(problem)})") from problem
+        except ENDS as problem:
+            raise self.wrong(f"raised an error ({said(problem)})") from problem
 
     def wrong(self, what: str) -> UsageError:
         """The error that says what it did."""
@@ -59,7 +92,7 @@ class UserFunction:
 def imported(name: str) -> Any:
     """What `package.module:name` names."""
     module, _, function = name.partition(":")
-    with working_folder_importable():
+    with working_folder_importable(), Theirs():
         return getattr(import_module(module), function)
 
 
@@ -78,11 +111,13 @@ def called(function: Callable[..., Any]) -> str:
 @contextmanager
 def working_folder_importable() -> Iterator[None]:
     """A module beside the user is found, as with `python -m`."""
-    sys.path.insert(0, os.getcwd())
+    here = os.getcwd()
+    sys.path.insert(0, here)
     try:
         yield
     finally:
-        sys.path.remove(os.getcwd())
+        with suppress(ValueError):  # their code may have changed the list
+            sys.path.remove(here)
 
 
 def _inside(function: Callable[..., Any]) -> object:
@@ -104,5 +139,8 @@ def _source(function: Callable[..., Any]) -> bytes:
         return b""
 
 
-def _said(problem: Exception) -> str:
+def said(problem: BaseException) -> str:
+    """Return what an error of the user's code says, in one line; of SystemExit, that the code ends the process."""
+    if isinstance(problem, SystemExit):
+        return f"SystemExit: {problem.code}, which would end the process"
     return f"{type(problem).__name__}: {one_line(problem)}"

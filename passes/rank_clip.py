@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gscompile.compression.bisection import bracket, closest, furthest
-from gscompile.compression.clipper import EXACT, UNIFORM, UNMOVED, Clipper, Options, Way, deleting_costs_less, replace
+from gscompile.compression.clipper import EXACT, UNIFORM, UNMOVED, Clipper, Options, deleting_costs_less, replace
 from gscompile.compression.deletion import ranked
 from gscompile.compression.factoring import WeightSpectrum, pca_rank, weight_spectrum
 from gscompile.compression.linear_maps import LinearMap, cells, linear_maps, pays

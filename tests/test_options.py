@@ -31,14 +31,14 @@ def test_a_file_may_hold_every_kind_of_option(tmp_path: Path) -> None:
     [
         ("colour = 1", "option 'colour' is unknown$"),
         ("max-dorp = 1", r"option 'max-dorp' is unknown \(did you mean 'max-drop'\?\)"),
-        ("max-drop = '1'", "option 'max-drop' is '1'; a number would do"),
-        ("seed = 1.5", "option 'seed' is 1.5; a whole number would do"),
-        ("seed = true", "option 'seed' is True; a whole number would do"),
-        ("strict = 1", "option 'strict' is 1; true or false would do"),
-        ("crossbar = 64", "option 'crossbar' is 64; a text would do"),
-        ("emit = 'dot'", "option 'emit' is 'dot'; a list of texts would do"),
-        ("emit = [1]", r"option 'emit' is \[1\]; a list of texts would do"),
-        ("threads = 'all'", "option 'threads' is 'all'; a whole number would do"),
+        ("max-drop = '1'", "option 'max-drop' is '1'; expected a number"),
+        ("seed = 1.5", "option 'seed' is 1.5; expected a whole number"),
+        ("seed = true", "option 'seed' is True; expected a whole number"),
+        ("strict = 1", "option 'strict' is 1; expected true or false"),
+        ("crossbar = 64", "option 'crossbar' is 64; expected ROWSxCOLS"),
+        ("emit = 'dot'", "option 'emit' is 'dot'; expected a list of texts"),
+        ("emit = [1]", r"option 'emit' is \[1\]; expected a list of texts"),
+        ("threads = 'all'", "option 'threads' is 'all'; expected a whole number"),
         ("[crossbar]\nrows = 1", "option 'crossbar' is"),
         ("seed = ", "not TOML"),
         ("seed = 1\nseed = 2", "not TOML"),
@@ -60,15 +60,15 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     ("wrong", "message"),
     [
         ({"crossbar": "64"}, "crossbar size '64'"),
-        ({"tiling": "round"}, "tiling 'round': one of full, equal would do"),
-        ({"effort": "huge"}, "effort 'huge': one of quick, standard, max"),
-        ({"max_drop": -1.0}, "max-drop -1.0: at least 0 would do"),
+        ({"tiling": "round"}, "tiling 'round': expected one of full, equal"),
+        ({"effort": "huge"}, "effort 'huge': expected one of quick, standard, max"),
+        ({"max_drop": -1.0}, "max-drop -1.0: must be at least 0"),
         ({"max_drop": float("nan")}, "max-drop nan"),
         ({"max_error": float("inf")}, "max-error inf"),
         ({"epochs": 0.0}, "epochs 0.0"),
         ({"lr": float("nan")}, "lr nan"),
         ({"batch_size": 0}, "batch-size 0"),
-        ({"threads": 0}, "threads 0: at least 1 would do"),
+        ({"threads": 0}, "threads 0: must be at least 1"),
         ({"seed": -1}, "seed -1"),
         ({"eval": "x.npz"}, "--eval needs --data"),
     ],
@@ -86,3 +86,28 @@ def test_a_report_prints_options_as_plain_data() -> None:
         ["dot"],
         None,
     )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"max_drop": "1"}, "option 'max_drop' is '1'; expected a number"),
+        ({"seed": 1.5}, "option 'seed' is 1.5; expected a whole number"),
+        ({"passes": "rank-clip"}, "option 'passes' is 'rank-clip'; expected a list of texts"),
+        ({"crossbar": (64,)}, r"option 'crossbar' is \(64,\); expected ROWSxCOLS"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_named(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Options(**wrong)
+
+
+def test_a_pair_is_a_crossbar() -> None:
+    assert Options(crossbar=(8, 16)).plain()["crossbar"] == "8x16"
+
+
+def test_a_byte_order_mark_is_passed_over_and_deep_brackets_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_bytes(b"\xef\xbb\xbfseed = 3\n")
+    assert read_config(tmp_path / "c.toml") == {"seed": 3}
+    with pytest.raises(UsageError, match="its brackets are nested too deeply"):
+        config(tmp_path, "a=" + "[" * 5000)

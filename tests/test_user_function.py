@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ import gscompile
 from gscompile.cli import main
 from gscompile.data.dataset import load_data
 from gscompile.data.inputs import input_specs
-from gscompile.errors import UsageError
+from gscompile.errors import DataError, UsageError
 from gscompile.options import Options
 from gscompile.scoring.score import AGREEMENT, Metric
 from gscompile.training.augment import augmentation
@@ -249,3 +251,30 @@ def test_functions_of_one_place_are_told_apart_by_what_they_captured() -> None:
     one, same, two = (UserFunction.of("loss", scaled(by)).identity() for by in (1.0, 1.0, 2.0))
     assert one == same
     assert one != two
+
+
+def test_a_data_function_that_ends_the_process_is_named() -> None:
+    from gscompile.data.sources import parts_of
+
+    for ends in (lambda: sys.exit(0), lambda: os._exit(0)):
+        with pytest.raises(DataError, match=r"raised an error .SystemExit: 0, which would end the process"):
+            [*parts_of(ends, "f")]
+
+
+def test_a_function_that_returns_itself_is_refused() -> None:
+    from gscompile.data.sources import parts_of
+
+    def me() -> object:
+        return me
+
+    with pytest.raises(DataError, match="is a function that returns a function"):
+        [*parts_of(me, "f")]
+
+
+def test_the_working_folder_is_ours_again_after_theirs() -> None:
+    from gscompile.user_function import Theirs
+
+    here = os.getcwd()
+    with Theirs():
+        os.chdir("/")
+    assert os.getcwd() == here

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from gscompile.errors import DataError
 from gscompile.files.npz import Stored, held, open_npz
-from gscompile.user_function import imported, working_folder_importable
+from gscompile.user_function import ENDS, Theirs, imported, said, working_folder_importable
 
 LABELS = "labels"
+_DEEPEST = 8  # functions that return functions, or names of functions
 
 
 @dataclass(frozen=True)
@@ -27,23 +28,26 @@ class Part:
     arrays: Mapping[str, Stored]
 
 
-def parts_of(source: Any, name: str) -> Iterator[Part]:
+def parts_of(source: Any, name: str, depth: int = 0) -> Iterator[Part]:
     """The parts of whatever `load_data` takes but a Dataset; DataError when they cannot be had."""
+    if depth > _DEEPEST:
+        raise DataError(f"data '{name}': is a function that returns a function, and so on; expected batches")
     if isinstance(source, str | os.PathLike):
-        yield from _named_parts(os.fspath(source))
+        yield from _named_parts(os.fspath(source), depth)
     elif isinstance(source, Mapping):
         yield _held_part(source, name)
     elif hasattr(source, "get_next") and not isinstance(source, type):
         yield from _batch_parts(iter(source.get_next, None), name)
     elif callable(source):
-        yield from parts_of(_called_safely(source, name), name)
+        yield from parts_of(_called_safely(source, name), name, depth + 1)
     elif isinstance(source, Iterable):
         yield from _batch_parts(source, name)
     else:
         raise DataError(f"data {_called(source)}: give a path, a mapping of arrays, or batches")
 
 
-def _named_parts(source: str) -> Iterator[Part]:
+def _named_parts(source: str | bytes, depth: int) -> Iterator[Part]:
+    source = os.fsdecode(source)
     path = Path(source)
     if os.path.isdir(path):
         yield from _folder_parts(path)
@@ -51,7 +55,7 @@ def _named_parts(source: str) -> Iterator[Part]:
         yield Part(source, open_npz(path))
     elif re.fullmatch(r"[\w.]+:\w+", source):
         with working_folder_importable():
-            yield from parts_of(_function(source), source)
+            yield from parts_of(_function(source), source, depth)
     else:
         raise DataError(f"data '{source}': no such file: give an .npz, a folder of them, or module:function")
 
@@ -67,7 +71,7 @@ def _folder_parts(folder: Path) -> Iterator[Part]:
 def _function(source: str) -> Callable[[], Any]:
     try:
         function = imported(source)
-    except Exception as error:
+    except ENDS as error:
         raise _failed(source, "cannot be imported", error) from error
     if not callable(function):
         raise DataError(f"data '{source}': is a {type(function).__name__}: name a function that returns batches")
@@ -76,23 +80,43 @@ def _function(source: str) -> Callable[[], Any]:
 
 def _called_safely(function: Callable[[], Any], name: str) -> Any:
     try:
-        return function()
-    except Exception as error:
+        with Theirs():
+            return function()
+    except DataError:
+        raise
+    except ENDS as error:
         raise _failed(name, "raised an error", error) from error
 
 
-def _failed(name: str, what: str, error: Exception) -> DataError:
-    line = (str(error).strip().split("\n") or [""])[0]
-    return DataError(f"data '{name}': {what} ({type(error).__name__}: {line})")
+def _failed(name: str, what: str, error: BaseException) -> DataError:
+    return DataError(f"data '{name}': {what} ({said(error)})")
 
 
 def _batch_parts(batches: Iterable[Any], name: str) -> Iterator[Part]:
-    try:
-        for number, batch in enumerate(batches):
+    for number, batch in enumerate(_each(batches, name)):
+        try:
             yield _held_part(_as_mapping(batch, f"{name}, batch {number}"), f"{name}, batch {number}")
+        except DataError:
+            raise
+        except ENDS as error:
+            raise _failed(name, "raised an error", error) from error
+
+
+def _each(batches: Iterable[Any], name: str) -> Iterator[Any]:
+    """The batches one by one; only while the next one is made the user's code runs."""
+    theirs, end = Theirs(), object()
+    try:
+        with theirs:
+            following = iter(batches)
+        while True:
+            with theirs:
+                batch = next(following, end)
+            if batch is end:
+                return
+            yield batch
     except DataError:
         raise
-    except Exception as error:
+    except ENDS as error:
         raise _failed(name, "raised an error", error) from error
 
 
@@ -107,14 +131,19 @@ def _as_mapping(batch: Any, name: str) -> Mapping[str, Any]:
 
 
 def _held_part(arrays: Mapping[str, Any], name: str) -> Part:
-    return Part(name, {key: held(_as_array(value, key, name)) for key, value in arrays.items()})
+    try:
+        with Theirs():
+            items = [*arrays.items()]
+    except ENDS as error:
+        raise _failed(name, "raised an error", error) from error
+    return Part(name, {key: held(_as_array(value, key, name)) for key, value in items})
 
 
 def _as_array(value: Any, key: str, name: str) -> NDArray[Any]:
     try:
         return np.asarray(value)
-    except Exception as error:
-        raise DataError(f"{name}: '{key}' is no array ({str(error).splitlines()[0]})") from error
+    except ENDS as error:
+        raise DataError(f"{name}: '{key}' is no array ({said(error)})") from error
 
 
 def _called(source: Any) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from gscompile.data.scales import SOUND, STANDARD, Scale, picture_scales, takes_
 from gscompile.data.signals import picture, sound, vector
 from gscompile.data.value_ranges import compared_values, index_limits
 from gscompile.errors import DataError, UsageError
+from gscompile.files.native import native
 from gscompile.onnx_files.kinds import kind
 from gscompile.onnx_files.loading import on_files, pointing_proto
 
@@ -234,7 +236,7 @@ def _runner(model: ir.Model) -> Callable[[dict[str, NDArray[Any]]], Sequence[Any
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     outside = on_files(model)
     for folder in {str(tensor.base_dir) for tensor in outside.values()}:  # one, or none
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", native(Path(folder)))
         options.add_session_config_entry("session.disable_prepacking", "1")  # weights stay where they are
     try:
         content = pointing_proto(model, outside).SerializeToString()

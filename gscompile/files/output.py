@@ -2,33 +2,71 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gscompile.errors import OutputError
 from gscompile.files.exchange import exchange
 
+_FILES = re.compile(r"model\.onnx(\.data)?|netlist\.json|tiles\.npz|report\.(json|html)|frontier\.(json|csv|svg)")
+_FOLDERS = re.compile(r"place|simulate|point-\d+")
 LONGEST_NAME = 220  # bytes of an output folder's name: systems take 255, and some stand beside it while it is made
 
 
 def check_free(out: Path, force: bool) -> None:
     """Raise OutputError unless `out` can be created (or, with `force`, replaced: an earlier output, nothing else)."""
     if len(os.fsencode(out.name)) > LONGEST_NAME:
-        raise OutputError(f"{out}: its name is too long; {LONGEST_NAME} bytes would do")
+        raise OutputError(f"{out}: its name is too long; expected at most {LONGEST_NAME} bytes")
+    if out.is_symlink():
+        raise OutputError(f"{out}: is a symbolic link; expected a folder, or nothing: name the folder it leads to")
     if out.exists() and not force:
         raise OutputError(f"{out}: exists; choose another with -o, or replace it with --force")
-    if out.exists() and not any((out / name).is_file() for name in ("netlist.json", "frontier.json")):
+    if out.exists() and not _is_output(out):
         raise OutputError(f"{out}: not an output folder of gscompile; --force replaces nothing else")
+    foreign = _foreign(out) if out.exists() else []
+    if foreign:
+        raise OutputError(f"{out}: holds {foreign[0]}, which gscompile did not write; move it elsewhere first")
     parent = out.absolute().parent
     if not parent.is_dir():
         raise OutputError(f"{parent}: no such folder to write {out.name} in")
     if not os.access(parent, os.W_OK):
         raise OutputError(f"{parent}: cannot be written")
+
+
+def check_apart(out: Path, inputs: Iterable[object]) -> None:
+    """Raise OutputError where one of the inputs lies in `out`, which would be replaced; only paths are looked at."""
+    for each in inputs if _is_output(out) else ():
+        if isinstance(each, str | os.PathLike) and os.path.exists(each):
+            path = Path(os.fsdecode(each))
+            if out.resolve() in (path.resolve(), *path.resolve().parents):
+                raise OutputError(f"{out}: holds {path}, which is read; choose another with -o")
+
+
+def _is_output(out: Path) -> bool:
+    return any((out / name).is_file() for name in ("netlist.json", "frontier.json"))
+
+
+def _foreign(out: Path) -> list[str]:
+    """Names in an earlier output of all that gscompile did not write: it gives no file that name, nor lists it."""
+    listed = _listed(out / "report.json")
+    found = sorted(out.iterdir())
+    ours = [p for p in found if p.name in listed or (_FOLDERS if p.is_dir() else _FILES).fullmatch(p.name)]
+    return [path.name for path in found if path not in ours or path.is_symlink()]
+
+
+def _listed(report: Path) -> set[str]:
+    """Names of files that the report of an output lists; none where it cannot be read."""
+    try:
+        return {*json.loads(report.read_text("utf-8"))["files"]}
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return set()
 
 
 @contextmanager
@@ -45,7 +83,7 @@ def renewed(folder: Path, mark: str) -> Iterator[Path]:
 
     Processes that write at once wait for each other; what a killed one left there is removed. Raises OutputError.
     """
-    if folder.exists() and not (folder / mark).is_file():
+    if folder.is_symlink() or (folder.exists() and not (folder / mark).is_file()):
         raise OutputError(f"{folder}: cannot be written: it is there without a {mark}, and stays as it is")
     with _told(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -95,13 +133,29 @@ def _move_aside(stage: Path, out: Path) -> None:
 
 def tidy(out: Path) -> None:
     """Remove what a process that was killed left beside `out`; an output that it had moved aside comes back."""
+    for path in _left(out):
+        if path.suffix == ".old" and not os.path.lexists(out):
+            path.rename(out)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def is_aside(out: Path) -> bool:
+    """Return whether `out` is missing and a process that was killed had moved an earlier one aside."""
+    return not os.path.lexists(out) and any(path.suffix == ".old" for path in _left(out))
+
+
+def _left(out: Path) -> list[Path]:
+    """Folders of one's own beside `out` that have the names of those that are made while it is written."""
     pattern = re.compile(rf"\.{re.escape(out.name)}\.\d+\.(partial|old|shelf)")
-    for path in out.absolute().parent.iterdir():
-        if pattern.fullmatch(path.name):
-            if path.suffix == ".old" and not out.exists():
-                path.rename(out)
-            else:
-                shutil.rmtree(path, ignore_errors=True)
+    parent = out.absolute().parent
+    found = [path for path in sorted(parent.iterdir()) if pattern.fullmatch(path.name)] if parent.is_dir() else []
+    return [path for path in found if _is_own_folder(path)]
+
+
+def _is_own_folder(path: Path) -> bool:
+    about = path.lstat()
+    return stat.S_ISDIR(about.st_mode) and (not hasattr(os, "getuid") or about.st_uid == os.getuid())
 
 
 @contextmanager

@@ -169,7 +169,7 @@ def _source(place: str) -> str:
             raise TargetError(f"target {place!r}: unknown{near}; a .toml file or one of {', '.join(known)}")
         return files("gscompile.targets").joinpath(f"{place}.toml").read_text("utf-8")
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")
     except OSError as error:
         raise TargetError(f"target {place}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -181,6 +181,8 @@ def _toml(place: str, text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TargetError(f"target {place}: not TOML ({error})") from error
+    except RecursionError as error:
+        raise TargetError(f"target {place}: not TOML that can be read: its brackets are nested too deeply") from error
 
 
 def _target(place: str, data: Mapping[str, Any]) -> Target:

@@ -17,6 +17,7 @@ from gscompile.crossbars.wiring_check import check_wiring
 from gscompile.data.dataset import Batch
 from gscompile.data.inputs import has_tensor_inputs
 from gscompile.errors import ModelError, OutputError, UsageError, VerificationError, one_line
+from gscompile.files.native import native
 from gscompile.formats import parse_formats
 from gscompile.graph.network import Layer, Network
 from gscompile.judging.constants_check import NAMED, named_line, odd_constants, spoiled_line
@@ -92,7 +93,7 @@ def _check_model(path: Path, original: Network | None = None) -> str:
         if not says_ranks(proto):
             onnx.checker.check_model(with_ranks(without_data(proto)))
             return f"{path.name}: accepted by the ONNX checker, which checks no shapes where an output has none"
-        model = without_data(proto) if is_mapped(path) else str(path)
+        model = without_data(proto) if is_mapped(path) else native(path)
         onnx.checker.check_model(model)
         sparse = write_out_sparse(path.name, proto, path.parent)  # ONNX's inference takes a sparse tensor for a scalar
         if sparse:

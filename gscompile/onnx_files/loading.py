@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from gscompile.errors import ModelError, one_line
+from gscompile.files.native import is_native
 from gscompile.onnx_files.attributes import ill_attribute
 from gscompile.onnx_files.bounds import check_functions
 from gscompile.onnx_files.constants import is_float
@@ -45,10 +46,11 @@ def load_model(path: Path) -> ir.Model:
     """Read and check an ONNX file. Raises ModelError with what was found and what would do."""
     proto = _read(path)
     sorted_here = put_in_order(proto)
+    by_message = sorted_here or is_mapped(path) or path.is_symlink() or not is_native(path)
     _check(
         str(path),
         proto,
-        lambda: without_data(proto) if sorted_here or is_mapped(path) or path.is_symlink() else str(path),
+        lambda: without_data(proto) if by_message else str(path),
     )
     linked = path.is_symlink() and _follow_links(proto, path)
     return _parsed(str(path), proto, path.resolve().parent if linked or is_mapped(path) else path.parent)

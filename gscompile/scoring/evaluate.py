@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gscompile.data.dataset import Batch, Dataset
 from gscompile.errors import one_line
+from gscompile.files.native import native
 from gscompile.graph.network import Network
 from gscompile.onnx_files.loading import (
     MAPPED,
@@ -103,7 +104,7 @@ class _Source:
 
 def _source(model: Model, options: ort.SessionOptions) -> _Source:
     if isinstance(model, Path):
-        return _file_source(model, options) if is_large(model) else _Source(str(model))
+        return _file_source(model, options) if is_large(model) else _Source(native(model))
     if isinstance(model, bytes):
         return _Source(model)
     if model.shelf is None:
@@ -116,7 +117,7 @@ def _shelf_source(network: Network, options: ort.SessionOptions) -> _Source:
     files, large = on_files(network.model), large_tensors(network.model)
     fed = {name: t.numpy() for name, t in large.items() if not isinstance(t, ir.ExternalTensor)}
     for folder in {str(tensor.base_dir) for tensor in files.values()}:  # one, or none
-        options.add_session_config_entry(_FOLDER, folder)
+        options.add_session_config_entry(_FOLDER, native(Path(folder)))
     pointing = pointing_proto(network.model, files | {name: large[name] for name in fed})
     return _Source(bytes(without_data(pointing, fed).SerializeToString()), fed, _given(files, options))
 
@@ -125,9 +126,9 @@ def _file_source(path: Path, options: ort.SessionOptions) -> _Source:
     """The graph of a large file; its weights are mapped from where they are."""
     _leave_weights(options)
     if path.stat().st_size >= MAPPED and not is_mapped(path):
-        return _Source(str(path))
+        return _Source(native(path))
     folder, proto = path.resolve().parent, read_proto(path)
-    options.add_session_config_entry(_FOLDER, str(folder))
+    options.add_session_config_entry(_FOLDER, native(folder))
     outside = {t.name: ir.from_proto(t) for t in proto.graph.initializer if t.data_location == t.EXTERNAL}
     files = {name: Mapped.of(tensor, folder) for name, tensor in outside.items()}
     return _Source(bytes(proto.SerializeToString()), given=_given(files, options))

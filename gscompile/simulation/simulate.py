@@ -26,6 +26,7 @@ from gscompile.data.batch_axis import samples_in
 from gscompile.data.dataset import Batch, Dataset, load_data
 from gscompile.data.inputs import input_specs
 from gscompile.errors import ModelError, UsageError
+from gscompile.files.native import native
 from gscompile.graph.network import Layer, Network
 from gscompile.hardware.target import DEFAULT_TARGET, Device, Target, load_target
 from gscompile.onnx_files.kinds import is_standard
@@ -283,7 +284,7 @@ def _run_by_onnxruntime(model: Path, batches: list[Batch], optimise: bool = Fals
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(native(model), options, providers=["CPUExecutionProvider"])
         return [session.run(None, dict(batch.inputs)) for batch in batches]
     except Exception as error:  # onnxruntime's own classes have no common base
         line = (str(error).strip().splitlines() or ["no reason given"])[0]

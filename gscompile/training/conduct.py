@@ -13,7 +13,7 @@ from gscompile.errors import UsageError
 from gscompile.files.output import check_free
 from gscompile.options import Options
 from gscompile.progress import Progress
-from gscompile.training.journal import Journal, journal_of
+from gscompile.training.journal import Journal, bring_back, journal_of
 from gscompile.training.parallel import World, joined, world_size
 
 
@@ -40,6 +40,7 @@ def conducted(out: Path, options: Options, force: bool, resume: bool, progress: 
         if world.rank:
             yield Conduct(world)
             return
+        bring_back(out)
         check_free(out, force)
         with journal_of(out, resume, progress) as journal:
             yield Conduct(world, journal, until)

@@ -8,9 +8,11 @@ not at all. The folder is gone once OUT is there.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import shutil
+import re
+import stat
 import sys
 import time
 import zipfile
@@ -18,14 +20,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gscompile import __version__
 from gscompile.errors import BudgetError, OutputError
-from gscompile.files.output import tidy
+from gscompile.files.output import is_aside, tidy
 from gscompile.progress import Progress
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ Arrays = dict[str, NDArray[Any]]
 EVERY = 20.0  # seconds between snapshots within a stretch, so that a kill loses less than a minute
 _SHARE = 50  # a snapshot is not taken again before this many times the time it took
 _SEEN_SAMPLES, _SEEN_BYTES = 4096, 64 << 20  # of the data, for its digest
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_OURS = re.compile(r"lock|(key|[\w-]+\.npz)(\.part)?", re.ASCII)  # names that are written here
 _BROKEN = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile)
 
 
@@ -83,7 +87,7 @@ class Journal:
         if self.folder is None:
             return None
         try:
-            with (self.folder / f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with _opened(self.folder / f"{name}.npz") as file, np.load(file, allow_pickle=False) as arrays:
                 return dict(arrays)
         except _BROKEN:
             return None
@@ -98,7 +102,7 @@ class Journal:
     def clear(self) -> None:
         """Remove all that was kept."""
         for path in self.folder.iterdir() if self.folder else ():
-            if path.name != "lock":
+            if _OURS.fullmatch(path.name) and path.name != "lock" and (path.is_symlink() or path.is_file()):
                 path.unlink(missing_ok=True)
 
     def _write(self, name: str, write: Any) -> None:
@@ -106,6 +110,8 @@ class Journal:
             return
         part = self.folder / f"{name}.part"
         try:
+            with suppress(FileNotFoundError):
+                part.unlink()  # a link that somebody put there is not written through
             write(part)
             part.replace(self.folder / name)
         except OSError as problem:
@@ -120,9 +126,19 @@ def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
+def _opened(path: Path) -> IO[bytes]:
+    """The file open for reading, unless it is a link or no plain file. Raises OSError."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | _NO_LINK | getattr(os, "O_NONBLOCK", 0)), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a plain file")
+    return file
+
+
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text("utf-8")
+        with _opened(path) as file:
+            return file.read().decode("utf-8")
     except (OSError, ValueError):
         return None
 
@@ -138,6 +154,16 @@ def resume_folder(out: Path) -> Path:
 def is_begun(out: Path) -> bool:
     """Whether something is kept that the next compile into `out` can go on with."""
     return bool(Journal(resume_folder(out)).names)
+
+
+def bring_back(out: Path) -> None:
+    """Put an output back that a process had moved aside when it was killed. Raises OutputError."""
+    if is_aside(out):
+        folder = resume_folder(out)
+        with _locked(folder, out):
+            tidy(out)
+            if not Journal(folder).names:
+                _remove(folder)
 
 
 @contextmanager
@@ -163,7 +189,7 @@ def journal_of(out: Path, resume: bool = True, progress: Progress | None = None)
             raise
         finally:
             if done:
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
 
 
 @contextmanager
@@ -181,21 +207,49 @@ def _locked(folder: Path, out: Path) -> Iterator[None]:
         os.close(lock)
 
 
+def _remove(folder: Path) -> None:
+    """Remove the files of a journal, its lock last, and the folder when nothing else is in it."""
+    with suppress(OSError):
+        Journal(folder).clear()
+        (folder / "lock").unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def _check_own(folder: Path) -> None:
+    """Raise OutputError where the folder is a link, a file, or another user's: nothing is written or removed there."""
+    about = folder.lstat()
+    if not stat.S_ISDIR(about.st_mode):
+        kind = "a symbolic link" if stat.S_ISLNK(about.st_mode) else "a file"
+        raise OutputError(f"{folder}: is {kind}; expected a folder that gscompile made, or nothing")
+    if hasattr(os, "getuid") and about.st_uid not in (os.getuid(), 0):
+        raise OutputError(f"{folder}: belongs to user {about.st_uid}; expected a folder of one's own, or nothing")
+
+
 def _lock(folder: Path, out: Path) -> int:
     path = folder / "lock"
     while True:
-        folder.mkdir(exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir()
         try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            _check_own(folder)
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o644)
+            _check_lock(path, lock)
         except FileNotFoundError:  # its last holder has just removed the folder
             continue
         if not _take(lock):
             owner = _read(path)
             os.close(lock)
             raise OutputError(f"{out}: process {owner or '?'} is compiling into it; choose another with -o, or wait")
-        if path.exists() and os.path.samestat(os.fstat(lock), path.stat()):
+        if path.exists() and os.path.samestat(os.fstat(lock), path.lstat()):
             return lock
         os.close(lock)
+
+
+def _check_lock(path: Path, lock: int) -> None:
+    about = os.fstat(lock)
+    if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
+        os.close(lock)
+        raise OutputError(f"{path}: is no lock of gscompile; expected a plain file without other names, or nothing")
 
 
 def _take(lock: int) -> bool:

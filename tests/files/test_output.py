@@ -13,7 +13,7 @@ import pytest
 from gscompile.errors import OutputError
 from gscompile.files import output
 from gscompile.files.exchange import exchange
-from gscompile.files.output import check_free, renewed, staged
+from gscompile.files.output import check_apart, check_free, renewed, staged
 
 
 def earlier(out: Path) -> Path:
@@ -166,3 +166,32 @@ def test_a_read_only_parent_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(OutputError, match="cannot be written"):
         check_free(tmp_path / "out", force=False)
+
+
+def test_force_leaves_an_output_that_holds_somebodys_notes(tmp_path: Path) -> None:
+    out = earlier(tmp_path / "out")
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"out: holds notes\.txt, which gscompile did not write"):
+        check_free(out, force=True)
+    (out / "report.json").write_text('{"files": {"notes.txt": ""}}')
+    check_free(out, force=True)
+
+
+def test_a_linked_output_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(earlier(tmp_path / "out"))
+    with pytest.raises(OutputError, match="link: is a symbolic link; expected a folder, or nothing"):
+        check_free(tmp_path / "link", force=True)
+
+
+def test_an_output_that_is_read_is_not_replaced(tmp_path: Path) -> None:
+    out = earlier(tmp_path / "out")
+    check_apart(out, [None, {"x": 1}, tmp_path / "model.onnx", "module:function"])
+    with pytest.raises(OutputError, match=r"netlist\.json, which is read; choose another with -o"):
+        check_apart(out, [out / "netlist.json"])
+
+
+def test_links_with_the_names_of_leftovers_stay(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / ".out.1.partial").symlink_to(tmp_path / "mine")
+    output.tidy(tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", ".out.1.partial"}

@@ -374,3 +374,29 @@ def test_a_run_out_of_time_ends_with_the_best_so_far(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, [str(SAMPLES / "digits.onnx"), *data, *more])
     assert result.exit_code == 0, result.stderr
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_journal_that_is_a_link_is_refused_and_its_folder_stays(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    (tmp_path / ".out.resume").symlink_to("mine")
+    with pytest.raises(OutputError, match="is a symbolic link; expected a folder"), journal_of(tmp_path / "out"):
+        pass
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_a_lock_that_is_a_link_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x" * 99)
+    (tmp_path / ".out.resume").mkdir()
+    (tmp_path / ".out.resume" / "lock").symlink_to("../thesis.tex")
+    with pytest.raises(OutputError, match="cannot be written"), journal_of(tmp_path / "out"):
+        pass
+    assert (tmp_path / "thesis.tex").read_text() == "x" * 99
+
+
+def test_only_names_of_a_journal_are_removed(tmp_path: Path) -> None:
+    (tmp_path / ".out.resume").mkdir()
+    (tmp_path / ".out.resume" / "notes").write_text("mine")
+    with journal_of(tmp_path / "out"):
+        pass
+    assert [path.name for path in (tmp_path / ".out.resume").iterdir()] == ["notes"]
