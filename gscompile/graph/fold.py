@@ -200,7 +200,7 @@ def _has_two_axes(value: ir.Value, shapes: Mapping[str, Sizes]) -> bool:
     The shape that a file declares for an intermediate value is not believed; onnxruntime runs wrong ones.
     """
     producer = value.producer()
-    if value.name in shapes:
+    if value.name is not None and value.name in shapes:
         return len(shapes[value.name]) == 2
     if producer is None and value.shape is not None:  # onnxruntime refuses an input of another rank
         return len(value.shape) == 2
