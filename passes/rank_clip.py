@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from gscompile.compensation.search import smallest_by_closed_form
 from gscompile.compression.bisection import closest, furthest
 from gscompile.compression.clipper import EXACT, UNMOVED, Clipper, deleting_costs_less, replace
 from gscompile.compression.deletion import ranked
@@ -48,6 +49,8 @@ class RankClip:
         before = {m.origin: m for m in linear_maps(network)}
         if self.method == "pca":
             network = self._by_pca(network, context)
+        elif context.refit is not None:
+            network = smallest_by_closed_form(network, context)
         elif context.tuner is not None:
             network = self._by_budget(network, context)
         else:

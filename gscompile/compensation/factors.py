@@ -49,7 +49,7 @@ def second_factor(target: Array, inputs: Array, u: Array, taps: int) -> Array:
 
 
 def conjugate_gradients(apply: Callable[[Array], Array], goal: Array, start: Array) -> Array:
-    """Return x after `STEPS` steps towards apply(x) = goal, `apply` symmetric and not negative (Hestenes, Stiefel 1952)."""
+    """Return x after `STEPS` steps towards apply(x) = goal, `apply` symmetric (Hestenes and Stiefel 1952)."""
     x, rest = start, goal - apply(start)
     way, left = rest, float(np.vdot(rest, rest))
     enough = 1e-12 * float(np.vdot(goal, goal))

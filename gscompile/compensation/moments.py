@@ -73,7 +73,7 @@ class PairMoments:
         return Centred(inputs - np.outer(mean_x, mean_x), cross - np.outer(mean_x, mean_y), mean_x, mean_y)
 
     def error(self, weights: Array, bias: Array, curvature: Array) -> float:
-        """Return the mean of e G e' over the pairs, e = x W + b - y, with W [n, m], b [m] and G = `curvature` [m, m]."""
+        """Return the mean of e G e' over the pairs, e = x W + b - y, with W [n, m], b [m], G = `curvature` [m, m]."""
         w = np.vstack([weights, bias])
         mixed = w.T @ self.cross
         errors = w.T @ (self.inputs @ w) - mixed - mixed.T + self.targets

@@ -23,7 +23,7 @@ class Fit:
 
 
 def ridge_path(centred: Centred, prior: Array, strengths: Iterable[float]) -> Iterator[Array]:
-    """Yield, for each strength l, the W [n, m] that minimises E|x W - y|^2 + l d |W - prior|^2, d the mean diagonal of A.
+    """Yield for each strength l the W [n, m] that minimises E|x W - y|^2 + l d |W - prior|^2, d the mean diagonal of A.
 
     W = prior + (A + l d I)^-1 (C - A prior), with A = E[x'x] and C = E[x'y] (Hoerl and Kennard 1970, about a prior):
     where samples say nothing of a direction, the prior stays.

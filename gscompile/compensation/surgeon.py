@@ -1,7 +1,8 @@
 """Rows of a matrix that are deleted while the others take over their work: the optimal brain surgeon, by groups.
 
 With A = E[x x'] of the inputs and G of the loss's curvature at the outputs, deleting the rows j of W costs
-tr(w_j' [(A^-1)_jj]^-1 w_j G) after W -= (A^-1)_:j [(A^-1)_jj]^-1 w_j (Hassibi and Stork 1993; Frantar and Alistarh 2022).
+tr(w_j' [(A^-1)_jj]^-1 w_j G) after W -= (A^-1)_:j [(A^-1)_jj]^-1 w_j (Hassibi and Stork 1993; Frantar and Alistarh
+2022).
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ def deletions(weights: Array, inputs: Array, curvature: Array, group_of: NDArray
     """Return what it costs to delete groups of rows one after another, always the one that costs least then.
 
     `weights` [n, m], `inputs` A [n, n], `curvature` G [m, m]; `group_of` [n] numbers each row's group below `count`, -1
-    being a row that stays. After each deletion W and A^-1 are those of the rows that are left, so that the second of two
-    duplicates costs as much as it is worth.
+    being a row that stays. After each deletion W and A^-1 are those of the rows that are left, so that the second of
+    two duplicates costs as much as it is worth.
     """
     weights, inverse = weights.copy(), inverse_moments(inputs)
     members = [np.flatnonzero(group_of == group) for group in range(count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ from gscompile.graph.trainable import trainable_values
 if TYPE_CHECKING:
     from gscompile.training.statistics import Moments
 
+MORE = 1 + 1e-9  # times a price: just above it
+
 
 @dataclass(frozen=True, eq=False)
 class PricedUnits:
@@ -29,30 +32,47 @@ class PricedUnits:
     cells: float
 
     def cheaper_than(self, price: float) -> NDArray[np.bool_]:
-        """Return which units go where a cell is worth `price`: as many as make loss and price together least. [units]"""
+        """Return which units [units] go where a cell is worth `price`: what makes loss and price together least."""
         spent = self.deletions.loss - price * self.cells * np.arange(len(self.deletions.loss))
         gone = np.zeros(self.family.size, bool)
         gone[self.deletions.order[: int(np.argmin(spent[:-1]))]] = True  # one stays at the least
         return gone
 
 
+Gone = list[tuple[PricedUnits, NDArray[np.bool_]]]
+
+
+def within(priced: Sequence[PricedUnits], cells: float) -> Gone:
+    """Return the units that go at the highest price of a cell, the same for all spaces, that takes at most `cells`."""
+
+    def at(price: float) -> Gone:
+        return [(units, units.cheaper_than(price)) for units in priced]
+
+    slopes = {0.0} | {
+        float(slope) for units in priced for slope in np.diff(units.deletions.loss) / units.cells if slope > 0
+    }
+    prices = sorted(slopes)
+    number = bisect_right(prices, cells, key=lambda price: sum(u.cells * gone.sum() for u, gone in at(price * MORE)))
+    return at(prices[number - 1] * MORE if number else 0.0)
+
+
 def priced_units(network: Network, moments: Mapping[str, Moments], mapping: MapOptions) -> list[PricedUnits]:
     """Return the price of every unit that a single matrix reads, from that matrix's moments of inputs and curvature."""
     return [
-        PricedUnits(
-            family,
-            deletions(
-                network.matrices(reader.layer)[0].astype(np.float64),
-                moments[reader.layer].inputs[0],
-                moments[reader.layer].outputs[0],
-                reader.rows,
-                family.size,
-            ),
-            _cells(network, family),
-        )
+        PricedUnits(family, _deletions(network, reader, moments[reader.layer], family.size), _cells(network, family))
         for family, reader in _read_once(network, mapping)
         if reader.layer in moments
     ]
+
+
+def _deletions(network: Network, reader: Member, moments: Moments, count: int) -> Deletions:
+    """Deletions of the units that hold a weight where they are read; those that went before are not counted again."""
+    weights = network.matrices(reader.layer)[0].astype(np.float64)
+    alive = np.unique(reader.rows[weights.any(axis=1) & (reader.rows >= 0)])
+    number = np.full(count + 1, -1)
+    number[alive] = np.arange(len(alive))
+    found = deletions(weights, moments.inputs[0], moments.outputs[0], number[reader.rows], len(alive))
+    return Deletions(alive[found.order], found.loss)
 
 
 def _read_once(network: Network, mapping: MapOptions) -> Iterator[tuple[Family, Member]]:

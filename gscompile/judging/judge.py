@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -27,7 +28,7 @@ from gscompile.errors import DataError, ModelError, UsageError
 from gscompile.graph.network import Network
 from gscompile.judging.exam import TEST, Exam, measured
 from gscompile.judging.trial import ending
-from gscompile.options import Options
+from gscompile.options import Finetune, Options
 from gscompile.progress import Progress
 from gscompile.reporting.report import Accuracy
 from gscompile.scoring.evaluate import Run, Runner, drift, remembered
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 # onnxruntime's words for an op of which it knows nothing, and for one that it does not compute in this type
 _NOT_RUN = ("is not a registered function/op", "Could not find an implementation")
+DRAWS = 8  # of a class for each sample, where few samples are all there is: the curvature of one draw is too rough
 SYNTHETIC = 4  # samples of the synthetic batch, where the network takes so many
 HELD_OUT, HELD_SAMPLES = 0.1, 200  # of --data, where there is no --eval: a tenth, or so many if that is up to half
 
@@ -122,6 +124,7 @@ class DataJudge:
     progress: Progress
     margin: float = 0.0
     runs: bool = True
+    finetune: Finetune = "full"
 
     @property
     def probes(self) -> tuple[Batch, ...]:
@@ -159,6 +162,7 @@ class DataJudge:
             floor=self.floor,
             blur=self.blur,
             moments=self._moments,
+            refit=self._refit if self.finetune == "none" else None,
             seed=self.tuner.options.seed,
             progress=self.progress,
         )
@@ -166,7 +170,15 @@ class DataJudge:
     def _moments(self, network: Network) -> Mapping[str, Moments]:
         from gscompile.training.statistics import measure_moments
 
-        return measure_moments(self.tuner, network, network.layers)
+        few = self.finetune == "none"
+        return measure_moments(self.tuner, network, network.layers, draws=DRAWS if few else 1)
+
+    @cached_property
+    def _refit(self) -> Callable[[Network], Network]:
+        from gscompile.training.sequential import output_curvature, refitting
+
+        original = self.tuner.original
+        return refitting(self.tuner, output_curvature(original, self._moments(original)))
 
     def fits(self, network: Network) -> bool:
         return self.tuner.score(network) >= self.floor
@@ -250,6 +262,7 @@ def _by_data(original: Network, folded: Network, options: Options, progress: Pro
         messages,
         progress,
         options.margin,
+        finetune=options.finetune,
     )
 
 

@@ -1,8 +1,8 @@
 """Weights refitted in graph order, without gradients: from the compressed network's inputs to the original's outputs.
 
 Layer after layer, least squares look for the weights and the bias with which what arrives in the compressed network
-gives what the original has there; where the output is added to a shortcut, also what the shortcut has lost. A layer that
-was factored is fitted in both factors. Rows and columns of zeros stay zeros: what was deleted stays deleted.
+gives what the original has there; where the output is added to a shortcut, also what the shortcut has lost. A layer
+that was factored is fitted in both factors. Rows and columns of zeros stay zeros: what was deleted stays deleted.
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ from gscompile.execute.stages import Stages
 from gscompile.graph.network import Layer, Network, replace_held
 from gscompile.graph.trainable import expose_weights
 from gscompile.onnx_files.constants import held_tensor
-from gscompile.training.statistics import input_vectors, output_vectors, stride_of
+from gscompile.training.statistics import Moments, input_vectors, output_vectors, stride_of
+from gscompile.training.tune import Tuner
 
 FOLDS = 4  # parts of the samples, of which each is held out once
+SAMPLES = 2048  # that are solved for: more change little and take longer
+BATCH = 32  # samples that are run at a time
 RIDGE = 1e-3  # of the mean diagonal of a curvature: no output is worth nothing
 Feeds = Callable[[], Iterable[Mapping[str, Tensor]]]
 Fitted = tuple[tuple[Array, ...], Array]  # weights, or two factors of them, and a bias
@@ -140,10 +143,12 @@ def _sites(original: Network, network: Network) -> Iterator[Site]:
         if reference.v is None:
             fitted: tuple[Layer, ...] = (linear.u,) if linear.v is None else (linear.u, linear.v)
             source, prior = reference.u, reference.u.matrices
+            if prior.size != np.prod(linear.shape) or reference.shape[0] != linear.shape[0]:
+                continue  # units were cut from it: what is left of the original is not known
         else:  # it came as two factors: the second is fitted
             fitted, source, prior = (last,), last, last.matrices
         shortcuts = _shortcuts(network, last.uses[0].node.outputs[0], values)
-        bias = _bias(network, last)
+        bias = _bias(last)
         yield Site(linear, fitted, source, np.asarray(prior, np.float64), target, bias, shortcuts)
 
 
@@ -158,7 +163,7 @@ def _is_fitted(layer: Layer, network: Network) -> bool:
         and layer.layout.factorable
         and bool(node.outputs[0].uses() or node.outputs[0].is_graph_output())
         and plain
-        and not (layer.op in _BIASED and _third(node) is not None and not _is_vector(network, _third(node), layer))
+        and not (layer.op in _BIASED and _third(node) is not None and not _is_vector(_third(node), layer))
     )
 
 
@@ -166,12 +171,13 @@ def _third(node: ir.Node) -> ir.Value | None:
     return node.inputs[2] if len(node.inputs) > 2 else None
 
 
-def _is_vector(network: Network, value: ir.Value | None, layer: Layer) -> bool:
+def _is_vector(value: ir.Value | None, layer: Layer) -> bool:
     """Whether a value is a constant with a number for each output of a layer that nothing else reads."""
-    held = None if value is None else held_tensor(value)
-    size = layer.layout.parts * layer.layout.outputs
+    if value is None or len(value.uses()) != 1:
+        return False
+    held, size = held_tensor(value), layer.layout.parts * layer.layout.outputs
     along_rows = layer.op == "Conv" or layer.uses[0].index == 1
-    return held is not None and held.size == size == held.shape[-1] and len(value.uses()) == 1 and along_rows  # type: ignore[union-attr]
+    return held is not None and held.size == size == held.shape.numpy()[-1] and along_rows
 
 
 def _give_biases(network: Network) -> None:
@@ -189,14 +195,14 @@ def _give_biases(network: Network) -> None:
     network.changed()
 
 
-def _bias(network: Network, layer: Layer) -> Bias | None:
+def _bias(layer: Layer) -> Bias | None:
     """What can take over the mean of a layer's errors: its own bias, or that of an Add behind it."""
     node = layer.uses[0].node
     if layer.op in _BIASED:
         value = _third(node)
         return Bias(value, apart=False) if value is not None else None
     added = _added_to(node.outputs[0])
-    if added is None or layer.layout.parts > 1 or layer.uses[0].index != 1 or not _is_vector(network, added[1], layer):
+    if added is None or layer.layout.parts > 1 or layer.uses[0].index != 1 or not _is_vector(added[1], layer):
         return None
     assert added[1] is not None
     return Bias(added[1], apart=True)
@@ -290,18 +296,17 @@ def _tensor(value: ir.Value) -> Tensor:
 def _solved(
     site: Site, folds: Sequence[PairMoments], prior: Array, current: Array, bias: Array, curvature: Array
 ) -> Fitted | None:
-    """The solution of all samples; None where that of the others does not help on the last fold, which it has not seen."""
+    """The solution of all folds; None where that of the others does not help on the last, which it has not seen."""
     rows, cols = _live(current, site.taps)
     if len(folds) < 2 or not rows.any() or not cols.any():
         return None
     seen = [fold.part(rows, cols) for fold in folds]
     inside = np.ix_(rows, cols)
-    rank = site.linear.rank if len(site.fitted) == 2 else 0
     solve = partial(
         _fit,
         prior=prior[inside],
         curvature=curvature[cols][:, cols],
-        rank=rank,
+        rank=_live_rank(site),
         taps=site.taps,
         intercept=site.bias is not None,
     )
@@ -313,7 +318,16 @@ def _solved(
     weights, found = solve(seen)
     spread_bias = bias.copy()
     spread_bias[cols] = found
-    return _spread(weights, current.shape, rows, cols, site.taps), spread_bias
+    return _spread(weights, current.shape, rows, cols, site), spread_bias
+
+
+def _live_rank(site: Site) -> int:
+    """How many columns of a first factor hold a weight that its second factor reads; 0 of a whole matrix."""
+    if len(site.fitted) == 1:
+        return 0
+    u, v = (layer.matrices for layer in site.fitted)
+    read = v.reshape(len(v), u.shape[2], -1)
+    return int((u.any(axis=1) & read.any(axis=2)).any(axis=0).sum())
 
 
 def _live(current: Array, taps: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -335,13 +349,11 @@ def _fit(folds: Sequence[PairMoments], prior: Array, curvature: Array, rank: int
     else:
         u, v = separable_spectrum(found.weights, a, curvature, taps).factors(rank)
         u, v = fit_factors(found.weights, a, curvature, u, v, taps)
-    missing = rank - u.shape[1]  # where fewer rows or columns are left than that
-    u, v = np.pad(u, ((0, 0), (0, missing))), np.pad(v, ((0, missing), (0, 0)))
     return (u, v), centred.bias((u @ v).reshape(prior.shape))
 
 
 def _spread(
-    weights: tuple[Array, ...], shape: tuple[int, ...], rows: NDArray[np.bool_], cols: NDArray[np.bool_], taps: int
+    weights: tuple[Array, ...], shape: tuple[int, ...], rows: NDArray[np.bool_], cols: NDArray[np.bool_], site: Site
 ) -> tuple[Array, ...]:
     """Weights or factors of live rows and columns in their places, zeros around them; factors as layers hold them."""
     if len(weights) == 1:
@@ -349,7 +361,25 @@ def _spread(
         whole[np.ix_(rows, cols)] = weights[0]
         return (whole,)
     u, v = weights
-    first, second = np.zeros((shape[0] // taps, u.shape[1])), np.zeros((u.shape[1], taps, shape[1]))
-    first[rows[::taps]] = u
-    second[:, :, cols] = v.reshape(u.shape[1], taps, -1)
+    taps, rank = site.taps, u.shape[1]
+    first, second = np.zeros((shape[0] // taps, site.linear.rank)), np.zeros((site.linear.rank, taps, shape[1]))
+    first[rows[::taps], :rank] = u
+    second[:rank, :, cols] = v.reshape(rank, taps, -1)
     return first, second.reshape(-1, shape[1])
+
+
+def refitting(tuner: Tuner, curvature: Mapping[str, Array]) -> Callable[[Network], Network]:
+    """Return what refits a network to the tuner's original on its training samples, of which `SAMPLES` are enough."""
+    train = tuner.train.take(SAMPLES)
+    size = max(1, min(BATCH, len(train) // FOLDS))
+
+    def feeds() -> Iterator[Mapping[str, Tensor]]:
+        yield from map(tuner.feeder.feeds, train.batches(train.fixed_batch or size))
+
+    return lambda network: refitted(tuner.original, network, feeds, curvature)
+
+
+def output_curvature(original: Network, moments: Mapping[str, Moments]) -> dict[str, Array]:
+    """Return the curvature at the outputs of the original's linear maps [parts, outputs, outputs], by their origin."""
+    lasts = ((linear.origin, (linear.v or linear.u).name) for linear in linear_maps(original))
+    return {origin: moments[name].outputs for origin, name in lasts if name in moments}

@@ -47,8 +47,8 @@ def measure_moments(
 ) -> dict[str, Moments]:
     """The moments of each layer over `batches` batches of the training part, by layer name.
 
-    The curvature is the mean over so many draws of a class (or direction) for each sample: one is enough where there are
-    many samples.
+    The curvature is the mean over so many draws of a class (or direction) for each sample: one is enough where
+    there are many samples.
     A layer whose inputs cannot be read off (inside a subgraph, a recurrent state) is left out, and so is one of whose
     inputs or gradients some are no numbers.
     """
@@ -90,7 +90,7 @@ def _add_batch(
 
 
 def _added(old: tuple[Any, int, int], vectors: Tensor, once: int) -> tuple[Any, int, int]:
-    """A sum of second moments, of how many batches, and of how many vectors that are not yet seen for the second time."""
+    """A sum of second moments, of how many batches, and of how many vectors, each counted once."""
     total, count, seen = old
     return total + _second_moment(vectors), count + 1, seen + vectors.shape[1] * (count < once)
 
@@ -217,7 +217,7 @@ def _spread(places: Sequence[int]) -> Iterator[Tensor]:
 
 
 def stride_of(vectors: int) -> int:
-    """Return n where every n-th of so many vectors is looked at; odd, so that not always the same columns of images are."""
+    """Return n where every n-th of so many vectors is looked at; odd, so that all columns of an image are."""
     return max(1, vectors // MOST_ROWS) | 1
 
 
