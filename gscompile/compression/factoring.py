@@ -55,7 +55,8 @@ def spectrum(w: Array, inputs: Array | None = None, outputs: Array | None = None
     `ridge` is added to the moments, relative to their mean diagonal: directions the data never showed stay defined.
     Rows and columns of zeros stay zeros, whatever else there is of what they see.
     """
-    rows, cols = w.any(axis=1), w.any(axis=0)
+    alive = w != 0
+    rows, cols = alive.any(axis=1), alive.any(axis=0)
     if 0 < rows.sum() < len(rows) or 0 < cols.sum() < len(cols):
         a, g = (m if m is None else m[kept][:, kept] for m, kept in ((inputs, rows), (outputs, cols)))
         live = spectrum(w[np.ix_(rows, cols)], a, g, ridge)

@@ -283,7 +283,7 @@ def _refit(
     if site.bias is not None:
         held = held_tensor(site.bias.value)
         assert held is not None
-        replace_held(site.bias.value, bias.reshape(tuple(held.shape)).astype(held.dtype.numpy()))
+        replace_held(site.bias.value, bias.reshape(held.shape.numpy()).astype(held.dtype.numpy()))
         stages.set_constant(site.bias.value, _tensor(site.bias.value))
 
 
