@@ -144,6 +144,7 @@ _SEARCH = (
     ),
     click.option("--pass", "passes", multiple=True, metavar="NAME[:OPTION=VALUE,...]", help="Passes to run, in order."),
     click.option("--minimize", help="area (the target's own), cells, wires or tiles. [default: area]"),
+    click.option("--finetune", help="full: train what is compressed; none: solve for its weights. [default: full]"),
     click.option("--effort", help="quick, standard or max: how much training the search may do."),
     click.option("--epochs", type=float, help="Length of one stretch of training. [default: 1]"),
     click.option("--batch-size", type=int, help="[default: 128, or what the network fixes]"),

@@ -22,6 +22,7 @@ from gscompile.user_function import UserFunction, called
 
 Effort = Literal["quick", "standard", "max"]
 Minimize = Literal["area", "cells", "wires", "tiles"]
+Finetune = Literal["none", "full"]
 Precision = Literal["auto", "float32", "bfloat16"]
 DEFAULT_PASSES = ("rank-clip", "delete-groups", "drop-dead-units")
 EFFORTS: Mapping[str, float] = {"quick": 0.5, "standard": 1.0, "max": 2.5}
@@ -36,6 +37,8 @@ class Options:
     learned from instead of the original.
 
     `crossbar` is text as in `64x64`, a pair (rows, columns) or a Crossbar.
+    `finetune` "full" trains the compressed network end to end; "none" solves for its weights by least squares, without
+    gradient steps, for which a few hundred samples are enough.
 
     `data`, `eval` and `test` are whatever `gscompile.data.dataset.load_data` takes. `epochs` is the length of a
     stretch of training; a search takes many. `passes` are `name:option=value,...`. Without `crossbar` arrays are of the
@@ -59,6 +62,7 @@ class Options:
     max_error: float = 0.01
     passes: tuple[str, ...] = DEFAULT_PASSES
     minimize: Minimize = "area"
+    finetune: Finetune = "full"
     effort: Effort = "standard"
     epochs: float = 1.0
     batch_size: int = 128
@@ -85,6 +89,7 @@ class Options:
         _ = self.hardware, self.formats, self.seconds  # what is wrong in them is said at once
         _one_of("tiling", self.tiling, get_args(Tiling))
         _one_of("effort", self.effort, get_args(Effort))
+        _one_of("finetune", self.finetune, get_args(Finetune))
         _one_of("minimize", self.minimize, get_args(Minimize))
         _one_of("precision", self.precision, get_args(Precision))
         for name, value, low in (
@@ -105,6 +110,10 @@ class Options:
             raise UsageError("--eval needs --data: without training data nothing is tuned")
         if self.data is None and (self.loss is not None or self.metric is not None or self.augment):
             raise UsageError("--loss, --metric and --augment need --data: without it nothing is tuned")
+        if self.finetune == "none" and self.teacher is not None:
+            raise UsageError("--teacher needs --finetune full: without fine-tuning nothing is learned from it")
+        if self.finetune == "none" and self.nproc > 1:
+            raise UsageError(f"--finetune none runs in one process: expected --nproc 1, found {self.nproc}")
         if self.data is None and self.teacher is not None:
             raise UsageError("--teacher needs --data: without it nothing is tuned")
 

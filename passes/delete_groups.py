@@ -56,7 +56,7 @@ class DeleteGroups:
 
     def run(self, network: Network, context: Context) -> PassResult:
         before = footprint(network, context.mapping)
-        if context.tuner is not None:
+        if context.tuner is not None and context.refit is None:
             network = self._search(network, context)
         after = footprint(network, context.mapping)
         change = Change("all layers", "wires", str(before.wires), str(after.wires))

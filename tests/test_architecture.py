@@ -23,6 +23,7 @@ channels data
 crossbars scoring
 hardware
 compression simulation targets
+compensation
 reporting formats readback
 options passes reduction
 placement training
@@ -35,7 +36,7 @@ __main__ __init__
 """.strip().splitlines()
 PLACED = {name: number for number, line in enumerate(ROOMS) for name in line.split()}
 TORCH_USERS = {"tune", "stretch", "feeder", "adam", "teacher", "lessons", "objective", "statistics", "saliency"}
-TORCH_USERS |= {"augment", "channels_last", "process_group", "accelerator", "precision", "normalized"}
+TORCH_USERS |= {"augment", "channels_last", "process_group", "accelerator", "precision", "normalized", "sequential"}
 TORCH = {f"training.{name}" for name in TORCH_USERS}  # beside execute
 
 

@@ -53,7 +53,14 @@ def spectrum(w: Array, inputs: Array | None = None, outputs: Array | None = None
 
     With A = L L' and G = R R', the singular value decomposition of L' w R, taken back by the inverses of L' and R.
     `ridge` is added to the moments, relative to their mean diagonal: directions the data never showed stay defined.
+    Rows and columns of zeros stay zeros, whatever else there is of what they see.
     """
+    alive = w != 0
+    rows, cols = alive.any(axis=1), alive.any(axis=0)
+    if 0 < rows.sum() < len(rows) or 0 < cols.sum() < len(cols):
+        a, g = (m if m is None else m[kept][:, kept] for m, kept in ((inputs, rows), (outputs, cols)))
+        live = spectrum(w[np.ix_(rows, cols)], a, g, ridge)
+        return replace(live, left=_spread(live.left, rows), right=_spread(live.right.T, cols).T)
     below, right = _root(inputs, len(w), ridge), _root(outputs, w.shape[1], ridge)
     seen = w if below is None else below.T @ w
     seen = seen if right is None else seen @ right

@@ -53,6 +53,7 @@ class Context:
 
     `tuner` and `floor`, the lowest validation score within the budget in percent, are there with data;
     `moments` measures what the data does to each layer. Without data,
+    `refit` solves for the weights of a compressed network without gradients, where nothing else is to tune them.
     `drift` tells the output error of a candidate, relative to the outputs' range, and `max_error` bounds it.
     `blur` is the standard error of a score, in points: less than that is no difference.
     `effort` scales the epochs that may be spent; `price` tells what the search is paid for. `later` names the passes
@@ -65,6 +66,7 @@ class Context:
     drift: Callable[[Network], float] | None = None
     tuner: Tuner | None = None
     moments: Callable[[Network], Mapping[str, Moments]] | None = None
+    refit: Callable[[Network], Network] | None = None
     floor: float = 0.0
     effort: float = 1.0
     price: Pricing = field(default_factory=Pricing)

@@ -34,7 +34,7 @@ from gscompile.judging.exam import TEST, Exam, measured
 from gscompile.judging.samples import PASSED_BY, Samples
 from gscompile.judging.sampling import choose_samples
 from gscompile.judging.trial import ending
-from gscompile.options import Options
+from gscompile.options import Finetune, Options
 from gscompile.progress import Progress
 from gscompile.reporting.report import Accuracy, Confirmation
 from gscompile.scoring.evaluate import Run, Runner, drift, is_unknown_op, score
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from gscompile.training.statistics import Moments
     from gscompile.training.tune import Tuner
 
+DRAWS = 8  # of a class for each sample, where few samples are all there is: the curvature of one draw is too rough
 SYNTHETIC = 4  # batches by which the written file is verified
 ROUNDS = 6  # searches at most, each within a tighter bound than the last
 SLACKER = 1.1  # a bound is tightened by so much more than it was passed
@@ -147,6 +148,7 @@ class DataJudge:
     margin: float = 0.0
     runs: bool = True
     test_metric: Metric | None = None  # where the test data alone has labels
+    finetune: Finetune = "full"
 
     @property
     def probes(self) -> tuple[Batch, ...]:
@@ -184,6 +186,7 @@ class DataJudge:
             floor=self.floor,
             blur=self.blur,
             moments=self._moments,
+            refit=self._refit if self.finetune == "none" else None,
             seed=self.tuner.options.seed,
             progress=self.progress,
         )
@@ -191,7 +194,15 @@ class DataJudge:
     def _moments(self, network: Network) -> Mapping[str, Moments]:
         from gscompile.training.statistics import measure_moments
 
-        return measure_moments(self.tuner, network, network.layers)
+        few = self.finetune == "none"
+        return measure_moments(self.tuner, network, network.layers, draws=DRAWS if few else 1)
+
+    @cached_property
+    def _refit(self) -> Callable[[Network], Network]:
+        from gscompile.training.sequential import output_curvature, refitting
+
+        original = self.tuner.original
+        return refitting(self.tuner, output_curvature(original, self._moments(original)))
 
     def search(self, run: Search, context: Context) -> Sequence[PassResult]:
         return run(context)
@@ -300,6 +311,7 @@ def _by_data(original: Network, folded: Network, options: Options, progress: Pro
         progress,
         options.margin,
         test_metric=_test_metric(splits, tuner, original, batch),
+        finetune=options.finetune,
     )
 
 

@@ -42,9 +42,13 @@ def white(layer: Layer) -> Moments:
     return Moments(*ones)
 
 
-def measure_moments(tuner: Tuner, network: Network, layers: Iterable[Layer], batches: int = 12) -> dict[str, Moments]:
+def measure_moments(
+    tuner: Tuner, network: Network, layers: Iterable[Layer], batches: int = 12, draws: int = 1
+) -> dict[str, Moments]:
     """The moments of each layer over `batches` batches of the training part, by layer name.
 
+    The curvature is the mean over so many draws of a class (or direction) for each sample: one is enough where
+    there are many samples.
     A layer whose inputs cannot be read off (inside a subgraph, a recurrent state) is left out, and so is one of whose
     inputs or gradients some are no numbers.
     """
@@ -57,7 +61,7 @@ def measure_moments(tuner: Tuner, network: Network, layers: Iterable[Layer], bat
     sums: dict[str, list[Any]] = {}
     generator = torch.Generator().manual_seed(tuner.options.seed)
     for batch in tuner.some(batches):
-        _add_batch(sums, wanted, executor(tuner.feeder.feeds(batch), capture), tuner, generator)
+        _add_batch(sums, wanted, executor(tuner.feeder.feeds(batch), capture), tuner, generator, draws)
     found = {name: Moments(*(mean(*part) for part in parts)) for name, parts in sums.items()}
     return {name: m for name, m in found.items() if np.isfinite(m.inputs).all() and np.isfinite(m.outputs).all()}
 
@@ -68,20 +72,27 @@ def _add_batch(
     seen: Mapping[str, Any],
     tuner: Tuner,
     gen: torch.Generator,
+    draws: int,
 ) -> None:
     outputs = [seen[str(layer.uses[0].node.outputs[0].name)] for layer in wanted.values()]
-    probe = tuner.objective.probe(seen, gen)
-    if not probe.requires_grad:
-        raise ExecutionError("no gradient of an output reaches a weight: compile without --data")
-    gradients = torch.autograd.grad(probe, outputs, allow_unused=True)
-    for (name, layer), output, gradient in zip(wanted.items(), outputs, gradients, strict=True):
-        inputs = input_vectors(layer, seen[str(layer.uses[0].data.name)].detach())
-        at_outputs = output_vectors(layer, torch.zeros_like(output) if gradient is None else gradient)
-        old = sums.setdefault(name, [(0.0, 0, 0), (0.0, 0, 0)])
-        sums[name] = [
-            (total + _second_moment(vectors), count + 1, seen + vectors.shape[1] * (count < tuner.steps_per_epoch))
-            for (total, count, seen), vectors in zip(old, (inputs, at_outputs), strict=True)
-        ]
+    for draw in range(draws):
+        probe = tuner.objective.probe(seen, gen)
+        if not probe.requires_grad:
+            raise ExecutionError("no gradient of an output reaches a weight: compile without --data")
+        gradients = torch.autograd.grad(probe, outputs, retain_graph=draw < draws - 1, allow_unused=True)
+        for (name, layer), output, gradient in zip(wanted.items(), outputs, gradients, strict=True):
+            sums.setdefault(name, [(0.0, 0, 0), (0.0, 0, 0)])
+            at_outputs = output_vectors(layer, torch.zeros_like(output) if gradient is None else gradient)
+            sums[name][1] = _added(sums[name][1], at_outputs, tuner.steps_per_epoch * draws)
+            if draw == 0:
+                inputs = input_vectors(layer, seen[str(layer.uses[0].data.name)].detach())
+                sums[name][0] = _added(sums[name][0], inputs, tuner.steps_per_epoch)
+
+
+def _added(old: tuple[Any, int, int], vectors: Tensor, once: int) -> tuple[Any, int, int]:
+    """A sum of second moments, of how many batches, and of how many vectors, each counted once."""
+    total, count, seen = old
+    return total + _second_moment(vectors), count + 1, seen + vectors.shape[1] * (count < once)
 
 
 def mean(total: NDArray[np.float64], count: int, vectors: int) -> NDArray[np.float64]:
@@ -103,7 +114,7 @@ def mean(total: NDArray[np.float64], count: int, vectors: int) -> NDArray[np.flo
 
 def _second_moment(vectors: Tensor) -> NDArray[np.float64]:
     """E[x x'] of [parts, samples, n] by part."""
-    kept = vectors[:, :: _stride(vectors.shape[1])].double()
+    kept = vectors[:, :: stride_of(vectors.shape[1])].double()
     return np.asarray((kept.mT @ kept / kept.shape[1]).cpu().numpy(), np.float64)
 
 
@@ -201,13 +212,13 @@ def _patches(node: ir.Node, data: Tensor, kernel: tuple[int, ...], parts: int) -
 def _spread(places: Sequence[int]) -> Iterator[Tensor]:
     """Indices, axis by axis, of as many places as are looked at."""
     count = int(np.prod(places))
-    picked = np.arange(0, count, _stride(count))
+    picked = np.arange(0, count, stride_of(count))
     return map(torch.from_numpy, np.unravel_index(picked, places))
 
 
-def _stride(vectors: int) -> int:
-    """Of so many vectors, every which is looked at."""
-    return max(1, vectors // MOST_ROWS)
+def stride_of(vectors: int) -> int:
+    """Return n where every n-th of so many vectors is looked at; odd, so that all columns of an image are."""
+    return max(1, vectors // MOST_ROWS) | 1
 
 
 def _pads(node: ir.Node, sizes: Iterable[int], reach: list[int], strides: list[int]) -> list[int]:

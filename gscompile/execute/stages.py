@@ -1,0 +1,75 @@
+"""A network run on all samples as far as one of its nodes, layer after layer, while weights that come later change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import onnx_ir as ir
+import torch
+from torch import Tensor
+
+from gscompile.execute.block import Env, Key
+from gscompile.execute.executor import Executor
+
+MOST_HELD = 1 << 28  # bytes of values that are kept between layers; beyond that they are computed again
+
+
+class Stages:
+    """Runs a network batch by batch from where it was left; `feeds` yields the same batches each time it is called.
+
+    Values that are still to be read are kept between runs while those of all batches fit `most_held` bytes; else a run
+    starts from the last place where they did, so that memory is bounded by a batch and not by the samples.
+    """
+
+    def __init__(
+        self, network: ir.Model, feeds: Callable[[], Iterable[Mapping[str, Tensor]]], most_held: int = MOST_HELD
+    ) -> None:
+        executor = Executor(network)
+        self._calls, self._store, self._inputs = executor._block.calls, executor._store, executor._block.inputs
+        self._feeds, self._most_held = feeds, most_held
+        self._start = 0
+        self._held: list[Env] | None = None  # values of every batch once `_start` nodes have run; None: as they are fed
+        self._number = {call.source: number for number, call in enumerate(self._calls)}
+        self._last: dict[Key, int] = {key: number for number, call in enumerate(self._calls) for key in call.reads}
+        self._last |= dict.fromkeys(executor._block.outputs, len(self._calls))
+
+    def place(self, node: ir.Node) -> int:
+        """Return the number of nodes that run before `node`."""
+        return self._number[node]
+
+    def set_constant(self, value: ir.Value, tensor: Tensor) -> None:
+        """Replace a weight or bias, which no node that has been passed may read."""
+        self._store.constants[value] = tensor
+
+    @torch.no_grad()
+    def run(self, place: int) -> Iterator[Env]:
+        """Yield each batch's values as they are once `place` nodes have run, those that later nodes or outputs read.
+
+        Places may not go back.
+        """
+        held: list[Env] | None = []
+        size = 0
+        for before in self._fed() if self._held is None else self._held:
+            env = Env(self._store.constants)
+            env.update(before)
+            for number in range(self._start, place):
+                self._call(env, number)
+            if held is not None:
+                size += sum(value.nbytes for value in env.values() if isinstance(value, Tensor))
+                held = [*held, env] if size <= self._most_held else None
+            yield env
+        if held is not None:
+            self._start, self._held = place, held
+
+    def _call(self, env: Env, number: int) -> None:
+        call = self._calls[number]
+        call(env)
+        for key in call.reads | call.writes:
+            if key in env and self._last.get(key, -1) <= number:
+                del env[key]
+
+    def _fed(self) -> Iterator[Env]:
+        for feeds in self._feeds():
+            env = Env(self._store.constants)
+            env.update({value: feeds[str(value.name)] for value in self._inputs})
+            yield env

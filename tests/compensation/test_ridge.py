@@ -1,0 +1,59 @@
+"""Ridge regression towards what is there: as far as held-out samples say that it helps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gscompile.compensation.moments import PairMoments
+from gscompile.compensation.ridge import cross_validated, ridge_path
+
+TRUTH = np.array([[2.0], [-1.0]])
+PRIOR = np.array([[1.0], [1.0]])
+
+
+def folds(samples: int, noise: float, seed: int = 0) -> list[PairMoments]:
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((4, samples, 2))
+    return [PairMoments.of(part, part @ TRUTH + 5 + noise * rng.standard_normal((samples, 1))) for part in x]
+
+
+def test_the_path_leads_from_least_squares_to_the_prior() -> None:
+    centred = folds(50, noise=0.0)[0].centred()
+    loose, tight = ridge_path(centred, PRIOR, [1e-9, 1e9])
+    np.testing.assert_allclose(loose, TRUTH, atol=1e-6)
+    np.testing.assert_allclose(tight, PRIOR, atol=1e-6)
+
+
+def test_half_way_of_one_direction() -> None:
+    moments = PairMoments.of(np.array([[-1.0], [1.0]]), np.array([[-3.0], [3.0]]))  # y = 3 x, E[x x] = 1
+    (found,) = ridge_path(moments.centred(), np.array([[1.0]]), [1.0])
+    assert found.item() == pytest.approx(2.0)  # strength 1 of a mean diagonal of 1: half of the way from 1 to 3
+
+
+def test_what_samples_say_is_learned_with_its_bias() -> None:
+    found = cross_validated(folds(50, noise=0.0), PRIOR, np.eye(1))
+    np.testing.assert_allclose(found.weights, TRUTH, atol=1e-3)
+    assert found.bias.item() == pytest.approx(5.0, abs=1e-3)
+    assert found.gain < 1e-6
+
+
+def test_noise_leaves_the_prior_where_it_is() -> None:
+    """32 samples that have nothing to do with the inputs: no solve is better on samples that it has not seen."""
+    rng = np.random.default_rng(1)
+    pairs = [PairMoments.of(rng.standard_normal((8, 30)), rng.standard_normal((8, 100))) for _ in range(4)]
+    found = cross_validated(pairs, np.zeros((30, 100)), np.eye(100))
+    assert np.abs(found.weights).max() < 0.05
+    assert found.gain <= 1
+
+
+def test_one_fold_holds_nothing_out_and_so_changes_no_weight() -> None:
+    (first, *_) = folds(50, noise=0.0)
+    assert cross_validated([first], PRIOR, np.eye(1)).weights.tolist() == PRIOR.tolist()
+
+
+def test_constant_samples_change_no_weight() -> None:
+    same = PairMoments.of(np.ones((8, 2)), np.full((8, 1), 4.0))
+    found = cross_validated([same] * 4, PRIOR, np.eye(1))
+    assert found.weights.tolist() == PRIOR.tolist()
+    assert found.bias.item() == pytest.approx(2.0)  # 4 - (1 + 1)
