@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gscompile.version import __version__
+
 if TYPE_CHECKING:
     from gscompile.api import Result, compile
     from gscompile.crossbars.crossbar import Crossbar, TileGrid
@@ -12,8 +14,7 @@ if TYPE_CHECKING:
     from gscompile.errors import GscompileError
     from gscompile.graph.network import Layer, Network
 
-__version__ = "0.1.0"
-__all__ = ["Crossbar", "GscompileError", "Layer", "Netlist", "Network", "Result", "TileGrid", "compile"]
+__all__ = ["Crossbar", "GscompileError", "Layer", "Netlist", "Network", "Result", "TileGrid", "__version__", "compile"]
 
 # Imported when first asked for, so that `gscompile --help` loads neither onnx nor torch.
 _HOME = {

@@ -89,7 +89,8 @@ def _check_working_folder() -> None:
 
 def _is_told_by_another(code: int) -> bool:
     """Of several processes the first says what is wrong, and the launcher that one is lost, or was told to stop."""
-    from gscompile.training.parallel import LostError, is_first, is_launched
+    from gscompile.training.parallel import is_first, is_launched
+    from gscompile.training.world import LostError
 
     return (not is_first() and code != 1) or (is_launched() and code in (LostError.exit_code, 130, 143))
 
@@ -272,7 +273,7 @@ def _stoppable(out: Path | None = None) -> Iterator[None]:
             yield
     except Stopped as problem:
         from gscompile.training.journal import is_begun
-        from gscompile.training.parallel import AGAIN
+        from gscompile.training.world import AGAIN
 
         kept = AGAIN if out and is_begun(out) else "there is nothing yet to go on from"
         _fail(f"stopped; {kept}", 128 + problem.signal)

@@ -22,7 +22,7 @@ from gscompile.errors import BudgetError, VerificationError
 from gscompile.files.output import staged
 from gscompile.graph.fold import fold
 from gscompile.graph.network import Network
-from gscompile.graph.shelf import on_shelf
+from gscompile.graph.shelved_network import on_shelf
 from gscompile.graph.weights import check_weights
 from gscompile.hardware.cost import built_um2
 from gscompile.hardware.target import Design
@@ -39,7 +39,7 @@ from gscompile.registry import create
 from gscompile.reporting.report import CompileReport
 from gscompile.summary import Story, summarise
 from gscompile.training.conduct import Conduct, conducted
-from gscompile.training.parallel import LostError, World
+from gscompile.training.world import LostError, World
 from gscompile.write import write_design, write_model, write_report
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gscompile.compression import clipper
 from gscompile.compression.deletion import Ranking, ranked
 from gscompile.compression.linear_maps import cells, linear_maps
+from gscompile.compression.pace import Pace
 from gscompile.compression.pricing import Pricing
 from gscompile.compression.transform import Context
 from gscompile.crossbars.crossbar import Crossbar
@@ -27,7 +28,6 @@ from gscompile.passes.delete_groups import DeleteGroups
 from gscompile.passes.drop_dead_units import DropDeadUnits
 from gscompile.passes.rank_clip import RankClip
 from gscompile.scoring.evaluate import Runner, drift
-from gscompile.training.pace import Pace
 from gscompile.training.statistics import measure_moments
 from gscompile.training.tune import TuneOptions, Tuner
 from tests.small_networks import network

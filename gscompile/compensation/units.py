@@ -18,7 +18,7 @@ from gscompile.graph.network import Network, replace_held
 from gscompile.graph.trainable import trainable_values
 
 if TYPE_CHECKING:
-    from gscompile.training.statistics import Moments
+    from gscompile.compression.moments import Moments
 
 MORE = 1 + 1e-9  # times a price: just above it
 

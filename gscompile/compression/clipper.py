@@ -33,7 +33,7 @@ from gscompile.crossbars.mapping import Footprint, footprint
 from gscompile.graph.network import Network
 
 if TYPE_CHECKING:
-    from gscompile.training.statistics import Moments
+    from gscompile.compression.moments import Moments
 
 MOST_PROBED = 1 << 25  # cells
 PROBED_SHARE = 0.8  # of the cells of a map that is clipped to see what it does to the outputs

@@ -9,8 +9,8 @@ from gscompile.compression.transform import Context
 from gscompile.graph.network import Network
 
 if TYPE_CHECKING:  # torch is handed to passes, never imported by them
-    from gscompile.training.pace import Pace
-    from gscompile.training.tune import Tuner
+    from gscompile.compression.pace import Pace
+    from gscompile.compression.trainer import Trainer
 
 Scored = tuple[Network, float]
 HEAT = 3.0  # times as long as others are the steps of a recovery, before they are let down
@@ -32,7 +32,7 @@ class Recovery:
     epochs: float
     heat: float
     context: Context
-    tuner: Tuner
+    tuner: Trainer
     is_last: bool = True
     normalize: bool = False
 

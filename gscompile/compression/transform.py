@@ -15,8 +15,8 @@ from gscompile.graph.network import Network
 from gscompile.progress import Progress
 
 if TYPE_CHECKING:  # torch is handed to passes, never imported by them
-    from gscompile.training.statistics import Moments
-    from gscompile.training.tune import Tuner
+    from gscompile.compression.moments import Moments
+    from gscompile.compression.trainer import Trainer
 
 
 UNITS = "units"  # what changes where dead units go
@@ -64,7 +64,7 @@ class Context:
     mapping: MapOptions
     max_error: float = 0.01
     drift: Callable[[Network], float] | None = None
-    tuner: Tuner | None = None
+    tuner: Trainer | None = None
     moments: Callable[[Network], Mapping[str, Moments]] | None = None
     refit: Callable[[Network], Network] | None = None
     floor: float = 0.0

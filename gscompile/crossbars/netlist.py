@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.crossbars.crossbar import Crossbar, Tiling
-from gscompile.crossbars.ends import Ends, ends_of
 from gscompile.crossbars.pins import Indices, all_from_ranges, all_to_ranges, block, hulls_apart, rising_below
 from gscompile.errors import VerificationError
 
@@ -109,6 +108,21 @@ class Port:
     bus: str
 
 
+@dataclass(eq=False, slots=True)
+class BusEndpoints:
+    """The matrices and blocks that drive a bus and those that read it, in netlist order.
+
+    `stream` is True for a tensor bus, which is one net; `start` counts the nets that are declared before the bus.
+    """
+
+    stream: bool = False
+    start: int = 0
+    driving_matrices: tuple[Matrix, ...] = ()
+    reading_matrices: tuple[Matrix, ...] = ()
+    driving_blocks: tuple[Block, ...] = ()
+    reading_blocks: tuple[Block, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Netlist:
     """Everything that hardware is built from but the weights, which `tiles.npz` holds by tile name.
@@ -124,11 +138,11 @@ class Netlist:
     blocks: tuple[Block, ...]
     ports: tuple[Port, ...]
     version: int = field(default=SCHEMA_VERSION)
-    ends: Mapping[str, Ends] = field(init=False, repr=False)
+    ends: Mapping[str, BusEndpoints] = field(init=False, repr=False)
     _by_name: Mapping[str, Matrix] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ends", ends_of(self))
+        object.__setattr__(self, "ends", bus_endpoints(self))
         object.__setattr__(self, "_by_name", {matrix.name: matrix for matrix in self.matrices})
 
     @property
@@ -183,6 +197,32 @@ class Netlist:
             tuple(Port(**port) for port in data["ports"]),
             data["schema"],
         )
+
+
+def bus_endpoints(netlist: Netlist) -> dict[str, BusEndpoints]:
+    """Return the endpoints of every bus that is declared or connected, by bus name.
+
+    They are found once, when a netlist is made, so that no writer needs a table of its own.
+    """
+    found: dict[str, BusEndpoints] = {}
+    start = 0
+    for bus in netlist.buses:
+        stream = bus.kind == "tensor"
+        found[bus.name] = BusEndpoints(stream, start)
+        start += 1 if stream else bus.width
+    for matrix in netlist.matrices:
+        _at(found, matrix.output_bus).driving_matrices += (matrix,)
+        _at(found, matrix.input_bus).reading_matrices += (matrix,)
+    for each in netlist.blocks:
+        for driven in each.outputs:
+            _at(found, driven).driving_blocks += (each,)
+        for read in each.inputs:
+            _at(found, read).reading_blocks += (each,)
+    return found
+
+
+def _at(found: dict[str, BusEndpoints], bus: str) -> BusEndpoints:
+    return found.setdefault(bus, BusEndpoints())
 
 
 def rebuild(matrix: Matrix, weights: TileWeights) -> NDArray[Any]:

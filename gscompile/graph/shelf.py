@@ -7,11 +7,9 @@ pass makes go there too, once those in memory are many. A file is gone when the 
 
 from __future__ import annotations
 
-import os
-import shutil
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from io import FileIO
 from itertools import count
 from pathlib import Path
@@ -21,13 +19,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from gscompile.errors import OutputError
-from gscompile.graph.network import Network
-from gscompile.onnx_files.loading import BLOCK, blocks_of, lies_whole, tensors_of
-from gscompile.onnx_files.mapped import Mapped, kept_small
+from gscompile.onnx_files.loading import BLOCK, blocks_of, lies_whole
+from gscompile.onnx_files.mapped import Mapped
 from gscompile.onnx_files.wire import LARGE
 
-LEAN = 128 << 20  # bytes of weights from which on a network is compiled from the shelf
 ROOM = 224 << 20  # bytes of new weights that stay in memory: to write and to map a file takes longer
 
 
@@ -99,33 +94,3 @@ def _write_all(file: FileIO, block: NDArray[np.uint8], at: int) -> None:
 def _remove(path: Path) -> None:
     with suppress(OSError):
         path.unlink()
-
-
-@contextmanager
-def on_shelf(network: Network, out: Path, wanted: bool) -> Iterator[Network]:
-    """The network with its large weights on a shelf beside `out`, if it is `wanted` and large; else as it is.
-
-    Raises OutputError where there is no room for it.
-    """
-    if not wanted or sum(tensor.nbytes for tensor in tensors_of(network.model)) < LEAN:
-        yield network
-        return
-    folder = out.absolute().with_name(f".{out.name}.{os.getpid()}.shelf")
-    try:
-        with kept_small():
-            yield _shelved(network, folder)
-    except OSError as problem:
-        raise OutputError(f"{folder}: cannot be written: {problem.strerror or problem}") from problem
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _shelved(network: Network, folder: Path) -> Network:
-    twin = network.copy()
-    twin.shelf = Shelf(folder)
-    folder.mkdir()
-    for graph in twin.model.graphs():
-        for value in graph.initializers.values():
-            if value.const_value is not None:
-                value.const_value = twin.shelf.put(value.const_value)
-    return twin

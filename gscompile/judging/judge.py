@@ -46,7 +46,7 @@ from gscompile.training.journal import key_of
 from gscompile.training.other_teacher import load_teacher
 
 if TYPE_CHECKING:
-    from gscompile.training.statistics import Moments
+    from gscompile.compression.moments import Moments
     from gscompile.training.tune import Tuner
 
 DRAWS = 8  # of a class for each sample, where few samples are all there is: the curvature of one draw is too rough

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-
-from gscompile.reporting.report import Untouched
+from dataclasses import dataclass
 
 SHOWN = 5  # constants of one reason that a terminal lists
 
@@ -26,6 +25,17 @@ _USUAL = {
         "constants are data that is moved and not multiplied",
     ),
 }
+
+
+@dataclass(frozen=True)
+class Untouched:
+    """A node with a constant of 256 elements or more that was not compressed, and why."""
+
+    node: str
+    op: str
+    tensor: str
+    elements: int
+    why: str
 
 
 def usual(rows: Iterable[Untouched]) -> list[str]:

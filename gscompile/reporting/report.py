@@ -21,6 +21,7 @@ from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.files.typed import typed
 from gscompile.printable import printable
+from gscompile.reporting.grouped import SHOWN, Untouched, by_reason, unusual, usual
 from gscompile.reporting.names import TABLE_NAME, short, shortened
 from gscompile.reporting.paper import Shape, routing_area, routing_ratio
 
@@ -96,17 +97,6 @@ class LayerRow:
     area_ratio: float
     routing_ratio: float
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Untouched:
-    """A node with a constant of 256 elements or more that was not compressed, and why."""
-
-    node: str
-    op: str
-    tensor: str
-    elements: int
-    why: str
 
 
 @dataclass(frozen=True)
@@ -501,8 +491,6 @@ def _confirmed(report: CompileReport) -> str:
 
 def _not_compressed(rows: Sequence[Untouched]) -> Iterator[str]:
     """Yield the constants that matter, reason by reason, and then a line for each usual reason."""
-    from gscompile.reporting.grouped import SHOWN, by_reason, unusual, usual
-
     yield "not compressed (report.json has every constant of 256 elements or more):"
     for why, constants in by_reason(unusual(rows)):
         names = ", ".join(short(printable(row.node), TABLE_NAME) for row in constants[:SHOWN])

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from gscompile.graph.network import Layer, Network
 from gscompile.onnx_files.constants import behind_identity, held_tensor, nodes_of, placed_nodes
 from gscompile.onnx_files.kinds import MICROSOFT, STANDARD
-from gscompile.reporting.report import Untouched
+from gscompile.reporting.grouped import Untouched
 
 _LISTS = {ir.AttributeType.FLOATS, ir.AttributeType.INTS, ir.AttributeType.STRINGS}
 LARGE = 256  # elements: a constant that the report accounts for

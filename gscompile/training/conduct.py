@@ -14,7 +14,8 @@ from gscompile.files.output import check_free
 from gscompile.options import Options
 from gscompile.progress import Progress
 from gscompile.training.journal import Journal, bring_back, journal_of
-from gscompile.training.parallel import World, joined, world_size
+from gscompile.training.parallel import joined, world_size
+from gscompile.training.world import World
 
 
 @dataclass(frozen=True, eq=False)

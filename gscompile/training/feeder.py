@@ -17,7 +17,7 @@ from gscompile.execute import Executor
 from gscompile.graph.network import Network
 from gscompile.training.augment import Augment
 from gscompile.training.channels_last import channels_last, has_images, images_last
-from gscompile.training.parallel import World
+from gscompile.training.world import World
 
 
 @dataclass(frozen=True)

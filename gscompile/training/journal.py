@@ -25,10 +25,10 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gscompile import __version__
 from gscompile.errors import BudgetError, OutputError
 from gscompile.files.output import is_aside, tidy
 from gscompile.progress import Progress
+from gscompile.version import __version__
 
 if TYPE_CHECKING:
     from gscompile.data.dataset import Dataset

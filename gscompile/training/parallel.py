@@ -19,50 +19,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gscompile.errors import GscompileError
+from gscompile.training.world import AGAIN, LostError, World
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
-AGAIN = "the same command goes on from where it was"
 _GRACE = 30.0  # seconds in which the first process may say what is wrong
-
-
-class LostError(GscompileError):
-    """Another process is gone. Running the same command again goes on."""
-
-    exit_code = 75  # EX_TEMPFAIL
-
-
-class World:
-    """The processes of one compile, as one of them sees them; this one is alone."""
-
-    rank = 0
-    size = 1
-
-    def share(self, value: Any = None) -> Any:
-        """What the first process gives, in all of them."""
-        return value
-
-    def average(self, loss: Tensor, parameters: Sequence[Tensor], share: float, over: bool) -> tuple[Tensor, bool]:  # noqa: ARG002
-        """Average loss and gradients by each process's share of the batch; also whether any says that it is `over`."""
-        return loss, over
-
-    def parted(self, share: float) -> AbstractContextManager[None]:  # noqa: ARG002
-        """While the block runs, forward and backward, a batch is a share of that which all processes see."""
-        return nullcontext()
-
-    def device(self, wanted: str) -> str:
-        """The device of this process."""
-        return wanted
-
-    def part(self, count: int) -> slice:
-        """This process's part of `count` samples; sizes differ by at most one."""
-        return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from gscompile.execute.batch_norm import batches_shared
-from gscompile.training.parallel import AGAIN, LostError, World
+from gscompile.training.world import AGAIN, LostError, World
 
 PATIENCE = timedelta(days=7)  # others wait while the first decomposes, scores and writes; a lost one is noticed at once
 

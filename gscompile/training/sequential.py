@@ -22,13 +22,14 @@ from gscompile.compensation.moments import Array, PairMoments
 from gscompile.compensation.ridge import cross_validated
 from gscompile.compression.factoring import spectrum
 from gscompile.compression.linear_maps import LinearMap, linear_maps
+from gscompile.compression.moments import Moments
 from gscompile.compression.separable import separable_spectrum
 from gscompile.execute.block import Env
 from gscompile.execute.stages import Stages
 from gscompile.graph.network import Layer, Network, replace_held
 from gscompile.graph.trainable import expose_weights
 from gscompile.onnx_files.constants import held_tensor
-from gscompile.training.statistics import Moments, input_vectors, output_vectors, stride_of
+from gscompile.training.statistics import input_vectors, output_vectors, stride_of
 from gscompile.training.tune import Tuner
 
 FOLDS = 4  # parts of the samples, of which each is held out once

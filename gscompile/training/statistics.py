@@ -8,7 +8,6 @@ A = E[x x'] over the layer's inputs x and G = E[g g'] over the gradients g at it
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from gscompile.compression.moments import Moments
 from gscompile.errors import ExecutionError
 from gscompile.graph.network import Layer, Network
 from gscompile.graph.trainable import exposed
@@ -25,21 +25,6 @@ from gscompile.onnx_files.einsum import parse_product, permutation
 from gscompile.training.tune import Tuner
 
 MOST_ROWS = 8192  # sampled input vectors a batch: enough for a matrix of a few thousand inputs
-
-
-@dataclass(frozen=True, eq=False)
-class Moments:
-    """`inputs` [parts, inputs, inputs] and `outputs` [parts, outputs, outputs], both symmetric and not negative."""
-
-    inputs: NDArray[np.float64]
-    outputs: NDArray[np.float64]
-
-
-def white(layer: Layer) -> Moments:
-    """Without data, every input and output counts alike: the error of the weights themselves."""
-    parts, inputs, outputs = layer.layout.parts, layer.layout.inputs, layer.layout.outputs
-    ones = np.eye(inputs)[None].repeat(parts, 0), np.eye(outputs)[None].repeat(parts, 0)
-    return Moments(*ones)
 
 
 def measure_moments(

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gscompile.compression.pace import Pace
 from gscompile.compression.recovery import SLOWER
 from gscompile.crossbars.groups import Family
 from gscompile.data.dataset import Batch, Dataset, batch_size_for, input_specs
@@ -42,7 +43,6 @@ from gscompile.training.lessons import EPOCHS, Lessons
 from gscompile.training.memory import keep_memory
 from gscompile.training.normalized import LEAST, SEEN, is_deep, normalized
 from gscompile.training.objective import OF_ANOTHER, Objective
-from gscompile.training.pace import Pace
 from gscompile.training.precision import multiplies_bfloat16
 from gscompile.training.saliency import BATCHES, saliency
 from gscompile.training.stretch import Masks, Shrink, Stretch, StretchRun

@@ -57,8 +57,12 @@ def _models(folder: Path, net: onnx.ModelProto) -> None:
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
         [helper.make_tensor_value_info("b", TensorProto.FLOAT, ["n", 4])],
     )
-    (folder / "cycle.onnx").write_bytes(helper.make_model(cyclic, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())
-    ragged = model("g (float[n,4] x) => (float[n,2] y) <float[5,2] w> { y = MatMul (x, w) }", w=np.ones((5, 2), np.float32))
+    (folder / "cycle.onnx").write_bytes(
+        helper.make_model(cyclic, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString()
+    )
+    ragged = model(
+        "g (float[n,4] x) => (float[n,2] y) <float[5,2] w> { y = MatMul (x, w) }", w=np.ones((5, 2), np.float32)
+    )
     onnx.save(ragged, folder / "ragged.onnx")
 
 

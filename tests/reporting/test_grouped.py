@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gscompile.reporting.grouped import unusual, usual
-from gscompile.reporting.report import Untouched, text
+from gscompile.reporting.grouped import Untouched, unusual, usual
+from gscompile.reporting.report import text
 from gscompile.reporting.report_html import html
 from tests.reporting.test_report import pair, report_of
 

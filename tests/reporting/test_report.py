@@ -18,11 +18,11 @@ from gscompile.compression.transform import Change
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.mapping import MapOptions, cut
 from gscompile.crossbars.netlist import Matrix, Netlist
+from gscompile.reporting.grouped import Untouched
 from gscompile.reporting.report import (
     Accuracy,
     CompileReport,
     Figures,
-    Untouched,
     layer_rows,
     matrix_figures,
     mean_routing_area,

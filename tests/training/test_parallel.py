@@ -21,15 +21,8 @@ from gscompile.progress import Progress
 from gscompile.reporting.report_file import read_report
 from gscompile.training.conduct import conducted
 from gscompile.training.journal import is_begun
-from gscompile.training.parallel import (
-    LostError,
-    World,
-    _environment,
-    _verdict,
-    is_first,
-    is_launched,
-    world_size,
-)
+from gscompile.training.parallel import _environment, _verdict, is_first, is_launched, world_size
+from gscompile.training.world import LostError, World
 from tests.training.test_normalized import LABELS, X, deep
 
 SAMPLES = Path(__file__).parents[2] / "samples"

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from gscompile.compensation.units import priced_units, within, without_units
+from gscompile.compression.moments import Moments
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.mapping import MapOptions
 from gscompile.graph.network import Network
 from gscompile.scoring.evaluate import Runner
 from gscompile.training.sequential import refitted
-from gscompile.training.statistics import Moments
 from tests.small_networks import network
 
 MAPPING = MapOptions(Crossbar(64, 64))
