@@ -1,4 +1,4 @@
-"""Which inputs and outputs of a matrix share a tile: rearranged, free of charge in the wiring, so that fewer wires do.
+"""Arrange the inputs and outputs of a matrix among its tiles so that fewer wires are needed; any order can be wired.
 
 A row of a tile is a wire where it holds a weight in any of the tile's columns, a column likewise. So the wires at
 columns depend on which rows share a row of tiles, and on nothing else: their number is the sum, over the rows of
@@ -60,7 +60,7 @@ def alike(alive: Alive) -> Indices:
 
 
 def _window(alive: Alive, sizes: NDArray[np.int64]) -> Indices:
-    """The best of three orders: as it is, sorted, and filled tile by tile; swaps then improve it."""
+    """Return the best of the given order, a sorted one and one filled tile by tile, improved by swaps."""
     edges = (0, *np.cumsum(sizes).tolist())
     small = alive.size <= MOST
     orders = [np.arange(len(alive)), alike(alive), *([_filled(alive, sizes)] if small else [])]

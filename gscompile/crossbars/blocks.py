@@ -1,4 +1,4 @@
-"""What lies between the matrices: digital blocks, and the buses that join blocks, matrices and ports.
+"""Find the digital blocks between the matrices, and the buses that join blocks, matrices and ports.
 
 A node's *depth* is the largest number of matrices on a way to it from the graph's inputs. Digital nodes that are
 connected and of one depth form a block, so the blocks of a feed-forward network never wait for each other in a
@@ -108,7 +108,7 @@ def _nested(node: ir.Node) -> Iterator[ir.Node]:
 
 
 def _reads(node: ir.Node, inner: Iterable[ir.Node]) -> list[ir.Value]:
-    """What a node reads of the graph it stands in, the captures of its subgraphs included."""
+    """Return the values that a node reads of its own graph, those captured by its subgraphs included."""
     values = [v for v in node.inputs if v is not None]
     values += [v for n in inner for v in n.inputs if v is not None and _scope(v) is node.graph]
     return list(dict.fromkeys(values))
@@ -128,7 +128,7 @@ def _weighted_parts(
     feeders: set[str],
     sides: dict[str, tuple[str, str]],
 ) -> Iterator[_Part]:
-    """What forms the inputs of the node's matrices, and what takes their outputs."""
+    """Return the blocks that form the inputs of the node's matrices, and those that take the outputs."""
     before = _Part(f"{_label(node)}:input", level)
     after = _Part(f"{_label(node)}:output", level + 1)
     for layer, _ in held:
@@ -150,7 +150,7 @@ def _weighted_parts(
 
 
 def _in_turn(node: ir.Node, held: list[tuple[Layer, Use]]) -> bool:
-    """Whether one block drives and reads the matrices in turn: gates and states, what a loop carries round, what
+    """Return whether one block drives and reads the matrices in turn: gates and states, what a loop carries round, what
     a branch passes by."""
     inside = any(use.node is not node for _, use in held)
     return inside or len(held) > 1 or any(is_state(layer) for layer, _ in held)

@@ -65,7 +65,7 @@ def _edges(length: int, limit: int, tiling: Tiling) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Occupancy:
-    """What of a tiled matrix is built: its tiles, the live rows and columns of each, cells and wires.
+    """The part of a tiled matrix that is built: its tiles, the live rows and columns of each, cells and wires.
 
     `rows` [inputs, tile columns] tells which row groups hold a weight, `cols` [tile rows, outputs] which
     column groups do; `live_rows` and `live_cols` [tile rows, tile columns] count them per tile.

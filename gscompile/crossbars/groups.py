@@ -153,23 +153,23 @@ def _unit_members(network: Network, space: Space) -> Iterator[Member]:
 
 @dataclass(frozen=True)
 class Price:
-    """What a cell, a wire and a tile are worth, so that groups of all kinds compare."""
+    """The price of a cell, a wire and a tile, by which groups of all kinds are compared."""
 
     cell: float
     wire: float
     tile: float = 0.0
 
     def of(self, taken: Footprint) -> float:
-        """What cells, wires and tiles are worth together."""
+        """Return the price of these cells, wires and tiles together."""
         return self.cell * taken.cells + self.wire * taken.wires + self.tile * taken.tiles
 
     def saved(self, before: Footprint, after: Footprint) -> float:
-        """What the one takes less than the other, as a share of the worth of `before` when the price is its own."""
+        """Return the saving of `after` over `before`, as a share where the price is that of `before`."""
         return self.of(before) - self.of(after)
 
 
 def savings(network: Network, family: Family, mapping: MapOptions, price: Price) -> Values:
-    """What deleting each group of a family saves. [size]"""
+    """Return the saving of deleting each group of a family. [size]"""
     parts = [_member_savings(network, member, mapping, price) for member in family.members]
     return np.asarray(np.sum(parts, axis=0), np.float64)
 

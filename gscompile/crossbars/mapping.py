@@ -98,7 +98,7 @@ def _in_order(alive: NDArray[np.bool_], order: Order) -> NDArray[np.bool_]:
 
 
 def tile_grid(order: Order, options: MapOptions) -> TileGrid:
-    """How the rows and columns of an order are cut."""
+    """Return the grid by which the rows and columns of an order are cut."""
     return TileGrid(len(order[0]), len(order[1]), options.crossbar, options.tiling)
 
 
@@ -108,7 +108,7 @@ def _cost(alive: NDArray[np.generic], order: Order, options: MapOptions) -> tupl
 
 
 def _may_gain(alive: NDArray[np.bool_], order: Order, options: MapOptions) -> bool:
-    """Whether some column has enough zeros to die in a tile, or some row: without that, no order saves a wire."""
+    """Return whether a column or row has enough zeros to be dead in a tile; otherwise no order saves a wire."""
     grid, here = tile_grid(order, options), alive[np.ix_(*order)]
     if not grid.tiles:
         return False
@@ -117,7 +117,7 @@ def _may_gain(alive: NDArray[np.bool_], order: Order, options: MapOptions) -> bo
 
 
 def _arranged(alive: NDArray[np.bool_], order: Order, options: MapOptions) -> Order:
-    """The same rows and columns, those that are alive together gathered in tiles."""
+    """Return the order with rows and columns that are live together gathered in the same tiles."""
     rows, cols = order
     grid, here = tile_grid(order, options), alive[np.ix_(rows, cols)]
     return rows[gathered(here, grid.row_edges)], cols[gathered(here.T, grid.col_edges)]
@@ -125,7 +125,7 @@ def _arranged(alive: NDArray[np.bool_], order: Order, options: MapOptions) -> Or
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a network takes on crossbars: live cells, tiles and wires."""
+    """The size of a network on crossbars: live cells, tiles and wires."""
 
     cells: int
     tiles: int
@@ -138,12 +138,12 @@ def footprint(network: Network, options: MapOptions) -> Footprint:
 
 
 def footprint_of(layers: Iterable[Layer], options: MapOptions) -> Footprint:
-    """What these layers take."""
+    """Return the footprint of these layers."""
     return _total(_occupancy(matrix, options) for layer in layers for matrix in layer.matrices)
 
 
 def dense_footprint(shapes: Iterable[tuple[int, int]], options: MapOptions) -> Footprint:
-    """What matrices of these inputs and outputs take that hold no zeros.
+    """Return the footprint of matrices without zeros, given their numbers of inputs and outputs.
 
     >>> dense_footprint([(100, 20), (20, 10)], MapOptions(Crossbar(64, 64)))
     Footprint(cells=2200, tiles=3, wires=170)

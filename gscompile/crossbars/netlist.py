@@ -1,4 +1,4 @@
-"""What is placed and routed: tiles, the nets that join them, and the digital blocks between the matrices.
+"""The netlist: tiles, the nets that join them, and the digital blocks between the matrices.
 
 A *bus* is a numbered set of nets, one signal each. An analog bus carries the inputs or the outputs of matrices:
 net `bus[i]` reaches every tile pin that names index i. The output bus of a factor U is the input bus of its V.
@@ -156,7 +156,7 @@ class Netlist:
 
     @property
     def packed(self) -> bool:
-        """Whether tiles share arrays."""
+        """Return whether tiles share arrays."""
         return any(tile.array != tile.name for tile in self.tiles)
 
     @property
@@ -277,7 +277,7 @@ def _check_matrix(crossbar: Crossbar, matrix: Matrix, widths: Mapping[str, int])
 
 
 def _is_sound(crossbar: Crossbar, matrix: Matrix) -> bool:
-    """Whether all tiles pass at one look: most do, and to look at each takes a hundred times as long."""
+    """Return whether all tiles of a matrix are sound, checked together, a hundred times as fast as one by one."""
     rows, cols = [t.inputs for t in matrix.tiles], [t.outputs for t in matrix.tiles]
     return (
         all(0 < len(r) <= crossbar.rows and 0 < len(c) <= crossbar.cols for r, c in zip(rows, cols, strict=True))

@@ -25,7 +25,7 @@ class Pin:
 
     @property
     def array_index(self) -> int:
-        """The same row or column counted on the physical array."""
+        """Return the row or column of the pin on the physical array."""
         return self.index + self.tile.corner[0 if self.side == "row" else 1]
 
 

@@ -96,7 +96,7 @@ def range_ends(texts: Iterable[str]) -> tuple[Indices, Indices]:
 
 
 def rising_below(sets: Sequence[Indices], bound: int) -> bool:
-    """Whether every set rises from index to index and stays in 0 to `bound`: distinct, in other words.
+    """Return whether the indices of every set increase strictly and stay below `bound`.
 
     >>> rising_below([np.array([3, 4]), np.array([0])], 5), rising_below([np.array([4, 3])], 5)
     (True, False)
@@ -109,7 +109,7 @@ def rising_below(sets: Sequence[Indices], bound: int) -> bool:
 
 
 def hulls_apart(rows: Sequence[Indices], cols: Sequence[Indices]) -> bool:
-    """Whether the rectangles around tiles are bands of rows that meet nowhere, and apart by columns in each band.
+    """Return whether the rectangles around tiles form disjoint bands of rows, with disjoint columns in each band.
 
     So it is with every matrix cut by a grid. Sets rise and are not empty. False says nothing: tiles may still be apart.
     """

@@ -67,7 +67,7 @@ def _several(things: Iterable[tuple[str, str]], part: int, passes: int) -> froze
 
 
 def _of_two(things: Iterable[tuple[str, str]], several: frozenset[int]) -> frozenset[int]:
-    """Those of `several` that stand for two things at least; a few more than MOST will do."""
+    """Return the names of `several` that stand for two different things or more; at most a few more than MOST."""
     first: dict[int, str] = {}
     found: set[int] = set()
     for name, thing in things:

@@ -1,1 +1,1 @@
-"""What crossbar hardware is: targets, their components with sizes, devices and costs, and where things lie."""
+"""Crossbar hardware: targets, their components with sizes, devices and costs, and floorplans."""

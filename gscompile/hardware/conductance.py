@@ -31,7 +31,7 @@ class Pair:
 
 
 def weight_per_siemens(largest: float, device: Device) -> float:
-    """What one siemens of difference is worth when the `largest` weight takes the whole range of a device."""
+    """Return the weight per siemens of difference when the `largest` weight takes the whole range of a device."""
     return (largest or 1.0) / (device.on_siemens - device.off_siemens)
 
 
@@ -53,7 +53,7 @@ def to_pair(weights: NDArray[np.generic], largest: float, device: Device) -> Pai
 
 
 def programmed(pair: Pair, device: Device, rng: np.random.Generator) -> Pair:
-    """What the array holds after writing: lognormal spread of the conductance, then stuck devices.
+    """Return the conductances after programming: lognormal spread, then stuck devices.
 
     g -> g x exp(sigma x N(0, 1) - sigma^2 / 2), so that the mean stays (the usual model of RRAM variation).
     """
@@ -62,7 +62,7 @@ def programmed(pair: Pair, device: Device, rng: np.random.Generator) -> Pair:
 
 
 def read(pair: Pair, device: Device, rng: np.random.Generator) -> Pair:
-    """What one read sees: Gaussian noise on each conductance, relative to its value."""
+    """Return the conductances of one read: Gaussian noise on each, relative to its value."""
     sigma = device.read_noise_fraction
     if sigma == 0:
         return pair

@@ -1,4 +1,4 @@
-"""What a netlist costs on a target: area, energy of a read, latency. Every constant is the target's.
+"""The cost of a netlist on a target: area, energy of a read, latency. Every constant is the target's.
 
 Area: a cell is `area_f2` F^2 a device; converters are shared as the target says (ISAAC, ISCA 2016); wires
 between arrays take length x pitch / layers. Cell area alone oversells compression, so the headline is the

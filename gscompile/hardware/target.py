@@ -138,7 +138,7 @@ class Target:
         return math.sqrt(cell.area_f2 * cell.devices_per_weight) * cell.feature_nm * 1e-3
 
     def with_crossbar(self, size: Crossbar) -> Target:
-        """The same hardware with arrays of another size (`--crossbar` over `--target`)."""
+        """Return the hardware with arrays of another size (`--crossbar` over `--target`)."""
         return replace(self, crossbar=replace(self.crossbar, rows=size.rows, cols=size.cols))
 
 

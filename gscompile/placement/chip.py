@@ -37,7 +37,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class ChipResult:
-    """What the report shows of the chip; `plans` are those of the pictures, by name, in the original's layers."""
+    """The chip section of the report; `plans` are the floorplans of the pictures, by name."""
 
     figures: Chip | None = None
     plans: Mapping[str, Floorplan] = field(default_factory=dict)
@@ -61,7 +61,7 @@ def make_chip(before: Side, after: Side, options: Options, folder: Path, sample:
 
 
 def is_cheap(netlist: Netlist) -> bool:
-    """Whether placing takes seconds."""
+    """Return whether placing takes a few seconds only."""
     return netlist.arrays + len(netlist.blocks) <= CHEAP
 
 

@@ -60,7 +60,7 @@ def heat(fullness: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def heat_legend() -> Legend:
-    """What the colours of the channels mean."""
+    """Return the legend of the channel colours."""
     found = heat(np.array(STEPS)).round().astype(int).tolist()
     shares = {f"{100 * step:.0f} % of the tracks": (r, g, b) for step, (r, g, b) in zip(STEPS, found, strict=True)}
     return shares | {"no wire across": _PALE}
@@ -150,7 +150,7 @@ def write_png(
     crowd: Congestion | None = None,
     legend: Legend | None = None,
 ) -> None:
-    """The same picture in pixels, without words."""
+    """Write the picture in pixels, without text."""
     height, width = max(round(plan.height * scale), 1), max(round(plan.width * scale), 1)
     image: Image = np.full((height, width, 4), _DIE, np.uint8)
     legend = None if crowd else legend or colours(plan)

@@ -144,7 +144,7 @@ def check_router() -> None:
 
 
 def routes(grid: Squares, nets: Sequence[tuple[int, ...]], width: int, seconds: float) -> bool:
-    """Whether every net is routed on channels of `width` tracks within `seconds`, checked on the routes themselves.
+    """Return whether every net is routed on channels of `width` tracks within `seconds`; the routes are checked.
 
     Raises OutputError where there is no room for temporary files.
     """

@@ -48,7 +48,7 @@ def place(netlist: Netlist, target: Target, options: PlaceOptions | None = None)
 
 
 def _placed(netlist: Netlist, plan: Floorplan, engine: Engine, effort: int) -> Floorplan | None:
-    """What the engine makes of a plan, or the plan where that is no better; None where there is no room for all."""
+    """Return the engine's placement, or the plan where that is no better; None where the components do not fit."""
     try:
         placed = replace(plan, components=engine(plan, _pins(netlist, plan), effort), engine="coloquinte")
     except RuntimeError:

@@ -78,7 +78,7 @@ class PlaceReport:
 
     @property
     def sets(self) -> dict[str, Placed]:
-        """What was placed, by name and in the order of pictures and tables."""
+        """Return the placements by name, in the order of pictures and tables."""
         return {"after": self.after} if self.before is None else {"before": self.before, "after": self.after}
 
     def to_json(self) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What a compilation did: data first, then text, pages and pictures."""
+"""The report of a compilation: data first, then text, pages and pictures."""

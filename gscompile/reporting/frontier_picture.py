@@ -19,7 +19,7 @@ STYLE = (
 
 @dataclass(frozen=True)
 class Spot:
-    """What a network takes, and its score in percent."""
+    """The size of a network, and its score in percent."""
 
     cells: int
     wires: int

@@ -1,4 +1,4 @@
-"""How a network maps as it is: a row a layer, counted, not compressed."""
+"""The mapping of a network without compression, a row per layer."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Axis:
         return self.stops[-1] if self.stops else 0
 
     def spread(self, gap: int) -> Axis:
-        """The same with `gap` cells of nothing between bands."""
+        """Return the edges with `gap` empty cells between bands."""
         shift = gap * np.arange(len(self.starts))
         band = np.searchsorted(self.starts, self.spot, side="right") - 1
         starts, stops = (tuple((np.array(ends) + shift).tolist()) for ends in (self.starts, self.stops))
@@ -65,7 +65,7 @@ class Floor:
         return len(self.rows.starts), len(self.cols.starts)
 
     def spread(self, rows: int, cols: int) -> Floor:
-        """The same with gaps between tiles, in cells."""
+        """Return the floor with gaps between tiles, in cells."""
         return Floor(self.rows.spread(rows), self.cols.spread(cols), self.tiles)
 
 

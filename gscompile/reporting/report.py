@@ -1,4 +1,4 @@
-"""What a compilation did, as data first: `CompileReport`, its JSON form and the text a terminal shows.
+"""The report of a compilation: `CompileReport`, its JSON form and the text for a terminal.
 
 Cells are crossbar cells, wires are pins of tiles. *Dense* figures are those a matrix would have if every cell
 held a weight. The HTML view is `report_html.py`.

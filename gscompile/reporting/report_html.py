@@ -278,7 +278,7 @@ def _num(content: str) -> str:
 
 
 def _change(before: int, after: int | str) -> str:
-    """What was, softly, then what is."""
+    """Return the figure before, in a muted color, and the figure after."""
     old, between, new = arrow(before, after).rpartition(" -> ")
     return f"<i>{old} →</i> {new}" if between else new
 

@@ -1,4 +1,4 @@
-"""What became of every large constant, and when nothing did, why: nothing is left out of the report in silence."""
+"""The fate of every large constant: compressed, or not and why. No constant is left out of the report."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _in_functions(network: Network) -> Iterator[Untouched]:
 
 
 class _Story:
-    """What is known of layers before and after."""
+    """The layers of the network before and after compression."""
 
     def __init__(self, original: Network, written: Network) -> None:
         self.original = original
@@ -95,7 +95,7 @@ class _Story:
         return "mapped as it is: nothing smaller fitted the budget"
 
     def _of_derived(self, node: ir.Node) -> str | None:
-        """What is cast, transposed or dequantised first is what its readers make of it."""
+        """Return the reason of a constant that is cast, transposed or dequantized first: the reason of its readers."""
         found = [layer for layer in self._fed_by(node) if layer is not None]
         if not found:
             return "computed with before anything is fed: it stays digital"

@@ -29,7 +29,7 @@ Outputs = Sequence[Any]  # of one batch, in the order of the graph
 
 
 class Tolerance(NamedTuple):
-    """What may differ: `difference` in parts of the output range, `answers` as a share of them."""
+    """The tolerance of a comparison: `difference` relative to the output range, `answers` as a share of the answers."""
 
     difference: float
     answers: float

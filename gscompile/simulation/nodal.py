@@ -68,7 +68,7 @@ def _chains(conductance: Array, g: float, grounded: int) -> Array:
 
 
 def _sparse(conductance: Array, g_row: float, g_col: float) -> Array:
-    """The same by a sparse factorisation of all nodes: slower, and never fails to settle."""
+    """Solve by a sparse factorization of all nodes: slower than iteration, and always converges."""
     from scipy.sparse.linalg import splu
 
     rows, cols = conductance.shape

@@ -300,7 +300,7 @@ def _widened(tolerance: Tolerance, model: Path, batches: list[Batch], expected: 
 
 @dataclass(frozen=True, eq=False)
 class _Scored:
-    """What answers are compared with: output number `position` of each batch with `wanted`, None where none is scores.
+    """The reference of answers: output number `position` is compared with `wanted`, None where no output is scores.
 
     `reference` is "labels" or "model.onnx".
     """

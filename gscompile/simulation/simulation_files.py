@@ -1,4 +1,4 @@
-"""What a simulation leaves behind: its figures as JSON and CSV, and a picture for each device effect."""
+"""The files of a simulation: figures as JSON and CSV, and a picture per device effect."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def _transposed_size(
     strides: Sequence[int],
     dilations: Sequence[int],
 ) -> tuple[list[int], list[int]]:
-    """What is cut off at the start of each axis, and how much is kept."""
+    """Return the number of elements cut off at the start of each axis, and the number kept."""
     count = len(kernel)
     extra = attributes.get("output_padding") or [0] * count
     grown = [

@@ -1,4 +1,4 @@
-"""What a matrix does on its tiles: partial sums of every tile's columns, added on the lines.
+"""The product of a matrix on its tiles: partial sums of every tile's columns, added on the lines.
 
 `Ideal` and device effects share one shape. All that writing, stuck devices and line resistance do is linear
 and fixed once the array is written, so it is an effective weight; read noise and converters act at each read.
@@ -75,8 +75,11 @@ class MatrixOnTiles:
 
 @dataclass(frozen=True)
 class Effects:
-    """What is simulated beyond the ideal product. `device` None is exact weights; `segment_ohm` is the
-    resistance of the line between two cells; `adc_bits` 0 is an ideal converter."""
+    """The device effects that are simulated beyond the ideal product.
+
+    `device` None is exact weights; `segment_ohm` is the resistance of the line between two cells; `adc_bits` 0 is an
+    ideal converter.
+    """
 
     device: Device | None = None
     segment_ohm: float = 0.0

@@ -23,7 +23,7 @@ _RARE = ("activation_alpha", "activation_beta", "activations", "clip", "input_fo
 
 
 def runs_on_tiles(attributes: Attributes, has_lengths: bool) -> bool:
-    """Whether the node is one of the plain kind that is executed here."""
+    """Return whether the recurrent node uses default activations and options, which this module executes."""
     return not has_lengths and not any(attributes.get(name) for name in _RARE)
 
 
