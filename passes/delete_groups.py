@@ -140,7 +140,7 @@ class DeleteGroups:
             wanted = recovery.with_round
 
     def _untuned(self, network: Network, context: Context) -> Network:
-        """As much as goes without tuning, by bisection on the share; where tuning brings nothing back."""
+        """Return the smallest network that fits without fine-tuning, by bisection on the share."""
         assert context.tuner is not None
         score, groups = context.tuner.score, ranked(network, context, self.units)
 
@@ -200,7 +200,7 @@ def _sharing_time(context: Context) -> Context:
 
 
 def _saved_by(failed: Network | None, before: Footprint, context: Context) -> float:
-    """What a network that did not come back takes less than `before`, as a share; infinite where it is not smaller."""
+    """Return the saving over `before` of a network that did not recover; infinite where it is not smaller."""
     price = context.price(before)
     share = price.saved(before, footprint(failed, context.mapping)) if failed is not None else 0.0
     return share if share > 0 else math.inf

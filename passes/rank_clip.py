@@ -251,7 +251,7 @@ def _grew(before: Network, after: Network, context: Context) -> bool:
 
 
 def _changes(before: LinearMap, after: LinearMap) -> Iterator[Change]:
-    """What clipping did to a map: a rank, or a kernel that became two, which is of a rank in another sense."""
+    """Yield the changes of a map: a lower rank, or a kernel that became two."""
     if before.taps != after.taps:
         assert after.v is not None
         whole, u, v = (_kernel(layer) for layer in (before.u, after.u, after.v))

@@ -111,7 +111,7 @@ def zero_with(
 
 
 def _keeps_zero(op: str, array: NDArray[np.generic], is_second: bool) -> bool:
-    """Whether an operation of zero and any entry of a constant is zero: 0 * inf, 0 / 0 and 0 ** 0 are not."""
+    """Return whether an operation of zero and any entry of a constant is zero: 0 * inf, 0 / 0 and 0 ** 0 are not."""
     if array.dtype.kind not in "fiu":
         return False
     finite = bool(np.isfinite(array).all())

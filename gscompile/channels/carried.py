@@ -35,16 +35,16 @@ class Channels:
 
     @property
     def is_second(self) -> bool:
-        """Whether the units are on axis 1, where ONNX's pooling and normalisation expect channels."""
+        """Return whether the units are on axis 1, where ONNX's pooling and normalization expect channels."""
         return self.place == 1
 
     def moved(self, place: int, count: int) -> Channels:
-        """The same units on another axis, `place` from the front."""
+        """Return the units on another axis, `place` from the front."""
         return replace(self, axis=place - count, count=count)
 
 
 def alike(a: Channels, b: Channels) -> bool:
-    """Whether two values line up, channel by channel, when they are added or multiplied."""
+    """Return whether two values correspond channel by channel when they are added or multiplied."""
     return (a.axis, a.spread, a.size) == (b.axis, b.spread, b.size)
 
 

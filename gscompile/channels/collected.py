@@ -14,7 +14,7 @@ from gscompile.graph.network import readers_behind_identity
 
 
 def spaces_of(walk: Walk) -> tuple[Space, ...]:
-    """What was found, space by space; a vector that is read elsewhere too pins its own."""
+    """Return the coupled channels that were found; a vector that is read elsewhere too locks its own."""
     for value, units in _by_vector(walk).items():
         if not _runs_along_only(value, walk.vectors):
             walk.sets.pin(units, "a vector along it is read elsewhere")
@@ -54,7 +54,7 @@ def _by_vector(walk: Walk) -> dict[ir.Value, Units]:
 
 
 def _runs_along_only(value: ir.Value, vectors: list[Along]) -> bool:
-    """Whether every reader of a vector was seen to use it along units, always by the same axis."""
+    """Return whether every reader of a vector uses it along units, always by the same axis."""
     axes = [vector.axis for vector in vectors if vector.value is value]
     seen = len(list(readers_behind_identity(value))) == len(axes) and not value.is_graph_output()
     return seen and len(set(axes)) == 1

@@ -36,7 +36,7 @@ def unary(walk: Walk, node: ir.Node) -> None:
 
 
 def _divides_by_zero(node: ir.Node) -> bool:
-    """Whether an attribute of zero makes NaN of zero: Celu divides by `alpha`, LpPool takes the root of order `p`."""
+    """Return whether an attribute of zero turns zero into NaN: Celu divides by `alpha`, LpPool takes a root."""
     if node.op_type == "Celu":
         return node.attributes.get_float("alpha", 1.0) == 0
     return node.op_type == "LpPool" and node.attributes.get_int("p", 2) == 0
@@ -77,7 +77,7 @@ def batch_norm(walk: Walk, node: ir.Node) -> None:
 
 
 def _may_divide_by_zero(node: ir.Node) -> bool:
-    """Whether a variance of zero is divided by: nothing is added to it."""
+    """Return whether a variance of zero is divided by, since nothing is added to it."""
     return not node.attributes.get_float("epsilon", 1e-5) > 0
 
 

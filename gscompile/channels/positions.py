@@ -1,4 +1,4 @@
-"""What touches other axes only: padding, resizing, reductions, slices and lookups."""
+"""Rules of ops that change other axes only: padding, resizing, reductions, slices and lookups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a space is: who produces and consumes its channels, what is cut with them, and when they are zero."""
+"""Coupled channels: their producers and consumers, the vectors that are cut with them, and when they are zero."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ class Space:
 
     @property
     def zero_safe(self) -> bool:
-        """Whether what is read is zero once all producers and vectors are zero."""
+        """Return whether the values read are zero once all producers and vectors are zero."""
         return all(reader.zero for reader in self.readers)
 
     @property
     def is_shared(self) -> bool:
-        """Whether something holds units of other spaces as well."""
+        """Return whether a tensor holds units of other coupled channels as well."""
         sides: tuple[Record, ...] = (
             *self.producers,
             *self.readers,

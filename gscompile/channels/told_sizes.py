@@ -24,7 +24,7 @@ def shape(walk: Walk, node: ir.Node) -> None:
 
 
 def reads_others(walk: Walk, sizes: ir.Value, told: list[int], axis: int) -> bool:
-    """Whether all readers of the sizes `told` pick such as are not that of `axis`."""
+    """Return whether all readers of the sizes `told` pick other sizes than that of `axis`."""
     picked = [axes_picked(walk, use.node, told) for use in sizes.uses()]
     return not sizes.is_graph_output() and all(axes is not None and axis not in axes for axes in picked)
 

@@ -35,7 +35,7 @@ def weighted(walk: Walk, node: ir.Node) -> None:
 
 
 def is_followed(walk: Walk, layer: Layer) -> bool:
-    """Whether the walk sees all nodes that multiply by a weight, and they are alike."""
+    """Return whether the walk sees all nodes that multiply by a weight, and all use it in the same way."""
     here = all(use.node.graph is walk.network.graph for use in layer.uses)
     alike = {(use.node.op_type, use.index, axis_in(use, layer), axis_out(use, layer)) for use in layer.uses}
     return here and len(alike) == 1
@@ -121,6 +121,6 @@ def depthwise(walk: Walk, node: ir.Node, layer: Layer) -> None:
 
 
 def keeps_zero(node: ir.Node) -> bool:
-    """Whether what is fused into a node keeps zeros: its activation does, and no fourth input is added before."""
+    """Return whether a node keeps zeros: its fused activation does, and no fourth input is added before it."""
     adds = node.op_type == "FusedConv" and len(node.inputs) > 3 and node.inputs[3] is not None
     return node.attributes.get_string("activation", "") in _FROM_ZERO and not adds

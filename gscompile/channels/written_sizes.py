@@ -1,4 +1,4 @@
-"""What a `Reshape`'s target is made of, and where the number of channels is spelled out in it."""
+"""The target of a `Reshape`: its entries, and where the number of channels is written in it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def spelled_sizes(walk: Walk, node: ir.Node) -> Sizes:
 
 
 def target_entries(walk: Walk, node: ir.Node) -> list[tuple[int | None, ir.Node, int, int]]:
-    """What a Reshape's target is made of: entries, None where computed, and the node, input and place of each."""
+    """Return the entries of a Reshape's target: entries, None where computed, and the node, input and place of each."""
     numbers = walk.numbers(node, 1, "shape")
     if numbers is not None:
         return [(number, node, 1, place) for place, number in enumerate(numbers)]

@@ -1,1 +1,1 @@
-"""What passes are, and the mathematics they share: spectra, choices under a budget, deletion, recovery."""
+"""Passes and the mathematics they share: spectra, choices under a budget, deletion, recovery."""

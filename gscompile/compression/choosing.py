@@ -21,7 +21,7 @@ Pick = NDArray[np.int64]  # an option of each layer
 
 @dataclass(frozen=True)
 class Choice:
-    """What a layer may become: `loss` and `sizes` of every option, option 0 being what it is now."""
+    """The options of a layer: `loss` and `sizes` of each; option 0 is the layer unchanged."""
 
     loss: tuple[float, ...]
     sizes: tuple[float, ...]
@@ -40,7 +40,7 @@ class _Table:
     prices: list[float]
 
     def at(self, number: int) -> Pick:
-        """What every layer takes at the price of that number."""
+        """Return the option that every layer takes at the price of this number."""
         price = self.prices[number]
         return np.array([corners[bisect_left(prices, price)] for corners, prices in self.hulls], np.int64)
 
@@ -123,7 +123,7 @@ def choose_within(choices: Sequence[Choice], loss: float) -> list[int]:
 
 
 def _last_that_fits(table: _Table, pick: Pick, free: NDArray[np.bool_], loss: float) -> tuple[Pick, Pick]:
-    """What free layers choose at the highest price whose loss fits, and just above; twice the same where any fits."""
+    """Return the choices at the highest price whose loss fits, and just above it; equal where any price fits."""
 
     def of(taken: Pick) -> Pick:
         return np.where(free, taken, pick)

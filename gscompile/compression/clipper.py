@@ -59,7 +59,7 @@ class Way:
 
     @cached_property
     def losses(self) -> NDArray[np.float64]:
-        """What every rank costs, over all parts, in the map's own units."""
+        """Return the loss of every rank, over all parts, in units of this map."""
         losses = [part.loss for part in self.parts]
         most = max(map(len, losses))  # a part that has fewer directions is whole with all of them
         return np.asarray(np.sum([np.pad(loss, (0, most - len(loss)), mode="edge") for loss in losses], axis=0))
@@ -72,7 +72,7 @@ class Way:
 
     @cached_property
     def ranks(self) -> list[int]:
-        """Those that pay."""
+        """Return the ranks that pay."""
         return [r for r in range(1, min(self.linear.rank, len(self.losses))) if pays(self.linear, r)]
 
     def bytes_at(self, rank: int) -> int:
@@ -82,7 +82,7 @@ class Way:
 
     @property
     def kept(self) -> float:
-        """What the map has lost as it is."""
+        """Return the loss of the map in its present state."""
         rank = self.linear.rank
         return float(self.worth[rank]) if self.linear.v is not None and rank < len(self.worth) else 0.0
 
@@ -220,7 +220,7 @@ class Clipper:
 
     @cached_property
     def _whole(self) -> Footprint:
-        """What all maps take as they are: every weight is looked at, once for all shares that are tried."""
+        """Return the size of all maps, with zeros left out; computed once for all shares that are tried."""
         return footprint(self.network, self.sizes.mapping)
 
     @cached_property
@@ -229,12 +229,12 @@ class Clipper:
 
     @cached_property
     def _options(self) -> list[list[Chosen]]:
-        """What each map may become: ranks, in one way after the other, as far as they pay."""
+        """Return the options of each map: the ranks that pay, factorization by factorization."""
         return [[(way, rank) for way in ways for rank in way.ranks] for ways in self.maps]
 
     @cached_property
     def _taken(self) -> list[list[Footprint]]:
-        """What each map takes with every option."""
+        """Return the size of each map with every option."""
         return [
             [self.sizes.now(ways[0].linear), *(f for way in ways for f in self.sizes.at(way.linear, way.ranks))]
             for ways in self.maps

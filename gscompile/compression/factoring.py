@@ -119,7 +119,7 @@ def weight_spectrum(w: NDArray[Any], most: int | None = None) -> WeightSpectrum:
 
 
 def _seen_along(w: NDArray[Any], directions: NDArray[Any], total: float) -> WeightSpectrum:
-    """What orthonormal directions [k, m] see of w [n, m]; `total` is ||w||²."""
+    """Return the spectrum of w [n, m] in orthonormal directions [k, m]; `total` is ||w||²."""
     directions = np.ascontiguousarray(directions)
     seen, squares = np.empty((len(w), len(directions)), directions.dtype), np.zeros(len(directions))
     for start, block in zip(range(0, len(w), BLOCK), _blocks(w, directions.dtype), strict=True):
@@ -209,7 +209,7 @@ def _root(moments: Array | None, size: int, ridge: float) -> Array | None:
 
 
 def balanced(u: Array, v: Array) -> tuple[Array, Array]:
-    """The same product u v with equal singular values on both sides, which keeps fine-tuning stable.
+    """Return factors of the same product with equal singular values on both sides, which keeps fine-tuning stable.
 
     >>> a, b = balanced(np.array([[4.0], [0.0]]), np.array([[1.0, 0.0]]))
     >>> float(abs(a[0, 0])), float(abs(b[0, 0]))

@@ -1,4 +1,4 @@
-"""What ranks are clipped of: layers that are linear maps, two factors of one taken together."""
+"""Linear maps whose ranks can be clipped: a layer, or the two factors of one taken together."""
 
 from __future__ import annotations
 
@@ -85,6 +85,6 @@ def cells(network: Network) -> int:
 
 
 def pays(linear: LinearMap, rank: int) -> bool:
-    """Whether two factors of that rank take fewer cells than what is there now."""
+    """Return whether two factors of this rank take fewer cells than the map takes now."""
     parts, inputs, outputs = linear.shape
     return 0 < rank * (inputs + outputs) * parts < linear.cells

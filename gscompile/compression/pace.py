@@ -15,7 +15,7 @@ class Pace:
     unasked: float = 0.0
 
     def seconds(self, epochs: float) -> float:
-        """What so many take.
+        """Return the seconds that so many epochs take.
 
         >>> Pace(10.0).seconds(6), Pace(10.0, asking=5.0, unasked=4).seconds(6)
         (60.0, 80.0)

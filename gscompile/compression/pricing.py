@@ -1,4 +1,4 @@
-"""What the search pays for: how much a cell, a wire and a tile are worth to the objective of the user."""
+"""The price of a cell, a wire and a tile under the objective of the user (`--minimize`)."""
 
 from __future__ import annotations
 

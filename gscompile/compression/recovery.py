@@ -43,7 +43,7 @@ class Recovery:
 
     @property
     def seconds(self) -> float:
-        """What it takes as planned."""
+        """Return the planned duration in seconds."""
         return self._pace.seconds(self._planned)
 
     @property
@@ -110,7 +110,7 @@ class Recovery:
         return min(self.heat, self.tuner.hottest)
 
     def _promises(self, score: float, before: float) -> bool:
-        """Whether a network that has been tuned in long steps has come half of the way, but for chance."""
+        """Return whether the first half of the recovery has closed half of the gap, within the standard error."""
         bar = self.context.bar
         return score >= min(bar, 0.5 * (before + bar)) - CHANCES * self.context.blur
 

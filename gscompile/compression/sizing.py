@@ -1,4 +1,4 @@
-"""What a linear map takes as it is and as a product of every rank."""
+"""The size of a linear map unchanged and as a factor pair of every rank."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pass is: a value that turns a network into a smaller one and says what it changed."""
+"""Passes: values that turn a network into a smaller one and report their changes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def without_dead_units(network: Network) -> PassResult:
 
 @dataclass(frozen=True)
 class Context:
-    """What passes share: how matrices are cut, what may be lost, and the tuner where there is data.
+    """The state that passes share: how matrices are cut, the budget, and the trainer where there is data.
 
     `tuner` and `floor`, the lowest validation score within the budget in percent, are there with data;
     `moments` measures what the data does to each layer. Without data,
@@ -80,11 +80,11 @@ class Context:
 
     @property
     def bar(self) -> float:
-        """What a network's score must be after a short stretch of tuning, for a long one to bring it to `floor`."""
+        """Return the score above which a full recovery is expected to reach `floor`."""
         return self.floor - (self.tuner.toll if self.tuner else 0.0)
 
     def priced(self, network: Network) -> Price:
-        """What cells, wires and tiles are worth where this network is what is left."""
+        """Return the price of cells, wires and tiles for this network."""
         return self.price(footprint(network, self.mapping))
 
     def saving(self, network: Network) -> Callable[[Network], float]:
@@ -94,13 +94,13 @@ class Context:
         return lambda smaller: price.saved(now, footprint(smaller, self.mapping))
 
     def told(self, network: Network, score: float) -> Footprint:
-        """What a network takes, which whoever watches is told, with its score."""
+        """Return the footprint of a network and report it, with its score, to the progress display."""
         now = footprint(network, self.mapping)
         self.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
         return now
 
     def out_of_time(self) -> bool:
-        """Whether the search must end with the best so far; `time_left` is in seconds."""
+        """Return whether the search must end with the best so far; `time_left` is in seconds."""
         return self.time_left() <= 0
 
 

@@ -37,8 +37,9 @@ Area = Callable[[int, int], float]  # um2 of an array of so many rows and column
 def pack(tiles: Sequence[Tile], crossbar: Crossbar, name: str, area: Area | None = None) -> list[Tile]:
     """Return the tiles in their order, placed on arrays by first fit decreasing.
 
-    Shared arrays are named `name/shared0`, `name/shared1` and so on. A tile that shares with no other keeps an array of its own. So do tiles whose shared array would take more `area`
-    than they take alone; without `area` fewer arrays are always better.
+    Shared arrays are named `name/shared0`, `name/shared1` and so on. A tile that shares with no other keeps an array of
+    its own. So do tiles whose shared array would take more `area` than they take alone; without `area` fewer arrays
+    are always better.
     """
     packed = list(tiles)
     shared = [shelf for shelf in _fill(tiles, crossbar) if len(shelf.held) > 1 and _pays(shelf, tiles, area)]

@@ -35,7 +35,7 @@ def _attend(node: NodeInfo, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None
 
 
 def _mask_bias(node: NodeInfo, mask: Tensor | None, q: Tensor, total: int) -> Tensor | None:
-    """What a mask adds to scores [batch, heads, steps, total].
+    """Return the term that a mask adds to scores [batch, heads, steps, total].
 
     The mask holds lengths [batch], or ones and zeros: [batch, total] or [batch, steps, total].
     """

@@ -1,4 +1,4 @@
-"""What the interpreter runs: calls (one node each) and blocks (a graph, a subgraph or a function body)."""
+"""The units of the interpreter: calls (one node each) and blocks (a graph, a subgraph or a function body)."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Block:
 
 
 def _is_fixed(key: Key, constants: Mapping[ir.Value, Any]) -> bool:
-    """Whether a value never changes. A weight that trains does: what reads it must not be folded."""
+    """Return whether a value never changes. A weight that trains does: what reads it must not be folded."""
     return isinstance(key, ir.Value) and key in constants and not isinstance(constants[key], nn.Parameter)
 
 

@@ -183,7 +183,7 @@ def constant(attributes: Mapping[str, ir.Attr], device: torch.device) -> Any:
 
 def _run_function(function: OpFunction, info: NodeInfo) -> Layer:
     def layer(_env: Env, arguments: Sequence[Any]) -> Any:
-        # What is not a torch tensor has an element type that torch lacks; numpy may know it.
+        # Handle element types that torch lacks and numpy may have.
         if any(hasattr(argument, "__array_interface__") for argument in arguments):
             raise NotImplementedError
         return function(info, *arguments)

@@ -68,7 +68,7 @@ def simplified_layer_normalization(node: NodeInfo, x: Tensor, gain: Tensor) -> t
 def skip_simplified_layer_normalization(
     node: NodeInfo, x: Tensor, skip: Tensor, gain: Tensor, bias: Tensor | None = None
 ) -> tuple[Tensor | None, ...]:
-    """The same of x + skip + bias, and that sum as the fourth output."""
+    """Normalize x + skip + bias; that sum is the fourth output."""
     total = x + skip if bias is None else x + skip + bias
     y, inverse = _root_mean_square(total, gain, node.get("epsilon", 1e-12))
     return y, None, inverse, total

@@ -177,7 +177,7 @@ def cast_like(_node: NodeInfo, x: Tensor, like: Tensor) -> Tensor:
 
 @op("BitCast")
 def bit_cast(node: NodeInfo, x: Tensor) -> Tensor:
-    """The same bits read as another type of the same width."""
+    """Reinterpret the bits as another type of the same width."""
     return x.view(torch_type(node.get("to", 1)))
 
 

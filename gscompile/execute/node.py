@@ -1,4 +1,4 @@
-"""What an op's function is told about its node: attributes, opset version and which outputs are wanted."""
+"""The facts of a node that its op's function receives: attributes, opset version and which outputs are used."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class NodeInfo:
         return tuple(self.attributes.get(name, default))
 
     def wants(self, output: int) -> bool:
-        """Whether output number `output` is used."""
+        """Return whether output number `output` is used."""
         return output < len(self.wanted) and self.wanted[output]
 
     def __str__(self) -> str:

@@ -35,7 +35,7 @@ def _pool_window(node: NodeInfo, x: Tensor) -> Window:
 
 
 def _pads_little(window: Window) -> bool:
-    """Whether torch takes the padding: half of the kernel at most."""
+    """Return whether torch supports the padding: half of the kernel at most."""
     return all(2 * p <= k for p, k in zip(window.begin, window.kernel, strict=True))
 
 

@@ -38,7 +38,7 @@ def quantized(x: Tensor, scale: Tensor, zero: Tensor | None, dtype: torch.dtype)
 
 
 def straight_through(x: Tensor, scale: Tensor, zero: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """The same numbers as floats, with the gradient of x / scale where that is within the range."""
+    """Return the numbers as floats, with the gradient of x / scale where it is within the range."""
     steps = x / scale
     whole = _rounded(steps, zero, dtype).detach()
     limits = torch.iinfo(dtype)

@@ -82,7 +82,7 @@ def _activations(node: NodeInfo, names: Sequence[str], directions: int) -> list[
 
 
 def _is_plain(node: NodeInfo, names: Sequence[str], lengths: Tensor | None, peephole: Tensor | None) -> bool:
-    """Whether torch's own kernel computes this node."""
+    """Return whether torch's own kernel computes this node."""
     usual = [name.lower() for name in names]
     chosen = [name.lower() for name in node.strings("activations")]
     options = node.get("clip", 0.0) or node.get("input_forget", 0) or node.get("direction", "") == "reverse"

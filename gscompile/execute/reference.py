@@ -26,7 +26,7 @@ class ReferenceOp:
         self._evaluators: dict[tuple[bool, ...], ReferenceEvaluator] = {}
 
     def known(self, inputs: int) -> bool:
-        """Whether `onnx.reference` has the op."""
+        """Return whether `onnx.reference` has the op."""
         try:
             self._evaluator((True,) * inputs)
         except Exception:  # several kinds, among them bare RuntimeError: all mean no

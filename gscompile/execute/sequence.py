@@ -74,7 +74,7 @@ def optional(_node: NodeInfo, value: Any = None) -> Any:
 
 @op("OptionalHasElement")
 def optional_has_element(_node: NodeInfo, value: Any = None) -> Tensor:
-    """Whether there is a value."""
+    """Return whether the optional holds a value."""
     return torch.tensor(value is not None, device=value.device if isinstance(value, Tensor) else "cpu")
 
 

@@ -50,7 +50,7 @@ def find(domain: str, op_type: str, version: int) -> OpFunction | None:
 
 
 def find_control(domain: str, op_type: str, version: int) -> OpFunction | None:
-    """The same for an op with subgraphs."""
+    """Register a function for an op with subgraphs."""
     return _newest(_CONTROL.get((domain, op_type), {}), version)
 
 

@@ -1,4 +1,4 @@
-"""What convolution and pooling share: padding, output sizes and sliding windows."""
+"""Padding, output sizes and sliding windows of convolution and pooling."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Window:
 
     @property
     def symmetric(self) -> bool:
-        """Whether torch can do the padding itself."""
+        """Return whether torch can do the padding itself."""
         return self.begin == self.end
 
     @property
@@ -82,7 +82,7 @@ def ceil_end(window: Window, sizes: Sequence[int]) -> tuple[int, ...]:
 
 
 def rounds_up(window: Window, sizes: Sequence[int]) -> bool:
-    """Whether padding as at the beginning, and rounding the output's size up, makes the same windows.
+    """Return whether symmetric padding with a rounded-up output size gives the same windows.
 
     >>> rounds_up(Window((3,), (2,), (1,), (0,), (1,)), [32]), rounds_up(Window((3,), (2,), (1,), (0,), (1,)), [33])
     (True, True)

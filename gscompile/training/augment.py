@@ -44,7 +44,7 @@ _IMAGES: Mapping[str, Callable[[Tensor, torch.Generator], Tensor]] = {"crop": cr
 
 
 def augmentation(given: Iterable[Any]) -> Augment:
-    """What to do to a batch's inputs, one after the other.
+    """The augmentations of a batch's inputs, applied in order.
 
     Each is `crop` or `flip`, of every floating input of four axes, or a user's function of (inputs, generator) that
     returns the inputs varied: tensors by the same names, of the same shapes and types. Raises UsageError for another.

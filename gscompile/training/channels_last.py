@@ -11,12 +11,12 @@ from gscompile.graph.network import Network
 
 
 def has_images(network: Network) -> bool:
-    """Whether there are convolutions of images, which take about half of the time with their channels last."""
+    """Return whether there are convolutions of images, which take about half of the time with channels last."""
     return any(layer.op == "Conv" and len(layer.layout.shape) == 4 for layer in network.layers)
 
 
 def has_groups(network: Network) -> bool:
-    """Whether there are convolutions of groups, as those of each channel by itself."""
+    """Return whether there are grouped convolutions, depthwise ones included."""
     return any(layer.op == "Conv" and layer.layout.parts > 1 for layer in network.layers)
 
 

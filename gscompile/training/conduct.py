@@ -1,4 +1,4 @@
-"""How a compile is carried out: together with which processes, what is kept for later, and until when."""
+"""The circumstances of a run: its processes, its checkpoints and its deadline."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Conduct:
     time_left: Callable[[], float] = lambda: math.inf
 
     def out_of_time(self) -> bool:
-        """Whether the run must end with the best so far."""
+        """Return whether the run must end with the best so far."""
         return self.time_left() <= 0
 
 

@@ -22,7 +22,7 @@ from gscompile.training.world import World
 
 @dataclass(frozen=True)
 class Part:
-    """What one process trains on in one step: rows and samples, the inputs as varied, and its share of the batch."""
+    """The share of one process in a training step: rows, samples, augmented inputs, and the share of the batch."""
 
     rows: NDArray[np.int64]
     batch: Batch

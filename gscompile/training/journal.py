@@ -64,7 +64,7 @@ class Journal:
 
     @property
     def due(self) -> bool:
-        """Whether it is time for a snapshot."""
+        """Return whether a checkpoint is due."""
         return self.folder is not None and time.monotonic() >= self._next
 
     def claim(self, key: str) -> None:
@@ -83,7 +83,7 @@ class Journal:
         self._write("key", lambda path: path.write_text(key, "utf-8"))
 
     def load(self, name: str) -> Arrays | None:
-        """What was kept by that name; None where there is nothing, or the file is broken."""
+        """Return the arrays that were saved under a name; None where there are none or the file is broken."""
         if self.folder is None:
             return None
         try:
@@ -152,7 +152,7 @@ def resume_folder(out: Path) -> Path:
 
 
 def is_begun(out: Path) -> bool:
-    """Whether something is kept that the next compile into `out` can go on with."""
+    """Return whether there are checkpoints from which the next compile into `out` can continue."""
     return bool(Journal(resume_folder(out)).names)
 
 

@@ -22,7 +22,7 @@ Watch = Callable[[Network, Collection[ir.Value]], Iterator[Mapping[str, Tensor]]
 
 
 def is_deep(network: Network) -> bool:
-    """Whether a network, and what is made of it, is normalised as it recovers."""
+    """Return whether batch normalization is reinserted into a network, and those made from it, in recoveries."""
     return len(normalizable(network)) >= DEEP
 
 

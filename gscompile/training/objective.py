@@ -1,4 +1,4 @@
-"""What fine-tuning minimises: the labels' cross entropy and the distance from the original network, the teacher."""
+"""The objective of fine-tuning: cross entropy with the labels and the distance from the teacher."""
 
 from __future__ import annotations
 

@@ -50,12 +50,12 @@ def world_size() -> int:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that prints and writes."""
+    """Return whether this process prints and writes."""
     return world_size() == 1 or _number("RANK", 0) == 0
 
 
 def is_launched() -> bool:
-    """Whether `launch` started this process, and speaks for it when another is lost."""
+    """Return whether `launch` started this process and reports the loss of another."""
     return "GSCOMPILE_LIFELINE" in os.environ
 
 

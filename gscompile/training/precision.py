@@ -12,13 +12,13 @@ _INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")  # x86 twice, ARM
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for it: without, it is slower than single precision."""
+    """Return whether the device has bfloat16 instructions; without them bfloat16 is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return device.type == "cpu" and any(_capabilities().get(name) for name in _INSTRUCTIONS)
 
 
 def _capabilities() -> dict[str, object]:
-    """What torch knows of the processor; nothing where it does not tell."""
+    """Return torch's description of the processor; empty where there is none."""
     tell = getattr(torch.cpu, "get_capabilities", dict)
     return dict(tell())

@@ -1,4 +1,4 @@
-"""What each group is worth to the loss: the curvature along it, from a few batches."""
+"""The saliency of each group: the curvature of the loss along it, from a few batches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Probes = Callable[[Executor], Iterable[Tensor]]
 def saliency(
     network: Network, families: tuple[Family, ...], feeder: Feeder, probes: Probes
 ) -> dict[Family, NDArray[np.float64]]:
-    """What the loss loses, to second order, when each group is set to zero. [size] per family
+    """Return the loss of setting each group to zero, to second order. [size] per family
 
     `probes` runs the network on batches of data and gives a random projection of the outputs of each. The gradient of
     that, times the weights, summed over a group, squared and averaged: the Gauss-Newton curvature along the group. A

@@ -115,7 +115,7 @@ _READABLE = {"Conv", "FusedConv", "ConvTranspose", "Einsum", *_PRODUCTS, *_RECUR
 
 
 def input_vectors(layer: Layer, data: Tensor) -> Tensor:
-    """What the rows of a layer's matrices are fed with, one vector a sample and position: [parts, samples, inputs]."""
+    """Return the input vectors of a layer's matrices, one per sample and position: [parts, samples, inputs]."""
     parts, inputs = layer.layout.parts, layer.layout.inputs
     if layer.op in ("Conv", "FusedConv"):
         return _patches(layer.uses[0].node, data, layer.layout.shape[2:], parts)
@@ -129,7 +129,7 @@ def input_vectors(layer: Layer, data: Tensor) -> Tensor:
 
 
 def _is_turned(layer: Layer) -> bool:
-    """Whether the product sums over the last axis but one of its data."""
+    """Return whether the product sums over the last axis but one of its data."""
     use = layer.uses[0]
     return (use.index == 0) != bool(use.node.attributes.get_int("transA" if use.index == 1 else "transB", 0))
 

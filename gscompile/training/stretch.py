@@ -61,7 +61,7 @@ class Stretch:
     again: int = 0
 
     def seed_of(self, epoch: int) -> int:
-        """What the order of the samples of its epochs, counted from 0, is drawn with."""
+        """Return the seed of the sample order of an epoch, counted from 0."""
         return self.seed + ((self.epoch + epoch) % self.again if self.again else epoch)
 
 
@@ -220,7 +220,7 @@ class StretchRun:
         return {f"{kind}{i}": tensor.numpy(force=True) for i, tensor in enumerate(tensors)}
 
     def fits(self, state: Arrays) -> bool:
-        """Whether `restore` can take it: every array is there, in its shape and type."""
+        """Return whether `restore` can take a state: every array is there, in its shape and type."""
         over = state.get("over", np.zeros(2))
         wanted = self.result() if over.all() else self.state()
         return {n: (a.shape, a.dtype) for n, a in wanted.items()} == {n: (a.shape, a.dtype) for n, a in state.items()}

@@ -1,4 +1,4 @@
-"""What the original, or another teacher, says of the samples of some data: what fine-tuning and scores go by."""
+"""The outputs of a teacher, the original or another network, for the samples of a data set."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Answers:
         return {name: tensor[index] for name, tensor in known.items()}
 
     def asked(self, batch: Batch) -> dict[str, Tensor]:
-        """The same as `to`, computed for this batch alone: where few of all are looked at."""
+        """Return the outputs for this batch alone, computed and not cached, for when few batches are used."""
         return self.anew(self.feeder.feeds(batch), mixed=False)
 
     @cached_property

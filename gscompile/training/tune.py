@@ -208,12 +208,12 @@ class Tuner:
         return self.metric.score(results())
 
     def saliency(self, network: Network, families: tuple[Family, ...]) -> dict[Family, NDArray[np.float64]]:
-        """What the loss loses when each group is set to zero; passes ask for it here, as for `shrink`."""
+        """Return the saliency of each group: the loss of setting it to zero."""
         return saliency(network, families, self.feeder, lambda executor: self._probes(executor, BATCHES))
 
     @staticmethod
     def shrink(layers: Masks, vectors: Masks) -> Shrink:
-        """What `tune` brings to zero; passes ask for it here, since they do not import this module."""
+        """Return pruning masks for `tune`, so that passes need not import torch code."""
         return Shrink(layers, vectors)
 
     # -- training ---------------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ class Tuner:
         return tried[self._varied]
 
     def _by_heart(self, network: Network) -> bool:
-        """Whether a network errs far less often on what it was trained on than on the validation part."""
+        """Return whether a network overfits: far fewer errors on training samples than on validation samples."""
         executor, count = self.feeder.executor(network), math.ceil(len(self.val) / self.feeder.unit(self.val))
         trained_on = ((batch, self._taught.asked(batch)) for batch in self.some(count))
         errors = 100 - self._score(executor, trained_on)
@@ -270,7 +270,7 @@ class Tuner:
 
     @cached_property
     def mixed(self) -> bool:
-        """Whether steps multiply in bfloat16: as asked for, or where images are told apart and it is faster.
+        """Return whether steps multiply in bfloat16: as requested, or for image classification where it is faster.
 
         Values and probabilities that are compared closely want all their digits; convolutions of groups take longer.
         """
@@ -284,7 +284,7 @@ class Tuner:
         return bool(coarse) and faster and self._runs_mixed()
 
     def _runs_mixed(self) -> bool:
-        """Whether original and teacher can be run and gradients had: not every op takes numbers of two kinds."""
+        """Return whether original and teacher run with gradients in bfloat16: not every op supports mixed types."""
         rows, batch = next(self.feeder.batches(self.train, self.options.seed))
         network = exposed(self.original)
         part, target = Part(rows, batch, self.feeder.feeds(batch), 1.0), self._taught.asked(batch)
@@ -334,7 +334,7 @@ class Tuner:
 
     @cached_property
     def normalizes(self) -> bool:
-        """Whether networks are normalised over batches where that is asked for: deep ones, by batches that tell enough.
+        """Return whether batch normalization can be reinserted: into deep networks, with large enough batches.
 
         They do not tell closely enough where the original's values are to be met.
         """
@@ -441,7 +441,7 @@ class Tuner:
             return self.backward(executor, part, target, self.mixed)
 
     def lesson(self, part: Part, stretch: Stretch, epoch: int) -> dict[str, Tensor]:
-        """What the teacher says of a part of a batch, in an epoch of the stretch; of it as varied, where it can."""
+        """Return the teacher's outputs for a share of a batch in an epoch; for the augmented inputs where cached."""
         if self._lessons is not None and stretch.again:
             return self._lessons.of(stretch.seed_of(epoch), part)
         return self._taught.to(part.rows, part.batch)

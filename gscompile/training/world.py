@@ -27,7 +27,7 @@ class World:
     size = 1
 
     def share(self, value: Any = None) -> Any:
-        """What the first process gives, in all of them."""
+        """Return the value that the first process passes, in all processes."""
         return value
 
     def average(self, loss: Tensor, parameters: Sequence[Tensor], share: float, over: bool) -> tuple[Tensor, bool]:  # noqa: ARG002
