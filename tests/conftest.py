@@ -9,11 +9,22 @@ import pytest
 from hypothesis import settings
 
 from tests import checkout
+from tests.gears import gear_of
 
 os.environ.update(checkout.environment())
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("repeatable")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what -m does not select
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test with its gear."""
+    for item in items:
+        file = item.path.relative_to(Path(__file__).parents[1]).as_posix()
+        gear = gear_of(file, item.name.partition("[")[0])
+        if gear is not None:
+            item.add_marker(gear)
 
 
 @pytest.fixture(scope="session")
