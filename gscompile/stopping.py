@@ -31,5 +31,29 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+_late: list[int] | None = None  # signals that came within `unstopped`; None outside
+
+
+@contextmanager
+def unstopped() -> Iterator[None]:
+    """Hold Stopped back to the end of the block, for code that an exception between two lines leaves half made.
+
+    `zipfile.ZipFile` is an example: interrupted in its constructor, it prints a traceback when it is collected.
+    """
+    global _late
+    if _late is not None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _late = late = []
+    try:
+        yield
+    finally:
+        _late = None
+        if late:
+            raise Stopped(late[0])
+
+
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    raise Stopped(number)
+    if _late is None:
+        raise Stopped(number)
+    _late.append(number)

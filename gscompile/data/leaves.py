@@ -7,12 +7,17 @@ and what a network of filters makes of it says less of what it makes of pictures
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[np.float64]
 
-COUNT = 400  # leaves of a picture
+COVERS = 4.0  # leaves on each pixel, on average: 1 pixel of 55 shows what lies under all of them
+MOST = 400  # leaves of a picture
+SLIM = 0.4, 1.0  # width of a leaf relative to its length
+OVER = 0.1  # how far beyond the edges leaves fall, relative to the picture
 SMALLEST, LARGEST = 1 / 56, 1 / 2  # radius of a leaf, relative to the picture's shorter side
 COLOURED = 0.35  # how far a colour is from grey, relative to how far greys are from each other
 
@@ -24,10 +29,23 @@ def dead_leaves(shape: tuple[int, int, int], rng: np.random.Generator) -> Pictur
     short = min(height, width)
     low = max(2.0, SMALLEST * short)  # pixels
     high = max(2 * low, LARGEST * short)
-    for radius in rng.uniform(high**-2, low**-2, COUNT) ** -0.5:
+    for radius in rng.uniform(high**-2, low**-2, leaves_of(height, width, low, high)) ** -0.5:
         _drop(picture, float(radius), rng)
     picture -= picture.mean()
     return picture / (picture.std() or 1.0)
+
+
+def leaves_of(height: int, width: int, low: float, high: float) -> int:
+    """Return how many leaves with radii of `low` to `high` pixels cover a picture COVERS times, at most MOST.
+
+    The mean of r^2 under the density r^-3 is 2 ln(high / low) / (low^-2 - high^-2).
+
+    >>> leaves_of(8, 8, 2, 4)
+    23
+    """
+    mean_square = 2 * math.log(high / low) / (low**-2 - high**-2)
+    leaf = math.pi * mean_square * sum(SLIM) / 2  # pixels
+    return min(MOST, math.ceil(COVERS * height * width * (1 + 2 * OVER) ** 2 / leaf))
 
 
 def _colour(channels: int, rng: np.random.Generator) -> Picture:
@@ -37,13 +55,13 @@ def _colour(channels: int, rng: np.random.Generator) -> Picture:
 def _drop(picture: Picture, radius: float, rng: np.random.Generator) -> None:
     """A leaf of one colour, shaded along its length and grained, somewhere on the picture or across its edge."""
     channels, height, width = picture.shape
-    x, y = rng.uniform(-0.1, 1.1, 2) * (width, height)
-    turn, slim = rng.uniform(0, np.pi), rng.uniform(0.4, 1)
+    x, y = (float(place) * size for place, size in zip(rng.uniform(-OVER, 1 + OVER, 2), (width, height), strict=True))
+    turn, slim = rng.uniform(0, math.pi), rng.uniform(*SLIM)
     colour, shade, grain = _colour(channels, rng), 0.5 * rng.normal(), 0.2 * abs(rng.normal())
     rows, cols = (_span(middle, radius, size) for middle, size in ((y, height), (x, width)))
-    down, right = np.ogrid[rows, cols]
-    along = ((right - x) * np.cos(turn) + (down - y) * np.sin(turn)) / radius
-    across = ((down - y) * np.cos(turn) - (right - x) * np.sin(turn)) / (slim * radius)
+    down, right = np.arange(rows.start, rows.stop)[:, None] - y, np.arange(cols.start, cols.stop) - x
+    along = (right * math.cos(turn) + down * math.sin(turn)) / radius
+    across = (down * math.cos(turn) - right * math.sin(turn)) / (slim * radius)
     inside = along**2 + across**2 < 1
     leaf = colour + shade * along + grain * rng.normal(size=inside.shape)
     np.copyto(picture[:, rows, cols], leaf, where=inside)
@@ -51,4 +69,4 @@ def _drop(picture: Picture, radius: float, rng: np.random.Generator) -> None:
 
 def _span(middle: float, radius: float, size: int) -> slice:
     """The pixels that a leaf may touch."""
-    return slice(*(int(np.clip(edge, 0, size)) for edge in (np.floor(middle - radius), np.ceil(middle + radius) + 1)))
+    return slice(max(0, min(size, math.floor(middle - radius))), max(0, min(size, math.ceil(middle + radius) + 1)))

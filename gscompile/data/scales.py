@@ -160,5 +160,6 @@ def _constant(model: ir.Model, node: ir.Node, index: int) -> NDArray[np.float64]
         array = None if value is None else constant_array(value, model.opset_imports.get("", 1))
     except Exception:  # an op that the reference cannot run
         return None
-    numeric = array is not None and array.size and array.dtype.kind in "iuf"
-    return np.asarray(array, np.float64) if numeric else None
+    if array is None or not array.size or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+        return None
+    return np.asarray(array, np.float64)

@@ -458,6 +458,8 @@ class ErrorJudge:
                 if excess <= 1:
                     break
                 kept = kept or [each for each in results[1:] if self.fits(each.network)][:1]
+                if kept and cells(kept[0].network) <= cells(results[0].network):
+                    break  # a tighter bound has nothing to gain
                 tighter = bound / (SLACKER * min(excess, MOST_TIGHTER))
                 beyond, bound = bound, tighter if tighter > low else math.sqrt(low * bound)
             elif bound < context.max_error:  # too tight to save anything: half of the way back to what was too much

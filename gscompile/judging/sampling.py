@@ -10,7 +10,7 @@ from gscompile.data.synthetic import Filler, Shapes, accepted_shapes, parse_inpu
 from gscompile.errors import ModelError
 from gscompile.graph.network import Network
 from gscompile.judging.exercised import exercised, to_try
-from gscompile.judging.samples import Sampler, Samples
+from gscompile.judging.samples import Draw, Sampler, Samples
 from gscompile.options import Options
 from gscompile.scoring.evaluate import Runner
 
@@ -59,6 +59,7 @@ def _choose(
     is_large = sum(layer.layout.rows * layer.layout.cols * layer.layout.parts for layer in folded.layers) > MANY_WEIGHTS
     decide, confirm = (FEW_DECIDING, FEW_CONFIRMING) if is_large else (DECIDING, CONFIRMING)
     shapes: list[Shapes] = []
+    drawn: list[Draw] = []  # of the first shapes
     for tried in islice(accepted_shapes(original.model, given, rows, seed), SIZES):
         draws = Sampler(run, filler, (tried,), seed).draws(decide)
         if not draws:
@@ -66,6 +67,7 @@ def _choose(
         moved = {*exercised(folded, waiting, draws)}
         if moved or not shapes:
             shapes.append(tried)
+            drawn = drawn or draws
         waiting = [layer for layer in waiting if layer.name not in moved]
         if not waiting:
             break
@@ -73,7 +75,8 @@ def _choose(
         _try_out(run, filler, original, given, seed)
         return None
     sampler = Sampler(run, filler, tuple(shapes), seed)
-    deciding, confirming = Samples(sampler.draws(decide)), Samples(sampler.draws(confirm, APART))
+    deciding = Samples(drawn if len(shapes) == 1 else sampler.draws(decide))
+    confirming = Samples(sampler.draws(confirm, APART))
     if not confirming.draws:
         return None
     return Chosen(deciding, confirming, tuple(layer.origin for layer in waiting))

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from gscompile.errors import BudgetError, OutputError
 from gscompile.files.output import is_aside, tidy
 from gscompile.progress import Progress
+from gscompile.stopping import unstopped
 from gscompile.version import __version__
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class Journal:
         if self.folder is None:
             return None
         try:
-            with _opened(self.folder / f"{name}.npz") as file, np.load(file, allow_pickle=False) as arrays:
+            path = self.folder / f"{name}.npz"
+            with unstopped(), _opened(path) as file, np.load(file, allow_pickle=False) as arrays:
                 return dict(arrays)
         except _BROKEN:
             return None
@@ -122,7 +124,7 @@ class Journal:
 
 
 def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    with path.open("wb") as file:
+    with unstopped(), path.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 

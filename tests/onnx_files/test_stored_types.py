@@ -57,7 +57,7 @@ def test_what_onnxruntime_does_not_compute_in_a_type_is_mapped_and_keeps_it(tmp_
 def test_a_matrix_of_rank_two_is_found_wherever_it_is(place: str, tmp_path: Path) -> None:
     turned = RANK_2.T.reshape(24, 20) if place == "turned" else RANK_2
     proto = model(PLACES[place], w=turned if place != "turned" else RANK_2, s=np.array(0.5), o=np.array(0))
-    result = gscompile.compile(proto, out=tmp_path / "out")
+    result = gscompile.compile(proto, "8x8", out=tmp_path / "out")
     if place != "integers by a factor":  # its columns have factors of their own
         assert result.report.after.cells == 2 * (24 + 20)
     assert result.report.drift is not None
@@ -104,7 +104,7 @@ def test_a_matrix_of_rank_two_is_found_in_whatever_holds_it(
     proto = model(PLACES["float"], w=RANK_2)
     home(proto, tmp_path)
     path = tmp_path / "m.onnx"
-    result = gscompile.compile(path if path.exists() else proto, out=tmp_path / "out")
+    result = gscompile.compile(path if path.exists() else proto, "8x8", out=tmp_path / "out")
     copies = 2 if home is in_a_branch_of_its_own else 1
     assert result.report.before.cells == np.count_nonzero(RANK_2.any(0)) * np.count_nonzero(RANK_2.any(1)) * copies
     assert result.report.after.cells == 2 * (24 + 20) * copies
