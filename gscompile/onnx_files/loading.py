@@ -23,7 +23,7 @@ from gscompile.onnx_files.constants import is_float
 from gscompile.onnx_files.declared import all_tensors, ill_declared
 from gscompile.onnx_files.faithful import SPARSE, remember, restore
 from gscompile.onnx_files.kinds import STANDARD
-from gscompile.onnx_files.linear_models import write_out_regressors
+from gscompile.onnx_files.linear_models import write_out_linear_models
 from gscompile.onnx_files.mapped import Mapped
 from gscompile.onnx_files.ordering import put_in_order
 from gscompile.onnx_files.references import stray_reference
@@ -136,8 +136,7 @@ def _check(where: str, proto: onnx.ModelProto, model: Callable[[], onnx.ModelPro
 
 
 def _parsed(where: str, proto: onnx.ModelProto, folder: Path) -> ir.Model:
-    if proto.ir_version >= 4:  # before, an initializer is an input as well
-        write_out_regressors(proto)
+    write_out_linear_models(proto)
     corrected = [] if any(True for _ in sparse_tensors(proto)) else correct_shapes(proto)
     frame = remember(proto)
     frame = replace(frame, sparse=tuple(write_out_sparse(where, proto, folder)))
