@@ -30,7 +30,7 @@ from gscompile.judging.constants_check import check_original
 from gscompile.judging.judge import Judge, make_judge
 from gscompile.judging.verify import verify_folder
 from gscompile.onnx_files.bounds import check_constants
-from gscompile.onnx_files.linear_models import DOMAIN, IN_ATTRIBUTES
+from gscompile.onnx_files.linear_models import unmapped_models
 from gscompile.options import EFFORTS, Options
 from gscompile.passes import PASSES
 from gscompile.placement.chip import Side, make_chip
@@ -215,6 +215,8 @@ def write_within_budget(job: Job, results: Sequence[PassResult], path: Path) -> 
     Raise BudgetError where nothing smaller fits and the options are strict.
     """
     judge, messages = job.judge, [*job.original.corrected, *job.judge.messages]
+    if ops := unmapped_models(job.original.graph):
+        messages.append(f"weights in attributes of {', '.join(ops)} are not mapped")
     kept = first_fitting(results, judge, path)
     if kept is None and job.options.strict and job.folded.layers:
         raise BudgetError("; ".join(judge.refusal))
@@ -245,8 +247,6 @@ def _nothing_smaller(job: Job, kept: PassResult) -> Iterator[str]:
         over = "the time budget was over before a smaller network was found that fits"
         why = over if job.context.out_of_time() else job.judge.refusal.why
         yield f"{why}: the original network is mapped{', folded' if is_folded else ''}{tidied}"
-    elif ops := sorted({n.op_type for n in job.folded.graph if n.domain == DOMAIN and n.op_type in IN_ATTRIBUTES}):
-        yield f"weights in attributes of {', '.join(ops)} are not mapped: it compiles to itself"
     else:
         yield "the network has no weights that multiply: it compiles to itself"
     if job.folds and not is_folded:

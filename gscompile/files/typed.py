@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-LARGEST = 1 << 63  # numbers beyond are none that a count, an area or a time can be
+LARGEST = 1 << 63  # integers beyond are no counts
 _KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
@@ -17,7 +18,7 @@ def typed(wanted: Any, value: Any, place: str = "") -> Any:
     """Return `value` as the type `wanted`: a dataclass from an object, a tuple from a list, a number, a text.
 
     `place` is the path of the value in the file. Raises ValueError, in one line that names the path, for a value of
-    another type, a missing or unknown key, and a number that is not finite or not below 2**63 in magnitude.
+    another type, a missing or unknown key, a float that is not finite, and an integer not below 2**63 in magnitude.
     """
     if dataclasses.is_dataclass(wanted):
         return _object(wanted, value, place)
@@ -85,7 +86,8 @@ def _table(item: Any, value: Any, place: str) -> dict[str, Any]:
 def _plain(wanted: type, value: Any, place: str) -> Any:
     if wanted is float and type(value) is int and abs(value) < LARGEST:
         return float(value)
-    if type(value) is not wanted or (isinstance(value, int | float) and not abs(value) < LARGEST):
+    too_large = isinstance(value, int) and not abs(value) < LARGEST
+    if type(value) is not wanted or too_large or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError(f"{_at(place)}expected {_KINDS[wanted]}, got {_shown(value)}")
     return value
 

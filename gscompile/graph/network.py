@@ -121,13 +121,13 @@ class Network:
         from gscompile.onnx_files.loading import FILES, load_model, state_of
 
         before = state_of(Path(path))
-        network = cls(load_model(Path(path)))
+        network = cls._read(load_model(Path(path)))
         network.files = {file: state_of(file) for file in network.model.meta[FILES]} | {Path(path): before}
         return network
 
     @property
     def corrected(self) -> tuple[str, ...]:
-        """Lines of text that name the declared shapes that were replaced when the network was read."""
+        """Lines of text that name the shapes and the loops that were corrected when the network was read."""
         from gscompile.onnx_files.loading import CORRECTED
 
         return tuple(self.model.meta.get(CORRECTED, ()))
@@ -145,7 +145,17 @@ class Network:
         """Take a model in memory. Raises ModelError in one line."""
         from gscompile.onnx_files.loading import model_in_memory
 
-        return cls(model_in_memory(proto))
+        return cls._read(model_in_memory(proto))
+
+    @classmethod
+    def _read(cls, model: ir.Model) -> Network:
+        """The network of a model that was read, weights that its loops carry unchanged read as constants."""
+        from gscompile.graph.loop_constants import read_loop_constants
+        from gscompile.onnx_files.loading import CORRECTED
+
+        network = cls(model)
+        model.meta[CORRECTED] = (*model.meta.get(CORRECTED, ()), *read_loop_constants(network))
+        return network
 
     def copy(self) -> Network:
         """A network of its own that shares the weight arrays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import onnx
@@ -21,12 +22,22 @@ def own_gap(original: Network, batches: Sequence[Batch]) -> float:
     return drift(Runner(original, optimise=True), Runner(original, optimise=False), batches)
 
 
-def inference_refuses(original: Network) -> bool:
-    """Return whether ONNX's shape inference finds the original contradictory."""
+def shares_complaints(original: Network, problem: Exception) -> bool:
+    """Return whether ONNX's shape inference complains of the original in the words of `problem`, sizes apart."""
     try:
         onnx.checker.check_model(original.to_proto(), full_check=True)
-    except onnx.shape_inference.InferenceError:
-        return True
+    except onnx.shape_inference.InferenceError as own:
+        return _complaints(problem) <= _complaints(own)
     except (onnx.checker.ValidationError, ValueError):  # a protobuf message that is too large
         return False
     return False
+
+
+def _complaints(problem: Exception) -> set[tuple[str, str]]:
+    """The ops that shape inference names, each with what it says of it; numbers, as sizes are, do not count."""
+    text = str(problem)
+    found = _OP.findall(text) or [("", text)]
+    return {(op, re.sub(r"-?\d+", "", said)) for op, said in found}
+
+
+_OP = re.compile(r"op_type:\s*([^,)]*)[^)]*\)(.*)")

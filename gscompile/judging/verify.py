@@ -22,7 +22,7 @@ from gscompile.formats import parse_formats
 from gscompile.graph.network import Layer, Network
 from gscompile.judging.constants_check import NAMED, named_line, odd_constants, spoiled_line
 from gscompile.judging.files_check import ALWAYS, check_digests, check_listed
-from gscompile.judging.own_faults import OWN_GAPS, inference_refuses, own_gap
+from gscompile.judging.own_faults import OWN_GAPS, own_gap, shares_complaints
 from gscompile.judging.report_check import check_report, known_target
 from gscompile.onnx_files.loading import is_mapped, read_proto
 from gscompile.onnx_files.sparse import write_out_sparse
@@ -104,7 +104,7 @@ def _check_model(path: Path, original: Network | None = None) -> str:
             f"{path.name}: the ONNX checker refuses it: {printable(one_line(problem))}"
         ) from problem
     except onnx.shape_inference.InferenceError as problem:
-        if original is not None and inference_refuses(original):
+        if original is not None and shares_complaints(original, problem):
             return f"{path.name}: accepted by the ONNX checker; its shape inference refuses it, as it does the original"
         raise VerificationError(f"{path.name}: shapes disagree: {printable(one_line(problem))}") from problem
     except (DecodeError, ValueError) as problem:

@@ -23,9 +23,10 @@ from gscompile.onnx_files.constants import is_float
 from gscompile.onnx_files.declared import all_tensors, ill_declared
 from gscompile.onnx_files.faithful import SPARSE, remember, restore
 from gscompile.onnx_files.kinds import STANDARD
-from gscompile.onnx_files.linear_models import write_out_regressors
+from gscompile.onnx_files.linear_models import write_out_linear_models
 from gscompile.onnx_files.mapped import Mapped
 from gscompile.onnx_files.ordering import put_in_order
+from gscompile.onnx_files.qonnx import qonnx_fault
 from gscompile.onnx_files.references import stray_reference
 from gscompile.onnx_files.sparse import sparse_tensors, write_out_sparse
 from gscompile.onnx_files.stale import correct_shapes
@@ -122,6 +123,8 @@ def _check(where: str, proto: onnx.ModelProto, model: Callable[[], onnx.ModelPro
         raise ModelError(f"{where}: invalid graph: {bad[:40]!r} is no UTF-8 text")
     if (fault := ill_declared(proto) or stray_reference(proto) or ill_attribute(proto)) is not None:
         raise ModelError(f"{where}: invalid graph: {fault}")
+    if (fault := qonnx_fault(proto)) is not None:
+        raise ModelError(f"{where}: {fault}")
     check_functions(where, proto)
     try:
         onnx.checker.check_model(model() if says_ranks(proto) else with_ranks(without_data(proto)))
@@ -136,8 +139,7 @@ def _check(where: str, proto: onnx.ModelProto, model: Callable[[], onnx.ModelPro
 
 
 def _parsed(where: str, proto: onnx.ModelProto, folder: Path) -> ir.Model:
-    if proto.ir_version >= 4:  # before, an initializer is an input as well
-        write_out_regressors(proto)
+    write_out_linear_models(proto)
     corrected = [] if any(True for _ in sparse_tensors(proto)) else correct_shapes(proto)
     frame = remember(proto)
     frame = replace(frame, sparse=tuple(write_out_sparse(where, proto, folder)))

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from gscompile.graph.network import Layer, Network
 from gscompile.onnx_files.constants import behind_identity, held_tensor, nodes_of, placed_nodes
 from gscompile.onnx_files.kinds import MICROSOFT, STANDARD
+from gscompile.onnx_files.linear_models import DOMAIN, IN_ATTRIBUTES, holds_identity
 from gscompile.reporting.grouped import Untouched
 
 _LISTS = {ir.AttributeType.FLOATS, ir.AttributeType.INTS, ir.AttributeType.STRINGS}
@@ -30,9 +31,14 @@ def untouched(original: Network, written: Network) -> Iterator[Untouched]:
 def _of_attributes(path: str, node: ir.Node) -> Iterator[Untouched]:
     """Tables inside a node itself: those of trees, of labels, and of what is no matrix product."""
     for name, size in _tables(node):
-        if size >= LARGE and node.op_type != "Constant":
+        if size >= LARGE and node.op_type != "Constant" and not _is_mapped(node):
             why = f"an attribute of {node.op_type}: it stays digital"
             yield Untouched(path + _label(node), node.op_type, name, size, why)
+
+
+def _is_mapped(node: ir.Node) -> bool:
+    """Whether the matrix of the node's attributes is a product before it."""
+    return node.domain == DOMAIN and node.op_type in IN_ATTRIBUTES and holds_identity(node)
 
 
 def _tables(node: ir.Node) -> Iterator[tuple[str, int]]:
