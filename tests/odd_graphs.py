@@ -1,7 +1,8 @@
 """Random ONNX graphs with what makes compilers stumble, beside the steps of `tests.random_graphs`.
 
-Pairs that are factored already, dead units, block-diagonal weights, integers and half precision, quantised products,
-functions whose value at zero is not zero, weights in attributes or carried by a loop, and declarations that are wrong.
+Pairs that are factored already, dead units, block-diagonal weights, integers and half precision, every product of
+`WEIGHT_OPS`, functions whose value at zero is not zero, weights in attributes or carried by a loop, outputs that are
+whole numbers, truths or without a shape, and declarations that are wrong.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import onnx
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+from tests.odd_products import MICROSOFT, PRODUCTS, array, random, vector
 from tests.random_graphs import FLOAT, SHAPES, STEPS, Drawn, Shape, housed, unary
 
 ML = "ai.onnx.ml"
@@ -38,30 +40,12 @@ _REDUCE = [
 _ROUND_TRIPS = {TensorProto.FLOAT16: np.float16, TensorProto.DOUBLE: np.float64, TensorProto.INT32: np.int32}
 
 
-def _array(g: Drawn, array: Any) -> str:
-    """Return the name of a new constant, an array or a numpy scalar."""
-    name = f"w{len(g.weights)}"
-    g.weights[name] = array
-    return name
-
-
-def _random(g: Drawn, *shape: int) -> np.ndarray:
-    rng = np.random.default_rng(g.draw(st.integers(0, 99)))
-    return np.asarray(rng.standard_normal(shape) / max(1, shape[0]) ** 0.5, np.float32)
-
-
-def _vector(g: Drawn) -> tuple[str, int] | None:
-    """A value [batch, size] of at least one entry."""
-    x = g.pick(lambda s: len(s) == 1 and s[0] > 0)
-    return None if x is None else (x, g.values[x][0])
-
-
 def _factored_pair(g: Drawn) -> None:
     """Two thin products in the place of one, as low-rank compression by others leaves them."""
-    if (found := _vector(g)) is not None:
+    if (found := vector(g)) is not None:
         x, inputs = found
         rank, outputs = g.draw(st.integers(1, 2)), g.draw(st.integers(2, 6))
-        u, v = _array(g, _random(g, inputs, rank)), _array(g, _random(g, rank, outputs))
+        u, v = array(g, random(g, inputs, rank)), array(g, random(g, rank, outputs))
         if g.draw(st.booleans()):
             g.add("MatMul", [g.hidden("MatMul", [x, u]), v], (outputs,))
         else:
@@ -70,28 +54,28 @@ def _factored_pair(g: Drawn) -> None:
 
 def _low_rank(g: Drawn) -> None:
     """One product whose matrix has rank 1 but for a little, so that clipping finds something."""
-    if (found := _vector(g)) is not None:
+    if (found := vector(g)) is not None:
         x, inputs = found
         outputs = g.draw(st.integers(4, 12))
         noise = np.float32(g.draw(st.sampled_from([0.0, 1e-3, 1e-2])))
-        w = _random(g, inputs, 1) @ _random(g, 1, outputs) + noise * _random(g, inputs, outputs)
-        g.add("MatMul", [x, _array(g, w)], (outputs,))
+        w = random(g, inputs, 1) @ random(g, 1, outputs) + noise * random(g, inputs, outputs)
+        g.add("MatMul", [x, array(g, w)], (outputs,))
 
 
 def _dead_units(g: Drawn) -> None:
     """A hidden layer of which some units have no weights before them, or none behind; biases may keep them alive."""
-    if (found := _vector(g)) is not None:
+    if (found := vector(g)) is not None:
         x, inputs = found
         hidden, outputs = g.draw(st.integers(2, 6)), g.draw(st.integers(1, 4))
         dead = g.draw(st.lists(st.integers(0, hidden - 1), min_size=1, max_size=hidden))
-        w, v, b = _random(g, inputs, hidden), _random(g, hidden, outputs), _random(g, hidden)
+        w, v, b = random(g, inputs, hidden), random(g, hidden, outputs), random(g, hidden)
         w[:, dead] = 0
         b[dead] = g.draw(st.sampled_from([0.0, 1.0, -1.0]))
         if g.draw(st.booleans()):
             v[dead] = 0
-        first = g.hidden("Gemm", [x, _array(g, w), _array(g, b)])
+        first = g.hidden("Gemm", [x, array(g, w), array(g, b)])
         op = g.draw(st.sampled_from(["Relu", "Sigmoid", "Exp", "Cos", "Tanh", "Softplus"]))
-        g.add("Gemm", [g.hidden(op, [first]), _array(g, v), g.weight(outputs)], (outputs,))
+        g.add("Gemm", [g.hidden(op, [first]), array(g, v), g.weight(outputs)], (outputs,))
 
 
 def _dead_filters(g: Drawn) -> None:
@@ -100,9 +84,9 @@ def _dead_filters(g: Drawn) -> None:
     if x is not None:
         channels, *sizes = g.values[x]
         hidden, outputs = g.draw(st.integers(2, 5)), g.draw(st.integers(1, 4))
-        w, v = _random(g, hidden, channels, 1, 1), _random(g, outputs, hidden, 3, 3)
+        w, v = random(g, hidden, channels, 1, 1), random(g, outputs, hidden, 3, 3)
         w[g.draw(st.integers(0, hidden - 1))] = 0
-        y = g.hidden("Conv", [x, _array(g, w)])
+        y = g.hidden("Conv", [x, array(g, w)])
         how = g.draw(st.sampled_from(["Relu", "LRN", "MaxPool", "InstanceNormalization", "Pow"]))
         if how == "LRN":
             y = g.hidden("LRN", [y], size=3)
@@ -111,45 +95,45 @@ def _dead_filters(g: Drawn) -> None:
         elif how == "InstanceNormalization":
             y = g.hidden(how, [y, g.weight(hidden), g.weight(hidden)])
         elif how == "Pow":
-            y = g.hidden("Pow", [g.hidden("Abs", [y]), _array(g, np.float32(g.draw(st.sampled_from([0.0, 0.5, 2.0]))))])
+            y = g.hidden("Pow", [g.hidden("Abs", [y]), array(g, np.float32(g.draw(st.sampled_from([0.0, 0.5, 2.0]))))])
         else:
             y = g.hidden("Relu", [y])
-        g.add("Conv", [y, _array(g, v)], (outputs, *sizes), pads=[1, 1, 1, 1])
+        g.add("Conv", [y, array(g, v)], (outputs, *sizes), pads=[1, 1, 1, 1])
 
 
 def _block_diagonal(g: Drawn) -> None:
-    if (found := _vector(g)) is not None:
+    if (found := vector(g)) is not None:
         x, size = found
         w, half = np.zeros((size, size), np.float32), (size + 1) // 2
-        w[:half, :half], w[half:, half:] = _random(g, half, half), _random(g, size - half, size - half)
-        g.add("MatMul", [x, _array(g, w)], (size,))
+        w[:half, :half], w[half:, half:] = random(g, half, half), random(g, size - half, size - half)
+        g.add("MatMul", [x, array(g, w)], (size,))
 
 
 def _other_type(g: Drawn) -> None:
     """A product, and a bias added, in half or double precision or in whole numbers."""
-    if (found := _vector(g)) is not None:
+    if (found := vector(g)) is not None:
         x, inputs = found
         outputs, (to, dtype) = g.draw(st.integers(1, 4)), g.draw(st.sampled_from([*_ROUND_TRIPS.items()]))
         scale = 4 if dtype is np.int32 else 1
-        w, b = (_array(g, (scale * _random(g, *shape)).astype(dtype)) for shape in ((inputs, outputs), (outputs,)))
+        w, b = (array(g, (scale * random(g, *shape)).astype(dtype)) for shape in ((inputs, outputs), (outputs,)))
         product = g.hidden("MatMul", [g.hidden("Cast", [x], to=to), w])
         g.add("Cast", [g.hidden("Add", [product, b])], (outputs,), to=FLOAT)
 
 
 def _quantised(g: Drawn) -> None:
     """A product of eight bits, its weights and its input dequantised before it, or in integers."""
-    if (found := _vector(g)) is not None:
+    if (found := vector(g)) is not None:
         x, inputs = found
         outputs = g.draw(st.integers(1, 4))
-        w = _array(g, np.round(40 * _random(g, inputs, outputs)).clip(-127, 127).astype(np.int8))
+        w = array(g, np.round(40 * random(g, inputs, outputs)).clip(-127, 127).astype(np.int8))
         if g.draw(st.booleans()):
-            scale, zero = _array(g, np.float32(0.05)), _array(g, np.int8(0))
+            scale, zero = array(g, np.float32(0.05)), array(g, np.int8(0))
             taken = g.hidden("DequantizeLinear", [g.hidden("QuantizeLinear", [x, scale, zero]), scale, zero])
             y = g.hidden("MatMul", [taken, g.hidden("DequantizeLinear", [w, scale, zero])])
             coarse = g.hidden("QuantizeLinear", [y, scale, zero])
             g.add("DequantizeLinear", [coarse, scale, zero], (outputs,))
         else:
-            x8, zero = g.hidden("Cast", [g.hidden("Clip", [x, _array(g, np.float32(0))])], to=TensorProto.UINT8), ""
+            x8, zero = g.hidden("Cast", [g.hidden("Clip", [x, array(g, np.float32(0))])], to=TensorProto.UINT8), ""
             y = g.hidden("MatMulInteger", [x8, w, *([zero] if zero else [])])
             g.add("Cast", [y], (outputs,), to=FLOAT)
 
@@ -164,12 +148,12 @@ def _function(g: Drawn) -> None:
 def _clip(g: Drawn) -> None:
     x = str(g.pick())
     low = g.draw(st.sampled_from([-1.0, 0.0, 0.25]))
-    g.add("Clip", [x, _array(g, np.float32(low)), _array(g, np.float32(2.0))], g.values[x])
+    g.add("Clip", [x, array(g, np.float32(low)), array(g, np.float32(2.0))], g.values[x])
 
 
 def _power(g: Drawn) -> None:
     x = str(g.pick())
-    exponent = _array(g, np.float32(g.draw(st.sampled_from([0.0, 0.5, 1.0, 2.0]))))
+    exponent = array(g, np.float32(g.draw(st.sampled_from([0.0, 0.5, 1.0, 2.0]))))
     g.add("Pow", [g.hidden("Abs", [x]), exponent], g.values[x])
 
 
@@ -187,8 +171,8 @@ def _reduce(g: Drawn) -> None:
 def _where(g: Drawn) -> None:
     x = str(g.pick())
     y = str(g.pick(lambda s: s == g.values[x]))
-    condition = g.hidden(g.draw(st.sampled_from(["Less", "Greater"])), [x, _array(g, np.float32(0))])
-    g.add("Where", [condition, y, _array(g, np.float32(g.draw(st.sampled_from([0.0, 1.0]))))], g.values[x])
+    condition = g.hidden(g.draw(st.sampled_from(["Less", "Greater"])), [x, array(g, np.float32(0))])
+    g.add("Where", [condition, y, array(g, np.float32(g.draw(st.sampled_from([0.0, 1.0]))))], g.values[x])
 
 
 def _resized(g: Drawn) -> None:
@@ -196,7 +180,7 @@ def _resized(g: Drawn) -> None:
     if x is not None:
         channels, height, width = g.values[x]
         mode = g.draw(st.sampled_from(["nearest", "linear"]))
-        scales = _array(g, np.array([1, 1, 2, 2], np.float32))
+        scales = array(g, np.array([1, 1, 2, 2], np.float32))
         g.add("Resize", [x, "", scales], (channels, 2 * height, 2 * width), mode=mode)
 
 
@@ -248,16 +232,16 @@ def _group_of_channels(g: Drawn) -> None:
 
 def _in_attributes(g: Drawn) -> None:
     """A linear regressor, whose matrix is a list of numbers in an attribute."""
-    if (found := _vector(g)) is not None:
+    if (found := vector(g)) is not None:
         x, inputs = found
         targets = g.draw(st.integers(1, 3))
         g.add("LinearRegressor", [x], (targets,), domain=ML, targets=targets,
-              coefficients=_random(g, targets, inputs).ravel().tolist(), intercepts=[0.5] * targets)  # fmt: skip
+              coefficients=random(g, targets, inputs).ravel().tolist(), intercepts=[0.5] * targets)  # fmt: skip
 
 
 def _carried_weight(g: Drawn) -> None:
     """A loop that hands its weight from one trip to the next, unchanged."""
-    if (found := _vector(g)) is not None:
+    if (found := vector(g)) is not None:
         x, size = found
         info = helper.make_tensor_value_info
         nodes = [
@@ -277,7 +261,7 @@ def _carried_weight(g: Drawn) -> None:
 def _computed_scalar(g: Drawn) -> None:
     """A factor that is computed from constants alone, without a shape."""
     x = str(g.pick())
-    half = g.hidden("Div", [_array(g, np.float32(1)), _array(g, np.float32(g.draw(st.sampled_from([2, 4]))))])
+    half = g.hidden("Div", [array(g, np.float32(1)), array(g, np.float32(g.draw(st.sampled_from([2, 4]))))])
     g.add("Mul", [x, half], g.values[x])
 
 
@@ -285,7 +269,27 @@ ODD = [
     _factored_pair, _low_rank, _dead_units, _dead_filters, _block_diagonal, _other_type, _quantised, _function, _clip,
     _power, _reduce, _where, _resized, _windows, _cells_and_channels, _sums_so_far, _repeated, _largest_first,
     _scaled_once_per_channel, _group_of_channels, _in_attributes, _carried_weight, _computed_scalar,
+    *PRODUCTS,
 ]  # fmt: skip
+
+
+def _further_outputs(g: Drawn) -> list[onnx.ValueInfoProto]:
+    """An output that is no array of floats per sample, or none."""
+    made = [name for name in g.values if name.startswith("v")]
+    kind = g.draw(st.sampled_from(["", "", "", "shape", "truth", "whole", "double", "half", "sum"]))
+    if not kind or not made:
+        return []
+    x = g.draw(st.sampled_from(made))
+    shape: list[Any] = ["n", *g.values[x]]
+    if kind == "shape":
+        return [helper.make_tensor_value_info(g.hidden("Shape", [x]), TensorProto.INT64, [len(shape)])]
+    if kind == "sum":
+        return [helper.make_tensor_value_info(g.hidden("ReduceMean", [x], keepdims=0), FLOAT, [])]
+    if kind == "truth":
+        y = g.hidden("Greater", [x, array(g, np.float32(0))])
+        return [helper.make_tensor_value_info(y, TensorProto.BOOL, shape)]
+    to = {"whole": TensorProto.INT64, "double": TensorProto.DOUBLE, "half": TensorProto.FLOAT16}[kind]
+    return [helper.make_tensor_value_info(g.hidden("Cast", [x], to=to), to, shape)]
 
 
 @dataclass(frozen=True)
@@ -320,13 +324,18 @@ def _declare(g: Drawn, graph: onnx.GraphProto) -> bool:
     return False
 
 
+# Without entries now and then only: such a graph is first run in a process of its own, which costs seconds.
+_FULL = [shape for shape in SHAPES if 0 not in shape]
+_SHAPES = [*_FULL, *_FULL, *_FULL, *SHAPES]
+
+
 @st.composite
 def odd_graphs(draw: Callable[[Any], Any]) -> Odd:
     """A model of ordinary and odd steps, with a batch axis of any size and one or two inputs and outputs."""
-    opset, ir_version = draw(st.sampled_from([(18, 8), (20, 9), (21, 10)]))
+    opset, ir_version = draw(st.sampled_from([(18, 8), (20, 9), (21, 10), (22, 10)]))
     g = Drawn(draw)
     g.opset = opset
-    shapes: list[Shape] = draw(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=2))
+    shapes: list[Shape] = draw(st.lists(st.sampled_from(_SHAPES), min_size=1, max_size=2))
     inputs = [helper.make_tensor_value_info("condition", TensorProto.BOOL, [])]
     inputs += [helper.make_tensor_value_info("scalar", FLOAT, [])]
     for number, shape in enumerate(shapes):
@@ -339,8 +348,9 @@ def odd_graphs(draw: Callable[[Any], Any]) -> Odd:
     made = [name for name in g.values if name.startswith("v")]
     ends = dict.fromkeys([made[-1], draw(st.sampled_from(made))] if made else [])
     outputs = [helper.make_tensor_value_info(name, FLOAT, ["n", *g.values[name]]) for name in ends]
+    outputs += _further_outputs(g)
     held, sparse, constants = housed(g)
     graph = helper.make_graph([*constants, *g.nodes], "odd", inputs, outputs, held, sparse_initializer=sparse)
     misdeclared = _declare(g, graph)
-    opsets = [helper.make_opsetid("", opset), helper.make_opsetid(ML, 3)]
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid(ML, 3), helper.make_opsetid(MICROSOFT, 1)]
     return Odd(helper.make_model(graph, opset_imports=opsets, ir_version=ir_version), misdeclared)

@@ -344,14 +344,18 @@ class Network:
         return self.shelf.put(ir.Tensor(array, name="")).numpy() if self.shelf else array
 
     def discard(self, value: ir.Value) -> None:
-        """Remove a constant, and what computed it, once nothing reads it but nodes that nothing reads."""
+        """Remove a constant, and what computed it, once nothing reads it but nodes that nothing reads.
+
+        A constant that was removed before, as one that a node read twice, is left alone.
+        """
         self._remove_unread(value)
         if value.uses() or value.is_graph_output():
             return
         producer = value.producer()
         if producer is not None and not any(v.uses() or v.is_graph_output() for v in producer.outputs):
+            if producer.graph is None:
+                return
             inputs = list(producer.inputs)
-            assert producer.graph is not None
             producer.graph.remove(producer, safe=True)
             for source in inputs:
                 if source is not None and (source.is_initializer() or source.producer() is not None):

@@ -26,6 +26,11 @@ FOLDS = {
         { h = Conv (x, w)  k = BatchNormalization (h, s, t, m, v)  y = BatchNormalization (k, s, t, m, v) }""",
         ["Conv"],
     ),
+    "batch norm that reads the value of one Constant as scale, variance and mean": (
+        """g (float[n,2,5] x) => (float[n,2,3] y) <float[2,2,3] w, float[2] t>
+        { s = Constant <value = float[2] {0.5, 2}> ()  h = Conv (x, w)  y = BatchNormalization (h, s, t, s, s) }""",
+        ["Conv"],
+    ),
     "batch norm with groups": (
         """g (float[n,4,5] x) => (float[n,4,3] y) <float[4,1,3] w, float[4] s, float[4] t, float[4] m, float[4] v>
         { h = Conv <group = 4> (x, w)  y = BatchNormalization (h, s, t, m, v) }""",
