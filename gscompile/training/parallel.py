@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gscompile.errors import GscompileError
+from gscompile.training.installed import check_torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,6 +72,7 @@ def joined(device: str = "cpu") -> Iterator[World]:
     if world_size() == 1:
         yield World()
         return
+    check_torch()
     from gscompile.training.process_group import group
 
     _end_with_launcher()
