@@ -94,8 +94,8 @@ def _is_told_by_another(code: int) -> bool:
     return (not is_first() and code != 1) or (is_launched() and code in (LostError.exit_code, 130, 143))
 
 
-def _say(text: str, nl: bool = True, folder: Path | None = None) -> None:
-    """Write to standard output. Where that fails, say so, and that `folder` is written; OutputError where none is.
+def _say(text: str, nl: bool = True, written: Path | None = None) -> None:
+    """Write to standard output. Where that fails, say so, and what is `written`; OutputError where nothing is.
 
     A reader that goes away has read what it wanted.
     """
@@ -104,10 +104,10 @@ def _say(text: str, nl: bool = True, folder: Path | None = None) -> None:
         problem = take_failure(sys.stdout)
     except OSError as error:
         problem = None if is_gone(error) else error
-    if problem and folder is None:
+    if problem and written is None:
         raise OutputError(_unwritable(problem)) from problem
     if problem:
-        click.echo(printable(f"gscompile: {_unwritable(problem)}; written to {folder}"), err=True)
+        click.echo(printable(f"gscompile: {_unwritable(problem)}; written to {written}"), err=True)
 
 
 def _unwritable(problem: OSError) -> str:
@@ -215,11 +215,11 @@ def compile_command(
         _launch(options.nproc)
         report = _compile(model, folder, options, force, quiet or not _is_first(), resume)
     if as_json and _is_first():
-        _say(json.dumps(report.to_json()), folder=folder)
+        _say(json.dumps(report.to_json()), written=folder)
     elif not quiet and _is_first():
         from gscompile.reporting.report import text
 
-        _say(f"{text(report, _width())}written to {folder}", folder=folder)
+        _say(f"{text(report, _width())}written to {folder}", written=folder)
 
 
 def _options(config: Path | None, given: Mapping[str, Any], **default: Any) -> Options:
@@ -324,7 +324,7 @@ def frontier(
                 network, printable(model.stem), folder, options, points, folders, force, progress, resume
             )
     if not quiet and _is_first():
-        _say("\n".join([*_curve(found), f"written to {folder}"]), folder=folder)
+        _say("\n".join([*_curve(found), f"written to {folder}"]), written=folder)
 
 
 def _curve(points: Sequence[Point]) -> Iterator[str]:
@@ -438,9 +438,9 @@ def place(
 
 def _show(data: dict[str, Any] | None, text: str, folder: Path, quiet: bool) -> None:
     if data is not None:
-        _say(json.dumps(data), folder=folder)
+        _say(json.dumps(data), written=folder)
     elif not quiet:
-        _say(f"{text}written to {folder}", folder=folder)
+        _say(f"{text}written to {folder}", written=folder)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
@@ -465,4 +465,4 @@ def reduce(
     with _stoppable(), _progress(quiet) as progress:
         smallest = reduce_file(model, failing, path, progress)
     if not quiet:
-        _say(f"{len(smallest.graph.node)} nodes are left: written to {path}")
+        _say(f"{len(smallest.graph.node)} nodes are left: written to {path}", written=path)
