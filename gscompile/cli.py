@@ -17,7 +17,7 @@ from gscompile.printable import printable
 from gscompile.streams import guard_streams, is_gone, take_failure
 
 if TYPE_CHECKING:
-    from gscompile.frontier import Point
+    from gscompile.curve import Point
     from gscompile.options import Options
     from gscompile.progress import Progress
     from gscompile.reporting.report import CompileReport
@@ -310,7 +310,7 @@ def frontier(
     **given: Any,
 ) -> None:
     """Write MODEL's curve of accuracy against cells, tiles and wires."""
-    from gscompile.frontier import write_frontier
+    from gscompile.curve import write_frontier
     from gscompile.graph.network import Network
 
     folder = out or Path(f"{model.stem}.frontier")
