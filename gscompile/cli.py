@@ -17,7 +17,7 @@ from gscompile.printable import printable
 from gscompile.streams import guard_streams, is_gone, take_failure
 
 if TYPE_CHECKING:
-    from gscompile.frontier import Point
+    from gscompile.curve import Point
     from gscompile.options import Options
     from gscompile.progress import Progress
     from gscompile.reporting.report import CompileReport
@@ -95,8 +95,8 @@ def _is_told_by_another(code: int) -> bool:
     return (not is_first() and code != 1) or (is_launched() and code in (LostError.exit_code, 130, 143))
 
 
-def _say(text: str, nl: bool = True, folder: Path | None = None) -> None:
-    """Write to standard output. Where that fails, say so, and that `folder` is written; OutputError where none is.
+def _say(text: str, nl: bool = True, written: Path | None = None) -> None:
+    """Write to standard output. Where that fails, say so, and what is `written`; OutputError where nothing is.
 
     A reader that goes away has read what it wanted.
     """
@@ -105,10 +105,10 @@ def _say(text: str, nl: bool = True, folder: Path | None = None) -> None:
         problem = take_failure(sys.stdout)
     except OSError as error:
         problem = None if is_gone(error) else error
-    if problem and folder is None:
+    if problem and written is None:
         raise OutputError(_unwritable(problem)) from problem
     if problem:
-        click.echo(printable(f"gscompile: {_unwritable(problem)}; written to {folder}"), err=True)
+        click.echo(printable(f"gscompile: {_unwritable(problem)}; written to {written}"), err=True)
 
 
 def _unwritable(problem: OSError) -> str:
@@ -216,11 +216,11 @@ def compile_command(
         _launch(options.nproc)
         report = _compile(model, folder, options, force, quiet or not _is_first(), resume)
     if as_json and _is_first():
-        _say(json.dumps(report.to_json()), folder=folder)
+        _say(json.dumps(report.to_json()), written=folder)
     elif not quiet and _is_first():
         from gscompile.reporting.report import text
 
-        _say(f"{text(report, _width())}written to {folder}", folder=folder)
+        _say(f"{text(report, _width())}written to {folder}", written=folder)
 
 
 def _options(config: Path | None, given: Mapping[str, Any], **default: Any) -> Options:
@@ -311,7 +311,7 @@ def frontier(
     **given: Any,
 ) -> None:
     """Write MODEL's curve of accuracy against cells, tiles and wires."""
-    from gscompile.frontier import write_frontier
+    from gscompile.curve import write_frontier
     from gscompile.graph.network import Network
 
     folder = out or Path(f"{model.stem}.frontier")
@@ -325,7 +325,7 @@ def frontier(
                 network, printable(model.stem), folder, options, points, folders, force, progress, resume
             )
     if not quiet and _is_first():
-        _say("\n".join([*_curve(found), f"written to {folder}"]), folder=folder)
+        _say("\n".join([*_curve(found), f"written to {folder}"]), written=folder)
 
 
 def _curve(points: Sequence[Point]) -> Iterator[str]:
@@ -439,9 +439,9 @@ def place(
 
 def _show(data: dict[str, Any] | None, text: str, folder: Path, quiet: bool) -> None:
     if data is not None:
-        _say(json.dumps(data), folder=folder)
+        _say(json.dumps(data), written=folder)
     elif not quiet:
-        _say(f"{text}written to {folder}", folder=folder)
+        _say(f"{text}written to {folder}", written=folder)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
@@ -466,4 +466,4 @@ def reduce(
     with _stoppable(), _progress(quiet) as progress:
         smallest = reduce_file(model, failing, path, progress)
     if not quiet:
-        _say(f"{len(smallest.graph.node)} nodes are left: written to {path}")
+        _say(f"{len(smallest.graph.node)} nodes are left: written to {path}", written=path)

@@ -66,7 +66,7 @@ def place_text(report: PlaceReport) -> str:
 
 
 def _engines(side: Placed) -> str:
-    """What placed and routed, and what would do it better where that is not installed."""
+    """What placed and routed, and the package that does it better where it is not installed."""
     placed, routed = side.plan.engine, side.crowd.engine
     if placed == "shelves":
         placed += ", in netlist order (coloquinte, from PyPI, shortens the wires)"

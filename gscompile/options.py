@@ -124,7 +124,7 @@ class Options:
             if wanted in _TEXTS and isinstance(value, os.PathLike):
                 value = os.fsdecode(value)
             if field.name == "crossbar":
-                value = _crossbar_text(value)
+                value = crossbar_text(value)
             if isinstance(value, list) and wanted.startswith("tuple"):
                 value = tuple(value)
             if wanted != "Any" and not (value is None and "None" in wanted) and not _fits(wanted, value):
@@ -218,7 +218,8 @@ def did_you_mean(name: str, known: Iterable[str], spelt: Callable[[str], str] = 
     return f" (did you mean {spelt(close[0])!r}?)" if close else ""
 
 
-def _crossbar_text(value: Any) -> Any:
+def crossbar_text(value: Any) -> Any:
+    """Return a crossbar, or a pair of rows and columns, as text; anything else as it is."""
     if isinstance(value, Crossbar):
         return str(value)
     if isinstance(value, tuple | list) and len(value) == 2 and all(_fits("int", side) for side in value):

@@ -42,7 +42,7 @@ def _options(owner: str, cls: type, text: str) -> dict[str, Any]:
 def _convert(what: str, wanted: Any, text: str) -> Any:
     if get_origin(wanted) is Literal:
         if text not in get_args(wanted):
-            raise UsageError(f"{what}: {text!r}; one of {', '.join(map(str, get_args(wanted)))} would do")
+            raise UsageError(f"{what}: {text!r}; expected one of {', '.join(map(str, get_args(wanted)))}")
         return text
     if get_origin(wanted) in (Union, UnionType):
         wanted = next(t for t in get_args(wanted) if t is not type(None))
@@ -59,7 +59,7 @@ _NAMES = {int: "whole number", float: "number"}
 
 def _boolean(what: str, text: str) -> bool:
     if text.lower() not in ("true", "false", "yes", "no"):
-        raise UsageError(f"{what}: {text!r}; true or false would do")
+        raise UsageError(f"{what}: {text!r}; expected true or false")
     return text.lower() in ("true", "yes")
 
 

@@ -30,7 +30,7 @@ placement training
 emit judging
 write summary remembered hardware_text
 driver
-frontier api
+curve api
 cli
 __main__ __init__
 """.strip().splitlines()

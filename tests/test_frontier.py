@@ -21,7 +21,7 @@ from gscompile.cli import main
 from gscompile.compression.transform import PassResult
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.mapping import MapOptions, footprint
-from gscompile.frontier import Candidate, Point, _not_dominated, next_stop
+from gscompile.curve import Candidate, Point, _not_dominated, next_stop
 from gscompile.graph.network import Network
 from gscompile.judging.verify import verify_again
 from gscompile.reporting.frontier_picture import COLOURS, Spot, frontier_svg

@@ -53,8 +53,8 @@ def test_nothing_is_imported_before_it_is_asked_for() -> None:
         ("sample:steps", "pass 'sample': option 'steps'"),
         ("sample:steps=1.5", "pass 'sample': option 'steps': '1.5' is not a whole number"),
         ("sample:share=much", "'much' is not a number"),
-        ("sample:mode=bad", "'bad'; one of fast, good would do"),
-        ("sample:loud=1", "'1'; true or false would do"),
+        ("sample:mode=bad", "'bad'; expected one of fast, good"),
+        ("sample:loud=1", "'1'; expected true or false"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_would_do(spec: str, message: str) -> None:

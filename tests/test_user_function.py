@@ -207,7 +207,7 @@ def test_python_takes_the_functions_themselves(here: Path) -> None:
         ("--metric=mine:nothing", "metric mine:nothing: returned a NoneType; a number is needed: percent of one batch"),
         ("--metric=mine:never", "metric mine:never: gives no finite number for the original network"),
         ("--augment=mine:nothing", "augment mine:nothing: must return the inputs"),
-        ("--augment=blur", "augment 'blur': unknown; crop, flip or package.module:function would do"),
+        ("--augment=blur", "augment 'blur': unknown; expected one of crop, flip, or package.module:function"),
     ],
 )
 def test_what_cannot_be_used_is_said_in_one_line(here: Path, given: str, line: str) -> None:

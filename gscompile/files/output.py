@@ -33,11 +33,27 @@ def check_free(out: Path, force: bool) -> None:
     foreign = _foreign(out) if out.exists() else []
     if foreign:
         raise OutputError(f"{out}: holds {foreign[0]}, which gscompile did not write; move it elsewhere first")
+    check_parent(out)
+
+
+def check_parent(out: Path) -> None:
+    """Raise OutputError unless there is a folder to write `out` in, and it can be written."""
     parent = out.absolute().parent
     if not parent.is_dir():
         raise OutputError(f"{parent}: no such folder to write {out.name} in")
     if not os.access(parent, os.W_OK):
         raise OutputError(f"{parent}: cannot be written")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all. Raises OutputError."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with _told(path):
+        try:
+            part.write_bytes(content)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def check_apart(out: Path, inputs: Iterable[object]) -> None:

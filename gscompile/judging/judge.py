@@ -42,6 +42,7 @@ from gscompile.scoring.forms import other_form
 from gscompile.scoring.score import ACCURACY, AGREEMENT, ENOUGH, Metric, standard_error
 from gscompile.scoring.tail import tail_quantile
 from gscompile.training.conduct import Conduct
+from gscompile.training.installed import check_torch
 from gscompile.training.journal import key_of
 from gscompile.training.other_teacher import load_teacher
 
@@ -282,6 +283,7 @@ def _held_out(data: Dataset) -> float:
 
 
 def _by_data(original: Network, folded: Network, options: Options, progress: Progress, conduct: Conduct) -> DataJudge:
+    check_torch()
     from gscompile.training.tune import TuneOptions, Tuner
 
     specs = input_specs(original.model)

@@ -39,7 +39,7 @@ def ill_attribute(proto: ModelProto) -> str | None:
 
 
 def _by_default(attribute: AttributeProto) -> str:
-    return "a graph by default; a node with that graph would do" if attribute.type in _GRAPHS else "of no type"
+    return "a graph by default; expected a node with that graph" if attribute.type in _GRAPHS else "of no type"
 
 
 def _fault(node: NodeProto, attribute: AttributeProto) -> str | None:
@@ -50,12 +50,12 @@ def _fault(node: NodeProto, attribute: AttributeProto) -> str | None:
     wanted = _WANTED.get(attribute.name, attribute.type)
     if node.domain == MICROSOFT and attribute.type != wanted:
         found, name = AttributeProto.AttributeType.Name(attribute.type), AttributeProto.AttributeType.Name(wanted)
-        return f"is {found}; {name} would do"
+        return f"is {found}; expected {name}"
     read = node.domain in STANDARD or (node.domain == MICROSOFT and attribute.name in _WANTED)
     if read and not all(map(_is_text, [attribute.s, *attribute.strings])):
         return "is no UTF-8 text"
     if read and attribute.name == "equation" and not is_equation(attribute.s.decode()):  # ONNX would read it for ever
-        return f"is {attribute.s.decode()!r}; letters, commas and an arrow, as in 'ij,jk->ik', would do"
+        return f"is {attribute.s.decode()!r}; expected letters, commas and an arrow, as in 'ij,jk->ik'"
     return None
 
 

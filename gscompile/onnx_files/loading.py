@@ -44,7 +44,7 @@ _FRAME = "gscompile:frame"
 
 
 def load_model(path: Path) -> ir.Model:
-    """Read and check an ONNX file. Raises ModelError with what was found and what would do."""
+    """Read and check an ONNX file. Raises ModelError with what was found and what was expected."""
     proto = _read(path)
     sorted_here = put_in_order(proto)
     by_message = sorted_here or is_mapped(path) or path.is_symlink() or not is_native(path)
@@ -219,7 +219,7 @@ def _check_external(where: str, tensor: ir.ExternalTensor, folder: Path) -> None
     if not os.path.isfile(path):
         raise ModelError(f"{what}: its data file {tensor.location} is missing")
     if path.stat().st_nlink > 1:
-        raise ModelError(f"{what}: its data file {tensor.location} has several hard links; a copy would do")
+        raise ModelError(f"{what}: its data file {tensor.location} has several hard links; expected a copy of its own")
     start, length, found = tensor.offset or 0, tensor.nbytes, path.stat().st_size
     if start < 0 or start + length > found or (tensor.length is not None and tensor.length < length):
         raise ModelError(f"{what}: {length} bytes at {start} of {tensor.location} declared, the file has {found}")

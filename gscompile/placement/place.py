@@ -59,7 +59,7 @@ def _placed(netlist: Netlist, plan: Floorplan, engine: Engine, effort: int) -> F
 
 def _engine(name: str) -> Engine | None:
     if name not in ("auto", "coloquinte", "shelves"):
-        raise UsageError(f"placement engine {name!r}; auto, coloquinte or shelves would do")
+        raise UsageError(f"placement engine {name!r}: expected one of auto, coloquinte, shelves")
     if name == "shelves":
         return None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from gscompile.errors import ModelError, UsageError, one_line
+from gscompile.files.output import check_parent, write_file
 from gscompile.progress import Progress
 from gscompile.reduction.command import FailingCommand
 from gscompile.reduction.delta_debugging import minimal_failing_part
@@ -40,10 +42,11 @@ def reduce_file(path: Path, command: FailingCommand, out: Path, progress: Progre
     """Write to `out` the smallest part of the model in `path` on which `command` fails as it does on the whole.
 
     Raises UsageError where the command does not fail on the whole model, or `out` exists; ModelError for a file that
-    is no model.
+    is no model; OutputError where `out` cannot be written.
     """
-    if out.exists():
+    if os.path.lexists(out):
         raise UsageError(f"{out}: exists already; expected the name of a new file")
+    check_parent(out)
     progress, model = progress or Progress(), _whole(path)
     first = command.run(path)
     if first is None:
@@ -59,7 +62,7 @@ def reduce_file(path: Path, command: FailingCommand, out: Path, progress: Progre
 
     with progress.stage("reduce"):
         smallest = reduce_model(model, fails)
-    onnx.save(smallest, out)
+    write_file(out, smallest.SerializeToString())
     return smallest
 
 

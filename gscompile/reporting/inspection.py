@@ -58,7 +58,7 @@ def table(rows: Sequence[Mapped]) -> str:
             names[printable(row.layer)], printable(row.op), shape, f"{row.cells:,}", f"{row.tiles:,}", f"{row.wires:,}"
         )
     out = StringIO()
-    Console(file=out, width=120, color_system=None, highlight=False, markup=False).print(view)
+    Console(file=out, width=120, color_system=None, highlight=False, markup=False, emoji=False).print(view)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 

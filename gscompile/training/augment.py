@@ -64,7 +64,7 @@ def _step(given: Any) -> Augment:
         return _of_images(_IMAGES[given])
     if isinstance(given, str) and ":" not in given:
         known = ", ".join(_IMAGES)
-        raise UsageError(f"augment {given!r}: unknown; {known} or package.module:function would do")
+        raise UsageError(f"augment {given!r}: unknown; expected one of {known}, or package.module:function")
     return _users(UserFunction.of("augment", given))
 
 

@@ -202,11 +202,21 @@ def _locked(folder: Path, out: Path) -> Iterator[None]:
     except OSError as problem:
         raise OutputError(f"{folder}: cannot be written: {problem.strerror or problem}") from problem
     try:
-        os.ftruncate(lock, 0)
-        os.write(lock, str(os.getpid()).encode())
+        _sign(lock, folder, out)
         yield
     finally:
         os.close(lock)
+
+
+def _sign(lock: int, folder: Path, out: Path) -> None:
+    """Write the number of this process to its lock. Raises OutputError where not even that finds room."""
+    try:
+        os.ftruncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
+    except OSError as problem:
+        if not Journal(folder).names:
+            _remove(folder)
+        raise OutputError(f"{out}: cannot be written: {problem.strerror or problem}") from problem
 
 
 def _remove(folder: Path) -> None:
@@ -234,6 +244,7 @@ def _lock(folder: Path, out: Path) -> int:
             folder.mkdir()
         try:
             _check_own(folder)
+            _check_link(path)
             lock = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o644)
             _check_lock(path, lock)
         except FileNotFoundError:  # its last holder has just removed the folder
@@ -245,6 +256,11 @@ def _lock(folder: Path, out: Path) -> int:
         if path.exists() and os.path.samestat(os.fstat(lock), path.lstat()):
             return lock
         os.close(lock)
+
+
+def _check_link(path: Path) -> None:
+    if path.is_symlink():
+        raise OutputError(f"{path}: is a symbolic link; expected a lock that gscompile made, or nothing")
 
 
 def _check_lock(path: Path, lock: int) -> None:

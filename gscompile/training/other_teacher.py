@@ -25,9 +25,9 @@ def load_teacher(path: str, batch: Batch, wanted: Mapping[str, Any]) -> Network:
         given = Runner(teacher)(batch.inputs)
     except RuntimeError as problem:
         raise UsageError(f"teacher {path}: does not take the data of the network: {problem}") from problem
-    gives, would_do = _said(given), _said(wanted)
-    if gives != would_do:
-        raise UsageError(f"teacher {path}: gives {gives}; a network that gives {would_do} would do")
+    gives, expected = _said(given), _said(wanted)
+    if gives != expected:
+        raise UsageError(f"teacher {path}: gives {gives}; expected {expected}")
     fold(teacher)
     return teacher
 

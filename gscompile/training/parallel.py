@@ -21,12 +21,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from gscompile.training.installed import check_torch
 from gscompile.training.world import AGAIN, LostError, World
-
-if TYPE_CHECKING:
-    pass
 
 _GRACE = 30.0  # seconds in which the first process may say what is wrong
 
@@ -37,6 +34,7 @@ def joined(device: str = "cpu") -> Iterator[World]:
     if world_size() == 1:
         yield World()
         return
+    check_torch()
     from gscompile.training.process_group import group
 
     _end_with_launcher()

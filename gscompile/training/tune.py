@@ -275,7 +275,7 @@ class Tuner:
         Values and probabilities that are compared closely want all their digits; convolutions of groups take longer.
         """
         if self.options.precision == "bfloat16" and not self._runs_mixed():
-            raise UsageError("precision bfloat16: an op of the network does not take it; float32 would do")
+            raise UsageError("precision bfloat16: an op of the network does not take it; expected float32 or auto")
         if self.options.precision != "auto":
             return self.options.precision == "bfloat16"
         metric, objective = self.metric, self.objective

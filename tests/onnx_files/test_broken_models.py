@@ -67,9 +67,9 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "no text": (set_attribute(1, equation=b"ab,bc\xff>ac"), "Einsum 'n1': attribute 'equation' is no UTF-8 text"),
     "no equation": (
         set_attribute(1, equation="ab,bc>ac"),
-        "Einsum 'n1': attribute 'equation' is 'ab,bc>ac'; letters, commas and an arrow, as in 'ij,jk->ik', would do",
+        "Einsum 'n1': attribute 'equation' is 'ab,bc>ac'; expected letters, commas and an arrow, as in 'ij,jk->ik'",
     ),
-    "another kind": (set_attribute(0, transB="yes"), "FusedMatMul 'n0': attribute 'transB' is STRING; INT would do"),
+    "another kind": (set_attribute(0, transB="yes"), "FusedMatMul 'n0': attribute 'transB' is STRING; expected INT"),
     "no function": (
         lambda proto: setattr(proto.graph.node[1].attribute[0], "ref_attr_name", "e"),
         "Einsum 'n1': attribute 'equation' refers to 'e' of a function that is not there",
@@ -96,7 +96,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
     ),
     "a graph by default": (
         graph_by_default,
-        "function 'f': attribute 'body' is a graph by default; a node with that graph would do",
+        "function 'f': attribute 'body' is a graph by default; expected a node with that graph",
     ),
 }
 

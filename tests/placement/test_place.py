@@ -142,7 +142,7 @@ def test_without_coloquinte_there_are_shelves_and_one_line(monkeypatch: pytest.M
 
 
 def test_an_unknown_engine_is_named() -> None:
-    with pytest.raises(UsageError, match="engine 'best'; auto, coloquinte or shelves would do"):
+    with pytest.raises(UsageError, match="engine 'best': expected one of auto, coloquinte, shelves"):
         place(dense(64, 64), load_target(), PlaceOptions(engine="best"))
 
 

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from gscompile.errors import UsageError
+from gscompile.errors import OutputError, UsageError
 from gscompile.reduction.command import FailingCommand, placed
 from gscompile.reduction.delta_debugging import minimal_failing_part
 from gscompile.reduction.reduce import reduce_file, reduce_model
@@ -124,6 +124,15 @@ def test_a_command_that_does_not_fail_is_said(tmp_path: Path) -> None:
     command = FailingCommand((sys.executable, "-c", "", "{}"), "m.onnx")
     with pytest.raises(UsageError, match="the command does not fail on it; expected an exit code other than 0"):
         reduce_file(CONVNET, command, tmp_path / "small.onnx")
+
+
+def test_a_result_that_cannot_be_written_is_said_before_anything_runs(tmp_path: Path) -> None:
+    command = FailingCommand(("no such program", "{}"), "m.onnx")
+    (tmp_path / "link.onnx").symlink_to("nowhere")
+    with pytest.raises(UsageError, match=r"link\.onnx: exists already; expected the name of a new file$"):
+        reduce_file(CONVNET, command, tmp_path / "link.onnx")
+    with pytest.raises(OutputError, match=r"none: no such folder to write small\.onnx in$"):
+        reduce_file(CONVNET, command, tmp_path / "none" / "small.onnx")
 
 
 @pytest.mark.parametrize(

@@ -389,9 +389,23 @@ def test_a_lock_that_is_a_link_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x" * 99)
     (tmp_path / ".out.resume").mkdir()
     (tmp_path / ".out.resume" / "lock").symlink_to("../thesis.tex")
-    with pytest.raises(OutputError, match="cannot be written"), journal_of(tmp_path / "out"):
+    says = r"\.out\.resume/lock: is a symbolic link; expected a lock that gscompile made, or nothing$"
+    with pytest.raises(OutputError, match=says), journal_of(tmp_path / "out"):
         pass
     assert (tmp_path / "thesis.tex").read_text() == "x" * 99
+
+
+def test_a_disk_without_a_byte_of_room_is_one_line_and_no_folder_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    says = "/out: cannot be written: No space left on device$"
+    with pytest.raises(OutputError, match=says), journal_of(tmp_path / "out"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_names_of_a_journal_are_removed(tmp_path: Path) -> None:

@@ -286,5 +286,5 @@ def test_steps_in_bfloat16_leave_weights_in_single_precision(monkeypatch: pytest
 def test_what_does_not_run_in_bfloat16_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Tuner, "_runs_mixed", lambda _: False)
     assert not image_tuner(monkeypatch, native=True).mixed
-    with pytest.raises(UsageError, match=r"precision bfloat16.*float32 would do"):
+    with pytest.raises(UsageError, match=r"precision bfloat16.*expected float32 or auto"):
         _ = image_tuner(monkeypatch, native=True, precision="bfloat16").mixed
