@@ -11,15 +11,14 @@ from gscompile.graph.network import Network
 
 TRIALS = 5  # of the share of cells that ranks keep in one shot: to a thirtieth of the network
 ROUND = 0.08  # of what is left: a round of ranks or units, small enough for prices that were measured before it
-LEAST = 0.02  # of what is left: the smallest round
 
 
 def smallest_by_closed_form(network: Network, context: Context) -> Network:
     """Return the smallest network found that scores within the budget on the samples that decide; no gradient step.
 
-    Ranks are clipped in one shot, as far as bisection finds that the refitted network fits. Rounds go on from there:
-    the units and ranks that cost least per cell, after compensation, go together, and what stays is solved for again. A
-    round that does not fit is tried again half as large, down to `LEAST`.
+    Ranks are clipped in one shot, as far as bisection finds that the refitted network fits. Rounds go on from there
+    for as long as they fit: the units and ranks that cost least per cell, after compensation, go together, and what
+    stays is solved for again.
     """
     assert context.tuner is not None
     score, saved = context.tuner.score, context.saving(network)
@@ -28,16 +27,16 @@ def smallest_by_closed_form(network: Network, context: Context) -> Network:
         return score(candidate) >= context.floor and saved(candidate) > 0
 
     clipper = Clipper.of(network, context)
-    found = furthest(lambda share: improved(clipper.part(share), context), fits, 1.0, 0.0, TRIALS, context.out_of_time)
+    found = furthest(
+        lambda share: improved(clipper.filled(share), context), fits, 1.0, 0.0, TRIALS, context.out_of_time
+    )
     best = network if found is None else found
-    share = ROUND
-    while share >= LEAST and not context.out_of_time():
-        candidate = _round(best, context, share)
-        if fits(candidate) and context.saving(best)(candidate) > 0:
-            best = candidate
-            context.progress.figures(accuracy=score(best), cells=cells(best))
-        else:
-            share /= 2
+    while not context.out_of_time():
+        candidate = _round(best, context, ROUND)
+        if not fits(candidate) or context.saving(best)(candidate) <= 0:
+            break
+        best = candidate
+        context.progress.figures(accuracy=score(best), cells=cells(best))
     return best
 
 
