@@ -103,7 +103,7 @@ def choose(choices: Sequence[Choice], budget: float) -> list[int]:
 
 
 def choose_filled(choices: Sequence[Choice], budget: float) -> list[int]:
-    """Return what `choose` does, with what is left of the budget given to single layers: most loss saved per size first.
+    """Return what `choose` does, with what is left of the budget given to single layers: most loss per size first.
 
     >>> fat, thin = Choice((0.0, 9.0), (100.0, 10.0)), Choice((0.0, 3.0, 4.0), (10.0, 8.0, 4.0))
     >>> choose([fat, thin], 19), choose_filled([fat, thin], 19)

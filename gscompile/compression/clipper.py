@@ -143,7 +143,7 @@ class Clipper:
         return share * whole - (whole - sum(choice.sizes[0] for choice in self._choices))
 
     def filled(self, share: float) -> Network:
-        """Return a copy of as nearly a share of what there is as ranks can make it, and no more where they go so far."""
+        """Return a copy of as nearly a share of what there is as ranks make it, no more where they go so far."""
         return self.clipped(self._kept_in_bounds(choose_filled(self._choices, self._budget(share))))
 
     @cached_property

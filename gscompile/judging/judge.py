@@ -271,7 +271,7 @@ def _splits(options: Options, specs: tuple[InputSpec, ...]) -> Splits:
     train = load_data(options.data, specs)
     test = load_data(options.test, specs) if options.test is not None else None
     if options.eval is None:
-        train, val = train.split(_held_out(train), options.seed)
+        train, val = train.split(_held_out(train, 0.25 if options.max_drop is None else 0.5), options.seed)
         said = "no --eval: a part of --data decides, on which the original network may have been trained"
         return Splits(train, val, test, "a part held out of the data", (said,))
     val = load_data(options.eval, specs)
@@ -280,11 +280,11 @@ def _splits(options: Options, specs: tuple[InputSpec, ...]) -> Splits:
     return Splits(train, val, test, "the eval data", ())
 
 
-def _held_out(data: Dataset) -> float:
-    """The share of the data that decides."""
+def _held_out(data: Dataset, most: float) -> float:
+    """The share of the data that decides, `most` of few samples: less where only a size is asked for."""
     shapes = (array.shape for array in data.batch(np.arange(1)).inputs.values())
     each = max((shape[0] for shape in shapes if shape), default=1) if data.ready_made else 1
-    return max(HELD_OUT, min(0.5, HELD_SAMPLES / (max(each, 1) * len(data))))
+    return max(HELD_OUT, min(most, HELD_SAMPLES / (max(each, 1) * len(data))))
 
 
 def _by_data(original: Network, folded: Network, options: Options, progress: Progress, conduct: Conduct) -> DataJudge:
@@ -313,7 +313,7 @@ def _by_data(original: Network, folded: Network, options: Options, progress: Pro
         splits.split,
         splits.test,
         tuner.base,
-        options.max_drop,
+        options.drop,
         batch,
         messages,
         progress,

@@ -52,7 +52,7 @@ class Metric:
         return replace(self, name=AGREEMENT, values=tuple(dict.fromkeys((*self.classes, *self.values))))
 
     def expected(self) -> Metric:
-        """Return the accuracy expected by the original's probabilities, in the place of agreement, on the same outputs."""
+        """Return the accuracy expected by the original's probabilities, in the place of agreement."""
         return replace(self, name=EXPECTED)
 
     def by(self, given: Any) -> Metric:
