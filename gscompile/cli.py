@@ -189,6 +189,9 @@ _SEARCH = (
 @click.option("--max-drop", type=float, help="Points of accuracy that may be lost on --eval. [default: 0]")
 @click.option("--margin", type=float, help="Standard errors to stay within --max-drop by. [default: 0]")
 @click.option("--max-error", type=float, help="Without data: output error, relative to the range. [default: 0.01]")
+@click.option("--max-cells", metavar="N|P%", help="Cells that the network may take, or percent of the original's.")
+@click.option("--max-tiles", metavar="N|P%", help="Tiles that it may take.")
+@click.option("--max-wires", metavar="N|P%", help="Wires that it may take.")
 @_options_of_a_search
 @click.option(
     "--input-shape",

@@ -13,8 +13,9 @@ from typing import Any
 import onnx
 
 from gscompile.compression.pricing import Pricing
+from gscompile.compression.size_budget import SizeBudget
 from gscompile.compression.transform import UNITS, Context, Pass, PassResult, pass_results, without_dead_units
-from gscompile.crossbars.mapping import MapOptions, footprint, map_network
+from gscompile.crossbars.mapping import Footprint, MapOptions, footprint, map_network
 from gscompile.crossbars.netlist import Netlist
 from gscompile.crossbars.tile_file import TileFile
 from gscompile.emit import emit_design
@@ -36,7 +37,7 @@ from gscompile.passes import PASSES
 from gscompile.placement.chip import Side, make_chip
 from gscompile.progress import Progress
 from gscompile.registry import create
-from gscompile.reporting.report import CompileReport
+from gscompile.reporting.report import CompileReport, Figures
 from gscompile.summary import Story, summarise
 from gscompile.training.conduct import Conduct, conducted
 from gscompile.training.world import LostError, World
@@ -65,6 +66,7 @@ class Job:
     context: Context
     options: Options
     began: float
+    notes: Sequence[str] = ()  # what passes say for the report
 
     @property
     def mapping(self) -> MapOptions:
@@ -129,10 +131,12 @@ def prepare(original: Network, name: str, options: Options, progress: Progress, 
     judge = make_judge(original, folded, options, progress, conduct)
     area = partial(built_um2, target=options.hardware) if options.target else None
     mapping = MapOptions(options.hardware.size, options.tiling, options.pack, array_um2=area)
-    price = Pricing(options.minimize, options.hardware if options.target else None)
+    price = Pricing(options.priced_by, options.hardware if options.target else None)
     base = Context(mapping, options.max_error, effort=EFFORTS[options.effort], price=price)
-    base = replace(base, time_left=conduct.time_left)
-    return Job(original, name, folded, tuple(folds), judge, judge.context(base), options, began)
+    size = SizeBudget.of(options.sizes, footprint(original, mapping)) if options.sizes else None
+    notes: list[str] = []
+    base = replace(base, time_left=conduct.time_left, size=size, note=notes.append)
+    return Job(original, name, folded, tuple(folds), judge, judge.context(base), options, began, notes)
 
 
 def compress(job: Job, passes: Sequence[Pass], context: Context) -> list[PassResult]:
@@ -174,6 +178,7 @@ def finish(job: Job, write: Callable[[Path], Written], out: Path, force: bool) -
         netlist = map_network(written, job.mapping, job.name)
         if any(matrix.cells < matrix.inputs * matrix.outputs for matrix in netlist.matrices):  # else no order is better
             messages = [*messages, *_rearranged(netlist, map_network(written, job.context.mapping))]
+        messages = [*messages, *_size_missed(job, netlist)]
         write_design(written, netlist, folder)
         checks = verify_folder(folder, judge.probes, judge.runs, job.original)
         before = map_network(job.original, job.context.mapping, job.name)
@@ -187,6 +192,16 @@ def finish(job: Job, write: Callable[[Path], Written], out: Path, force: bool) -
         report = write_report(report, before, netlist, folder, chip.plans)
         job.original.check_files()
     return Result(Network.load(out / "model.onnx"), netlist, report, out)
+
+
+def _size_missed(job: Job, netlist: Netlist) -> list[str]:
+    """Return by how much the sizes that were asked for are missed, and why. Raise BudgetError if options are strict."""
+    figures = Figures.of(netlist.matrices)
+    taken = Footprint(cells=figures.cells, wires=figures.wires, tiles=figures.tiles)
+    missed = [*job.context.size.missed(taken)] if job.context.size is not None else []
+    if missed and job.options.strict:
+        raise BudgetError("; ".join([*missed, *job.notes]))
+    return [*missed, *job.notes]
 
 
 def _rearranged(netlist: Netlist, in_order: Netlist) -> Iterator[str]:

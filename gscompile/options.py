@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from gscompile.crossbars.crossbar import Crossbar, Tiling
 from gscompile.errors import UsageError
 from gscompile.formats import parse_formats
 from gscompile.hardware.target import DEFAULT_TARGET, Format, Target, load_target
+from gscompile.sizes import Size, parse_size
 from gscompile.user_function import UserFunction, called
 
 Effort = Literal["quick", "standard", "max"]
@@ -35,6 +36,9 @@ class Options:
 
     `teacher` is the ONNX file of another network with the same inputs and outputs, larger or better trained, that is
     learned from instead of the original.
+
+    `max_cells`, `max_tiles` and `max_wires` are numbers, or text with a percentage of the original as in "40%". Without
+    `max_drop` any loss is allowed where one of them is given, else none.
 
     `crossbar` is text as in `64x64`, a pair (rows, columns) or a Crossbar.
     `finetune` "full" trains the compressed network end to end; "none" solves for its weights by least squares, without
@@ -57,9 +61,12 @@ class Options:
     data: Any = None
     eval: Any = None
     test: Any = None
-    max_drop: float = 0.0
+    max_drop: float | None = None
     margin: float = 0.0
     max_error: float = 0.01
+    max_cells: str | int | None = None
+    max_tiles: str | int | None = None
+    max_wires: str | int | None = None
     passes: tuple[str, ...] = DEFAULT_PASSES
     minimize: Minimize = "area"
     finetune: Finetune = "full"
@@ -86,14 +93,16 @@ class Options:
 
     def __post_init__(self) -> None:
         self._take_types()
-        _ = self.hardware, self.formats, self.seconds  # what is wrong in them is said at once
+        _ = self.hardware, self.formats, self.seconds, self.sizes  # what is wrong in them is said at once
         _one_of("tiling", self.tiling, get_args(Tiling))
         _one_of("effort", self.effort, get_args(Effort))
         _one_of("finetune", self.finetune, get_args(Finetune))
         _one_of("minimize", self.minimize, get_args(Minimize))
         _one_of("precision", self.precision, get_args(Precision))
+        if self.max_drop is None and not self.sizes:
+            object.__setattr__(self, "max_drop", 0.0)
         for name, value, low in (
-            ("max-drop", self.max_drop, 0.0),
+            ("max-drop", 0.0 if self.max_drop is None else self.max_drop, 0.0),
             ("margin", self.margin, 0.0),
             ("max-error", self.max_error, 0.0),
             ("epochs", self.epochs, 1e-6),
@@ -114,6 +123,9 @@ class Options:
             raise UsageError("--teacher needs --finetune full: without fine-tuning nothing is learned from it")
         if self.finetune == "none" and self.nproc > 1:
             raise UsageError(f"--finetune none runs in one process: expected --nproc 1, found {self.nproc}")
+        for name in self.sizes:
+            if self.finetune != "none" or self.data is None:
+                raise UsageError(f"--max-{name} needs --data and --finetune none: a size is reached by closed form")
         if self.data is None and self.teacher is not None:
             raise UsageError("--teacher needs --data: without it nothing is tuned")
 
@@ -146,6 +158,22 @@ class Options:
     def seconds(self) -> float | None:
         """`time_budget`; None where there is none."""
         return None if self.time_budget is None else parse_duration(self.time_budget)
+
+    @cached_property
+    def sizes(self) -> Mapping[str, Size]:
+        """What a network may take at most, by `cells`, `tiles` and `wires`, of those that are given."""
+        given = {"cells": self.max_cells, "tiles": self.max_tiles, "wires": self.max_wires}
+        return {name: parse_size(f"max-{name}", size) for name, size in given.items() if size is not None}
+
+    @property
+    def drop(self) -> float:
+        """The points that may be lost; infinite where only a size is asked for."""
+        return float("inf") if self.max_drop is None else self.max_drop
+
+    @property
+    def priced_by(self) -> Minimize:
+        """What the search pays for: the only size that is asked for, else what is minimised."""
+        return cast(Minimize, next(iter(self.sizes))) if len(self.sizes) == 1 else self.minimize
 
     @property
     def functions(self) -> tuple[UserFunction, ...]:
@@ -247,6 +275,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "Any": (str,),
     "str | None": (str,),
     "str | float | None": (str, Real),
+    "str | int | None": (str, Integral),
 }
 
 
@@ -261,6 +290,7 @@ def _described(wanted: str) -> str:
     names = {
         "str | tuple[int, int] | Crossbar": "ROWSxCOLS, as in 64x64",
         "str | float": "a time, as in 90s, 30m or 2h",
+        "str | int": "a number or a percentage, as in 50000 or 40%",
         "float": "a number",
         "int": "a whole number",
         "bool": "true or false",

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = """
 version errors printable stopping streams
 progress
-registry user_function files
+registry user_function files sizes
 onnx_files
 graph execute
 channels data

@@ -15,11 +15,15 @@ STRENGTHS = tuple(float(strength) for strength in 10.0 ** np.arange(-4.0, 3.5, 0
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """Weights [n, m] and bias [m]; `gain` is the error on held-out samples over that of the prior, at most 1."""
+    """Weights [n, m] and bias [m]; `gain` is the error on held-out samples over that of the prior, at most 1.
+
+    `strength` is that of the ridge; None where the prior was best.
+    """
 
     weights: Array
     bias: Array
     gain: float
+    strength: float | None
 
 
 def ridge_path(centred: Centred, prior: Array, strengths: Iterable[float]) -> Iterator[Array]:
@@ -47,9 +51,17 @@ def cross_validated(folds: Sequence[PairMoments], prior: Array, curvature: Array
         centred = (total - fold).centred(intercept)
         tried = (*ridge_path(centred, prior, STRENGTHS), prior)
         errors += [fold.error(weights, centred.bias(weights), curvature) for weights in tried]
-    best, centred = _last_best(errors), total.centred(intercept)
-    weights = prior if best == len(STRENGTHS) else next(ridge_path(centred, prior, STRENGTHS[best : best + 1]))
-    return Fit(weights, centred.bias(weights), float(errors[best] / errors[-1]) if errors[-1] > 0 else 1.0)
+    best = _last_best(errors)
+    strength = STRENGTHS[best] if best < len(STRENGTHS) else None
+    weights, bias = ridge(total, prior, strength, intercept)
+    return Fit(weights, bias, float(errors[best] / errors[-1]) if errors[-1] > 0 else 1.0, strength)
+
+
+def ridge(moments: PairMoments, prior: Array, strength: float | None, intercept: bool = True) -> tuple[Array, Array]:
+    """Return the weights [n, m] and bias [m] of one strength; those of the prior where it is None."""
+    centred = moments.centred(intercept)
+    weights = prior if strength is None else next(ridge_path(centred, prior, (strength,)))
+    return weights, centred.bias(weights)
 
 
 def _last_best(errors: Array) -> int:

@@ -1,4 +1,4 @@
-"""The smallest network within the budget by closed form: ranks in one shot, then rounds, each solved for anew."""
+"""A network within a budget of loss or of size by closed form: ranks in one shot, then rounds, each solved for anew."""
 
 from __future__ import annotations
 
@@ -6,38 +6,82 @@ from gscompile.compensation.units import priced_units, within, without_units
 from gscompile.compression.bisection import furthest
 from gscompile.compression.clipper import Clipper
 from gscompile.compression.linear_maps import cells
+from gscompile.compression.size_budget import SizeBudget
 from gscompile.compression.transform import Context
+from gscompile.crossbars.mapping import footprint
 from gscompile.graph.network import Network
 
 TRIALS = 5  # of the share of cells that ranks keep in one shot: to a thirtieth of the network
+SIZES = 10  # trials of the share that a size asks for, which are not solved for: to a thousandth
 ROUND = 0.08  # of what is left: a round of ranks or units, small enough for prices that were measured before it
-LEAST = 0.02  # of what is left: the smallest round
 
 
-def smallest_by_closed_form(network: Network, context: Context) -> Network:
-    """Return the smallest network found that scores within the budget on the samples that decide; no gradient step.
+def compressed_by_closed_form(network: Network, context: Context) -> Network:
+    """Return the network of least loss at the size that is asked for, else the smallest within the budget.
 
-    Ranks are clipped in one shot, as far as bisection finds that the refitted network fits. Rounds go on from there:
-    the units and ranks that cost least per cell, after compensation, go together, and what stays is solved for again. A
-    round that does not fit is tried again half as large, down to `LEAST`.
+    Where the network of that size is beyond the budget of the score, the smallest network within it is returned, and
+    the report is told by how much the score is missed at that size.
     """
     assert context.tuner is not None
-    score, saved = context.tuner.score, context.saving(network)
+    clipper = Clipper.of(network, context)
+    if context.size is None:
+        return _smallest(clipper, context)
+    best = _of_size(clipper, context.size, context)
+    short = context.floor - context.tuner.score(best)
+    if short <= 0:
+        return best
+    taken = footprint(best, context.mapping)
+    context.note(
+        f"the network of {taken.cells:,} cells, {taken.tiles:,} tiles and {taken.wires:,} wires misses the score that "
+        f"--max-drop asks for by {short:.2f} points: the smallest network found within --max-drop is mapped"
+    )
+    return _smallest(clipper, context)
+
+
+def _smallest(clipper: Clipper, context: Context) -> Network:
+    """Return the smallest network found that scores within the budget on the samples that decide; no gradient step.
+
+    Ranks are clipped in one shot, as far as bisection finds that the refitted network fits. Rounds go on from there
+    for as long as they fit: the units and ranks that cost least per cell, after compensation, go together, and what
+    stays is solved for again.
+    """
+    assert context.tuner is not None
+    network, score, saved = clipper.network, context.tuner.score, context.saving(clipper.network)
 
     def fits(candidate: Network) -> bool:
         return score(candidate) >= context.floor and saved(candidate) > 0
 
-    clipper = Clipper.of(network, context)
-    found = furthest(lambda share: improved(clipper.part(share), context), fits, 1.0, 0.0, TRIALS, context.out_of_time)
-    best = network if found is None else found
-    share = ROUND
-    while share >= LEAST and not context.out_of_time():
-        candidate = _round(best, context, share)
-        if fits(candidate) and context.saving(best)(candidate) > 0:
-            best = candidate
-            context.progress.figures(accuracy=score(best), cells=cells(best))
-        else:
-            share /= 2
+    def shot(share: float) -> Network:
+        return improved(clipper.filled(share), context)
+
+    best = furthest(shot, fits, 1.0, 0.0, TRIALS, context.out_of_time) or network
+    while not context.out_of_time():
+        candidate = _round(best, context, ROUND)
+        if not fits(candidate) or context.saving(best)(candidate) <= 0:
+            break
+        best = candidate
+        context.progress.figures(accuracy=score(best), cells=cells(best))
+    return best
+
+
+def _of_size(clipper: Clipper, size: SizeBudget, context: Context) -> Network:
+    """Return the network with the most ranks that is of that size, solved for once; rounds follow where ranks end.
+
+    The nearest network where neither goes so far.
+    """
+
+    def holds(candidate: Network) -> bool:
+        return size.holds(footprint(candidate, context.mapping))
+
+    if holds(clipper.network):
+        return clipper.network
+    found = furthest(clipper.filled, holds, 0.0, 1.0, SIZES)
+    best = improved(clipper.filled(0.0) if found is None else found, context)
+    while not holds(best) and not context.out_of_time():
+        candidate = _round(best, context, ROUND)
+        if context.saving(best)(candidate) <= 0:
+            break
+        best = candidate
     return best
 
 

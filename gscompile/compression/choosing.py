@@ -102,6 +102,27 @@ def choose(choices: Sequence[Choice], budget: float) -> list[int]:
     return [int(option) for option in table.at(min(number, len(table.prices) - 1))]
 
 
+def choose_filled(choices: Sequence[Choice], budget: float) -> list[int]:
+    """Return what `choose` does, with what is left of the budget given to single layers: most loss per size first.
+
+    >>> fat, thin = Choice((0.0, 9.0), (100.0, 10.0)), Choice((0.0, 3.0, 4.0), (10.0, 8.0, 4.0))
+    >>> choose([fat, thin], 19), choose_filled([fat, thin], 19)
+    ([1, 2], [1, 1])
+    """
+    table, pick = _table(tuple(choices)), np.array(choose(choices, budget), np.int64)
+    rows = np.arange(len(pick))
+    while len(pick) and (spare := budget - _sum(table.sizes, pick)) > 0:
+        gained = table.losses[rows, pick][:, None] - table.losses
+        taken = table.sizes - table.sizes[rows, pick][:, None]
+        fits = (gained > 0) & (taken <= spare)
+        if not fits.any():
+            break
+        worth = np.divide(gained, np.maximum(taken, np.finfo(float).tiny), out=np.zeros_like(gained), where=fits)
+        layer, option = np.unravel_index(int(np.argmax(worth)), worth.shape)
+        pick[layer] = option
+    return [int(option) for option in pick]
+
+
 def choose_within(choices: Sequence[Choice], loss: float) -> list[int]:
     """The option of each layer, such that losses sum to `loss` at most: as small as one price for all finds.
 

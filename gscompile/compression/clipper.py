@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gscompile.channels.units import drop_dead_units
 from gscompile.compression.bisection import furthest
-from gscompile.compression.choosing import Choice, choose, choose_within
+from gscompile.compression.choosing import Choice, choose, choose_filled, choose_within
 from gscompile.compression.deletion import Ranking, without_cheapest
 from gscompile.compression.factoring import (
     Decomposed,
@@ -135,9 +135,16 @@ class Clipper:
 
     def part(self, share: float) -> Network:
         """A copy of at most a share of what there is, as far as ranks go, by one slope of the loss over all layers."""
+        return self.clipped(self._kept_in_bounds(choose(self._choices, self._budget(share))))
+
+    def _budget(self, share: float) -> float:
+        """What the maps may take together for the network to take a share of what it does."""
         whole = self._price.of(self._whole)
-        fixed = whole - sum(choice.sizes[0] for choice in self._choices)
-        return self.clipped(self._kept_in_bounds(choose(self._choices, share * whole - fixed)))
+        return share * whole - (whole - sum(choice.sizes[0] for choice in self._choices))
+
+    def filled(self, share: float) -> Network:
+        """Return a copy of as nearly a share of what there is as ranks make it, no more where they go so far."""
+        return self.clipped(self._kept_in_bounds(choose_filled(self._choices, self._budget(share))))
 
     @cached_property
     def half(self) -> Network:

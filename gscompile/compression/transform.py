@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gscompile.channels.units import drop_dead_units
 from gscompile.compression.pricing import Pricing
+from gscompile.compression.size_budget import SizeBudget
 from gscompile.crossbars.groups import Price
 from gscompile.crossbars.mapping import Footprint, MapOptions, footprint
 from gscompile.graph.network import Network
@@ -58,7 +59,8 @@ class Context:
     `blur` is the standard error of a score, in points: less than that is no difference.
     `effort` scales the epochs that may be spent; `price` tells what the search is paid for. `later` names the passes
     that run afterwards. `untouchable` has the origins of layers whose weights stay as they are. `longest` is how many
-    seconds one recovery may plan for, where others may come.
+    seconds one recovery may plan for, where others may come. `size` is what the network may take at most, where that is
+    asked for; `note` takes a sentence for the report.
     """
 
     mapping: MapOptions
@@ -77,6 +79,8 @@ class Context:
     later: tuple[str, ...] = ()
     untouchable: frozenset[str] = frozenset()
     progress: Progress = field(default_factory=Progress)
+    size: SizeBudget | None = None
+    note: Callable[[str], None] = field(default=lambda _: None)
 
     @property
     def bar(self) -> float:

@@ -39,7 +39,7 @@ from gscompile.progress import Progress
 from gscompile.reporting.report import Accuracy, Confirmation
 from gscompile.scoring.evaluate import Run, Runner, drift, is_unknown_op, score
 from gscompile.scoring.forms import other_form
-from gscompile.scoring.score import ACCURACY, AGREEMENT, ENOUGH, Metric, standard_error
+from gscompile.scoring.score import ACCURACY, AGREEMENT, ENOUGH, EXPECTED, Metric, standard_error
 from gscompile.scoring.tail import tail_quantile
 from gscompile.training.conduct import Conduct
 from gscompile.training.installed import check_torch
@@ -186,7 +186,7 @@ class DataJudge:
             tuner=self.tuner,
             floor=self.floor,
             blur=self.blur,
-            moments=self._moments,
+            moments=self._measured if self.finetune == "none" else self._moments,
             refit=self._refit if self.finetune == "none" else None,
             seed=self.tuner.options.seed,
             progress=self.progress,
@@ -195,15 +195,21 @@ class DataJudge:
     def _moments(self, network: Network) -> Mapping[str, Moments]:
         from gscompile.training.statistics import measure_moments
 
-        few = self.finetune == "none"
-        return measure_moments(self.tuner, network, network.layers, draws=DRAWS if few else 1)
+        return measure_moments(self.tuner, network, network.layers)
+
+    @cached_property
+    def _measured(self) -> Callable[[Network], Mapping[str, Moments]]:
+        """What measures moments from few samples, those of a network of the same weights once."""
+        from gscompile.training.statistics import measure_moments, measured_once
+
+        return measured_once(lambda network: measure_moments(self.tuner, network, network.layers, draws=DRAWS))
 
     @cached_property
     def _refit(self) -> Callable[[Network], Network]:
         from gscompile.training.sequential import output_curvature, refitting
 
         original = self.tuner.original
-        return refitting(self.tuner, output_curvature(original, self._moments(original)))
+        return refitting(self.tuner, output_curvature(original, self._measured(original)))
 
     def search(self, run: Search, context: Context) -> Sequence[PassResult]:
         return run(context)
@@ -233,7 +239,7 @@ class DataJudge:
     def measure(self, path: Path) -> Measured:
         original, compiled = self._original, Runner(path)
         rows = tuple(measured(original, compiled, *what, self.batch_size) for what in self._to_measure())
-        if self.tuner.metric.name != AGREEMENT:
+        if self.tuner.metric.name not in (AGREEMENT, EXPECTED):
             return Measured(rows, None)
         return Measured(rows, drift(compiled, original, self.val.batches(self.batch_size)))
 
@@ -266,7 +272,7 @@ def _splits(options: Options, specs: tuple[InputSpec, ...]) -> Splits:
     train = load_data(options.data, specs)
     test = load_data(options.test, specs) if options.test is not None else None
     if options.eval is None:
-        train, val = train.split(_held_out(train), options.seed)
+        train, val = train.split(_held_out(train, 0.25 if options.max_drop is None else 0.5), options.seed)
         said = "no --eval: a part of --data decides, on which the original network may have been trained"
         return Splits(train, val, test, "a part held out of the data", (said,))
     val = load_data(options.eval, specs)
@@ -275,11 +281,11 @@ def _splits(options: Options, specs: tuple[InputSpec, ...]) -> Splits:
     return Splits(train, val, test, "the eval data", ())
 
 
-def _held_out(data: Dataset) -> float:
-    """The share of the data that decides."""
+def _held_out(data: Dataset, most: float) -> float:
+    """The share of the data that decides, `most` of few samples: less where only a size is asked for."""
     shapes = (array.shape for array in data.batch(np.arange(1)).inputs.values())
     each = max((shape[0] for shape in shapes if shape), default=1) if data.ready_made else 1
-    return max(HELD_OUT, min(0.5, HELD_SAMPLES / (max(each, 1) * len(data))))
+    return max(HELD_OUT, min(most, HELD_SAMPLES / (max(each, 1) * len(data))))
 
 
 def _by_data(original: Network, folded: Network, options: Options, progress: Progress, conduct: Conduct) -> DataJudge:
@@ -295,6 +301,8 @@ def _by_data(original: Network, folded: Network, options: Options, progress: Pro
     progress.say(f"{len(splits.train):,} samples to tune on, {len(splits.val):,} to decide on")
     settings = TuneOptions(**{field.name: getattr(options, field.name) for field in fields(TuneOptions)})
     tuner = Tuner(folded, splits.train, splits.val, settings, progress, conduct, teacher)
+    if options.finetune == "none":
+        tuner.expect_accuracy()
     conduct.journal.claim(key_of((original, teacher), options, (splits.train, splits.val)))
     messages = (*splits.messages, *_check_labels(splits, tuner), *_few(splits, tuner), *_taught(splits, tuner, options))
     messages = (*messages, *_by_chance(splits, tuner, batch))
@@ -307,7 +315,7 @@ def _by_data(original: Network, folded: Network, options: Options, progress: Pro
         splits.split,
         splits.test,
         tuner.base,
-        options.max_drop,
+        options.drop,
         batch,
         messages,
         progress,

@@ -22,9 +22,11 @@ Outputs = Mapping[str, Any]
 Judged = tuple[Outputs, Outputs, NDArray[Any] | None]  # outputs, the original's outputs, labels
 ACCURACY = "accuracy"
 AGREEMENT = "agreement with the original"
+EXPECTED = "expected accuracy"
 # Samples that have to tell something before classes alone decide: with none of n gone wrong, less than 3 / n of all
 # samples do, 19 times out of 20.
 ENOUGH = 50
+SURE = 0.5  # mean probability of the class that is said; below it, any other class costs next to nothing
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,10 @@ class Metric:
         """The same for data that is too little for classes alone: agreement with the original in every value."""
         return replace(self, name=AGREEMENT, values=tuple(dict.fromkeys((*self.classes, *self.values))))
 
+    def expected(self) -> Metric:
+        """Return the accuracy expected by the original's probabilities, in the place of agreement."""
+        return replace(self, name=EXPECTED)
+
     def by(self, given: Any) -> Metric:
         """The same outputs, judged by a user's function. Raises UsageError."""
         function = UserFunction.of("metric", given)
@@ -64,14 +70,19 @@ class Metric:
         for outputs, reference, labels in batches:
             for name in self.classes:
                 said = np.asarray(outputs[name]).argmax(-1)
-                wanted = labels if self.name == ACCURACY else np.asarray(reference[name]).argmax(-1)
-                right[name] += float((said == wanted).sum())
+                right[name] += self._right(said, np.asarray(reference[name]), labels)
                 seen[name] += said.size
             for name in self.values:
                 near[name].add(np.asarray(outputs[name]), np.asarray(reference[name]))
         shares = [right[n] / max(seen[n], 1) for n in self.classes]
         shares += [closeness.share(self.tolerance) for closeness in near.values()]
         return 100.0 * min(shares, default=1.0)
+
+    def _right(self, said: NDArray[Any], reference: NDArray[Any], labels: NDArray[Any] | None) -> float:
+        """Return how many classes are right, by labels or by the original's outputs; the expectation of it."""
+        if self.name == EXPECTED:
+            return float(np.take_along_axis(probabilities(reference), said[..., None], -1).sum())
+        return float((said == (labels if self.name == ACCURACY else reference.argmax(-1))).sum())
 
 
 def _by_function(function: UserFunction, batches: Iterable[Judged]) -> float:
@@ -146,6 +157,15 @@ def tells_classes(array: NDArray[Any]) -> bool:
     if array.ndim < 2 or array.shape[-1] < 2 or not array.size:
         return False
     return array.ndim == 2 or is_probability(array)
+
+
+def probabilities(array: NDArray[Any]) -> NDArray[np.float64]:
+    """Return outputs of classes as probabilities along the last axis: as they are, or by the softmax of logits."""
+    array = np.asarray(array, np.float64)
+    if is_probability(array):
+        return array
+    powers = np.exp(array - array.max(-1, keepdims=True))
+    return np.asarray(powers / powers.sum(-1, keepdims=True), np.float64)
 
 
 def is_probability(array: NDArray[Any]) -> bool:

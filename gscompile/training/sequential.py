@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gscompile.compensation.factors import fit_factors
 from gscompile.compensation.moments import Array, PairMoments
-from gscompile.compensation.ridge import cross_validated
+from gscompile.compensation.ridge import cross_validated, ridge
 from gscompile.compression.factoring import spectrum
 from gscompile.compression.linear_maps import LinearMap, linear_maps
 from gscompile.compression.moments import Moments
@@ -303,20 +303,22 @@ def _solved(
         return None
     seen = [fold.part(rows, cols) for fold in folds]
     inside = np.ix_(rows, cols)
+    g, intercept = curvature[cols][:, cols], site.bias is not None
+    strength = cross_validated(seen[:-1], prior[inside], g, intercept).strength
     solve = partial(
         _fit,
         prior=prior[inside],
-        curvature=curvature[cols][:, cols],
+        strength=strength,
+        curvature=g,
         rank=_live_rank(site),
         taps=site.taps,
-        intercept=site.bias is not None,
+        intercept=intercept,
     )
-    trial, trial_bias = solve(seen[:-1])
+    trial, trial_bias = solve(_sum(seen[:-1]))
     whole = trial[0] if len(trial) == 1 else (trial[0] @ trial[1]).reshape(prior[inside].shape)
-    g = curvature[cols][:, cols]
     if not seen[-1].error(whole, trial_bias, g) < seen[-1].error(current[inside], bias[cols], g):
         return None
-    weights, found = solve(seen)
+    weights, found = solve(_sum(seen))
     spread_bias = bias.copy()
     spread_bias[cols] = found
     return _spread(weights, current.shape, rows, cols, site), spread_bias
@@ -338,18 +340,30 @@ def _live(current: Array, taps: int) -> tuple[NDArray[np.bool_], NDArray[np.bool
     return np.repeat(rows, taps), alive.any(axis=0)
 
 
-def _fit(folds: Sequence[PairMoments], prior: Array, curvature: Array, rank: int, taps: int, intercept: bool) -> Fitted:
+def _sum(folds: Sequence[PairMoments]) -> PairMoments:
+    return sum(folds[1:], folds[0])
+
+
+def _fit(
+    moments: PairMoments,
+    prior: Array,
+    strength: float | None,
+    curvature: Array,
+    rank: int,
+    taps: int,
+    intercept: bool,
+) -> Fitted:
     """One matrix, or two factors of that rank, and the bias."""
-    found = cross_validated(folds, prior, curvature, intercept)
+    solved, bias = ridge(moments, prior, strength, intercept)
     if not rank:
-        return (found.weights,), found.bias
-    centred = sum(folds[1:], folds[0]).centred(intercept)
+        return (solved,), bias
+    centred = moments.centred(intercept)
     a = centred.inputs + RIDGE * float(np.trace(centred.inputs)) / len(prior) * np.eye(len(prior))
     if taps == 1:
-        u, v = spectrum(found.weights, a, curvature).factors(rank)
+        u, v = spectrum(solved, a, curvature).factors(rank)
     else:
-        u, v = separable_spectrum(found.weights, a, curvature, taps).factors(rank)
-        u, v = fit_factors(found.weights, a, curvature, u, v, taps)
+        u, v = separable_spectrum(solved, a, curvature, taps).factors(rank)
+        u, v = fit_factors(solved, a, curvature, u, v, taps)
     return (u, v), centred.bias((u @ v).reshape(prior.shape))
 
 

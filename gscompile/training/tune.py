@@ -31,7 +31,7 @@ from gscompile.graph.network import Network
 from gscompile.graph.trainable import expose_weights, exposed, trainable_values
 from gscompile.options import Precision
 from gscompile.progress import Progress
-from gscompile.scoring.score import ENOUGH, Metric, choose_metric, standard_error, telling
+from gscompile.scoring.score import AGREEMENT, ENOUGH, SURE, Metric, choose_metric, standard_error, telling
 from gscompile.training.accelerator import device_named
 from gscompile.training.augment import augmentation
 from gscompile.training.channels_last import has_groups, has_images
@@ -154,6 +154,20 @@ class Tuner:
     def score(self, network: Network) -> float:
         """Percent on the validation part, by the metric."""
         return self._score(self.feeder.executor(network), self._deciding())
+
+    def expect_accuracy(self) -> None:
+        """Score agreement by the original's probabilities from here on, where these tell how sure it is.
+
+        Of a single output of classes, and where the mean probability of the original's class is at least `SURE`: a
+        class that the original holds possible then costs less than one that it rules out, and chance makes less of it.
+        """
+        metric = self.metric
+        if metric.name != AGREEMENT or metric.function or metric.values or len(metric.classes) != 1:
+            return
+        said = ((_arrays(self._judged.to(rows, b)), b.labels) for rows, b in self.feeder.batches(self.val, None))
+        expected = metric.expected()
+        if expected.score((outputs, outputs, labels) for outputs, labels in said) >= 100 * SURE:
+            self.metric = expected
 
     @cached_property
     def base(self) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gscompile.compensation.moments import PairMoments
-from gscompile.compensation.ridge import cross_validated, ridge_path
+from gscompile.compensation.ridge import STRENGTHS, cross_validated, ridge, ridge_path
 
 TRUTH = np.array([[2.0], [-1.0]])
 PRIOR = np.array([[1.0], [1.0]])
@@ -36,6 +36,7 @@ def test_what_samples_say_is_learned_with_its_bias() -> None:
     np.testing.assert_allclose(found.weights, TRUTH, atol=1e-3)
     assert found.bias.item() == pytest.approx(5.0, abs=1e-3)
     assert found.gain < 1e-6
+    assert found.strength == pytest.approx(STRENGTHS[0])
 
 
 def test_noise_leaves_the_prior_where_it_is() -> None:
@@ -57,3 +58,9 @@ def test_constant_samples_change_no_weight() -> None:
     found = cross_validated([same] * 4, PRIOR, np.eye(1))
     assert found.weights.tolist() == PRIOR.tolist()
     assert found.bias.item() == pytest.approx(2.0)  # 4 - (1 + 1)
+
+
+def test_no_strength_is_the_prior() -> None:
+    weights, bias = ridge(folds(50, noise=0.0)[0], PRIOR, None)
+    assert weights.tolist() == PRIOR.tolist()
+    assert abs(bias.item() - 5.0) < 1.5  # 5 and what the prior is off by at the mean of the inputs

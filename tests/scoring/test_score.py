@@ -7,7 +7,7 @@ import pytest
 
 from gscompile.data.dataset import Batch
 from gscompile.scoring.evaluate import Runner, drift, unrest
-from gscompile.scoring.score import ACCURACY, AGREEMENT, Metric, choose_metric, telling
+from gscompile.scoring.score import ACCURACY, AGREEMENT, EXPECTED, Metric, choose_metric, telling
 from tests.small_networks import model
 
 LOGITS = {"y": np.array([[1.0, 2], [3, 0], [0, 1], [5, 4]])}  # classes 1 0 1 0
@@ -117,3 +117,22 @@ def test_unrest_is_what_a_small_change_of_the_inputs_does() -> None:
     assert unrest(runner(1.0), [batch(1, 2, 3)], change=0.1) == pytest.approx(0.15)  # 0.3 of a range of 2
     steep = runner(1.0, "t = Constant <value = float {1000.0}> ()  h = Sub (x, t)")
     assert unrest(steep, [batch(1000, 1001)], change=1e-6) > 5e-4  # a thousand times as much
+
+
+def test_expected_accuracy_counts_what_the_original_holds_possible() -> None:
+    """The original is sure of one sample by 90 % and of the other by 60 %: 75 % are expected right."""
+    chances = {"y": np.array([[0.9, 0.1], [0.6, 0.4]])}
+    doubted, sure = {"y": np.array([[1.0, 0.0], [0.0, 1.0]])}, {"y": np.array([[0.0, 1.0], [1.0, 0.0]])}
+    metric = Metric(AGREEMENT, ("y",), ()).expected()
+    assert metric.name == EXPECTED
+    assert metric.score([(chances, chances, None)]) == pytest.approx(75)
+    assert metric.score([(doubted, chances, None)]) == pytest.approx(65)  # 0.9 and 0.4
+    assert metric.score([(sure, chances, None)]) == pytest.approx(35)  # 0.1 and 0.6
+
+
+def test_logits_are_chances_by_their_softmax() -> None:
+    logits = {"y": np.log([[3.0, 1.0], [1.0, 4.0]])}  # 3/4 and 4/5
+    said = {"y": np.array([[1.0, 0.0], [1.0, 0.0]])}
+    metric = Metric(AGREEMENT, ("y",), ()).expected()
+    assert metric.score([(logits, logits, None)]) == pytest.approx(77.5)
+    assert metric.score([(said, logits, None)]) == pytest.approx(47.5)  # 0.75 and 0.2
