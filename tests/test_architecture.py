@@ -30,7 +30,8 @@ placement training
 emit judging
 write summary remembered hardware_text
 driver
-curve api
+curve
+api
 cli
 __main__ __init__
 """.strip().splitlines()

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import onnx_ir as ir
 
-from gscompile.graph.network import Network
 from gscompile.graph.weight_ops import weight_op
 from gscompile.onnx_files.constants import graphs_in, nodes_of
 from gscompile.onnx_files.kinds import kind
+
+
+class EditableGraph(Protocol):
+    """The part of `gscompile.graph.network.Network` that this module uses; the network itself imports the module."""
+
+    @property
+    def graph(self) -> ir.Graph: ...
+
+    @property
+    def opset(self) -> int: ...
+
+    def is_constant(self, value: ir.Value) -> bool: ...
+
+    def unique_name(self, stem: str) -> str: ...
+
+    def changed(self) -> None: ...
+
 
 _BATCHED_SCAN = 8  # the opset whose Scan takes lengths first, and carries a state for each sample
 
@@ -39,7 +56,7 @@ class State:
         return self.body.inputs[self.read]
 
 
-def read_loop_constants(network: Network) -> list[str]:
+def read_loop_constants(network: EditableGraph) -> list[str]:
     """Let weighted nodes in a body read the constant itself, in place, and drop the states that nothing reads then.
 
     A state is constant if the body hands it on unchanged, through Identity or an inner loop, and it starts as a
@@ -117,7 +134,7 @@ def _is_multiplied(value: ir.Value) -> bool:
     )
 
 
-def _make_visible(network: Network, state: State, root: ir.Value) -> None:
+def _make_visible(network: EditableGraph, state: State, root: ir.Value) -> None:
     """Rename what hides the constant's name inside the body."""
     graphs = [state.body, *(graph for node in nodes_of(state.body) for graph in graphs_in(node))]
     for graph in graphs:

@@ -33,7 +33,7 @@ def test_half_of_little_data_decides_and_a_tenth_of_much() -> None:
     network = Network.from_proto(model("g (float[n,2] x) => (float[n,2] y) { y = Relu (x) }"))
     specs = input_specs(network.model)
     for count, share in ((8, 0.5), (400, 0.5), (1000, 0.2), (5000, 0.1)):
-        assert _held_out(load_data({"x": np.zeros((count, 2), np.float32)}, specs)) == share
+        assert _held_out(load_data({"x": np.zeros((count, 2), np.float32)}, specs), 0.5) == share
 
 
 @pytest.mark.parametrize("labels", [False, True])
