@@ -7,6 +7,8 @@ and what a network of filters makes of it says less of what it makes of pictures
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,9 +43,10 @@ def _drop(picture: Picture, radius: float, rng: np.random.Generator) -> None:
     turn, slim = rng.uniform(0, np.pi), rng.uniform(0.4, 1)
     colour, shade, grain = _colour(channels, rng), 0.5 * rng.normal(), 0.2 * abs(rng.normal())
     rows, cols = (_span(middle, radius, size) for middle, size in ((y, height), (x, width)))
-    down, right = np.ogrid[rows, cols]
-    along = ((right - x) * np.cos(turn) + (down - y) * np.sin(turn)) / radius
-    across = ((down - y) * np.cos(turn) - (right - x) * np.sin(turn)) / (slim * radius)
+    down, right = np.arange(rows.start, rows.stop)[:, None] - y, np.arange(cols.start, cols.stop) - x
+    cosine, sine = math.cos(turn), math.sin(turn)
+    along = (right * cosine + down * sine) / radius
+    across = (down * cosine - right * sine) / (slim * radius)
     inside = along**2 + across**2 < 1
     leaf = colour + shade * along + grain * rng.normal(size=inside.shape)
     np.copyto(picture[:, rows, cols], leaf, where=inside)
@@ -51,4 +54,5 @@ def _drop(picture: Picture, radius: float, rng: np.random.Generator) -> None:
 
 def _span(middle: float, radius: float, size: int) -> slice:
     """The pixels that a leaf may touch."""
-    return slice(*(int(np.clip(edge, 0, size)) for edge in (np.floor(middle - radius), np.ceil(middle + radius) + 1)))
+    first, end = math.floor(middle - radius), math.ceil(middle + radius) + 1
+    return slice(min(max(first, 0), size), min(max(end, 0), size))
