@@ -29,7 +29,8 @@ from gscompile.data.dataset import (
 from gscompile.data.inputs import has_tensor_inputs
 from gscompile.data.synthetic import parse_input_shape
 from gscompile.errors import DataError, ModelError, UsageError
-from gscompile.graph.network import Network
+from gscompile.graph.network import Layer, Network
+from gscompile.graph.weight_ops import Matrices
 from gscompile.judging.exam import TEST, Exam, measured
 from gscompile.judging.samples import PASSED_BY, Samples
 from gscompile.judging.sampling import choose_samples
@@ -39,6 +40,7 @@ from gscompile.progress import Progress
 from gscompile.reporting.report import Accuracy, Confirmation
 from gscompile.scoring.evaluate import Run, Runner, drift, is_unknown_op, score
 from gscompile.scoring.forms import other_form
+from gscompile.scoring.replaced import Replaced
 from gscompile.scoring.score import ACCURACY, AGREEMENT, ENOUGH, Metric, standard_error
 from gscompile.scoring.tail import tail_quantile
 from gscompile.training.conduct import Conduct
@@ -437,10 +439,16 @@ class ErrorJudge:
         return Refusal(why, "raise it, or give data")
 
     def context(self, base: Context) -> Context:
-        return replace(base, drift=self._drift, untouchable=self.untouchable)
+        replacing = None if self.original is None else self._drift_replacing
+        return replace(base, drift=self._drift, drift_replacing=replacing, untouchable=self.untouchable)
 
     def _drift(self, network: Network) -> float:
         return float("inf") if self.original is None else self.deciding.drift(_plain(network))
+
+    def _drift_replacing(self, network: Network) -> Callable[[Layer, Matrices], float]:
+        """Return the output error of `network` as a function of one layer's matrices."""
+        replaced = Replaced(network)
+        return lambda layer, matrices: self.deciding.drift(replaced.run(layer, matrices))
 
     def search(self, run: Search, context: Context) -> Sequence[PassResult]:
         """Compress by `run`, and again to a tighter bound until the error of the smallest network is confirmed.
