@@ -30,7 +30,8 @@ from gscompile.compression.sizing import Sizes
 from gscompile.compression.transform import Context
 from gscompile.crossbars.groups import Price
 from gscompile.crossbars.mapping import Footprint, footprint
-from gscompile.graph.network import Network
+from gscompile.graph.network import Layer, Network
+from gscompile.graph.weight_ops import Matrices
 
 if TYPE_CHECKING:
     from gscompile.compression.moments import Moments
@@ -174,56 +175,38 @@ class Clipper:
     def clipped(self, options: Options) -> Network:
         """Return a copy with maps as they were chosen; option 0 leaves one as it is."""
         chosen = zip(self._options, options, strict=True)
-        return self._with([ways[option - 1] for ways, option in chosen if option])
+        return self.with_ways([ways[option - 1] for ways, option in chosen if option])
 
     def probed(self, context: Context) -> Clipper:
         """With losses in units of the squared drift, from what each map, clipped alone, does to the outputs.
 
-        The same share of a matrix may be nothing in one layer and all in another. A map that the probe hardly reaches
-        counts as a hundredth of the median, since other inputs may reach it; one that it does not reach at all, as in a
-        branch not taken, may lose no more of its weights than the outputs may. Networks of more than `MOST_PROBED`
-        cells are not probed: a run of them costs about as much as all the rest.
+        The same share of a matrix may be nothing in one layer and all in another, or in one way to take a kernel apart
+        and in another. A map that the probe hardly reaches counts as a hundredth of the median, since other inputs may
+        reach it; one that it does not reach at all, as in a branch not taken, may lose no more of its weights than the
+        outputs may. Networks of more than `MOST_PROBED` cells are not probed: a run of them costs about as much as all
+        the rest.
         """
         drift = context.drift
         if drift is None or cells(self.network) > MOST_PROBED or not np.isfinite(drift(self.network)):
             return self
-        found: list[float] = []
+        replacing = context.drift_replacing(self.network) if context.drift_replacing else None
+        probe = _Probe(self, drift, replacing)
+        found: list[list[float]] = []
         for ways in self.maps:
             if context.out_of_time():
                 return self
-            found.append(self._probe(ways[0], drift))
-        median = float(np.median([scale for scale in found if 0 < scale < np.inf] or [1.0]))
-        scales = [median if np.isnan(scale) else max(scale, PROBED_LEAST * median) for scale in found]
+            found.append([probe.scale(way) for way in ways])
+        median = float(np.median([scales[0] for scales in found if 0 < scales[0] < np.inf] or [1.0]))
         unknown = max(context.max_error, EXACT) ** 2
+
+        def known(scale: float) -> float:
+            return median if np.isnan(scale) else max(scale, PROBED_LEAST * median)
+
         maps = [
-            [dataclasses.replace(way, scale=scale, unknown=unknown) for way in ways]
-            for ways, scale in zip(self.maps, scales, strict=True)
+            [dataclasses.replace(way, scale=known(scale), unknown=unknown) for way, scale in zip(*pairs, strict=True)]
+            for pairs in zip(self.maps, found, strict=True)
         ]
         return dataclasses.replace(self, maps=maps, is_probed=True)
-
-    def _probe(self, way: Way, drift: Callable[[Network], float]) -> float:
-        """The squared drift per loss of one map alone, at a rank that saves a fifth of its cells, or less that is felt.
-
-        Where the outputs do not move so, the drift without the map. NaN where no rank is felt, all of a matrix lying in
-        one direction; infinite where the outputs do not move either way.
-        """
-        linear, losses = way.linear, way.losses
-        _, inputs, outputs = linear.shape
-        felt = int(np.count_nonzero(losses >= PROBED_LOSS)) - 1
-        rank = min(int(PROBED_SHARE * inputs * outputs / (inputs + outputs)), linear.rank - 1, felt)
-        if rank < 1:
-            return math.nan
-        moved = drift(self._with([(way, rank)]))
-        if moved >= UNMOVED:
-            return float(min(moved, MOST_DRIFT)) ** 2 / float(losses[rank])
-        gone = drift(self._without(linear))  # a saturated output does not move until much is lost
-        return math.inf if gone < UNMOVED else float(min(gone, MOST_DRIFT)) ** 2 / max(1.0, float(losses[0]))
-
-    def _without(self, linear: LinearMap) -> Network:
-        """Return a copy whose map is all zeros."""
-        network = self.network.copy()
-        network.set_matrices(linear.u.name, np.zeros_like(linear.u.matrices))
-        return network
 
     @cached_property
     def _whole(self) -> Footprint:
@@ -293,10 +276,54 @@ class Clipper:
         layers = ([m.u] if m.v is None else [m.u, m.v] for m in (ways[0].linear for ways in self.maps))
         return [sum(map(self.network.bytes_freed, each)) for each in layers]
 
-    def _with(self, chosen: Sequence[Chosen]) -> Network:
+    def with_ways(self, chosen: Sequence[Chosen]) -> Network:
+        """Return a copy whose maps are products of these ranks."""
         network = self.network.copy()
         replace(network, [(way.linear, way.parts, rank) for way, rank in chosen])
         return network
+
+
+@dataclass(frozen=True, eq=False)
+class _Probe:
+    """Measures what single maps do to the outputs; `replacing` runs another weight of a layer without a new session."""
+
+    clipper: Clipper
+    drift: Callable[[Network], float]
+    replacing: Callable[[Layer, Matrices], float] | None
+
+    def scale(self, way: Way) -> float:
+        """Return the squared drift per loss of one map alone, at a rank that saves a fifth of its cells, or less.
+
+        Where the outputs do not move so, the drift without the map. NaN where no rank is felt, all of a matrix lying in
+        one direction; infinite where the outputs do not move either way.
+        """
+        linear, losses = way.linear, way.losses
+        _, inputs, outputs = linear.shape
+        felt = int(np.count_nonzero(losses >= PROBED_LOSS)) - 1
+        rank = min(int(PROBED_SHARE * inputs * outputs / (inputs + outputs)), linear.rank - 1, felt)
+        if rank < 1:
+            return math.nan
+        moved = self._at(way, rank)
+        if moved >= UNMOVED:
+            return float(min(moved, MOST_DRIFT)) ** 2 / float(losses[rank])
+        gone = self._without(linear)  # a saturated output does not move until much is lost
+        return math.inf if gone < UNMOVED else float(min(gone, MOST_DRIFT)) ** 2 / max(1.0, float(losses[0]))
+
+    def _at(self, way: Way, rank: int) -> float:
+        """Return the drift with one map at a rank, of which a whole one is replaced by the product of its factors."""
+        if self.replacing is None or way.linear.v is not None:
+            return self.drift(self.clipper.with_ways([(way, rank)]))
+        u, v = _stacked(way.parts, rank)
+        return self.replacing(way.linear.u, (u @ v).reshape(way.linear.u.matrices.shape))
+
+    def _without(self, linear: LinearMap) -> float:
+        """Return the drift with zeros for a map."""
+        nothing = np.zeros_like(linear.u.matrices)
+        if self.replacing is not None:
+            return self.replacing(linear.u, nothing)
+        network = self.clipper.network.copy()
+        network.set_matrices(linear.u.name, nothing)
+        return self.drift(network)
 
 
 def _ways(network: Network, maps: Sequence[LinearMap], context: Context) -> Iterator[Sequence[Way]]:

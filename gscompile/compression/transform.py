@@ -12,7 +12,8 @@ from gscompile.compression.pricing import Pricing
 from gscompile.compression.size_budget import SizeBudget
 from gscompile.crossbars.groups import Price
 from gscompile.crossbars.mapping import Footprint, MapOptions, footprint
-from gscompile.graph.network import Network
+from gscompile.graph.network import Layer, Network
+from gscompile.graph.weight_ops import Matrices
 from gscompile.progress import Progress
 
 if TYPE_CHECKING:  # torch is handed to passes, never imported by them
@@ -55,7 +56,8 @@ class Context:
     `tuner` and `floor`, the lowest validation score within the budget in percent, are there with data;
     `moments` measures what the data does to each layer. Without data,
     `refit` solves for the weights of a compressed network without gradients, where nothing else is to tune them.
-    `drift` tells the output error of a candidate, relative to the outputs' range, and `max_error` bounds it.
+    `drift` tells the output error of a candidate, relative to the outputs' range, and `max_error` bounds it;
+    `drift_replacing` tells it for one network with other matrices in the place of a layer's, at the cost of a run.
     `blur` is the standard error of a score, in points: less than that is no difference.
     `effort` scales the epochs that may be spent; `price` tells what the search is paid for. `later` names the passes
     that run afterwards. `untouchable` has the origins of layers whose weights stay as they are. `longest` is how many
@@ -66,6 +68,7 @@ class Context:
     mapping: MapOptions
     max_error: float = 0.01
     drift: Callable[[Network], float] | None = None
+    drift_replacing: Callable[[Network], Callable[[Layer, Matrices], float]] | None = None
     tuner: Trainer | None = None
     moments: Callable[[Network], Mapping[str, Moments]] | None = None
     refit: Callable[[Network], Network] | None = None

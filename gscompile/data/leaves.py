@@ -60,8 +60,9 @@ def _drop(picture: Picture, radius: float, rng: np.random.Generator) -> None:
     colour, shade, grain = _colour(channels, rng), 0.5 * rng.normal(), 0.2 * abs(rng.normal())
     rows, cols = (_span(middle, radius, size) for middle, size in ((y, height), (x, width)))
     down, right = np.arange(rows.start, rows.stop)[:, None] - y, np.arange(cols.start, cols.stop) - x
-    along = (right * math.cos(turn) + down * math.sin(turn)) / radius
-    across = (down * math.cos(turn) - right * math.sin(turn)) / (slim * radius)
+    cosine, sine = math.cos(turn), math.sin(turn)
+    along = (right * cosine + down * sine) / radius
+    across = (down * cosine - right * sine) / (slim * radius)
     inside = along**2 + across**2 < 1
     leaf = colour + shade * along + grain * rng.normal(size=inside.shape)
     np.copyto(picture[:, rows, cols], leaf, where=inside)
@@ -69,4 +70,5 @@ def _drop(picture: Picture, radius: float, rng: np.random.Generator) -> None:
 
 def _span(middle: float, radius: float, size: int) -> slice:
     """The pixels that a leaf may touch."""
-    return slice(max(0, min(size, math.floor(middle - radius))), max(0, min(size, math.ceil(middle + radius) + 1)))
+    first, end = math.floor(middle - radius), math.ceil(middle + radius) + 1
+    return slice(min(max(first, 0), size), min(max(end, 0), size))

@@ -8,7 +8,8 @@ import numpy as np
 
 from gscompile.graph.network import Layer, Network
 from gscompile.judging.samples import Draw, Samples
-from gscompile.scoring.evaluate import Run, Runner
+from gscompile.scoring.evaluate import Run
+from gscompile.scoring.replaced import Replaced
 
 UNMOVED = 1e-7  # of an output's range: less is rounding
 MOST_CELLS = 1 << 25  # of a network whose layers are all tried; of a larger one only those that may be passed over
@@ -19,21 +20,20 @@ def exercised(network: Network, layers: Iterable[Layer], draws: Sequence[Draw]) 
 
     One run for each layer, and more only while its outputs stay: a layer is done with the first draw that it moves.
     """
-    run = Runner(network, optimise=False)
-    own = [Draw(draw.inputs, run(draw.inputs), draw.group) for draw in draws]
+    replaced = Replaced(network)
+    own = [Draw(draw.inputs, replaced.whole(draw.inputs), draw.group) for draw in draws]
     whole = Samples(own)
     for layer in layers:
-        changed = _without(network, layer)
+        changed = _without(replaced, layer)
         if any(float(whole.errors_of(changed, draw).max()) > UNMOVED for draw in own):
             yield layer.name
 
 
-def _without(network: Network, layer: Layer) -> Run:
+def _without(replaced: Replaced, layer: Layer) -> Run:
     """The network with another weight in the place of the layer's."""
-    twin, matrices = network.copy(), layer.matrices
+    matrices = layer.matrices
     filled = np.zeros if (matrices != 0).any() else np.ones
-    twin.set_matrices(layer.name, filled(matrices.shape, matrices.dtype))
-    return Runner(twin, optimise=False)
+    return replaced.run(layer, filled(matrices.shape, matrices.dtype))
 
 
 def to_try(network: Network) -> list[Layer]:

@@ -1,4 +1,4 @@
-"""Who decides what fits: validation data and an accuracy budget, or a synthetic batch and an error bound."""
+"""Who decides what fits: validation data and an accuracy budget, or synthetic samples and an error bound."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ from gscompile.data.dataset import (
 from gscompile.data.inputs import has_tensor_inputs
 from gscompile.data.synthetic import parse_input_shape
 from gscompile.errors import DataError, ModelError, UsageError
-from gscompile.graph.network import Network
+from gscompile.graph.network import Layer, Network
+from gscompile.graph.weight_ops import Matrices
+from gscompile.judging.bounds import Bounds
 from gscompile.judging.exam import TEST, Exam, measured
 from gscompile.judging.samples import PASSED_BY, Samples
 from gscompile.judging.sampling import choose_samples
@@ -39,6 +41,7 @@ from gscompile.progress import Progress
 from gscompile.reporting.report import Accuracy, Confirmation
 from gscompile.scoring.evaluate import Run, Runner, drift, is_unknown_op, score
 from gscompile.scoring.forms import other_form
+from gscompile.scoring.replaced import Replaced
 from gscompile.scoring.score import ACCURACY, AGREEMENT, ENOUGH, EXPECTED, Metric, standard_error
 from gscompile.scoring.tail import tail_quantile
 from gscompile.training.conduct import Conduct
@@ -53,8 +56,6 @@ if TYPE_CHECKING:
 DRAWS = 8  # of a class for each sample, where few samples are all there is: the curvature of one draw is too rough
 SYNTHETIC = 4  # batches by which the written file is verified
 ROUNDS = 6  # searches at most, each within a tighter bound than the last
-SLACKER = 1.1  # a bound is tightened by so much more than it was passed
-MOST_TIGHTER = 8.0  # times in one round
 OVER = 1.5  # times the bound, which one draw of a thousand may pass
 NAMED = 8  # layers that a message names
 ROUNDED = 1e-6  # points by which two scores that count as equal may differ
@@ -115,7 +116,7 @@ class Judge(Protocol):
 def make_judge(
     original: Network, folded: Network, options: Options, progress: Progress, conduct: Conduct | None = None
 ) -> Judge:
-    """A judge by data where there is some, else by a synthetic batch."""
+    """A judge by data where there is some, else by synthetic samples."""
     dies = ending(original, dict(parse_input_shape(text) for text in options.input_shape))
     if dies and options.data is not None:
         raise ModelError(dies)
@@ -447,37 +448,37 @@ class ErrorJudge:
         return Refusal(why, "raise it, or give data")
 
     def context(self, base: Context) -> Context:
-        return replace(base, drift=self._drift, untouchable=self.untouchable)
+        replacing = None if self.original is None else self._drift_replacing
+        return replace(base, drift=self._drift, drift_replacing=replacing, untouchable=self.untouchable)
 
     def _drift(self, network: Network) -> float:
         return float("inf") if self.original is None else self.deciding.drift(_plain(network))
 
-    def search(self, run: Search, context: Context) -> Sequence[PassResult]:
-        """Compress by `run`, and again to a tighter bound until the error of the smallest network is confirmed.
+    def _drift_replacing(self, network: Network) -> Callable[[Layer, Matrices], float]:
+        """Return the output error of `network` as a function of one layer's matrices."""
+        replaced = Replaced(network)
+        return lambda layer, matrices: self.deciding.drift(replaced.run(layer, matrices))
 
-        A larger network of an earlier round that is within the bound is kept, in case no smallest one ever is.
+    def search(self, run: Search, context: Context) -> Sequence[PassResult]:
+        """Compress by `run` to bounds for the deciding samples, until the error of a network is just confirmed.
+
+        The first bound is the one that was asked for. After one that is passed comes a tighter one, by the secant of
+        log(excess) over log(bound); after one that saves nothing, or leaves much to spare, one between the two. The
+        smallest network that was confirmed comes first; without any, what the last round found.
         """
-        results, low = run(context), 0.0
-        kept: list[PassResult] = []
-        bound = beyond = context.max_error
+        results, kept = run(context), list[PassResult]()
+        rounds = Bounds(context.max_error)
         for _ in range(ROUNDS - 1):
             if self.original is None or context.out_of_time():
                 break
-            if results:
-                excess = self._excess(results[0].network)
-                if excess <= 1:
-                    break
-                kept = kept or [each for each in results[1:] if self.fits(each.network)][:1]
-                if kept and cells(kept[0].network) <= cells(results[0].network):
-                    break  # a tighter bound has nothing to gain
-                tighter = bound / (SLACKER * min(excess, MOST_TIGHTER))
-                beyond, bound = bound, tighter if tighter > low else math.sqrt(low * bound)
-            elif bound < context.max_error:  # too tight to save anything: half of the way back to what was too much
-                low, bound = bound, math.sqrt(bound * beyond)
-            else:
+            excess = self._excess(results[0].network) if results else 0.0
+            kept += [each for each in results if (excess <= 1 if each is results[0] else self.fits(each.network))][:1]
+            rounds = rounds.after(excess)
+            if rounds.is_done:
                 break
-            results = run(replace(context, max_error=bound))
-        return sorted((*results, *kept), key=lambda each: cells(each.network))
+            results = run(replace(context, max_error=rounds.bound))
+        found = {id(each): each for each in (*results, *kept)}
+        return sorted(found.values(), key=lambda each: cells(each.network))
 
     def _excess(self, network: Network | Path) -> float:
         """How many times the bound is passed, on the confirming samples or by one further draw of a thousand.
@@ -546,7 +547,7 @@ def _by_error(original: Network, folded: Network, options: Options) -> ErrorJudg
         said = "no synthetic input gives finite outputs, so nothing is compared and nothing lost: give --data"
         return ErrorJudge.without_samples(options.max_error, said)
     claim = "the test data is measured once, at the end" if exam else "no accuracy is claimed"
-    said = f"no data: ranks are clipped to an output error on a synthetic batch, and {claim}"
+    said = f"no data: ranks are clipped to an output error on synthetic samples, and {claim}"
     messages = (said, *_not_reached(chosen.unmoved))
     return ErrorJudge(
         runner,

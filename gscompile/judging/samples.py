@@ -74,8 +74,14 @@ class Samples:
         return Confirmation(float(errors.max()), p99, self.count, ranges)
 
     def errors_of(self, run: Run, draw: Draw) -> Errors:
-        """Return the errors of one draw. [rows]"""
+        """Return the errors of one draw. [rows]
+
+        The error of a sample without a floating output is the share of changed values, in the worst output.
+        """
         ours, worst = run(draw.inputs), np.zeros(draw.rows)
+        if not any(is_floating(theirs) and theirs.size for theirs in draw.outputs.values()):
+            arrays = {name: a for name, a in draw.outputs.items() if isinstance(a, np.ndarray) and a.size}
+            return np.maximum.reduce([worst, *(_changed(ours[n], a, draw.rows) for n, a in arrays.items())])
         for name, theirs in draw.outputs.items():
             if is_floating(theirs) and theirs.size:
                 low, high = self.ranges[name, draw.group]
@@ -83,6 +89,13 @@ class Samples:
                 size = (high - low or max(abs(high), 1e-30)) if low <= high else 1e-30
                 worst = np.maximum(worst, np.where(gap > 0, gap / size, 0.0))
         return worst
+
+
+def _changed(ours: NDArray[Any], theirs: NDArray[Any], rows: int) -> Errors:
+    """Return the share of the values of each row that differ. [rows]"""
+    if np.shape(ours) != np.shape(theirs):
+        return np.ones(rows)
+    return np.asarray((ours != theirs).reshape(rows, -1).mean(1), np.float64)
 
 
 def _gap(ours: NDArray[Any], theirs: NDArray[Any]) -> Errors:

@@ -471,7 +471,7 @@ def _lines(report: CompileReport) -> Iterator[str]:
         split = f"{_number(a.samples)} samples, {printable(a.split)}"
         yield f"{a.metric}: {a.before:.2f} -> {a.after:.2f} % on {split}"
     if report.drift is not None:
-        yield f"largest output difference: {percent(report.drift)} of the output's range{_confirmed(report)}"
+        yield f"largest output difference: {percent(report.drift)} {_confirmed(report)}"
     if report.chip is not None:
         yield from _chip_lines(report.chip)
     if report.after.arrays < report.after.tiles:
@@ -483,10 +483,14 @@ def _lines(report: CompileReport) -> Iterator[str]:
 
 
 def _confirmed(report: CompileReport) -> str:
-    """The samples that the largest output difference was measured on, where they are synthetic."""
+    """Return what a difference is relative to, and the synthetic samples that it was measured on.
+
+    Without a floating output, differences are shares of values that changed.
+    """
     if (told := report.confirmation) is None:
-        return ""
-    return f" on {_number(told.samples)} other synthetic samples, {percent(told.percentile_99)} at the 99th percentile"
+        return "of the output's range"
+    whole = "of the output's range" if told.ranges else "of an output's values"
+    return f"{whole} on {_number(told.samples)} other synthetic samples, {percent(told.percentile_99)} at the 99th percentile"
 
 
 def _not_compressed(rows: Sequence[Untouched]) -> Iterator[str]:

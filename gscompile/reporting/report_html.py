@@ -163,7 +163,7 @@ def _quality(report: CompileReport) -> str:
             more += f";<br>outputs moved by {percent(report.drift)} of their range at most"
         return _figure(words(_capital(a.metric)), big, more)
     if report.drift is not None:
-        more = f"of the output's range, at most{_confirmed(report)};<br>no accuracy was measured"
+        more = f"at most, {_confirmed(report)};<br>no accuracy was measured"
         return _figure("Output difference", _big(percent(report.drift)), more)
     return _figure("Accuracy", "&ndash;", "not measured")
 

@@ -56,6 +56,26 @@ def test_an_error_is_relative_to_the_range_of_its_own_group() -> None:
     assert [(r.output, r.inputs, r.low, r.high) for r in told.ranges] == [("y", "10", 0, 10), ("y", "100", 0, 100)]
 
 
+def test_the_error_of_whole_numbers_is_the_share_that_changed() -> None:
+    """One of four classes differs in the second sample, and none in the first; beside a float they do not count."""
+    x = np.arange(8, dtype=np.int64).reshape(2, 4)
+    other = x.copy()
+    other[1, 2] = 0
+    samples = Samples([Draw({"x": x}, {"y": x}, "")])
+    np.testing.assert_array_equal(samples.errors(lambda inputs: {"y": other}), [0, 0.25])
+    assert samples.drift(lambda inputs: {"y": inputs["x"]}) == 0
+    beside = Samples([Draw({"x": x}, {"y": x, "z": x.astype(np.float32)}, "")])
+    assert beside.drift(lambda inputs: {"y": other, "z": inputs["x"].astype(np.float32)}) == 0
+
+
+def test_a_network_that_answers_with_a_class_says_how_many_answers_changed(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0).standard_normal((16, 8))
+    text_of = "g (float[n,16] x) => (int64[n] y) <float[16,8] w = {0}> { h = MatMul (x, w) y = ArgMax <axis=1,keepdims=0> (h) }"
+    report, _ = compiled(weighted(text_of, w=draw), tmp_path / "out", max_error=0.0)
+    assert "no sample moves an output" not in text(report)
+    assert "largest output difference: 0 % of an output's values on" in text(report)
+
+
 def test_not_a_number_is_never_as_good_as_what_it_replaces() -> None:
     x = np.array([[0.0], [np.nan]], np.float32)
     assert Samples([Draw({"x": x}, {"y": x}, "")]).drift(lambda inputs: {"y": inputs["x"]}) == np.inf
