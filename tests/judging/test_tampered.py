@@ -133,7 +133,8 @@ def clipped(tmp_path: Path) -> Path:
     """The same network with a matrix of rank 1, which becomes two, and an accuracy: no list of the report is empty."""
     test = {"x": np.ones((2, 2, 4, 4), np.float32), "labels": np.array([0, 1])}
     rank_1 = np.outer(np.arange(1, 9), np.arange(1, 4))
-    gscompile.compile(model(NETWORK, w=rank_1), out=tmp_path / "out", max_error=1e-4, test=test, **OPTIONS)
+    asked = {"max_error": 1e-4, "test": test, "minimize": "cells", **OPTIONS}
+    gscompile.compile(model(NETWORK, w=rank_1), out=tmp_path / "out", **asked)
     return tmp_path / "out"
 
 
