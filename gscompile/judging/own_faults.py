@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import onnx
+from onnx import numpy_helper
 
 from gscompile.data.dataset import Batch
 from gscompile.graph.network import Network
@@ -20,6 +22,36 @@ def own_gap(original: Network, batches: Sequence[Batch]) -> float:
     A quantised network may round a product that lies between two levels either way.
     """
     return drift(Runner(original, optimise=True), Runner(original, optimise=False), batches)
+
+
+def rounding_gap(path: Path, plain: Runner, batches: Sequence[Batch]) -> float:
+    """Return how far the outputs of a quantised model move, of their range, where its quantisers round ties otherwise.
+
+    The constant scales that numbers are quantised by are made larger, then smaller, by a millionth: products between
+    two levels go up or down. Zero for a model without such scales.
+    """
+    gaps = (_gap_of(scaled, plain, batches) for change in (NUDGE, -NUDGE) if (scaled := _scaled(path, 1 + change)))
+    return max(gaps, default=0.0)
+
+
+def _gap_of(proto: onnx.ModelProto, plain: Runner, batches: Sequence[Batch]) -> float:
+    return drift(Runner(proto.SerializeToString(), optimise=False), plain, batches)
+
+
+def _scaled(path: Path, factor: float) -> onnx.ModelProto | None:
+    """The model with every constant scale of a quantiser of its main graph times `factor`; None without one."""
+    proto = onnx.load(path)
+    read = {name for node in proto.graph.node if _QUANTISER.search(node.op_type) for name in node.input}
+    scales = [tensor for tensor in proto.graph.initializer if tensor.name in read and tensor.data_type in _FLOATS]
+    for tensor in scales:
+        array = numpy_helper.to_array(tensor)
+        tensor.CopyFrom(numpy_helper.from_array((array * factor).astype(array.dtype), tensor.name))
+    return proto if scales else None
+
+
+NUDGE = 1e-6  # of a scale: several units in the last place of a float
+_QUANTISER = re.compile("^QuantizeLinear$|^QLinear|^QGemm$")
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 
 
 def shares_complaints(original: Network, problem: Exception) -> bool:

@@ -22,10 +22,11 @@ from gscompile.formats import parse_formats
 from gscompile.graph.network import Layer, Network
 from gscompile.judging.constants_check import NAMED, named_line, odd_constants, spoiled_line
 from gscompile.judging.files_check import ALWAYS, check_digests, check_listed
-from gscompile.judging.own_faults import OWN_GAPS, own_gap, shares_complaints
+from gscompile.judging.own_faults import OWN_GAPS, own_gap, rounding_gap, shares_complaints
 from gscompile.judging.report_check import check_report, known_target
 from gscompile.onnx_files.loading import is_mapped, read_proto
 from gscompile.onnx_files.sparse import write_out_sparse
+from gscompile.onnx_files.stale import inference_fails_anyway
 from gscompile.onnx_files.unsaid import says_ranks, with_ranks
 from gscompile.onnx_files.wire import without_data
 from gscompile.printable import printable
@@ -106,6 +107,8 @@ def _check_model(path: Path, original: Network | None = None) -> str:
     except onnx.shape_inference.InferenceError as problem:
         if original is not None and shares_complaints(original, problem):
             return f"{path.name}: accepted by the ONNX checker; its shape inference refuses it, as it does the original"
+        if original is None and inference_fails_anyway(proto):
+            return f"{path.name}: accepted by the ONNX checker; its shape inference fails whatever shapes are declared"
         raise VerificationError(f"{path.name}: shapes disagree: {printable(one_line(problem))}") from problem
     except (DecodeError, ValueError) as problem:
         raise VerificationError(f"{path.name}: not an ONNX file, or truncated") from problem
@@ -129,6 +132,8 @@ def _check_runs(path: Path, feed: Feed, may_be_unknown: bool, original: Network 
     allowed = gap <= _tolerance(path) or _is_rounding(gap, optimised, plain, batches)
     if not allowed and original is not None:
         allowed = gap <= OWN_GAPS * own_gap(original, batches)
+    if not allowed and original is None:
+        allowed = gap <= OWN_GAPS * rounding_gap(path, plain, batches)
     if not allowed:
         raise VerificationError(
             f"{path.name}: onnxruntime with and without optimisation differ by {gap:.1e} of the range"

@@ -31,6 +31,14 @@ def correct_shapes(proto: onnx.ModelProto) -> list[str]:
     return [_line(names) for _, names in changed]
 
 
+def inference_fails_anyway(proto: onnx.ModelProto) -> bool:
+    """Return whether shape inference refuses a model also where no shape is declared: an op is beyond it."""
+    twin = _small(proto)
+    for _, graph in graphs_in(twin.graph):
+        undeclare(graph)
+    return not _agrees(twin)
+
+
 def _agrees(proto: onnx.ModelProto) -> bool:
     try:
         onnx.shape_inference.infer_shapes(_small(proto), check_type=True, strict_mode=True)
