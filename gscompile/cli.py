@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -105,6 +106,8 @@ def _say(text: str, nl: bool = True, written: Path | None = None) -> None:
         problem = take_failure(sys.stdout)
     except OSError as error:
         problem = None if is_gone(error) else error
+    except ValueError as error:  # a function of the user's has closed it
+        problem = OSError(errno.EBADF, str(error))
     if problem and written is None:
         raise OutputError(_unwritable(problem)) from problem
     if problem:

@@ -15,13 +15,18 @@ from typing import Any, NoReturn
 
 from gscompile.errors import GscompileError, UsageError, one_line
 
-ENDS = (Exception, SystemExit)  # whatever a function of the user's may raise, but for Ctrl-C
+ENDS = (Exception, SystemExit)  # whatever leaves `Theirs`, but for Ctrl-C
+
+
+class UnusualError(Exception):
+    """An error of the user's code that is no Exception, as asyncio's CancelledError; it is the cause of this one."""
 
 
 class Theirs:
     """The surroundings in which code of the user's runs.
 
-    A call of `os._exit` raises SystemExit instead of ending this process, where nothing would be said. The working
+    A call of `os._exit` raises SystemExit instead of ending this process, where nothing would be said. An error that is
+    no Exception, and that nobody would catch for it, becomes one. The working
     folder is theirs while they run, from one entry to the next, and ours again afterwards.
     """
 
@@ -41,11 +46,13 @@ class Theirs:
 
         os._exit = end
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         os._exit = self._exit
         with suppress(OSError):
             self._there = os.getcwd()
         os.chdir(self._here)
+        if error is not None and not isinstance(error, (*ENDS, KeyboardInterrupt)):
+            raise UnusualError from error
 
 
 @dataclass(frozen=True)
@@ -143,4 +150,9 @@ def said(problem: BaseException) -> str:
     """Return what an error of the user's code says, in one line; of SystemExit, that the code ends the process."""
     if isinstance(problem, SystemExit):
         return f"SystemExit: {problem.code}, which would end the process"
-    return f"{type(problem).__name__}: {one_line(problem)}"
+    if isinstance(problem, UnusualError) and problem.__cause__ is not None:
+        problem = problem.__cause__
+    try:
+        return f"{type(problem).__name__}: {one_line(problem)}"
+    except Exception:  # its own text raises an error, too
+        return type(problem).__name__

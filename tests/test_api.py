@@ -42,16 +42,18 @@ MODELS: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("kind", MODELS)
-def test_a_model_is_taken_in_every_form(kind: str, here: Path) -> None:
+def test_a_model_is_taken_in_every_form(kind: str) -> None:
     result = gscompile.compile(MODELS[kind](), crossbar="8x8", out="out", minimize="cells")
     assert result.netlist.cells == 4 + 3
     assert result.folder == Path("out")
     assert sum(row.cells for row in gscompile.inspect(MODELS[kind](), "8x8")) == 12
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("crossbar", ["2x4", (2, 4), Crossbar(2, 4), [np.int64(2), 4]])
-def test_a_crossbar_is_taken_in_every_form(crossbar: Any, here: Path) -> None:
+def test_a_crossbar_is_taken_in_every_form(crossbar: Any) -> None:
     assert gscompile.compile(PROTO, crossbar, out="out").report.crossbar == "2x4"
     assert [row.tiles for row in gscompile.inspect(PROTO, crossbar)] == [2]  # 4 x 3 on arrays of 2 x 4
 
@@ -205,14 +207,16 @@ def test_a_wrong_argument_is_one_line_and_nothing_is_written(case: str, here: Pa
     assert [path.name for path in here.iterdir()] == ["m.onnx"]
 
 
-def test_an_engine_that_is_none_is_named(here: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_an_engine_that_is_none_is_named() -> None:
     gscompile.compile("m.onnx", "8x8", out="out")
     with pytest.raises(UsageError) as refused:
         gscompile.place("out", engine="best")
     assert str(refused.value) == "placement engine 'best': expected one of auto, coloquinte, shelves"
 
 
-def test_tiles_that_compute_something_else_are_an_error(here: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_tiles_that_compute_something_else_are_an_error() -> None:
     gscompile.compile("m.onnx", "8x8", out="out", passes=[])
     with np.load("out/tiles.npz") as tiles:
         twice = {name: 2 * array for name, array in tiles.items()}

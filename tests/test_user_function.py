@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +260,39 @@ def test_a_data_function_that_ends_the_process_is_named() -> None:
     for ends in (lambda: sys.exit(0), lambda: os._exit(0)):
         with pytest.raises(DataError, match=r"raised an error .SystemExit: 0, which would end the process"):
             [*parts_of(ends, "f")]
+
+
+class Odd(BaseException):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, GeneratorExit, Odd])
+@pytest.mark.parametrize("when", ["called", "asked for a batch", "read"])
+def test_an_error_that_is_no_exception_is_one_line_all_the_same(kind: type[BaseException], when: str) -> None:
+    from gscompile.data.sources import parts_of
+
+    def fails(*_: object, **__: object) -> Any:
+        raise kind
+
+    def batches() -> Iterator[Any]:
+        yield {"x": np.ones((1, 4))}
+        fails()
+
+    odd = type("OddArray", (), {"__array__": fails})()
+    function = {"called": fails, "asked for a batch": batches, "read": lambda: {"x": odd}}[when]
+    with pytest.raises(DataError, match=rf"\({kind.__name__}(: {kind.__name__})?\)$"):
+        [*parts_of(function, "f")]
+
+
+def test_ctrl_c_in_a_data_function_stops() -> None:
+    from gscompile.data.sources import parts_of
+
+    def stopped() -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        [*parts_of(stopped, "f")]
 
 
 def test_a_function_that_returns_itself_is_refused() -> None:

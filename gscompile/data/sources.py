@@ -141,7 +141,8 @@ def _held_part(arrays: Mapping[str, Any], name: str) -> Part:
 
 def _as_array(value: Any, key: str, name: str) -> NDArray[Any]:
     try:
-        return np.asarray(value)
+        with Theirs():
+            return np.asarray(value)
     except ENDS as error:
         raise DataError(f"{name}: '{key}' is no array ({said(error)})") from error
 
