@@ -44,11 +44,16 @@ def _constants(network: Network) -> Iterator[str]:
 
 
 def _evaluated(network: Network, node: ir.Node) -> list[NDArray[np.generic]]:
-    """What a node computes; nothing where the reference cannot run it (onnxruntime will)."""
+    """What a node computes; nothing where the reference cannot run it (onnxruntime will), or where that holds a NaN.
+
+    A NaN among the constants of a file is a fault of the file; computed when the network runs, it is the network's own.
+    """
     try:
-        return evaluate(node, network.opset)
+        with np.errstate(all="ignore"):
+            arrays = evaluate(node, network.opset)
     except Exception:  # the reference raises anything
         return []
+    return [] if any((array != array).any() for array in map(np.asarray, arrays)) else arrays
 
 
 def _replace_by(network: Network, node: ir.Node, arrays: list[NDArray[np.generic]]) -> None:
