@@ -172,6 +172,7 @@ def test_what_has_no_curve_is_refused_in_one_line(tmp_path: Path, monkeypatch: p
     write_inputs(tmp_path)
     assert "needs --data" in refused("mlp.onnx")
     assert "needs delete-groups among the passes" in refused("mlp.onnx", "--data", "train.npz", "--pass", "rank-clip")
+    assert "frontier needs --finetune full" in refused("mlp.onnx", "--data", "train.npz", "--finetune", "none")
     onnx.save(model("g (float[n,8] x) => (float[n,8] y) { y = Relu (x) }"), tmp_path / "relu.onnx")
     np.savez(tmp_path / "x.npz", x=np.zeros((20, 8), np.float32))
     assert "no weight of this network can be compressed" in refused("relu.onnx", "--data", "x.npz")

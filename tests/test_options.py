@@ -67,6 +67,11 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"finetune": "none", "data": "x.npz", "teacher": "t.onnx"}, "--teacher needs --finetune full"),
         ({"finetune": "none", "data": "x.npz", "nproc": 2}, "expected --nproc 1, found 2"),
         ({"max_drop": float("nan")}, "max-drop nan"),
+        ({"max_cells": "half"}, "max-cells 'half': expected a number or a percentage, as in 50000 or 40%"),
+        ({"max_tiles": "-5"}, "max-tiles '-5': expected a number"),
+        ({"max_wires": "120%"}, "max-wires '120%': must be at most 100%"),
+        ({"max_cells": 50, "data": "x.npz"}, "--max-cells needs --data and --finetune none"),
+        ({"max_cells": 50, "finetune": "none"}, "--max-cells needs --data and --finetune none"),
         ({"max_error": float("inf")}, "max-error inf"),
         ({"epochs": 0.0}, "epochs 0.0"),
         ({"lr": float("nan")}, "lr nan"),
@@ -103,6 +108,15 @@ def test_a_report_prints_options_as_plain_data() -> None:
 def test_a_value_of_a_wrong_type_is_named(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Options(**wrong)
+
+
+def test_any_loss_is_allowed_where_only_a_size_is_asked_for() -> None:
+    asked: dict[str, Any] = {"data": "x.npz", "finetune": "none", "max_cells": "40%"}
+    assert (Options().max_drop, Options().drop) == (0.0, 0.0)
+    assert (Options(**asked).max_drop, Options(**asked).drop) == (None, float("inf"))
+    assert Options(max_drop=1.0, **asked).drop == 1.0
+    assert Options(minimize="wires", **asked).priced_by == "cells"
+    assert Options(minimize="wires", max_tiles=9, **asked).priced_by == "wires"
 
 
 def test_a_pair_is_a_crossbar() -> None:

@@ -282,7 +282,7 @@ def _splits(options: Options, specs: tuple[InputSpec, ...]) -> Splits:
     return Splits(train, val, test, "the eval data", ())
 
 
-def _held_out(data: Dataset, most: float) -> float:
+def _held_out(data: Dataset, most: float = 0.5) -> float:
     """The share of the data that decides, `most` of few samples: less where only a size is asked for."""
     shapes = (array.shape for array in data.batch(np.arange(1)).inputs.values())
     each = max((shape[0] for shape in shapes if shape), default=1) if data.ready_made else 1
