@@ -118,12 +118,12 @@ def _become(out: int, err: int, folder: str, fault: str) -> None:
 
 def _closed_stdout() -> None:
     os.close(1)
-    sys.stdout = sys.__stdout__ = None  # type: ignore[assignment,misc]  # as Python finds it then
+    sys.stdout = sys.__stdout__ = None  # type: ignore[misc]  # as Python finds it then
 
 
 def _closed_stderr() -> None:
     os.close(2)
-    sys.stderr = sys.__stderr__ = None  # type: ignore[assignment,misc]
+    sys.stderr = sys.__stderr__ = None  # type: ignore[misc]
 
 
 def _reader_gone() -> None:

@@ -220,7 +220,7 @@ def test_tiles_that_compute_something_else_are_an_error() -> None:
     gscompile.compile("m.onnx", "8x8", out="out", passes=[])
     with np.load("out/tiles.npz") as tiles:
         twice = {name: 2 * array for name, array in tiles.items()}
-    np.savez("out/tiles.npz", **twice)  # type: ignore[arg-type]
+    np.savez("out/tiles.npz", **twice)
     with pytest.raises(VerificationError, match=r"^out: .*model\.onnx"):
         gscompile.simulate("out", {"x": np.ones((2, 4), np.float32)}, seeds=1)
 

@@ -12,7 +12,7 @@ from gscompile.stopping import Stopped, stoppable, unstopped
 
 def test_a_signal_within_a_block_that_must_not_be_left_is_raised_behind_it() -> None:
     done = []
-    with stoppable(), pytest.raises(Stopped) as caught:
+    with stoppable(), pytest.raises(Stopped) as caught:  # noqa: PT012
         with unstopped():
             os.kill(os.getpid(), signal.SIGTERM)
             done.append("all of it")
@@ -24,6 +24,6 @@ def test_a_signal_within_a_block_that_must_not_be_left_is_raised_behind_it() -> 
 def test_outside_it_is_raised_at_once() -> None:
     with unstopped():
         pass  # nothing is held back behind it
-    with stoppable(), pytest.raises(Stopped):
+    with stoppable(), pytest.raises(Stopped):  # noqa: PT012
         os.kill(os.getpid(), signal.SIGINT)
         pytest.fail("it goes on")

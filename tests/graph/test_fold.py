@@ -157,7 +157,9 @@ def test_a_scalar_that_is_computed_stays_a_scalar() -> None:
 
 def test_a_constant_that_is_no_number_is_computed_when_the_network_runs() -> None:
     network = Network.from_proto(
-        model("g (float[n,4] x) => (float[n,4] y) <float k> { m = Log (k)  y = Add (x, m) }", k=np.float32(-1))
+        model(
+            "g (float[n,4] x) => (float[n,4] y) <float k> { m = Log (k)  y = Add (x, m) }", k=np.array(-1, np.float32)
+        )
     )
     assert fold(network) == []
     assert [node.op_type for node in network.graph] == ["Log", "Add"]

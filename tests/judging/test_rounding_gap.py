@@ -35,7 +35,7 @@ def test_what_is_compiled_of_a_network_with_ties_is_verified(tmp_path: Path) -> 
 def test_a_nudge_moves_sums_that_lie_between_two_levels(scale: float, moves: bool, tmp_path: Path) -> None:
     proto = signs()
     step = next(tensor for tensor in proto.graph.initializer if tensor.name == "ys")
-    step.CopyFrom(onnx.numpy_helper.from_array(np.float32(scale), "ys"))
+    step.CopyFrom(onnx.numpy_helper.from_array(np.array(scale, np.float32), "ys"))
     onnx.save(proto, tmp_path / "m.onnx")
     fed = [Batch({"x": np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32)}, None)]
     gap = rounding_gap(tmp_path / "m.onnx", Runner(tmp_path / "m.onnx", optimise=False), fed)
