@@ -63,8 +63,6 @@ def test_a_last_step_that_spoils_the_network_is_taken_back(tmp_path: Path, monke
     result = gscompile.compile(proto, out=tmp_path / "out", max_error=1e-4, crossbar="8x8", passes=("rank-clip",))
     assert [layer.matrix.shape for layer in result.network.layers] == [(20, 2), (2, 16), (16, 4)]
     np.testing.assert_allclose(outputs(tmp_path / "out/model.onnx"), outputs(proto.SerializeToString()), atol=1e-4)
-    said = "the smallest network is beyond the budget once it is written: a larger one is mapped"
-    assert said in result.report.messages
     assert "units" not in {change.what for change in result.report.changes}
 
 

@@ -81,7 +81,9 @@ class Samples:
         ours, worst = run(draw.inputs), np.zeros(draw.rows)
         if not any(is_floating(theirs) and theirs.size for theirs in draw.outputs.values()):
             arrays = {name: a for name, a in draw.outputs.items() if isinstance(a, np.ndarray) and a.size}
-            return np.maximum.reduce([worst, *(_changed(ours[n], a, draw.rows) for n, a in arrays.items())])
+            for name, theirs in arrays.items():
+                worst = np.maximum(worst, _changed(ours[name], theirs, draw.rows))
+            return worst
         for name, theirs in draw.outputs.items():
             if is_floating(theirs) and theirs.size:
                 low, high = self.ranges[name, draw.group]

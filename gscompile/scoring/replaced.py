@@ -52,14 +52,20 @@ class Replaced:
         network = self._network
         if network.shelf is not None or network.model.ir_version < FIRST_OVERRIDABLE:
             return frozenset()
-        return frozenset(layer.value.name or "" for layer in network.layers if _is_plain(network, layer))
+        dense = {tensor.name for tensor in self._proto.graph.initializer}  # a sparse tensor is no input
+        plain = {layer.value.name or "" for layer in network.layers if _is_plain(network, layer)}
+        return frozenset(plain & dense)
+
+    @cached_property
+    def _proto(self) -> onnx.ModelProto:
+        return self._network.to_proto()
 
     @cached_property
     def _session(self) -> Runner | None:
         """The session with weights as inputs; None where there is nothing to feed, or onnxruntime wants constants."""
         if not self._fed:
             return None
-        proto = self._network.to_proto()
+        proto = self._proto
         declared = {value.name for value in proto.graph.input}
         for tensor in proto.graph.initializer:
             if tensor.name in self._fed and tensor.name not in declared:

@@ -49,4 +49,3 @@ def test_a_weight_that_others_read_is_replaced_for_its_layer_alone() -> None:
     np.testing.assert_array_equal(found["z"], [[-2, 0], [0, -2]])
 
 
-runner = replaced.Runner
