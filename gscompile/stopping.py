@@ -44,7 +44,8 @@ def unstopped() -> Iterator[None]:
     if _late is not None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    _late = late = []
+    late: list[int] = []
+    _late = late
     try:
         yield
     finally:

@@ -395,7 +395,10 @@ DATA: dict[str, tuple[dict[str, Any], str]] = {
     "NaN": ({"x": np.where(np.arange(20) == 3, np.nan, X).astype(np.float32)}, "holds nan"),
     "label range": ({"x": X, "labels": Y + 1}, "label 4 of sample 3"),
     "negative label": ({"x": X, "labels": -Y}, "label -1 of sample 1"),
-    "labels with fractions": ({"x": X, "labels": Y + 0.5}, "'labels' is float64 [40], expected one whole number for each sample"),
+    "labels with fractions": (
+        {"x": X, "labels": Y + 0.5},
+        "'labels' is float64 [40], expected one whole number for each sample",
+    ),
     "count": ({"x": X, "labels": Y[:7]}, "'x' has 40 samples and 'labels' 7"),
     "nothing": ({"x": X[:0]}, "'x' has no samples"),
 }
