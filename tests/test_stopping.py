@@ -10,20 +10,31 @@ import pytest
 from gscompile.stopping import Stopped, stoppable, unstopped
 
 
+def end(number: int, done: list[str], held: bool) -> None:
+    """Ask the process to end in the middle of a block."""
+    with stoppable():
+        if held:
+            with unstopped():
+                os.kill(os.getpid(), number)
+                done.append("the rest of the block")
+        else:
+            os.kill(os.getpid(), number)
+            done.append("the rest of the block")
+        done.append("what follows")
+
+
 def test_a_signal_within_a_block_that_must_not_be_left_is_raised_behind_it() -> None:
-    done = []
-    with stoppable(), pytest.raises(Stopped) as caught:  # noqa: PT012
-        with unstopped():
-            os.kill(os.getpid(), signal.SIGTERM)
-            done.append("all of it")
-        done.append("too much")
-    assert done == ["all of it"]
+    done: list[str] = []
+    with pytest.raises(Stopped) as caught:
+        end(signal.SIGTERM, done, held=True)
+    assert done == ["the rest of the block"]
     assert caught.value.signal == signal.SIGTERM
 
 
-def test_outside_it_is_raised_at_once() -> None:
+def test_outside_and_after_such_a_block_a_signal_is_raised_at_once() -> None:
+    done: list[str] = []
     with unstopped():
-        pass  # nothing is held back behind it
-    with stoppable(), pytest.raises(Stopped):  # noqa: PT012
-        os.kill(os.getpid(), signal.SIGINT)
-        pytest.fail("it goes on")
+        pass
+    with pytest.raises(Stopped):
+        end(signal.SIGINT, done, held=False)
+    assert done == []
