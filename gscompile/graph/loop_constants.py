@@ -113,8 +113,7 @@ def _is_multiplied(value: ir.Value) -> bool:
     """Whether a weighted node reads a value, Identity nodes looked through."""
     readers = [use.node for use in value.uses()]
     return any(
-        _is_multiplied(node.outputs[0]) if kind(node) == "Identity" else weight_op(node) is not None
-        for node in readers
+        _is_multiplied(node.outputs[0]) if kind(node) == "Identity" else weight_op(node) is not None for node in readers
     )
 
 

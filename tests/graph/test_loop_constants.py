@@ -102,7 +102,9 @@ def test_a_loop_in_a_loop_hands_a_weight_through() -> None:
 
 def test_the_weight_is_compressed_and_the_folder_verifies(tmp_path: Path) -> None:
     ones = np.ones((8, 1))
-    text = LOOP.format(result="", final="f", hand_on="u = Identity (v)", after="").replace("4]", "8]").replace("4,", "8,")
+    text = (
+        LOOP.format(result="", final="f", hand_on="u = Identity (v)", after="").replace("4]", "8]").replace("4,", "8,")
+    )
     result = gscompile.compile(model(text, w=ones @ ones.T / 8), crossbar="4x4", out=tmp_path / "o")
     assert [matrix.cells for matrix in result.netlist.matrices] == [8, 8]
     assert result.report.before.cells == 64

@@ -12,8 +12,8 @@ from onnx import TensorProto, helper
 
 import gscompile
 from gscompile.data.dataset import Batch
-from gscompile.judging.verify import verify_again
 from gscompile.graph.network import Network
+from gscompile.judging.verify import verify_again
 from gscompile.scoring.evaluate import Runner, drift
 
 

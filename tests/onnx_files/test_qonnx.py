@@ -11,7 +11,9 @@ import gscompile
 from gscompile.errors import ModelError
 from tests.small_networks import model
 
-MAKES = "expected QuantizeLinear and DequantizeLinear: qonnx.transformation.qonnx_to_qcdq.QuantToQCDQ makes them of Quant"
+MAKES = (
+    "expected QuantizeLinear and DequantizeLinear: qonnx.transformation.qonnx_to_qcdq.QuantToQCDQ makes them of Quant"
+)
 CASES = {
     "qonnx.custom_op.general:Quant": "(x, s, z, b)",
     "onnx.brevitas:Quant": "(x, s, z, b)",
