@@ -44,10 +44,13 @@ class Runner:
     what such a network has in memory is fed.
     """
 
-    def __init__(self, model: Model, optimise: bool = True, threads: int = 0) -> None:
+    def __init__(self, model: Model, optimise: bool = True, threads: int = 0, integers: bool = True) -> None:
+        """`integers` is False where optimisation shall not turn products between quantisers into those of integers."""
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads or _threads()
+        if not integers:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         level = ort.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
         try:
