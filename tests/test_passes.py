@@ -196,6 +196,18 @@ def _cut(w: NDArray[np.float64], rank: int) -> tuple[NDArray[np.float64], NDArra
     return u[:, :rank] * s[:rank], v[:rank]
 
 
+def test_without_data_a_weight_and_its_transpose_are_factored_together() -> None:
+    """Each alone leaves the stored weight where it is: 400 numbers. Both of rank 1: 4 x 20."""
+    rng = np.random.default_rng(0)
+    net = network(
+        """g (float[n,20] x) => (float[n,20] y) <float[20,20] w> {
+        h = MatMul (x, w)  r = Relu (h)  t = Transpose (w)  y = MatMul (r, t) }""",
+        w=rng.standard_normal((20, 1)) @ rng.standard_normal((1, 20)),
+    )
+    clipped = RankClip().run(net, by_error(net, 0.01)).network
+    assert sorted(np.prod(t.dims) for t in clipped.to_proto().graph.initializer) == [20, 20, 20, 20]
+
+
 def test_without_data_a_weight_that_a_lookup_reads_as_well_is_not_stored_twice() -> None:
     """Rank 2 of 20 x 16 would take 72 weights beside the 320 that stay for the Gather."""
     text = """g (float[n,20] x, int64[n] i) => (float[n,16] y, float[n,16] e) <float[20,16] w> {

@@ -254,12 +254,29 @@ class Clipper:
         options = [*options]
         growth = np.array([self._growth(number, option) for number, option in enumerate(options)], np.float64)
         saved = np.array([c.sizes[0] - c.sizes[o] for c, o in zip(self._choices, options, strict=True)])
-        while len(options) and (total := growth.sum(axis=0)).max() > 0:
+        while len(options) and (total := growth.sum(axis=0) - self._freed_together(options)).max() > 0:
             worst = growth[:, int(np.argmax(total > 0))]
             cost = np.where(worst > 0, saved / np.maximum(worst, 1), np.inf)
             number = int(np.argmin(cost))
             options[number], growth[number] = 0, 0
         return options
+
+    def _freed_together(self, options: Options) -> NDArray[np.float64]:
+        """Return the figures of `_growth` that options save beyond their sum: weights that nothing reads then."""
+        freed = np.zeros(1 + len(self.pricing.named(self._whole)))
+        freed[-1] = sum(size for maps, size in self._tied if all(options[number] for number in maps))
+        return freed
+
+    @cached_property
+    def _tied(self) -> list[tuple[list[int], int]]:
+        """The maps that read one stored weight each in its own way, as it is and transposed, and the weight's bytes."""
+        readers: dict[str | None, list[int]] = {}
+        for number, ways in enumerate(self.maps):
+            if ways[0].linear.v is None:
+                readers.setdefault(_stored_name(ways[0].linear.u), []).append(number)
+        found = [(maps, [self.maps[number][0].linear.u for number in maps]) for maps in readers.values()]
+        sizes = [(maps, self.network.bytes_freed(*layers)) for maps, layers in found if len(maps) > 1]
+        return [(maps, size - sum(self._stored[number] for number in maps)) for maps, size in sizes]
 
     def _growth(self, number: int, option: int) -> tuple[int, ...]:
         """By how much an option makes each bounded figure of its map grow: what is minimised, and bytes stored."""
@@ -324,6 +341,14 @@ class _Probe:
         network = self.clipper.network.copy()
         network.set_matrices(linear.u.name, nothing)
         return self.drift(network)
+
+
+def _stored_name(layer: Layer) -> str | None:
+    """The name of the tensor that a layer's weight is computed from by ops of one input, or is."""
+    value = layer.value
+    while (producer := value.producer()) is not None and producer.inputs and producer.inputs[0] is not None:
+        value = producer.inputs[0]
+    return value.name
 
 
 def _ways(network: Network, maps: Sequence[LinearMap], context: Context) -> Iterator[Sequence[Way]]:

@@ -380,9 +380,10 @@ class Network:
                     if self.is_constant(source):
                         self.discard(source)
 
-    def bytes_freed(self, layer: Layer) -> int:
-        """Return how many bytes of stored tensors nothing reads once the nodes of a layer no longer read its weight."""
-        return _bytes_freed(layer.value, {use.node for use in layer.uses})
+    def bytes_freed(self, *layers: Layer) -> int:
+        """Return how many bytes of stored tensors nothing reads once the nodes of these layers read no weights."""
+        gone = {use.node for layer in layers for use in layer.uses}
+        return sum(_bytes_freed(value, gone) for value in dict.fromkeys(layer.value for layer in layers))
 
     def unique_name(self, wanted: str) -> str:
         """`wanted`, or with a number behind it when a node or value has that name."""

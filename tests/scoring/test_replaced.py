@@ -47,5 +47,3 @@ def test_a_weight_that_others_read_is_replaced_for_its_layer_alone() -> None:
     found = Replaced(network).run(layer, np.ones((1, 2, 2)))(X)
     np.testing.assert_array_equal(found["y"], [[11, 11]])
     np.testing.assert_array_equal(found["z"], [[-2, 0], [0, -2]])
-
-
