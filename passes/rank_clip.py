@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from gscompile.compensation.search import smallest_by_closed_form
+from gscompile.compensation.search import compressed_by_closed_form
 from gscompile.compression.bisection import bracket, closest, furthest
 from gscompile.compression.clipper import EXACT, UNIFORM, UNMOVED, Clipper, Options, deleting_costs_less, replace
 from gscompile.compression.deletion import ranked
@@ -55,7 +55,7 @@ class RankClip:
         if self.method == "pca":
             network = self._by_pca(network, context)
         elif context.refit is not None:
-            network = smallest_by_closed_form(network, context)
+            network = compressed_by_closed_form(network, context)
         elif context.tuner is not None:
             network = self._by_budget(network, context)
         else:
