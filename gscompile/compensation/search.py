@@ -78,7 +78,8 @@ def _of_size(clipper: Clipper, size: SizeBudget, context: Context) -> Network:
     found = furthest(clipper.filled, holds, 0.0, 1.0, SIZES)
     best = improved(clipper.filled(0.0) if found is None else found, context)
     while not holds(best) and not context.out_of_time():
-        candidate = _round(best, context, ROUND)
+        half = 0.5 * size.beyond(footprint(best, context.mapping))
+        candidate = _round(best, context, max(ROUND, half))
         if context.saving(best)(candidate) <= 0:
             break
         best = candidate

@@ -24,6 +24,11 @@ class SizeBudget:
         """Return whether no figure is beyond the budget."""
         return not [*self.missed(taken)]
 
+    def beyond(self, taken: Footprint) -> float:
+        """Return the share of a figure that has to go, of the figure that is beyond the budget by most; 0 within it."""
+        shares = (1 - most / max(getattr(taken, name), 1) for name, most in self.most.items())
+        return float(max(0.0, *shares))
+
     def missed(self, taken: Footprint) -> Iterator[str]:
         """Yield in words each figure that is beyond the budget, and by how much."""
         for name, most in self.most.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gscompile.compression.size_budget import SizeBudget
 from gscompile.crossbars.mapping import Footprint
 from gscompile.sizes import parse_size
@@ -19,4 +21,6 @@ def test_every_figure_that_is_beyond_is_told_and_by_how_much() -> None:
     budget = SizeBudget.of(sizes, ORIGINAL)
     assert [*budget.missed(ORIGINAL)] == ["150 wires where at most 100 are asked for: missed by 50"]
     assert not budget.holds(ORIGINAL)
+    assert budget.beyond(ORIGINAL) == pytest.approx(1 / 3)  # 50 of 150 wires
+    assert budget.beyond(Footprint(cells=10, tiles=1, wires=10)) == 0
     assert budget.holds(Footprint(cells=1200, tiles=9, wires=100))
