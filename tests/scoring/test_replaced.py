@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from gscompile.graph.network import Network
 from gscompile.scoring import replaced
+from gscompile.scoring.evaluate import Runner
 from gscompile.scoring.replaced import Replaced
 from tests.small_networks import model
 
@@ -29,8 +32,13 @@ X = {"x": np.array([[1.0, 10.0]], np.float32)}
 
 def test_a_weight_is_replaced_for_one_run_and_the_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     """x a b = 6 x; with ones for a the sum 11 is tripled, with zeros for b nothing is left. One session runs all."""
-    made = []
-    monkeypatch.setattr(replaced, "Runner", lambda *a, **k: made.append(a) or runner(*a, **k))  # type: ignore[func-returns-value]
+    made: list[Any] = []
+
+    def counted(*given: Any, **options: Any) -> Runner:
+        made.append(given)
+        return Runner(*given, **options)
+
+    monkeypatch.setattr(replaced, "Runner", counted)
     network = Network.from_proto(model(DOUBLED))
     a, b = network.layers
     many = Replaced(network)
