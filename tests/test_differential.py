@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given, note, seed, settings
 
 import gscompile
 from gscompile.errors import GscompileError
+from gscompile.graph.weight_ops import WEIGHT_OPS
 from gscompile.scoring.evaluate import Runner
 from tests.odd_graphs import Odd, odd_graphs
 from tests.test_random_graphs import feeds
@@ -111,3 +112,17 @@ def test_a_random_graph_computes_what_it_did_in_values_shapes_and_types(odd: Odd
             except GscompileError as refused:
                 if not odd.misdeclared or refused.exit_code != 2:
                     raise
+
+
+@pytest.mark.differential
+def test_every_product_of_the_compiler_is_drawn() -> None:
+    """Draw from many seeds, ten graphs each: Hypothesis varies what it drew before rather than to draw anew."""
+    drawn = set()
+
+    def collect(odd: Odd) -> None:
+        drawn.update((node.domain, node.op_type) for node in odd.model.graph.node)
+
+    few = settings(max_examples=10, database=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck])
+    for number in range(60):
+        few(seed(number)(given(odd_graphs())(collect)))()
+    assert set(WEIGHT_OPS) <= drawn
