@@ -117,7 +117,7 @@ def test_a_random_graph_computes_what_it_did_in_values_shapes_and_types(odd: Odd
 @pytest.mark.differential
 def test_every_product_of_the_compiler_is_drawn() -> None:
     """Draw from many seeds, ten graphs each: Hypothesis varies what it drew before rather than to draw anew."""
-    drawn = set()
+    drawn: set[tuple[str, str]] = set()
 
     def collect(odd: Odd) -> None:
         drawn.update((node.domain, node.op_type) for node in odd.model.graph.node)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from hashlib import sha1
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -425,6 +426,7 @@ class ErrorJudge:
     runs: bool = True
     exam: Exam | None = None
     untouchable: frozenset[str] = frozenset()
+    _errors: dict[tuple[bytes, str, bytes], float] = field(default_factory=dict, repr=False)  # a cache of probes
 
     @classmethod
     def without_samples(cls, max_error: float, said: str, runs: bool = True) -> ErrorJudge:
@@ -455,9 +457,21 @@ class ErrorJudge:
         return float("inf") if self.original is None else self.deciding.drift(_plain(network))
 
     def _drift_replacing(self, network: Network) -> Callable[[Layer, Matrices], float]:
-        """Return the output error of `network` as a function of one layer's matrices."""
-        replaced = Replaced(network)
-        return lambda layer, matrices: self.deciding.drift(replaced.run(layer, matrices))
+        """Return the output error of `network` as a function of one layer's matrices.
+
+        Every round of a search asks about the same matrices of the same network: their errors are computed once.
+        """
+        replaced, errors = Replaced(network), self._errors
+        if network.shelf is not None:  # too large to be read for a digest
+            return lambda layer, matrices: self.deciding.drift(replaced.run(layer, matrices))
+
+        def error(layer: Layer, matrices: Matrices) -> float:
+            key = (replaced.digest, layer.name, sha1(np.ascontiguousarray(matrices).tobytes()).digest())
+            if key not in errors:
+                errors[key] = self.deciding.drift(replaced.run(layer, matrices))
+            return errors[key]
+
+        return error
 
     def search(self, run: Search, context: Context) -> Sequence[PassResult]:
         """Compress by `run` to bounds for the deciding samples, until the error of a network is just confirmed.

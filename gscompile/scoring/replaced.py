@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from hashlib import sha1
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,11 @@ class Replaced:
         dense = {tensor.name for tensor in self._proto.graph.initializer}  # a sparse tensor is no input
         plain = {layer.value.name or "" for layer in network.layers if _is_plain(network, layer)}
         return frozenset(plain & dense)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Return a digest of the whole network."""
+        return sha1(self._proto.SerializeToString(deterministic=True)).digest()
 
     @cached_property
     def _proto(self) -> onnx.ModelProto:
