@@ -62,7 +62,7 @@ def test_the_error_of_whole_numbers_is_the_share_that_changed() -> None:
     other = x.copy()
     other[1, 2] = 0
     samples = Samples([Draw({"x": x}, {"y": x}, "")])
-    np.testing.assert_array_equal(samples.errors(lambda inputs: {"y": other}), [0, 0.25])
+    np.testing.assert_array_equal(samples.errors(lambda _: {"y": other}), [0, 0.25])
     assert samples.drift(lambda inputs: {"y": inputs["x"]}) == 0
     beside = Samples([Draw({"x": x}, {"y": x, "z": x.astype(np.float32)}, "")])
     assert beside.drift(lambda inputs: {"y": other, "z": inputs["x"].astype(np.float32)}) == 0
