@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 SLACKER = 1.1  # a bound is tightened by so much more than it was passed
 MOST_TIGHTER = 8.0  # times in one round
-CLOSE = 0.7  # of what is allowed: a network that uses as much is not worth another round
+CLOSE = 0.5  # of what is allowed: a network that uses as much is not worth another round
 STEEPEST = 4.0  # of log(excess) over log(bound), or one over that: 1 where errors are in proportion
 
 

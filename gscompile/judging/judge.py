@@ -486,7 +486,10 @@ class ErrorJudge:
             if self.original is None or context.out_of_time():
                 break
             excess = self._excess(results[0].network) if results else 0.0
-            kept += [each for each in results if (excess <= 1 if each is results[0] else self.fits(each.network))][:1]
+            if results and excess <= 1:
+                kept.append(results[0])
+            elif not kept:
+                kept += [each for each in results[1:] if self.fits(each.network)][:1]
             rounds = rounds.after(excess)
             if rounds.is_done:
                 break

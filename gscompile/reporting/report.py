@@ -490,8 +490,8 @@ def _confirmed(report: CompileReport) -> str:
     if (told := report.confirmation) is None:
         return "of the output's range"
     whole = "of the output's range" if told.ranges else "of an output's values"
-    samples, most = _number(told.samples), percent(told.percentile_99)
-    return f"{whole} on {samples} other synthetic samples, {most} at the 99th percentile"
+    samples = f"{_number(told.samples)} other synthetic samples"
+    return f"{whole} on {samples}, {percent(told.percentile_99)} at the 99th percentile"
 
 
 def _not_compressed(rows: Sequence[Untouched]) -> Iterator[str]:

@@ -21,7 +21,7 @@ def test_the_next_bound_is_on_the_line_through_the_last_two() -> None:
 def test_what_saves_nothing_or_leaves_much_to_spare_is_followed_by_a_bound_between() -> None:
     passed = Bounds(1.0).after(3.0)
     assert passed.after(0.0).bound == pytest.approx(math.sqrt(passed.bound))
-    between = passed.after(0.5)
+    between = passed.after(0.4)
     assert (between.low, between.high) == (passed.bound, 1.0)
     assert between.after(5.0).bound > passed.bound
     assert between.after(0.9).is_done
