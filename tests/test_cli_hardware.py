@@ -28,7 +28,7 @@ from gscompile.targets.names import Names
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 FORMATS = "verilog,yosys,spice,lefdef,dot:tiles=true"
-OPTIONS = f"--crossbar 16x16 --target rram_45nm --max-error 0.25 --emit {FORMATS}".split()
+OPTIONS = f"--crossbar 16x16 --target rram_45nm --max-error 0.28 --emit {FORMATS}".split()
 PLACED = {
     f"{kind}_{side}.{end}"
     for kind in ("floorplan", "congestion")
