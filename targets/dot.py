@@ -67,4 +67,10 @@ def _edges(netlist: Netlist, names: Names, bus: str, nets: int) -> Iterator[str]
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    """Return text as JSON quotes it; every character that controls instead of showing is an escape."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in json.dumps(text, ensure_ascii=False))
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else json.dumps(character)[1:-1]

@@ -551,7 +551,7 @@ def _make_layer(network: Network, name: str, root: ir.Value, layout: MatrixLayou
 def _layer_name(path: str, use: Use, root: ir.Value, taken: Container[str]) -> str:
     """The node's name, behind the path of the subgraph it is in; of one beyond all measure the beginning."""
     label = use.node.name or use.node.outputs[0].name or root.name or use.node.op_type
-    base = f"{path}{label}"[:_LONGEST_NAME]
+    base = f"{path}{label}"[:_LONGEST_NAME].replace("\0", r"\x00")  # no name of a zip file's member holds a NUL
     name = wanted = f"{base}.{'?WR'[use.index]}" if use.node.op_type in _RECURRENT else base
     number = 1
     while name in taken:
