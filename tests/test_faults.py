@@ -17,7 +17,7 @@ import pytest
 
 import gscompile
 from gscompile.errors import ModelError, OutputError
-from gscompile.graph import shelf
+from gscompile.graph import shelf, shelved_network
 from gscompile.graph.network import Network
 from gscompile.hardware.target import load_target
 from gscompile.judging.files_check import sha256
@@ -137,7 +137,7 @@ def test_external_data_cut_short_after_it_was_read_does_no_harm(tmp_path: Path) 
 
 
 def test_no_room_for_a_shelf_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shelf, "LEAN", 1)
+    monkeypatch.setattr(shelved_network, "LEAN", 1)
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import gscompile
 from gscompile.errors import ModelError
-from gscompile.graph import shelf
+from gscompile.graph import shelved_network
 from gscompile.graph.network import Network
 from gscompile.judging.verify import verify_again
 from gscompile.onnx_files import loading
@@ -37,7 +37,7 @@ def proto() -> onnx.ModelProto:
 @pytest.fixture
 def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "MAPPED", 1 << 20)
-    monkeypatch.setattr(shelf, "LEAN", 1 << 20)
+    monkeypatch.setattr(shelved_network, "LEAN", 1 << 20)
     monkeypatch.setattr(evaluate, "LEAN", 1 << 20)
 
 
