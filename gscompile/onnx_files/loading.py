@@ -21,7 +21,7 @@ from gscompile.onnx_files.attributes import ill_attribute
 from gscompile.onnx_files.bounds import check_functions
 from gscompile.onnx_files.constants import is_float
 from gscompile.onnx_files.declared import all_tensors, ill_declared
-from gscompile.onnx_files.faithful import SPARSE, remember, restore
+from gscompile.onnx_files.faithful import SPARSE, graphs_in, remember, restore
 from gscompile.onnx_files.kinds import STANDARD
 from gscompile.onnx_files.linear_models import write_out_linear_models
 from gscompile.onnx_files.mapped import Mapped
@@ -138,9 +138,25 @@ def _check(where: str, proto: onnx.ModelProto, model: Callable[[], onnx.ModelPro
         raise ModelError(f"{where}: invalid graph: two nodes are named {twice!r}")
 
 
+def _correct_shapes(where: str, proto: onnx.ModelProto, folder: Path) -> list[str]:
+    """Correct declared shapes in place; those of a model with sparse tensors by its dense twin, which ONNX infers."""
+    if not any(True for _ in sparse_tensors(proto)):
+        return correct_shapes(proto)
+    twin = onnx.ModelProto()
+    twin.CopyFrom(proto)
+    write_out_sparse(where, twin, folder)
+    corrected = correct_shapes(twin)
+    if corrected:
+        for (_, graph), (_, dense) in zip(graphs_in(proto.graph), graphs_in(twin.graph), strict=True):
+            del graph.value_info[:], graph.output[:]
+            graph.value_info.extend(dense.value_info)
+            graph.output.extend(dense.output)
+    return corrected
+
+
 def _parsed(where: str, proto: onnx.ModelProto, folder: Path) -> ir.Model:
     write_out_linear_models(proto)
-    corrected = [] if any(True for _ in sparse_tensors(proto)) else correct_shapes(proto)
+    corrected = _correct_shapes(where, proto, folder)
     frame = remember(proto)
     frame = replace(frame, sparse=tuple(write_out_sparse(where, proto, folder)))
     take_off_maps(proto)
