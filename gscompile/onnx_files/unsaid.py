@@ -9,11 +9,6 @@ import onnx
 from gscompile.onnx_files.faithful import graphs_in
 
 
-def has_maps(proto: onnx.ModelProto) -> bool:
-    """Whether a value of a graph is a map, or made of maps, as classifiers of tables return them."""
-    return any(_holds_map(value.type) for value in _results(proto))
-
-
 def take_off_maps(proto: onnx.ModelProto) -> None:
     """Take the types off such values, in place; `faithful.restore` puts them back."""
     for value in _results(proto):

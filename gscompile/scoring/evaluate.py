@@ -169,17 +169,6 @@ def score(runner: Run, original: Run, data: Dataset, metric: Metric, batch_size:
     return metric.score(results())
 
 
-def remembered(run: Run, inputs: dict[str, NDArray[Any]]) -> Run:
-    """The same function where it is asked for these inputs only: run once, and nothing of it kept but the outputs."""
-    outputs = run(inputs)
-
-    def again(asked: dict[str, NDArray[Any]]) -> dict[str, Any]:
-        assert asked is inputs
-        return outputs
-
-    return again
-
-
 def drift(runner: Run, original: Run, batches: Iterable[Batch]) -> float:
     """The largest output difference relative to the output's range over the batches; the worst output counts."""
     worst: dict[str, float] = {}
