@@ -18,16 +18,16 @@ from google.protobuf.message import DecodeError
 from gscompile.crossbars.crossbar import Crossbar, Tiling
 from gscompile.driver import Result, compile_model
 from gscompile.errors import ModelError, OutputError, UsageError, VerificationError
-from gscompile.files.output import check_apart
+from gscompile.files.staging import check_apart
 from gscompile.graph.network import Network
 from gscompile.options import Options, crossbar_text, did_you_mean
 from gscompile.printable import printable
 from gscompile.progress import Progress
 
 if TYPE_CHECKING:
-    from gscompile.curve import Point
+    from gscompile.curve import FrontierPoint
     from gscompile.placement.place_folder import PlaceReport
-    from gscompile.reporting.inspection import Mapped
+    from gscompile.reporting.inspection import MappedLayer
     from gscompile.simulation.simulate import SimulationReport
 
 __all__ = ["Result", "compile", "frontier", "inspect", "place", "simulate", "verify"]
@@ -69,7 +69,7 @@ def frontier(
     progress: Progress | None = None,
     resume: bool = True,
     **options: Any,
-) -> tuple[Point, ...]:
+) -> tuple[FrontierPoint, ...]:
     """Write the curve of accuracy against cells, tiles and wires, and return its points.
 
     There are at most `points` of them; with `folders` each is a complete output. `model`, `out` and `options` are those
@@ -89,7 +89,7 @@ def frontier(
 
 def inspect(
     model: Model, crossbar: str | tuple[int, int] | Crossbar = "64x64", tiling: Tiling = "full"
-) -> tuple[Mapped, ...]:
+) -> tuple[MappedLayer, ...]:
     """Return how a model maps to crossbars as it is: cells, tiles and wires of every layer with weights.
 
     `model` is what `compile` takes. Raises a GscompileError.
@@ -132,8 +132,8 @@ def simulate(
     chips; with `sweep` each effect is varied. `target` is that of the compile unless it is given. Raises
     VerificationError, after the report is written, where the tiles do not compute what model.onnx does.
     """
+    from gscompile.compiled_folder import target_of
     from gscompile.hardware_text import disagreement
-    from gscompile.remembered import target_of
     from gscompile.simulation.simulate import SimulationOptions, data_for, simulate_folder
     from gscompile.simulation.simulation_files import write_simulation
 
@@ -162,9 +162,9 @@ def place(
     `original` is the model before compression, placed beside it. `engine` is auto, coloquinte or shelves (netlist
     order). nextpnr searches for the channel width for `route_seconds`. Raises a GscompileError.
     """
+    from gscompile.compiled_folder import origins_of, shapes_of, target_of
     from gscompile.placement.place import PlaceOptions
     from gscompile.placement.place_folder import place_folder
-    from gscompile.remembered import origins_of, shapes_of, target_of
 
     _check_type("engine", engine, (str,), "auto, coloquinte or shelves")
     _check_count("route_seconds", route_seconds, 0)

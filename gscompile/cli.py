@@ -18,7 +18,7 @@ from gscompile.printable import printable
 from gscompile.streams import guard_streams, is_gone, take_failure
 
 if TYPE_CHECKING:
-    from gscompile.curve import Point
+    from gscompile.curve import FrontierPoint
     from gscompile.options import Options
     from gscompile.progress import Progress
     from gscompile.reporting.report import CompileReport
@@ -150,7 +150,7 @@ _SEARCH = (
     click.option("--minimize", help="area (the target's own), cells, wires or tiles. [default: area]"),
     click.option("--finetune", help="full: train what is compressed; none: solve for its weights. [default: full]"),
     click.option("--effort", help="quick, standard or max: how much training the search may do."),
-    click.option("--epochs", type=float, help="Length of one stretch of training. [default: 1]"),
+    click.option("--epochs", type=float, help="Length of one training run. [default: 1]"),
     click.option("--batch-size", type=int, help="[default: 128, or what the network fixes]"),
     click.option("--lr", type=float, help="Learning rate. [default: found]"),
     click.option("--seed", type=int, help="[default: 0]"),
@@ -239,7 +239,7 @@ def _options(config: Path | None, given: Mapping[str, Any], **default: Any) -> O
 
 
 def _check_apart(folder: Path, model: Path, config: Path | None, options: Options) -> None:
-    from gscompile.files.output import check_apart
+    from gscompile.files.staging import check_apart
 
     read = (options.data, options.eval, options.test, options.teacher, options.target)
     check_apart(folder, [model, config, *read])
@@ -278,7 +278,7 @@ def _stoppable(out: Path | None = None) -> Iterator[None]:
         with stoppable():
             yield
     except Stopped as problem:
-        from gscompile.training.journal import is_begun
+        from gscompile.training.checkpoint import is_begun
         from gscompile.training.world import AGAIN
 
         kept = AGAIN if out and is_begun(out) else "there is nothing yet to go on from"
@@ -334,7 +334,7 @@ def frontier(
         _say("\n".join([*_curve(found), f"written to {folder}"]), written=folder)
 
 
-def _curve(points: Sequence[Point]) -> Iterator[str]:
+def _curve(points: Sequence[FrontierPoint]) -> Iterator[str]:
     for p in points:
         test = "" if p.test is None else f" {p.test:8.2f} % on the test data"
         yield f"{p.cells:>12,} cells {p.tiles:>7,} tiles {p.wires:>9,} wires {p.score:8.2f} %{test}"
@@ -393,9 +393,9 @@ def simulate(
     as_json: bool,
 ) -> None:
     """Run an output folder's netlist tile by tile; exit 4 unless it computes what model.onnx does."""
+    from gscompile.compiled_folder import target_of
     from gscompile.errors import VerificationError
     from gscompile.hardware_text import disagreement, simulation_text
-    from gscompile.remembered import target_of
     from gscompile.simulation.simulate import SimulationOptions, data_for, simulate_folder
     from gscompile.simulation.simulation_files import write_simulation
 
@@ -429,10 +429,10 @@ def place(
     as_json: bool,
 ) -> None:
     """Place an output folder's netlist on a die: area, wires, congestion, cost and pictures."""
+    from gscompile.compiled_folder import origins_of, shapes_of, target_of
     from gscompile.hardware_text import place_text
     from gscompile.placement.place import PlaceOptions
     from gscompile.placement.place_folder import place_folder
-    from gscompile.remembered import origins_of, shapes_of, target_of
 
     options = PlaceOptions(engine, route_seconds=route_seconds)
     hardware, origins = target_of(out, target), origins_of(out)

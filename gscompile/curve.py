@@ -14,25 +14,25 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
-from gscompile.compression.transform import Change, Context, Pass, PassResult, run_passes, without_dead_units
+from gscompile.compression.passes import Change, Context, Pass, PassResult, run_passes, without_dead_units
 from gscompile.crossbars.mapping import Footprint, footprint
 from gscompile.driver import Job, Written, finish, first_fitting, follow, prepare, tell, write_original
 from gscompile.errors import DataError, UsageError
-from gscompile.files.output import staged
+from gscompile.files.staging import staged
 from gscompile.graph.network import Network
-from gscompile.judging.exam import TEST
-from gscompile.judging.judge import DataJudge
+from gscompile.judging.budget import AccuracyBudget
+from gscompile.judging.test_set import TEST
 from gscompile.options import Options
 from gscompile.passes import PASSES
 from gscompile.progress import Progress
 from gscompile.registry import create
 from gscompile.reporting.frontier_picture import Spot, frontier_svg
-from gscompile.training.conduct import conducted
+from gscompile.training.run_context import open_run
 from gscompile.write import write_model
 
 
 @dataclass(frozen=True)
-class Point:
+class FrontierPoint:
     """One network of the frontier: what it takes, and its scores in percent, through onnxruntime on the written file.
 
     `score` is on the data that decides, `test` on the test data where there is some; `file` is inside the folder.
@@ -51,7 +51,7 @@ class Candidate:
     """A network, what the passes changed on the way to it, and its point."""
 
     result: PassResult
-    point: Point
+    point: FrontierPoint
 
 
 class Walker(Pass, Protocol):
@@ -72,7 +72,7 @@ def write_frontier(
     force: bool = False,
     progress: Progress | None = None,
     resume: bool = True,
-) -> tuple[Point, ...]:
+) -> tuple[FrontierPoint, ...]:
     """Write `frontier.csv`, `.json`, `.svg` and a folder per point into `out`: its model, or with `folders` everything.
 
     The curve ends `options.max_drop` points below the original. Raises a GscompileError; then `out` was not touched.
@@ -83,10 +83,10 @@ def write_frontier(
     if options.data is None:
         raise UsageError("frontier: needs --data: accuracy is what the curve is about")
     passes, progress = _Passes.of(options), progress or Progress()
-    with conducted(out, options, force, resume, progress) as conduct:
-        job = prepare(original, name, options, progress, conduct)
-        if conduct.world.rank:
-            told: tuple[Point, ...] = follow(job, conduct.world)
+    with open_run(out, options, force, resume, progress) as run_context:
+        job = prepare(original, name, options, progress, run_context)
+        if run_context.world.rank:
+            told: tuple[FrontierPoint, ...] = follow(job, run_context.world)
             return told
         with staged(out, force) as folder:
             found = [_candidate(job, n, result, folder) for n, result in enumerate(_stops(job, passes, points))]
@@ -95,7 +95,7 @@ def write_frontier(
             for candidate in found:
                 shutil.rmtree(folder / Path(candidate.point.file).parent, ignore_errors=True)
             _write_files(folder, job, found[0].point, final)
-        tell(lambda: final, conduct.world)
+        tell(lambda: final, run_context.world)
     return final
 
 
@@ -123,7 +123,7 @@ class _Passes:
 def _stops(job: Job, passes: _Passes, points: int) -> Iterator[PassResult]:
     """The original, then tuned networks on the way down within the budget, at most `points` in all."""
     judge = job.judge
-    if not isinstance(judge, DataJudge):
+    if not isinstance(judge, AccuracyBudget):
         raise DataError(f"frontier: {'; '.join(judge.messages)}")
     yield PassResult(job.folded)
     # the walk needs the rest of the budget
@@ -163,10 +163,10 @@ class _Descent:
 
     def _tuned(self, place: int) -> Network | None:
         """A network of the way, tuned for long while there is time; None where it does not fit."""
-        assert self.context.tuner is not None
+        assert self.context.trainer is not None
         network = self.way[place]
         if self.context.out_of_time():
-            score = self.context.tuner.score(network)
+            score = self.context.trainer.score(network)
         else:
             network, score = self.walker.recovered(network, self.context)
         self.fits[place] = score >= self.context.floor
@@ -214,7 +214,7 @@ def _candidate(job: Job, number: int, result: PassResult, folder: Path) -> Candi
     scores = job.judge.measure(path).accuracy
     test = next((accuracy.after for accuracy in scores if accuracy.split == TEST), None)
     file = path.relative_to(folder).as_posix()
-    return Candidate(kept, Point(now.cells, now.tiles, now.wires, scores[0].after, test, file))
+    return Candidate(kept, FrontierPoint(now.cells, now.tiles, now.wires, scores[0].after, test, file))
 
 
 def _not_dominated(found: Sequence[Candidate]) -> list[Candidate]:
@@ -223,10 +223,10 @@ def _not_dominated(found: Sequence[Candidate]) -> list[Candidate]:
     return sorted(kept, key=lambda c: (-c.point.cells, -c.point.wires))
 
 
-def _beats(q: Point, p: Point, earlier: bool) -> bool:
+def _beats(q: FrontierPoint, p: FrontierPoint, earlier: bool) -> bool:
     """Whether q is nowhere worse than p, and somewhere better or came earlier.
 
-    >>> a, b = Point(10, 1, 10, 99.0, None, "a"), Point(12, 1, 11, 98.0, None, "b")
+    >>> a, b = FrontierPoint(10, 1, 10, 99.0, None, "a"), FrontierPoint(12, 1, 11, 98.0, None, "b")
     >>> _beats(a, b, False), _beats(b, a, True), _beats(a, a, False)
     (True, False, False)
     """
@@ -234,7 +234,7 @@ def _beats(q: Point, p: Point, earlier: bool) -> bool:
     return no_worse and (earlier or (q.cells, q.wires, q.score) != (p.cells, p.wires, p.score))
 
 
-def _settled(job: Job, number: int, candidate: Candidate, folder: Path, whole: bool) -> Point:
+def _settled(job: Job, number: int, candidate: Candidate, folder: Path, whole: bool) -> FrontierPoint:
     """A candidate in the folder where it stays, compiled entirely when asked for."""
     home, point = folder / f"point-{number:02d}", candidate.point
     if whole:
@@ -252,16 +252,16 @@ def _write(result: PassResult, path: Path) -> Written:
 # -- files ------------------------------------------------------------------------------------------------------
 
 
-def _write_files(folder: Path, job: Job, first: Point, points: Sequence[Point]) -> None:
+def _write_files(folder: Path, job: Job, first: FrontierPoint, points: Sequence[FrontierPoint]) -> None:
     (folder / "frontier.json").write_text(json.dumps(_facts(job, first, points), indent=1) + "\n", "utf-8")
     with (folder / "frontier.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Point)], lineterminator="\n")
+        writer = csv.DictWriter(file, [f.name for f in fields(FrontierPoint)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(point) for point in points)
     (folder / "frontier.svg").write_text(_picture(job, first, points), "utf-8")
 
 
-def _picture(job: Job, first: Point, points: Sequence[Point]) -> str:
+def _picture(job: Job, first: FrontierPoint, points: Sequence[FrontierPoint]) -> str:
     """On the test data where there is some."""
     tested = first.test is not None
     title = f"{job.name}: {'test accuracy' if tested else 'validation score'} and what it takes"
@@ -269,13 +269,15 @@ def _picture(job: Job, first: Point, points: Sequence[Point]) -> str:
     return frontier_svg(title, spots[0], spots[1:])
 
 
-def _facts(job: Job, first: Point, points: Sequence[Point]) -> dict[str, object]:
+def _facts(job: Job, first: FrontierPoint, points: Sequence[FrontierPoint]) -> dict[str, object]:
     mapping = job.mapping
     return {
         "model": job.name,
         "crossbar": str(mapping.crossbar),
         "tiling": mapping.tiling,
-        "score": f"{job.judge.tuner.metric.name} on {job.judge.split}" if isinstance(job.judge, DataJudge) else None,
+        "score": f"{job.judge.trainer.metric.name} on {job.judge.split}"
+        if isinstance(job.judge, AccuracyBudget)
+        else None,
         "options": job.options.plain(),
         "seconds": round(time.perf_counter() - job.began, 1),
         "original": {name: value for name, value in asdict(first).items() if name != "file"},

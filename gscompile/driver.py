@@ -12,34 +12,34 @@ from typing import Any
 
 import onnx
 
+from gscompile.compression.passes import UNITS, Context, Pass, PassResult, pass_results, without_dead_units
 from gscompile.compression.pricing import Pricing
 from gscompile.compression.size_budget import SizeBudget
-from gscompile.compression.transform import UNITS, Context, Pass, PassResult, pass_results, without_dead_units
 from gscompile.crossbars.mapping import Footprint, MapOptions, footprint, map_network
 from gscompile.crossbars.netlist import Netlist
 from gscompile.crossbars.tile_file import TileFile
 from gscompile.emit import emit_design
 from gscompile.errors import BudgetError, VerificationError
-from gscompile.files.output import staged
+from gscompile.files.staging import staged
 from gscompile.graph.fold import fold
 from gscompile.graph.network import Network
 from gscompile.graph.shelved_network import on_shelf
 from gscompile.graph.weights import check_weights
 from gscompile.hardware.cost import built_um2
 from gscompile.hardware.target import Design
+from gscompile.judging.budget import Budget, make_budget
 from gscompile.judging.constants_check import check_original
-from gscompile.judging.judge import Judge, make_judge
 from gscompile.judging.verify import verify_folder
 from gscompile.onnx_files.bounds import check_constants
 from gscompile.onnx_files.linear_models import unmapped_models
 from gscompile.options import EFFORTS, Options
 from gscompile.passes import PASSES
-from gscompile.placement.chip import Side, make_chip
+from gscompile.placement.chip import ChipSide, make_chip
 from gscompile.progress import Progress
+from gscompile.record import CompileRecord, summarise
 from gscompile.registry import create
 from gscompile.reporting.report import CompileReport, Figures
-from gscompile.summary import Story, summarise
-from gscompile.training.conduct import Conduct, conducted
+from gscompile.training.run_context import RunContext, open_run
 from gscompile.training.world import LostError, World
 from gscompile.write import write_design, write_model, write_report
 
@@ -62,7 +62,7 @@ class Job:
     name: str
     folded: Network
     folds: tuple[str, ...]
-    judge: Judge
+    judge: Budget
     context: Context
     options: Options
     began: float
@@ -89,15 +89,15 @@ def compile_model(
     """
     passes = [create("pass", PASSES, spec) for spec in options.passes]
     with (
-        conducted(out, options, force, resume, progress or Progress()) as conduct,
-        on_shelf(original, out, wanted=options.data is None and conduct.world.size == 1) as network,
+        open_run(out, options, force, resume, progress or Progress()) as run_context,
+        on_shelf(original, out, wanted=options.data is None and run_context.world.size == 1) as network,
     ):
-        job = prepare(network, name, options, progress or Progress(), conduct)
-        if conduct.world.rank:
-            return _taken_over(follow(job, conduct.world), out)
+        job = prepare(network, name, options, progress or Progress(), run_context)
+        if run_context.world.rank:
+            return _taken_over(follow(job, run_context.world), out)
         results = job.judge.search(lambda context: compress(job, passes, context), job.context)
         done = finish(job, partial(write_within_budget, job, results), out, force)
-        tell(lambda: (done.network.to_proto().SerializeToString(), done.netlist, done.report), conduct.world)
+        tell(lambda: (done.network.to_proto().SerializeToString(), done.netlist, done.report), run_context.world)
     return done
 
 
@@ -108,7 +108,7 @@ def _taken_over(last: tuple[bytes, Netlist, CompileReport], out: Path) -> Result
 
 def follow(job: Job, world: World) -> Any:
     """Help the first process to train; returns what it tells in the end."""
-    return job.context.tuner.follow() if job.context.tuner else world.share()
+    return job.context.trainer.follow() if job.context.trainer else world.share()
 
 
 def tell(outcome: Callable[[], Any], world: World) -> None:
@@ -118,9 +118,11 @@ def tell(outcome: Callable[[], Any], world: World) -> None:
             world.share(outcome())
 
 
-def prepare(original: Network, name: str, options: Options, progress: Progress, conduct: Conduct | None = None) -> Job:
+def prepare(
+    original: Network, name: str, options: Options, progress: Progress, run_context: RunContext | None = None
+) -> Job:
     """Check and fold the network, and find out what it may lose."""
-    began, conduct = time.perf_counter(), conduct or Conduct()
+    began, run_context = time.perf_counter(), run_context or RunContext()
     if original.shelf is None:  # what is mapped from a file that somebody cuts short ends the process
         original = original.in_memory()
     check_weights(original)
@@ -128,14 +130,14 @@ def prepare(original: Network, name: str, options: Options, progress: Progress, 
     check_original(original)
     folded = original.copy()
     folds = fold(folded) if options.fold else []
-    judge = make_judge(original, folded, options, progress, conduct)
+    judge = make_budget(original, folded, options, progress, run_context)
     area = partial(built_um2, target=options.hardware) if options.target else None
     mapping = MapOptions(options.hardware.size, options.tiling, options.pack, array_um2=area)
     price = Pricing(options.priced_by, options.hardware if options.target else None)
     base = Context(mapping, options.max_error, effort=EFFORTS[options.effort], price=price)
     size = SizeBudget.of(options.sizes, footprint(original, mapping)) if options.sizes else None
     notes: list[str] = []
-    base = replace(base, time_left=conduct.time_left, size=size, note=notes.append)
+    base = replace(base, time_left=run_context.time_left, size=size, note=notes.append)
     return Job(original, name, folded, tuple(folds), judge, judge.context(base), options, began, notes)
 
 
@@ -182,13 +184,15 @@ def finish(job: Job, write: Callable[[Path], Written], out: Path, force: bool) -
         write_design(written, netlist, folder)
         checks = verify_folder(folder, judge.probes, judge.runs, job.original)
         before = map_network(job.original, job.context.mapping, job.name)
-        chip = make_chip(Side(job.original, before), Side(written, netlist), options, folder, judge.sample)
+        chip = make_chip(ChipSide(job.original, before), ChipSide(written, netlist), options, folder, judge.sample)
         if options.formats:
             weights = TileFile(folder / "tiles.npz")
             emit_design(Design(netlist, weights, options.hardware, chip.floorplan), options.formats, folder)
         folds = () if result.network is job.original else job.folds
-        story = Story(job.original, written, netlist, result.changes, folds, tuple(messages), checks, chip.figures)
-        report = summarise(story, before, judge.measure(folder / "model.onnx"), options, folder, job.began)
+        record = CompileRecord(
+            job.original, written, netlist, result.changes, folds, tuple(messages), checks, chip.figures
+        )
+        report = summarise(record, before, judge.measure(folder / "model.onnx"), options, folder, job.began)
         report = write_report(report, before, netlist, folder, chip.plans)
         job.original.check_files()
     return Result(Network.load(out / "model.onnx"), netlist, report, out)
@@ -215,7 +219,7 @@ def _rearranged(netlist: Netlist, in_order: Netlist) -> Iterator[str]:
         yield f"inputs and outputs of {which} are rearranged among the tiles: {before} -> {after}"
 
 
-def first_fitting(results: Iterable[PassResult], judge: Judge, path: Path) -> PassResult | None:
+def first_fitting(results: Iterable[PassResult], judge: Budget, path: Path) -> PassResult | None:
     """Write one result after the other to `path`; return the first whose file fits the budget, None where none does."""
     for result in results:
         write_model(result.network, path)

@@ -45,7 +45,7 @@ class Options:
     gradient steps, for which a few hundred samples are enough.
 
     `data`, `eval` and `test` are whatever `gscompile.data.dataset.load_data` takes. `epochs` is the length of a
-    stretch of training; a search takes many. `passes` are `name:option=value,...`. Without `crossbar` arrays are of the
+    training run; a search takes many. `passes` are `name:option=value,...`. Without `crossbar` arrays are of the
     target's size. `place` None places what is small when there is a `target`.
 
     `loss`, `metric` and items of `augment` are functions, or `package.module:function`:
@@ -235,7 +235,7 @@ def _checked(path: Path, key: str, value: Any) -> tuple[str, Any]:
         hint = did_you_mean(name, fields, lambda close: close.replace("_", "-"))
         raise UsageError(f"{path}: option {key!r} is unknown{hint}")
     wanted = str(fields[name].type)
-    if not _fits(wanted, value) or (_KINDS.get(wanted) == (tuple, list) and not isinstance(value, list)):
+    if not _fits(wanted, value) or (_ACCEPTED_TYPES.get(wanted) == (tuple, list) and not isinstance(value, list)):
         raise UsageError(f"{path}: option {key!r} is {_shown(value)}; expected {_described(wanted)}")
     return name, tuple(value) if isinstance(value, list) else value
 
@@ -262,7 +262,7 @@ def _shown(value: Any) -> str:
 
 
 _TEXTS = ("str", "str | None")
-_KINDS: dict[str, tuple[type, ...]] = {
+_ACCEPTED_TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "float": (Real,),
     "int": (Integral,),
@@ -280,7 +280,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 
 def _fits(wanted: str, value: Any) -> bool:
-    kinds = _KINDS.get(wanted, (str,))
+    kinds = _ACCEPTED_TYPES.get(wanted, (str,))
     texts = isinstance(value, list) or wanted == "tuple[str, ...]"
     items = all(isinstance(item, str) for item in value) if texts and isinstance(value, tuple | list) else True
     return isinstance(value, kinds) and items and (bool in kinds or not isinstance(value, bool))

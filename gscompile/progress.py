@@ -28,7 +28,7 @@ class Progress:
         yield
 
     def steps(self, done: int, total: int) -> None:
-        """`done` of `total` optimiser steps of a stretch of training."""
+        """`done` of `total` optimiser steps of a training run."""
 
     def figures(self, **figures: float) -> None:
         """Where the search stands: accuracy in percent, cells, wires."""
@@ -38,7 +38,7 @@ class Progress:
 
 
 class TerminalProgress(Progress):
-    """A bar on stderr: the stage, the stretch of training with the time it has left, and where the search stands.
+    """A bar on stderr: the stage, the training run with the time it has left, and where the search stands.
 
     Where stderr is no terminal, a line for every stage and every figure instead.
     """

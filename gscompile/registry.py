@@ -51,10 +51,10 @@ def _convert(what: str, wanted: Any, text: str) -> Any:
     try:
         return wanted(text)
     except ValueError:
-        raise UsageError(f"{what}: {text!r} is not a {_NAMES.get(wanted, wanted.__name__)}") from None
+        raise UsageError(f"{what}: {text!r} is not a {_NUMBER_WORDS.get(wanted, wanted.__name__)}") from None
 
 
-_NAMES = {int: "whole number", float: "number"}
+_NUMBER_WORDS = {int: "whole number", float: "number"}
 
 
 def _boolean(what: str, text: str) -> bool:

@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from typing import TextIO
 
-_FILES = {0: os.O_RDONLY, 1: os.O_WRONLY, 2: os.O_WRONLY}  # descriptors of the standard streams
+_STREAM_MODES = {0: os.O_RDONLY, 1: os.O_WRONLY, 2: os.O_WRONLY}  # descriptors of the standard streams
 
 
 class _Kept(io.FileIO):
@@ -36,7 +36,7 @@ def guard_streams() -> None:
     A descriptor that is closed would be given to the next file that is opened, and what a library prints would land
     in that file. Streams that somebody else has replaced already (a test, a notebook) stay.
     """
-    for number, flags in _FILES.items():
+    for number, flags in _STREAM_MODES.items():
         _open_if_closed(number, flags)
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
     if sys.stdout is sys.__stdout__:

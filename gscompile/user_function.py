@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from gscompile.errors import GscompileError, UsageError, one_line
 
-ENDS = (Exception, SystemExit)  # whatever leaves `Theirs`, but for Ctrl-C
+EXCEPTIONS = (Exception, SystemExit)  # whatever leaves `Theirs`, but for Ctrl-C
 
 
 class UnusualError(Exception):
@@ -51,7 +51,7 @@ class Theirs:
         with suppress(OSError):
             self._there = os.getcwd()
         os.chdir(self._here)
-        if error is not None and not isinstance(error, (*ENDS, KeyboardInterrupt)):
+        if error is not None and not isinstance(error, (*EXCEPTIONS, KeyboardInterrupt)):
             raise UnusualError from error
 
 
@@ -72,7 +72,7 @@ class UserFunction:
             raise UsageError(f"{option} {given!r}: write package.module:function")
         try:
             found = imported(given)
-        except ENDS as problem:
+        except EXCEPTIONS as problem:
             raise UsageError(f"{option} {given}: cannot be imported ({said(problem)})") from problem
         if not callable(found):
             raise UsageError(f"{option} {given}: is of type {type(found).__name__}; name a function")
@@ -84,7 +84,7 @@ class UserFunction:
                 return self.function(*arguments)
         except GscompileError:
             raise
-        except ENDS as problem:
+        except EXCEPTIONS as problem:
             raise self.wrong(f"raised an error ({said(problem)})") from problem
 
     def wrong(self, what: str) -> UsageError:

@@ -6,18 +6,18 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from gscompile.channels.units import drop_dead_units
-from gscompile.compression.bisection import furthest
-from gscompile.compression.clipper import Clipper, deleting_costs_less
-from gscompile.compression.deletion import Ranking, ranked, vector_masks, without_cheapest
-from gscompile.compression.recovery import HEAT, Recovery, Scored
-from gscompile.compression.transform import Change, Context, PassResult
+from gscompile.channels.dead_units import drop_dead_units
+from gscompile.compression.bisection import bisect_largest
+from gscompile.compression.passes import Change, Context, PassResult
+from gscompile.compression.rank_allocation import RankAllocator, deleting_costs_less
+from gscompile.compression.ranking import Ranking, ranked, vector_masks, without_cheapest
+from gscompile.compression.recovery import RECOVERY_LR_SCALE, Recovery, ScoredNetwork
 from gscompile.crossbars.groups import deleted
 from gscompile.crossbars.mapping import Footprint, footprint
 from gscompile.graph.network import Network
 
 SHORT_OF = 0.95  # of what was too much to lose
-GROWTH = 1.5  # of a round after one whose score is within the budget
+STEP_GROWTH = 1.5  # of a round after one whose score is within the budget
 DEPTH = 2.0  # times as far below the budget rounds end before any recovery: it brings more to what was never tuned long
 
 
@@ -26,7 +26,7 @@ class DeleteGroups:
     """Delete groups in rounds, as far as the accuracy budget allows.
 
     A round chooses the groups that cost the loss least for the cells and wires they save, until `step` of both is
-    chosen; a stretch of training shrinks them to exactly zero by proximal group-lasso steps, then tunes the rest. While
+    chosen; a training run shrinks them to exactly zero by proximal group-lasso steps, then tunes the rest. While
     the score stays within the budget rounds grow, to twice that. They go on until the score has left the budget by more
     than chance, or by twice as much before any recovery. A recovery of `recover` epochs, or of a third of the time,
     whose optimiser steps are `heat` times as long, where that does no harm, and then let down, brings it back, and
@@ -43,7 +43,7 @@ class DeleteGroups:
     step: float = 0.25
     epochs: float = 1.0
     recover: float = 6.0
-    heat: float = HEAT
+    heat: float = RECOVERY_LR_SCALE
     least: float = 0.05
     slack: float = 1.0
     units: bool = True
@@ -56,7 +56,7 @@ class DeleteGroups:
 
     def run(self, network: Network, context: Context) -> PassResult:
         before = footprint(network, context.mapping)
-        if context.tuner is not None and context.refit is None:
+        if context.trainer is not None and context.refit is None:
             network = self._search(network, context)
         after = footprint(network, context.mapping)
         change = Change("all layers", "wires", str(before.wires), str(after.wires))
@@ -65,10 +65,10 @@ class DeleteGroups:
     def _search(self, start: Network, context: Context) -> Network:
         """The smallest network that comes back within the budget, on a way down that goes on from each that does."""
         context = _sharing_time(context)
-        assert context.tuner is not None
+        assert context.trainer is not None
         best, failed, step = start, None, self.step
         least = self.least / max(1.0, context.effort)
-        if (score := context.tuner.score(start)) < context.bar - context.blur:
+        if (score := context.trainer.score(start)) < context.bar - context.blur:
             best, _ = self.recovered(start, context, score)
         while step >= least and not context.out_of_time():
             depth = context.blur * (DEPTH if best is start else 1.0)
@@ -80,7 +80,9 @@ class DeleteGroups:
             best, _ = self.recovered(start, context, score)
         return self._untuned(start, context) if best is start and not context.out_of_time() else best
 
-    def _furthest(self, start: Network, way: Sequence[Scored], context: Context) -> tuple[Network, Network | None]:
+    def _furthest(
+        self, start: Network, way: Sequence[ScoredNetwork], context: Context
+    ) -> tuple[Network, Network | None]:
         """The last network on the way that recovers, `start` where none does; and the first after it that does not.
 
         By bisection between the last that fits as it is and the end, which is tried first; going back no further than
@@ -108,14 +110,14 @@ class DeleteGroups:
         tuned, then = self.recovered(network, context, score)
         return tuned if then >= score else network
 
-    def walk(self, network: Network, context: Context) -> Iterator[Scored]:
+    def walk(self, network: Network, context: Context) -> Iterator[ScoredNetwork]:
         """Round by round smaller networks with their scores, until one is `slack` below the budget."""
         slack = min(self.slack, 0.5 * (100 - context.floor))  # points weigh more where few are missing
         return self._rounds(network, _sharing_time(context), self.step, context.bar - slack)
 
     def _rounds(
         self, network: Network, context: Context, step: float, lowest: float, failed: Network | None = None
-    ) -> Iterator[Scored]:
+    ) -> Iterator[ScoredNetwork]:
         """Round by round smaller networks with their scores, until one is below `lowest`.
 
         While scores are within the budget rounds grow, to twice `step`; once they are not they are of `step`: what goes
@@ -136,13 +138,13 @@ class DeleteGroups:
             yield network, score
             if price.saved(start, now) + price.saved(before, now) > SHORT_OF * too_much:
                 return
-            before, size = now, min(2 * step, GROWTH * size) if score >= context.floor else step
+            before, size = now, min(2 * step, STEP_GROWTH * size) if score >= context.floor else step
             wanted = recovery.with_round
 
     def _untuned(self, network: Network, context: Context) -> Network:
         """Return the smallest network that fits without fine-tuning, by bisection on the share."""
-        assert context.tuner is not None
-        score, groups = context.tuner.score, ranked(network, context, self.units)
+        assert context.trainer is not None
+        score, groups = context.trainer.score, ranked(network, context, self.units)
 
         def fits(candidate: Network) -> bool:
             return score(candidate) >= context.floor
@@ -150,46 +152,46 @@ class DeleteGroups:
         def smaller(share: float) -> Network:
             return without_cheapest(network, groups, share)
 
-        best = furthest(smaller, fits, 0.0, 0.5, 6, context.out_of_time)
+        best = bisect_largest(smaller, fits, 0.0, 0.5, 6, context.out_of_time)
         return network if best is None else best
 
     def recovered(
         self, network: Network, context: Context, before: float | None = None, is_last: bool = True
-    ) -> Scored:
+    ) -> ScoredNetwork:
         """A network tuned for long, and its score, which was `before`; where it is not the last, others want time."""
-        assert context.tuner is not None
-        before = context.tuner.score(network) if before is None else before
+        assert context.trainer is not None
+        before = context.trainer.score(network) if before is None else before
         return self._recovery(context, is_last).of(network, before)
 
     def _recovery(self, context: Context, is_last: bool = True) -> Recovery:
-        assert context.tuner is not None
-        normalize = self.normalize and context.tuner.normalizes
-        return Recovery(self.recover * context.effort, self.heat, context, context.tuner, is_last, normalize)
+        assert context.trainer is not None
+        normalize = self.normalize and context.trainer.normalizes
+        return Recovery(self.recover * context.effort, self.heat, context, context.trainer, is_last, normalize)
 
-    def _shrunk(self, network: Network, groups: Ranking, context: Context, step: float) -> Scored:
+    def _shrunk(self, network: Network, groups: Ranking, context: Context, step: float) -> ScoredNetwork:
         """Without the cheapest of the groups, as much as `step` of what there is."""
-        assert context.tuner is not None
+        assert context.trainer is not None
         chosen = groups.cheapest(step)
-        shrink = context.tuner.shrink(deleted(network, chosen), vector_masks(network, chosen))
-        network = context.tuner.tune(network, self.epochs * context.effort, shrink)
+        shrink = context.trainer.shrink(deleted(network, chosen), vector_masks(network, chosen))
+        network = context.trainer.tune(network, self.epochs * context.effort, shrink)
         drop_dead_units(network)
-        return network, context.tuner.score(network)
+        return network, context.trainer.score(network)
 
-    def _tuned(self, network: Network, context: Context) -> Scored:
-        assert context.tuner is not None
-        network = context.tuner.tune(network, self.epochs * context.effort)
-        return network, context.tuner.score(network)
+    def _tuned(self, network: Network, context: Context) -> ScoredNetwork:
+        assert context.trainer is not None
+        network = context.trainer.tune(network, self.epochs * context.effort)
+        return network, context.trainer.score(network)
 
     @staticmethod
     def _clipped(network: Network, groups: Ranking, context: Context, step: float) -> Network | None:
         """Ranks clipped to save `step`; None where there are none, or groups that save as much cost less."""
         if context.moments is None:
             return None
-        clipped = Clipper.of(network, context).saving(step, context)
+        clipped = RankAllocator.of(network, context).saving(step, context)
         return None if clipped is None or deleting_costs_less(network, groups, [clipped], context) else clipped
 
 
-def _between(way: Sequence[Scored], low: int, high: int, enough: float) -> int:
+def _between(way: Sequence[ScoredNetwork], low: int, high: int, enough: float) -> int:
     """Half of the way from `low` to `high`, or farther on the last whose score is enough."""
     return max([(low + high) // 2, *(i for i in range(low + 1, high) if way[i][1] >= enough)])
 

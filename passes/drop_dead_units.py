@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gscompile.compression.transform import Context, PassResult, without_dead_units
+from gscompile.compression.passes import Context, PassResult, without_dead_units
 from gscompile.graph.network import Network
 
 

@@ -9,12 +9,20 @@ from functools import partial
 from typing import Literal
 
 from gscompile.compensation.search import compressed_by_closed_form
-from gscompile.compression.bisection import bracket, closest, furthest
-from gscompile.compression.clipper import EXACT, UNIFORM, UNMOVED, Clipper, Options, deleting_costs_less, replace
-from gscompile.compression.deletion import ranked
-from gscompile.compression.factoring import WeightSpectrum, pca_rank, weight_spectrum
+from gscompile.compression.bisection import bisect_largest, bracket, secant_closest
+from gscompile.compression.decomposition import WeightSpectrum, pca_rank, weight_spectrum
 from gscompile.compression.linear_maps import LinearMap, cells, linear_maps, pays
-from gscompile.compression.transform import Change, Context, PassResult
+from gscompile.compression.passes import Change, Context, PassResult
+from gscompile.compression.rank_allocation import (
+    EXACT,
+    NO_CHANGE,
+    UNIFORM,
+    FactorizationChoice,
+    RankAllocator,
+    deleting_costs_less,
+    replace,
+)
+from gscompile.compression.ranking import ranked
 from gscompile.crossbars.mapping import footprint
 from gscompile.errors import UsageError
 from gscompile.graph.network import Layer, Network
@@ -22,7 +30,7 @@ from gscompile.graph.network import Layer, Network
 DELETION = "delete-groups"
 FARTHEST = 24.0  # powers of two in drift, from what is expected to fit: the resolution of single precision
 COARSE, FINE = 0.25, 1e-3  # the same: how narrowly the ends of a search are found before anything is run
-ROUNDS = 12  # runs of one search
+MAX_RUNS = 12  # runs of one search
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class RankClip:
             network = self._by_pca(network, context)
         elif context.refit is not None:
             network = compressed_by_closed_form(network, context)
-        elif context.tuner is not None:
+        elif context.trainer is not None:
             network = self._by_budget(network, context)
         else:
             network = self._by_drift(network, context)
@@ -73,8 +81,8 @@ class RankClip:
         The first that does not come back, but for what chance makes of it, ends it; a first round is tried once more, a
         third as far. Where nothing comes back, and no groups are deleted later, it goes as far as it can untuned.
         """
-        assert context.tuner is not None
-        start, score, clipper = network, context.tuner.score, Clipper.of(network, context)
+        assert context.trainer is not None
+        start, score, clipper = network, context.trainer.score, RankAllocator.of(network, context)
         for reach in (self.reach, self.reach / 3):
             network = self._clipped(start, clipper, context, reach)
             if network is not start or context.out_of_time():
@@ -83,10 +91,10 @@ class RankClip:
             return start
         return self._fewest_cells(clipper, context, lambda candidate: score(candidate) >= context.floor)
 
-    def _clipped(self, network: Network, clipper: Clipper | None, context: Context, reach: float) -> Network:
+    def _clipped(self, network: Network, clipper: RankAllocator | None, context: Context, reach: float) -> Network:
         """The last network that came back; the one that is given, and its clipper, where none did."""
         while not context.out_of_time():
-            clipper = clipper or Clipper.of(network, context)
+            clipper = clipper or RankAllocator.of(network, context)
             candidate = self._within_reach(clipper, context, reach)
             judged = dict.fromkeys((candidate, clipper.half))  # often the same
             saved = context.saving(network)(candidate)
@@ -108,16 +116,16 @@ class RankClip:
             return False
         return deleting_costs_less(network, ranked(network, context), clipped, context)
 
-    def _within_reach(self, clipper: Clipper, context: Context, reach: float) -> Network:
+    def _within_reach(self, clipper: RankAllocator, context: Context, reach: float) -> Network:
         """Half of what there is, or as little as leaves the untuned score at most `reach` below the budget.
 
         More than half at a time does not come back as well: what is left has to take over what was clipped.
         """
-        assert context.tuner is not None
-        score, lowest = context.tuner.score, context.bar - reach
+        assert context.trainer is not None
+        score, lowest = context.trainer.score, context.bar - reach
         if score(clipper.half) >= lowest:
             return clipper.half
-        best = furthest(clipper.part, lambda candidate: score(candidate) >= lowest, good=0.9, bad=0.5, rounds=3)
+        best = bisect_largest(clipper.part, lambda candidate: score(candidate) >= lowest, good=0.9, bad=0.5, rounds=3)
         return clipper.part(0.9) if best is None else best
 
     def _tuned(self, network: Network, context: Context, epochs: float) -> tuple[Network, bool]:
@@ -125,13 +133,13 @@ class RankClip:
 
         As it was, where that is enough and tuning has made it worse.
         """
-        assert context.tuner is not None
-        tuned = context.tuner.tune(network, epochs * context.effort)
+        assert context.trainer is not None
+        tuned = context.trainer.tune(network, epochs * context.effort)
         lowest = context.bar - 0.5 * context.blur
-        if (score := context.tuner.score(tuned)) < lowest:
-            tuned = context.tuner.tune(tuned, context.effort, anneal=True)
-            score = context.tuner.score(tuned)
-        if score < lowest and (was := context.tuner.score(network)) >= lowest:
+        if (score := context.trainer.score(tuned)) < lowest:
+            tuned = context.trainer.tune(tuned, context.effort, anneal=True)
+            score = context.trainer.score(tuned)
+        if score < lowest and (was := context.trainer.score(network)) >= lowest:
             tuned, score = network, was
         context.progress.figures(accuracy=score, cells=cells(tuned))
         return tuned, score >= lowest
@@ -142,38 +150,38 @@ class RankClip:
         Ranks are first chosen by what the layers may lose together; then by one threshold for all layers, by each of
         the rules in `UNIFORM`. A rule is tried only from where it saves more than the best so far.
         """
-        clipper = Clipper.of(network, context).probed(context)
+        clipper = RankAllocator.of(network, context).probed(context)
         trials = _Trials(clipper, context)
         maps = 1 if clipper.is_probed else len(clipper.maps)  # not probed, losses are relative, of each map
-        start = maps * max(context.max_error, UNMOVED, EXACT) ** 2
+        start = maps * max(context.max_error, NO_CHANGE, EXACT) ** 2
         best = trials.best(lambda x: clipper.within(start * 4.0**x), None, -FARTHEST, FARTHEST)
         for rule in UNIFORM:
             best = trials.best(partial(clipper.uniform, rule), best, -FARTHEST, 0.0) or best
         return network if best is None else clipper.clipped(best)
 
-    def _fewest_cells(self, clipper: Clipper, context: Context, fits: Callable[[Network], bool]) -> Network:
+    def _fewest_cells(self, clipper: RankAllocator, context: Context, fits: Callable[[Network], bool]) -> Network:
         """Return the network that saves most and fits, by bisection; the network itself where nothing smaller fits."""
         network, saved = clipper.network, context.saving(clipper.network)
 
         def smaller(candidate: Network) -> bool:
             return saved(candidate) > 0 and fits(candidate)
 
-        best = furthest(clipper.part, smaller, 1.0, 0.0, 7, context.out_of_time)
+        best = bisect_largest(clipper.part, smaller, 1.0, 0.0, 7, context.out_of_time)
         return network if best is None else best
 
     # -- the paper's ------------------------------------------------------------------------------------------
 
     def _by_pca(self, network: Network, context: Context) -> Network:
-        if context.tuner is None:
+        if context.trainer is None:
             return self._clip_by_pca(network, self._limits(network, 1.0))
-        per_epoch = context.tuner.steps_per_epoch
+        per_epoch = context.trainer.steps_per_epoch
         rounds = max(1, round(self.epochs * context.effort * per_epoch / self.every))
         for number in range(rounds):
             progress = (number + 1) / max(1, round(self.stop * rounds))
             if progress <= 1:
                 network = self._clip_by_pca(network, self._limits(network, progress))
             last = number >= 0.8 * rounds
-            network = context.tuner.tune(network, self.every / per_epoch, lr=0.1 if last else 1.0)
+            network = context.trainer.tune(network, self.every / per_epoch, lr=0.1 if last else 1.0)
         return network
 
     def _limits(self, network: Network, progress: float) -> dict[str, int]:
@@ -208,13 +216,15 @@ class RankClip:
 
 @dataclass(frozen=True, eq=False)
 class _Trials:
-    """Options of all maps, judged by the drift of the network that they make; the same options are judged once."""
+    """Judge choices of factorizations by the output error of the networks that they make, each choice once."""
 
-    clipper: Clipper
+    clipper: RankAllocator
     context: Context
     judged: dict[tuple[int, ...], float] = field(default_factory=dict)
 
-    def best(self, make: Callable[[float], Options], known: Options | None, low: float, high: float) -> Options | None:
+    def best(
+        self, make: Callable[[float], FactorizationChoice], known: FactorizationChoice | None, low: float, high: float
+    ) -> FactorizationChoice | None:
         """Return what saves most and fits, of what is made from a number between `low` and `high`, the more the larger.
 
         None where nothing saves more than `known`. The bracket reaches from where more than that is saved to where
@@ -230,18 +240,18 @@ class _Trials:
         bad = bracket(lambda x: saved(make(x)) >= most, good, high, near)[1] + 1.0  # within reach of halving
         first = min(max(gentlest, 0.5 * (low + high)), bad) if known is None else gentlest
 
-        def excess(options: Options) -> float:
+        def excess(options: FactorizationChoice) -> float:
             return -math.inf if saved(options) <= least else self.excess(options)
 
-        return closest(make, excess, good, bad, slope, ROUNDS, self.context.out_of_time, first)
+        return secant_closest(make, excess, good, bad, slope, MAX_RUNS, self.context.out_of_time, first)
 
-    def excess(self, options: Options) -> float:
+    def excess(self, options: FactorizationChoice) -> float:
         """Return the logarithm of the drift relative to what is allowed; at most 0 where it fits."""
         key = tuple(options)
         if key not in self.judged:
             assert self.context.drift is not None
             drift = self.context.drift(self.clipper.clipped(options))
-            self.judged[key] = math.log(max(drift, UNMOVED) / max(self.context.max_error, UNMOVED))
+            self.judged[key] = math.log(max(drift, NO_CHANGE) / max(self.context.max_error, NO_CHANGE))
         return self.judged[key]
 
 

@@ -18,7 +18,7 @@ from gscompile.crossbars.mapping import MapOptions, map_network
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.crossbars.netlist_file import read_netlist
 from gscompile.graph.network import Network
-from gscompile.reporting.pictures import Frame, matrix_picture
+from gscompile.reporting.pictures import PictureFrame, matrix_picture
 from gscompile.reporting.report import Figures
 
 SCALE = 2.1  # CSS pixels a cell
@@ -82,8 +82,8 @@ def span(matrices: list[Matrix]) -> float:
     return SCALE * sum(m.outputs for m in matrices) + GAP * (len(matrices) - 1)
 
 
-def to_scale(matrix: Matrix) -> Frame:
-    return Frame(SCALE * matrix.outputs, SCALE * matrix.inputs, 1.0, SCALE)
+def to_scale(matrix: Matrix) -> PictureFrame:
+    return PictureFrame(SCALE * matrix.outputs, SCALE * matrix.inputs, 1.0, SCALE)
 
 
 def placed(svg: str, x: float, y: float) -> str:

@@ -21,7 +21,7 @@ from gscompile.hardware.floorplan import Component, Floorplan
 from gscompile.hardware.target import Design
 from gscompile.targets.names import Names
 
-_PIN = 40  # side of a pin's square and width of the wire on it, nm
+_PIN_NM = 40  # side of a pin's square and width of the wire on it, nm
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _lef(design: Design, names: Names, plan: Floorplan) -> Iterator[str]:
     yield "UNITS\n  DATABASE MICRONS 1000 ;\nEND UNITS\nMANUFACTURINGGRID 0.001 ;\n"
     for number in range(1, design.target.routing.layers + 2):
         yield from _layer(f"M{number}", "HORIZONTAL" if number % 2 == 0 else "VERTICAL", pitch)
-    yield f"SITE core\n  CLASS CORE ;\n  SIZE {_um(_PIN)} BY {_um(plan.row_height)} ;\nEND core\n"
+    yield f"SITE core\n  CLASS CORE ;\n  SIZE {_um(_PIN_NM)} BY {_um(plan.row_height)} ;\nEND core\n"
     for array in _sizes(plan):
         yield from _macro_lines(array, _macro(array, names), _array_pins(array))
     nets = Nets(design.netlist)
@@ -75,7 +75,7 @@ def _sizes(plan: Floorplan) -> Iterable[Component]:
 
 def _layer(name: str, direction: str, pitch: float) -> Iterator[str]:
     yield f"LAYER {name}\n  TYPE ROUTING ;\n  DIRECTION {direction} ;\n"
-    yield f"  PITCH {pitch:.3f} ;\n  WIDTH {_um(_PIN)} ;\n  SPACING {_um(_PIN)} ;\nEND {name}\n"
+    yield f"  PITCH {pitch:.3f} ;\n  WIDTH {_um(_PIN_NM)} ;\n  SPACING {_um(_PIN_NM)} ;\nEND {name}\n"
 
 
 def _macro_lines(component: Component, macro: str, pins: Iterable[PinAt]) -> Iterator[str]:
@@ -90,9 +90,9 @@ def _macro_lines(component: Component, macro: str, pins: Iterable[PinAt]) -> Ite
 
 def _square(component: Component, at: tuple[int, int]) -> tuple[int, int, int, int]:
     """A pin's metal: a square about the pin, pushed inside the component."""
-    x = min(max(at[0] - _PIN // 2, 0), component.width - _PIN)
-    y = min(max(at[1] - _PIN // 2, 0), component.height - _PIN)
-    return x, y, x + _PIN, y + _PIN
+    x = min(max(at[0] - _PIN_NM // 2, 0), component.width - _PIN_NM)
+    y = min(max(at[1] - _PIN_NM // 2, 0), component.height - _PIN_NM)
+    return x, y, x + _PIN_NM, y + _PIN_NM
 
 
 PinAt = tuple[str, str, tuple[int, int]]  # name, direction and offset
@@ -122,8 +122,8 @@ def _def(netlist: Netlist, names: Names, plan: Floorplan) -> Iterator[str]:
     yield f'VERSION 5.8 ;\nDIVIDERCHAR "/" ;\nBUSBITCHARS "[]" ;\nDESIGN {names.top} ;\n'
     yield f"UNITS DISTANCE MICRONS 1000 ;\nDIEAREA ( 0 0 ) ( {plan.width} {plan.height} ) ;\n"
     for row in range(plan.height // plan.row_height):
-        sites = plan.width // _PIN
-        yield f"ROW row{row} core 0 {row * plan.row_height} N DO {sites} BY 1 STEP {_PIN} 0 ;\n"
+        sites = plan.width // _PIN_NM
+        yield f"ROW row{row} core 0 {row * plan.row_height} N DO {sites} BY 1 STEP {_PIN_NM} 0 ;\n"
     yield f"COMPONENTS {len(plan.components)} ;\n"
     for component in plan.components:
         yield f"- {_instance(component, names)} {_macro(component, names)}"
@@ -149,7 +149,7 @@ def _ports(netlist: Netlist, names: Names, plan: Floorplan) -> Iterator[str]:
         x, y = pad(plan, port, netlist.ports)
         name, net = names.port(port.name, port.direction), names.net(port.bus, 0)
         yield f"- {name} + NET {net} + DIRECTION {port.direction.upper()} + USE SIGNAL\n"
-        half = _PIN // 2
+        half = _PIN_NM // 2
         yield f"  + LAYER M1 ( {-half} {-half} ) ( {half} {half} ) + PLACED ( {x} {y} ) N ;\n"
     yield "END PINS\n"
 
@@ -194,5 +194,5 @@ def _wires(ends: Iterable[End], plan: Floorplan) -> Iterator[str]:
     for number, end in enumerate(ends):
         component = plan.components[end.component]
         x0, y0, _, y1 = _square(component, (end.x, end.y))
-        x, start = component.x + x0 + _PIN // 2, "NEW" if number else "+ ROUTED"
+        x, start = component.x + x0 + _PIN_NM // 2, "NEW" if number else "+ ROUTED"
         yield f"  {start} M1 ( {x} {component.y + y0} 0 ) ( {x} {component.y + y1} 0 )\n"

@@ -14,7 +14,7 @@ from gscompile.crossbars.netlist import Block, Matrix, Netlist, Tile
 from gscompile.crossbars.nets import Nets
 from gscompile.targets.names import Names
 
-Direction = Literal["input", "output", "inout"]
+PortDirection = Literal["input", "output", "inout"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class PortOf:
     """A port of a module, `width` bits wide."""
 
     name: str
-    direction: Direction
+    direction: PortDirection
     width: int = 1
 
 

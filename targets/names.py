@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import groupby
 
+from gscompile.crossbars.name_collisions import NameCollisions, twins
 from gscompile.crossbars.netlist import Netlist, Tile
 from gscompile.crossbars.nets import Nets, Pin
 from gscompile.crossbars.pins import Indices
-from gscompile.crossbars.twins import Twins, twins
 from gscompile.errors import UsageError, VerificationError
 
 LONGEST = 60
@@ -91,7 +91,7 @@ class Names:
         self._nets = nets or Nets(netlist)
         self.top = unprefixed(netlist.name)
         self._ports = {port.bus: port for port in reversed(netlist.ports)}  # the first port of a bus counts
-        self._twins, self._digits = Twins(), 0
+        self._twins, self._digits = NameCollisions(), 0
         self._tell_apart()
 
     def _tell_apart(self) -> None:

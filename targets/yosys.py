@@ -47,7 +47,7 @@ _TRUE = f"{1:032b}"
 Bit = int | str  # a number, or "0"
 
 
-class _Bits(dict[str, int]):
+class _BitNumbers(dict[str, int]):
     """Bit numbers of nets inside one module, counted as they come."""
 
     def __missing__(self, net: str) -> int:
@@ -55,7 +55,7 @@ class _Bits(dict[str, int]):
 
 
 def _black_box(module: Module) -> Iterator[str]:
-    bits = _Bits()
+    bits = _BitNumbers()
     vectors = module.name.startswith("crossbar_")
     ports = ((p, [f"{p.name}[{i}]" for i in range(p.width)] if vectors else [p.name]) for p in module.ports)
     wired = ((port, [bits[wire] for wire in wires]) for port, wires in ports)
@@ -63,13 +63,13 @@ def _black_box(module: Module) -> Iterator[str]:
 
 
 def _matrix(hierarchy: Hierarchy, matrix: Matrix) -> Iterator[str]:
-    module, bits = hierarchy.matrix_module(matrix), _Bits()
+    module, bits = hierarchy.matrix_module(matrix), _BitNumbers()
     ports = ((port, [bits[port.name]]) for port in module.ports)
     cells = (_cell(hierarchy.tile_instance(tile), bits) for tile in matrix.tiles)
     return _module(module, {}, ports, cells, _items(bits))
 
 
-def _items(bits: _Bits) -> Iterator[tuple[str, Bit]]:
+def _items(bits: _BitNumbers) -> Iterator[tuple[str, Bit]]:
     yield from bits.items()  # when it is asked for: by then they are all known
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from gscompile.scoring.evaluate import Runner
+from gscompile.scoring.runner import Runner
 from tests.small_networks import model
 
 MLP = """mlp (float[n,8] x) => (float[n,3] y) <float[8,24] a, float[24] b, float[24,3] c>

@@ -12,7 +12,7 @@ import onnx.parser
 from numpy.typing import NDArray
 
 from gscompile.graph.network import Network
-from gscompile.scoring.evaluate import Runner
+from gscompile.scoring.runner import Runner
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -28,7 +28,7 @@ reporting formats readback
 options passes reduction
 placement training
 emit judging
-write summary remembered hardware_text
+write record compiled_folder hardware_text
 driver
 curve
 api
@@ -36,8 +36,9 @@ cli
 __main__ __init__
 """.strip().splitlines()
 PLACED = {name: number for number, line in enumerate(ROOMS) for name in line.split()}
-TORCH_USERS = {"tune", "stretch", "feeder", "adam", "teacher", "lessons", "objective", "statistics", "saliency"}
-TORCH_USERS |= {"augment", "channels_last", "process_group", "accelerator", "precision", "normalized", "sequential"}
+TORCH_USERS = {"torch_trainer", "training_run", "batches", "optimizer", "teacher", "teacher_cache", "objective"}
+TORCH_USERS |= {"kfac_moments", "fisher_saliency", "batch_norm_reinsertion", "augment", "channels_last", "precision"}
+TORCH_USERS |= {"process_group", "accelerator", "sequential"}
 TORCH = {f"training.{name}" for name in TORCH_USERS}  # beside execute
 
 
@@ -145,3 +146,16 @@ def test_passes_and_targets_are_relative_links() -> None:
         link = ROOT / "gscompile" / name
         assert link.is_symlink()
         assert link.readlink() == Path("..") / name
+
+
+def test_no_class_or_constant_has_two_owners() -> None:
+    """Type aliases of one meaning and tables that several modules contribute to may repeat."""
+    owners: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text("utf-8")).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            names = [target.id for target in targets if isinstance(target, ast.Name) and target.id.isupper()]
+            for name in [*names, *([node.name] if isinstance(node, ast.ClassDef) else [])]:
+                owners.setdefault(name.strip("_"), set()).add(module)
+    shared = {name for name, modules in owners.items() if len(modules) > 1 and not name.startswith("__")}
+    assert shared <= {"RULES", "T"}  # a table of each family of ops, joined in channels; a type variable

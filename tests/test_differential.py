@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, note, seed, settings
 import gscompile
 from gscompile.errors import GscompileError
 from gscompile.graph.weight_ops import WEIGHT_OPS
-from gscompile.scoring.evaluate import Runner
+from gscompile.scoring.runner import Runner
 from tests.odd_graphs import Odd, odd_graphs
 from tests.test_random_graphs import feeds
 

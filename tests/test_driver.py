@@ -12,11 +12,11 @@ import pytest
 
 import gscompile
 from gscompile import driver
-from gscompile.compression.transform import Change, Context, PassResult
+from gscompile.compression.passes import Change, Context, PassResult
 from gscompile.errors import BudgetError, VerificationError
 from gscompile.graph.network import Network
 from gscompile.passes import PASSES
-from gscompile.scoring.evaluate import Runner
+from gscompile.scoring.runner import Runner
 from gscompile.write import write_model
 from tests.small_networks import model
 

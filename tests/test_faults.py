@@ -17,7 +17,8 @@ import pytest
 
 import gscompile
 from gscompile.errors import ModelError, OutputError
-from gscompile.graph import shelf, shelved_network
+from gscompile.graph import shelved_network
+from gscompile.graph import weight_store as shelf
 from gscompile.graph.network import Network
 from gscompile.hardware.target import load_target
 from gscompile.judging.files_check import sha256
@@ -27,7 +28,7 @@ from gscompile.placement.place import PlaceOptions
 from gscompile.placement.place_folder import place_folder
 from gscompile.simulation.simulate import Figure, SimulationReport
 from gscompile.simulation.simulation_files import write_simulation
-from gscompile.training import journal
+from gscompile.training import checkpoint as journal
 from gscompile.write import write_report
 from tests.small_networks import model
 
@@ -99,7 +100,7 @@ def test_a_compile_that_is_killed_leaves_what_was_there_or_all_of_the_new(force:
     for number in sorted(random.Random(0).sample(range(1, events), KILLS // 2)):
         assert killed_at(number, here, force) == -signal.SIGKILL
         assert (here / "m.onnx").read_bytes() == source
-        with journal.journal_of(here / "out"):  # what the next compile does first
+        with journal.checkpoints_of(here / "out"):  # what the next compile does first
             pass
         if (here / "out").exists():
             verify_again(here / "out")
@@ -137,12 +138,12 @@ def test_external_data_cut_short_after_it_was_read_does_no_harm(tmp_path: Path) 
 
 
 def test_no_room_for_a_shelf_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shelved_network, "LEAN", 1)
+    monkeypatch.setattr(shelved_network, "MIN_SHELVED_BYTES", 1)
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(shelf.Shelf, "put", full)
+    monkeypatch.setattr(shelf.WeightStore, "put", full)
     write_small(tmp_path)
     with pytest.raises(OutputError, match=r"\.shelf: cannot be written: No space left on device"):
         compile_small(tmp_path)
@@ -217,7 +218,7 @@ def test_a_disk_that_is_full_from_any_write_on_is_one_line_and_what_was_there_st
     while (end := compile_until(number)) >= 200:
         assert end == 200, f"at write {number}"
         # what cannot be moved back lies beside it until the next compile
-        with journal.journal_of(tmp_path / "out"):
+        with journal.checkpoints_of(tmp_path / "out"):
             pass
         assert [path.name for path in sorted(tmp_path.iterdir())] == ["m.onnx", *(["out"] if force else [])]
         if force:

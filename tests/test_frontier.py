@@ -18,16 +18,16 @@ import torch
 from click.testing import CliRunner, Result
 
 from gscompile.cli import main
-from gscompile.compression.transform import PassResult
+from gscompile.compression.passes import PassResult
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.mapping import MapOptions, footprint
-from gscompile.curve import Candidate, Point, _not_dominated, next_stop
+from gscompile.curve import Candidate, FrontierPoint, _not_dominated, next_stop
 from gscompile.graph.network import Network
 from gscompile.judging.verify import verify_again
 from gscompile.reporting.frontier_picture import COLOURS, Spot, frontier_svg
 from gscompile.reporting.report_file import read_report
-from gscompile.scoring.evaluate import Runner
-from gscompile.training.journal import is_begun
+from gscompile.scoring.runner import Runner
+from gscompile.training.checkpoint import is_begun
 from tests.small_data import DATA, MLP, SEARCH, write_inputs
 from tests.small_networks import model, network
 
@@ -194,7 +194,7 @@ def test_stops_halve_the_widest_gap_within_the_budget() -> None:
 def test_of_equal_points_one_stays_and_of_others_those_that_nothing_beats() -> None:
     net = PassResult(network(MLP))
     figures = [(10, 9, 99.0), (10, 9, 99.0), (12, 9, 98.0), (5, 12, 97.0)]
-    found = [Candidate(net, Point(c, 1, w, s, None, str(i))) for i, (c, w, s) in enumerate(figures)]
+    found = [Candidate(net, FrontierPoint(c, 1, w, s, None, str(i))) for i, (c, w, s) in enumerate(figures)]
     assert [c.point.file for c in _not_dominated(found)] == ["0", "3"]
 
 

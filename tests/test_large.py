@@ -16,8 +16,8 @@ from gscompile.graph import shelved_network
 from gscompile.graph.network import Network
 from gscompile.judging.verify import verify_again
 from gscompile.onnx_files import loading
-from gscompile.onnx_files.wire import read_hollow, write_whole
-from gscompile.scoring import evaluate
+from gscompile.onnx_files.protobuf_stream import read_hollow, write_whole
+from gscompile.scoring import runner as evaluate
 from tests.small_networks import model
 
 TEXT = """g (float[n,600] x) => (float[n,500] y) <float[600,600] a, float[600] b, float[600,500] c>
@@ -37,8 +37,8 @@ def proto() -> onnx.ModelProto:
 @pytest.fixture
 def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "MAPPED", 1 << 20)
-    monkeypatch.setattr(shelved_network, "LEAN", 1 << 20)
-    monkeypatch.setattr(evaluate, "LEAN", 1 << 20)
+    monkeypatch.setattr(shelved_network, "MIN_SHELVED_BYTES", 1 << 20)
+    monkeypatch.setattr(evaluate, "MIN_LEAN_BYTES", 1 << 20)
 
 
 @pytest.fixture(params=["one file", "data beside it"])

@@ -11,14 +11,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gscompile.compression import clipper
-from gscompile.compression.deletion import Ranking, ranked
+from gscompile.compression import rank_allocation as clipper
 from gscompile.compression.linear_maps import cells, linear_maps
-from gscompile.compression.pace import Pace
+from gscompile.compression.passes import Context
 from gscompile.compression.pricing import Pricing
-from gscompile.compression.transform import Context
+from gscompile.compression.ranking import Ranking, ranked
+from gscompile.compression.throughput import Throughput
 from gscompile.crossbars.crossbar import Crossbar
-from gscompile.crossbars.groups import Family, Member
+from gscompile.crossbars.groups import Family, GroupMember
 from gscompile.crossbars.mapping import Footprint, MapOptions, footprint
 from gscompile.data.dataset import Batch, input_specs, load_data
 from gscompile.errors import UsageError
@@ -27,9 +27,9 @@ from gscompile.passes import delete_groups, rank_clip
 from gscompile.passes.delete_groups import DeleteGroups
 from gscompile.passes.drop_dead_units import DropDeadUnits
 from gscompile.passes.rank_clip import RankClip
-from gscompile.scoring.evaluate import Runner, drift
-from gscompile.training.statistics import measure_moments
-from gscompile.training.tune import TuneOptions, Tuner
+from gscompile.scoring.runner import Runner, max_output_error
+from gscompile.training.kfac_moments import measure_moments
+from gscompile.training.torch_trainer import TorchTrainer, TrainingOptions
 from tests.small_networks import network
 
 CHAIN = """
@@ -55,13 +55,13 @@ def rank_two() -> Network:
 def with_data(net: Network, floor: float = 0.0, effort: float = 0.1) -> Context:
     rng = np.random.default_rng(0)
     data = load_data({"x": rng.standard_normal((256, 20)).astype(np.float32)}, input_specs(net.model))
-    tuner = Tuner(net, data, data, TuneOptions(batch_size=32))
+    trainer = TorchTrainer(net, data, data, TrainingOptions(batch_size=32))
     return Context(
         MAPPING,
-        tuner=tuner,
+        trainer=trainer,
         floor=floor,
         effort=effort,
-        moments=lambda n: measure_moments(tuner, n, n.layers),
+        moments=lambda n: measure_moments(trainer, n, n.layers),
     )
 
 
@@ -70,7 +70,7 @@ def by_error(net: Network, max_error: float) -> Context:
     rng = np.random.default_rng(0)
     batch = load_data({"x": rng.standard_normal((64, 20)).astype(np.float32)}, input_specs(net.model))
     batches = [*batch.batches(64)]
-    return Context(MAPPING, max_error, drift=lambda n: drift(Runner(n), original, batches))
+    return Context(MAPPING, max_error, drift=lambda n: max_output_error(Runner(n), original, batches))
 
 
 def test_without_data_a_matrix_of_rank_two_becomes_two_thin_ones() -> None:
@@ -97,7 +97,7 @@ def test_without_data_a_branch_not_taken_keeps_its_rank() -> None:
         {"x": np.random.default_rng(0).standard_normal((64, 20)).astype(np.float32), "c": np.array(True)}, None
     )
     original = Runner(net)
-    context = Context(MAPPING, 0.3, drift=lambda n: drift(Runner(n), original, [batch]))
+    context = Context(MAPPING, 0.3, drift=lambda n: max_output_error(Runner(n), original, [batch]))
     taken, other = linear_maps(RankClip().run(net.copy(), context).network)
     assert taken.rank < 10  # where two factors begin to pay
     assert other.rank == 20
@@ -177,7 +177,7 @@ def test_without_data_a_saturated_output_is_no_reason_to_find_nothing() -> None:
     weights = {name: _orthogonal(rng) * falling @ _orthogonal(rng) * 6 for name in names}
     net = network(text, l=1e6 * rng.standard_normal((20, 2)), **weights)
     original, batch = Runner(net), Batch({"r0": rng.standard_normal((4, 20)).astype(np.float32)}, None)
-    context = Context(MapOptions(Crossbar(4, 4)), 0.05, drift=lambda n: drift(Runner(n), original, [batch]))
+    context = Context(MapOptions(Crossbar(4, 4)), 0.05, drift=lambda n: max_output_error(Runner(n), original, [batch]))
     plain = net.copy()
     plain.factor_all((n.name, u[None], v[None]) for n in net.layers[:-1] for u, v in [_cut(n.matrix, 4)])
     assert context.drift is not None
@@ -214,7 +214,7 @@ def test_without_data_a_weight_that_a_lookup_reads_as_well_is_not_stored_twice()
         y = MatMul (x, w)  e = Gather (w, i) }"""
     net = network(text, w=rank_two().layers[0].matrix)
     batch = Batch({"x": np.eye(20, dtype=np.float32), "i": np.arange(20)}, None)
-    context = replace(by_error(rank_two(), 1e-4), drift=lambda n: drift(Runner(n), Runner(net), [batch]))
+    context = replace(by_error(rank_two(), 1e-4), drift=lambda n: max_output_error(Runner(n), Runner(net), [batch]))
     assert len(RankClip().run(net.copy(), context).network.layers) == 1
 
 
@@ -279,8 +279,8 @@ def test_groups_go_until_the_budget_is_met() -> None:
     net = network(CHAIN)
     context = with_data(net, floor=60.0, effort=0.3)
     result = DeleteGroups(recover=1.0, least=0.2).run(net.copy(), context)
-    assert context.tuner is not None
-    assert context.tuner.score(result.network) >= 60.0
+    assert context.trainer is not None
+    assert context.trainer.score(result.network) >= 60.0
     assert footprint(result.network, MAPPING).wires < footprint(net, MAPPING).wires
 
 
@@ -334,7 +334,7 @@ def test_a_neuron_without_inputs_disappears_from_both_neighbours() -> None:
 
 def test_the_cheapest_groups_are_those_with_least_harm_for_their_worth() -> None:
     index = np.arange(4)
-    family = Family("row group", (Member("w", 0, index, np.zeros(1, np.int64)),))
+    family = Family("row group", (GroupMember("w", 0, index, np.zeros(1, np.int64)),))
     worth = np.array([0.4, 0.1, 0.2, 0.0])  # the last one saves nothing: never chosen
     groups = Ranking({family: np.array([8.0, 1.0, 3.0, 0.5])}, {family: worth})
     assert groups.cheapest(0.35)[family].tolist() == [False, True, True, False]
@@ -343,9 +343,9 @@ def test_the_cheapest_groups_are_those_with_least_harm_for_their_worth() -> None
 
 
 class Coach:
-    """A tuner that leaves networks as they are and scores them as told."""
+    """A trainer that leaves networks as they are and scores them as told."""
 
-    pace, toll, hottest = Pace(10.0), 0.0, math.inf  # seconds of an epoch; points; times the rate
+    pace, toll, hottest = Throughput(10.0), 0.0, math.inf  # seconds of an epoch; points; times the rate
     normalizes = False
 
     def __init__(self, *scores: float) -> None:
@@ -369,7 +369,7 @@ class Coach:
 
 
 def coached(coach: Coach, **more: Any) -> Context:
-    return Context(MAPPING, tuner=cast(Tuner, coach), floor=90.0, blur=1.0, **more)
+    return Context(MAPPING, trainer=cast(TorchTrainer, coach), floor=90.0, blur=1.0, **more)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 import gscompile
 from gscompile.judging.verify import verify_again
-from gscompile.scoring.evaluate import Runner
+from gscompile.scoring.runner import Runner
 from tests.random_graphs import graphs
 
 FILES = ("model.onnx", "netlist.json", "tiles.npz")

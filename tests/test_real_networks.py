@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 import gscompile
-from gscompile.crossbars.blocks import wire_up
 from gscompile.crossbars.crossbar import Crossbar
+from gscompile.crossbars.digital_blocks import wire_up
 from gscompile.crossbars.mapping import MapOptions, map_network
 from gscompile.crossbars.netlist import check as check_netlist
 from gscompile.graph.network import Network
 from gscompile.judging.verify import verify_again
-from tests.crossbars.test_blocks import floating
+from tests.crossbars.test_digital_blocks import floating
 from tests.mapped_networks import LITTLE, counts, eight_batches
 from tests.packaged import PACKAGED
 

@@ -24,10 +24,10 @@ from gscompile.data.dataset import load_data
 from gscompile.data.inputs import input_specs
 from gscompile.errors import DataError, UsageError
 from gscompile.options import Options
-from gscompile.scoring.score import AGREEMENT, Metric
+from gscompile.scoring.metrics import AGREEMENT, Metric
 from gscompile.training.augment import augmentation
-from gscompile.training.journal import key_of
-from gscompile.training.tune import TuneOptions, Tuner
+from gscompile.training.checkpoint import key_of
+from gscompile.training.torch_trainer import TorchTrainer, TrainingOptions
 from gscompile.user_function import UserFunction
 from tests.small_networks import model, network
 
@@ -107,8 +107,8 @@ def test_a_loss_is_told_outputs_the_originals_outputs_and_labels() -> None:
         return (outputs["y"] - labels).square().mean()
 
     net, data = regression()
-    tuner = Tuner(net, data, data, TuneOptions(batch_size=32, lr=0.05, loss=loss))
-    tuned = tuner.tune(net, 2.0)
+    trainer = TorchTrainer(net, data, data, TrainingOptions(batch_size=32, lr=0.05, loss=loss))
+    tuned = trainer.tune(net, 2.0)
     assert set(map(str, told)) == {str((["r", "y"], ["r", "y"], torch.Size([32, 2]), torch.float32))}
     labels = data.batch(np.arange(256)).labels
     x = data.batch(np.arange(256)).inputs["x"]

@@ -14,10 +14,13 @@ and a sigmoid never is.
 
 from __future__ import annotations
 
-from gscompile.channels import axes, binary, elementwise, joints, positions, reshaping, told_sizes
-from gscompile.channels.collected import spaces_of
-from gscompile.channels.spaces import Space
-from gscompile.channels.walk import Walk
+from gscompile.channels import axes, binary, elementwise, reshaping
+from gscompile.channels import concat_split as joints
+from gscompile.channels import shape_rules as told_sizes
+from gscompile.channels import spatial as positions
+from gscompile.channels.build_coupled import spaces_of
+from gscompile.channels.coupled_channels import CoupledChannels
+from gscompile.channels.propagation import Walk
 from gscompile.channels.weighted import weighted
 from gscompile.graph.network import Network
 
@@ -32,7 +35,7 @@ RULES = {
 }
 
 
-def find_spaces(network: Network) -> tuple[Space, ...]:
+def find_coupled_channels(network: Network) -> tuple[CoupledChannels, ...]:
     """The spaces of the main graph, pinned ones included, in the order of their first producer."""
     walk = Walk(network)
     walk.run(RULES, weighted)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from gscompile.channels.carried import without
-from gscompile.channels.walk import Rule, Walk
+from gscompile.channels.channel_axis import without
+from gscompile.channels.propagation import Rule, Walk
 
 
 def squeeze(walk: Walk, node: ir.Node) -> None:

@@ -8,13 +8,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from gscompile.channels.carried import Channels, alike, size_at, vector_axis
-from gscompile.channels.spaces import Along, Meeting, Source, Zero, both_zero, either
-from gscompile.channels.walk import Rule, Walk
+from gscompile.channels.channel_axis import Channels, alike, size_at, vector_axis
+from gscompile.channels.coupled_channels import ChannelSource, Contraction, VectorUse, Zero, both_zero, either
+from gscompile.channels.propagation import Rule, Walk
 from gscompile.onnx_files.constants import behind_identity, held_tensor
-from gscompile.onnx_files.kinds import kind
+from gscompile.onnx_files.op_names import kind
 
-_BINARY = {"Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Max", "Min", "BiasGelu"}
+_BINARY_OPS = {"Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Max", "Min", "BiasGelu"}
 
 
 def product(walk: Walk, node: ir.Node) -> None:
@@ -34,7 +34,7 @@ def meet(walk: Walk, node: ir.Node, first: Channels, second: Channels) -> None:
     if {first.spread, second.spread} != {1} or first.size != second.size:
         return walk.unknown(node)
     walk.sets.unite(first.units, second.units)
-    walk.meetings.append(Meeting(first.units, either(first.zero, second.zero)))
+    walk.meetings.append(Contraction(first.units, either(first.zero, second.zero)))
     return None
 
 
@@ -99,7 +99,7 @@ def with_other(walk: Walk, node: ir.Node, channels: Channels, other: ir.Value) -
 
 
 def zero_with(
-    node: ir.Node, channels: Channels, other: ir.Value, array: NDArray[np.generic], source: Source | float
+    node: ir.Node, channels: Channels, other: ir.Value, array: NDArray[np.generic], source: ChannelSource | float
 ) -> Zero:
     """When the result of a channel and a constant is zero: x * c and x / c keep zeros, x + b needs b as well."""
     if node.op_type in ("Mul", "PRelu", "Div", "Pow"):
@@ -137,7 +137,7 @@ def one_over_one_plus(walk: Walk, node: ir.Node) -> bool:
     return False
 
 
-def along(walk: Walk, value: ir.Value, channels: Channels) -> Source | float | None:
+def along(walk: Walk, value: ir.Value, channels: Channels) -> ChannelSource | float | None:
     """A constant beside channels: a number, or a vector along their axis, which then is cut with them."""
     array = walk.array(value)
     if array is None:
@@ -147,8 +147,8 @@ def along(walk: Walk, value: ir.Value, channels: Channels) -> Source | float | N
     axis, root = vector_axis(array.shape, channels), behind_identity(value)
     if axis is None or held_tensor(root) is None:
         return None
-    walk.vectors.append(Along(root, axis, channels.units))
+    walk.vectors.append(VectorUse(root, axis, channels.units))
     return root
 
 
-RULES: dict[str, Rule] = {**dict.fromkeys(_BINARY, binary), "MatMul": product}
+RULES: dict[str, Rule] = {**dict.fromkeys(_BINARY_OPS, binary), "MatMul": product}

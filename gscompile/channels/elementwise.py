@@ -7,10 +7,10 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from gscompile.channels.binary import binary
-from gscompile.channels.spaces import Along, both_zero
-from gscompile.channels.walk import Rule, Walk
+from gscompile.channels.coupled_channels import VectorUse, both_zero
+from gscompile.channels.propagation import Rule, Walk
 from gscompile.onnx_files.constants import behind_identity, held_tensor
-from gscompile.onnx_files.kinds import kind
+from gscompile.onnx_files.op_names import kind
 
 # f(0) = 0, and channels are treated alike.
 _ZERO_SAFE = set(
@@ -19,7 +19,7 @@ _ZERO_SAFE = set(
     "Dropout MaxPool AveragePool LpPool GlobalAveragePool GlobalMaxPool Softsign ThresholdedRelu Gelu HardSwish Mish "
     "Swish QuickGelu FastGelu".split()
 )
-_ELEMENTWISE = set("Sigmoid HardSigmoid Softplus Exp Log Reciprocal Cos Cosh Acos Asin Not".split())  # noqa: SIM905
+_UNARY_OPS = set("Sigmoid HardSigmoid Softplus Exp Log Reciprocal Cos Cosh Acos Asin Not".split())  # noqa: SIM905
 _POOLS = {"MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool"}
 
 
@@ -31,7 +31,7 @@ def unary(walk: Walk, node: ir.Node) -> None:
         return walk.unknown(node)
     if kind(node) == "FastGelu" and len(node.inputs) > 1:
         return binary(walk, node)
-    zero = () if node.op_type in _ELEMENTWISE or _divides_by_zero(node) else channels.zero
+    zero = () if node.op_type in _UNARY_OPS or _divides_by_zero(node) else channels.zero
     return walk.put(node.outputs[0], replace(channels, zero=zero))
 
 
@@ -71,7 +71,7 @@ def batch_norm(walk: Walk, node: ir.Node) -> None:
     held = all(held_tensor(v) is not None for v in vectors)
     if not channels.is_second or channels.spread != 1 or not held or len(node.outputs) > 1:
         return walk.unknown(node)
-    walk.vectors += [Along(v, 0, channels.units) for v in vectors]
+    walk.vectors += [VectorUse(v, 0, channels.units) for v in vectors]
     silent = () if _may_divide_by_zero(node) else (frozenset(vectors[:2]),)
     return walk.put(node.outputs[0], replace(channels, zero=silent))
 
@@ -92,7 +92,7 @@ def instance_norm(walk: Walk, node: ir.Node) -> None:
         return walk.unknown(node)
     assert scale is not None
     assert shift is not None
-    walk.vectors += [Along(v, 0, channels.units) for v in (scale, shift)]
+    walk.vectors += [VectorUse(v, 0, channels.units) for v in (scale, shift)]
     silent = both_zero((*channels.zero, frozenset([scale])), (frozenset([shift]),))
     if _may_divide_by_zero(node):
         silent = ()
@@ -100,7 +100,7 @@ def instance_norm(walk: Walk, node: ir.Node) -> None:
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys((*_ZERO_SAFE, *_ELEMENTWISE), unary),
+    **dict.fromkeys((*_ZERO_SAFE, *_UNARY_OPS), unary),
     "BatchNormalization": batch_norm,
     "Clip": clip,
     "InstanceNormalization": instance_norm,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from gscompile.graph.network import Layer, Use
-from gscompile.onnx_files.einsum import Product, parse_product
+from gscompile.onnx_files.einsum import EinsumProduct, parse_product
 
 CONVS = {"Conv", "FusedConv"}
-_LINEAR = {"Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
+_MATRIX_OPS = {"Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
 
 
 def weight_axis(layer: Layer, side: str) -> int | None:
@@ -17,7 +17,7 @@ def weight_axis(layer: Layer, side: str) -> int | None:
         return (1, 0)[place]
     if layer.op == "ConvTranspose" and layer.layout.parts == 1:
         return (0, 1)[place]
-    if layer.op in _LINEAR:
+    if layer.op in _MATRIX_OPS:
         return len(shape) - 2 + (place != turned)
     if layer.op == "Einsum":
         return _einsum_axis(layer, side)
@@ -27,7 +27,7 @@ def weight_axis(layer: Layer, side: str) -> int | None:
     return 2 if is_input else None
 
 
-def _product(use: Use) -> Product | None:
+def _product(use: Use) -> EinsumProduct | None:
     return parse_product(use.node.attributes.get_string("equation", ""), use.index)
 
 
@@ -42,7 +42,7 @@ def axis_out(use: Use, layer: Layer) -> int | None:
     if layer.op == "Einsum":
         product = _product(use)
         return None if product is None else _place(product.output, product.free)
-    if layer.op in _LINEAR:
+    if layer.op in _MATRIX_OPS:
         return -2 if use.index == 0 else -1
     return 1 - len(layer.layout.shape)
 

@@ -8,10 +8,10 @@ from math import prod
 import numpy as np
 import onnx_ir as ir
 
-from gscompile.channels.carried import Channels, product_of
-from gscompile.channels.spaces import Sized
-from gscompile.channels.walk import Rule, Walk
-from gscompile.channels.written_sizes import note_size, spelled_sizes
+from gscompile.channels.channel_axis import Channels, product_of
+from gscompile.channels.coupled_channels import SizeConstant
+from gscompile.channels.propagation import Rule, Walk
+from gscompile.channels.reshape_target import note_size, spelled_sizes
 
 
 def flatten(walk: Walk, node: ir.Node) -> None:
@@ -81,7 +81,7 @@ def to_rows(walk: Walk, node: ir.Node, channels: Channels, target: list[int]) ->
     known = bool(sizes) and len(inner) == len(sizes) - 1 and prod(inner) == target[1]
     if not known or target[0] not in (-1, 0, sizes[0]):
         return None
-    walk.sized.append(Sized(node, 1, 1, target[1] // channels.size, channels.units))
+    walk.sized.append(SizeConstant(node, 1, 1, target[1] // channels.size, channels.units))
     return flat
 
 
@@ -89,12 +89,12 @@ def kept_axis(walk: Walk, node: ir.Node, channels: Channels, target: list[int]) 
     """The channel axis and all in front of it, or all behind it, stay as they are."""
     size, count, place = channels.size, len(target), channels.place
     if channels.axis == -1 and target[-1] == size:
-        walk.sized.append(Sized(node, 1, count - 1, 1, channels.units))
+        walk.sized.append(SizeConstant(node, 1, count - 1, 1, channels.units))
         return channels.moved(count - 1, count)
     if place is None or place >= count or any(target[:place]) or target[place] not in (0, size):
         return None
     if target[place] == size:
-        walk.sized.append(Sized(node, 1, place, 1, channels.units))
+        walk.sized.append(SizeConstant(node, 1, place, 1, channels.units))
     return channels.moved(place, count)
 
 

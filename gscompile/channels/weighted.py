@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
-from gscompile.channels.carried import Channels
+from gscompile.channels.channel_axis import Channels
+from gscompile.channels.coupled_channels import MatrixUse, VectorUse, Zero, both_zero, either
 from gscompile.channels.layer_axes import CONVS, axis_in, axis_out, weight_axis
-from gscompile.channels.spaces import Along, Side, Zero, both_zero, either
-from gscompile.channels.unit_sets import Units
-from gscompile.channels.walk import Walk
+from gscompile.channels.propagation import Walk
+from gscompile.channels.union_find import Units
 from gscompile.graph.network import Layer, Use
 from gscompile.onnx_files.constants import behind_identity, held_tensor
 
@@ -103,7 +103,7 @@ def add_bias(walk: Walk, node: ir.Node, units: Units, zero: Zero, by_row: bool =
     if held is None or tuple(held.shape) not in along:
         walk.sets.pin(units, "its bias is not a vector of its own")
     else:
-        walk.vectors.append(Along(root, along[tuple(held.shape.numpy())], units))
+        walk.vectors.append(VectorUse(root, along[tuple(held.shape.numpy())], units))
         return both_zero(zero, (frozenset([root]),))
     return zero
 
@@ -116,7 +116,7 @@ def depthwise(walk: Walk, node: ir.Node, layer: Layer) -> None:
     if not (channels.is_second and channels.spread == 1 and layer.layout.shape[:2] == (channels.size, 1)):
         return walk.unknown(node)
     zero = add_bias(walk, node, channels.units, either(channels.zero, (frozenset([layer.name]),)))
-    walk.filters.append(Side(layer.name, channels.units))
+    walk.filters.append(MatrixUse(layer.name, channels.units))
     return walk.put(node.outputs[0], replace(channels, zero=zero if keeps_zero(node) else ()))
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from gscompile.compensation.moments import Array
-from gscompile.compression.factoring import balanced
+from gscompile.compression.decomposition import balanced
 
-SWEEPS = 2  # over both factors: later ones gain less than a hundredth of the error
-STEPS = 20  # of conjugate gradients in a sweep
-RIDGE = 1e-9  # of the mean diagonal: a direction that no sample shows keeps a solution
+ALTERNATIONS = 2  # over both factors: later ones gain less than a hundredth of the error
+CG_STEPS = 20  # of conjugate gradients in a sweep
+FACTOR_RIDGE = 1e-9  # of the mean diagonal: a direction that no sample shows keeps a solution
 
 
 def fit_factors(target: Array, inputs: Array, curvature: Array, u: Array, v: Array, taps: int) -> tuple[Array, Array]:
@@ -23,7 +23,7 @@ def fit_factors(target: Array, inputs: Array, curvature: Array, u: Array, v: Arr
     """
     (n, m), rank = target.shape, u.shape[1]
     goal = (inputs @ target @ curvature).reshape(n // taps, -1)
-    for _ in range(SWEEPS):
+    for _ in range(ALTERNATIONS):
         u, v = balanced(u, second_factor(target, inputs, u, taps))
 
         def normal(x: Array, v: Array = v) -> Array:
@@ -44,16 +44,16 @@ def second_factor(target: Array, inputs: Array, u: Array, taps: int) -> Array:
     seen = np.einsum("hi,kl->hkil", u, np.eye(taps)).reshape(len(target), rank * taps)
     shown = inputs @ seen
     moments = seen.T @ shown
-    moments += RIDGE * max(float(np.trace(moments)), np.finfo(float).tiny) / len(moments) * np.eye(len(moments))
+    moments += FACTOR_RIDGE * max(float(np.trace(moments)), np.finfo(float).tiny) / len(moments) * np.eye(len(moments))
     return np.asarray(np.linalg.solve(moments, shown.T @ target).reshape(rank, -1), np.float64)
 
 
 def conjugate_gradients(apply: Callable[[Array], Array], goal: Array, start: Array) -> Array:
-    """Return x after `STEPS` steps towards apply(x) = goal, `apply` symmetric (Hestenes and Stiefel 1952)."""
+    """Return x after `CG_STEPS` steps towards apply(x) = goal, `apply` symmetric (Hestenes and Stiefel 1952)."""
     x, rest = start, goal - apply(start)
     way, left = rest, float(np.vdot(rest, rest))
     enough = 1e-12 * float(np.vdot(goal, goal))
-    for _ in range(STEPS):
+    for _ in range(CG_STEPS):
         moved = apply(way)
         curved = float(np.vdot(way, moved))
         if left <= enough or curved <= 0:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from gscompile.compensation.units import priced_units, within, without_units
-from gscompile.compression.bisection import furthest
-from gscompile.compression.clipper import Clipper
+from gscompile.compression.bisection import bisect_largest
 from gscompile.compression.linear_maps import cells
+from gscompile.compression.passes import Context
+from gscompile.compression.rank_allocation import RankAllocator
 from gscompile.compression.size_budget import SizeBudget
-from gscompile.compression.transform import Context
 from gscompile.crossbars.mapping import footprint
 from gscompile.graph.network import Network
 
 TRIALS = 5  # of the share of cells that ranks keep in one shot: to a thirtieth of the network
-SIZES = 10  # trials of the share that a size asks for, which are not solved for: to a thousandth
-ROUND = 0.08  # of what is left: a round of ranks or units, small enough for prices that were measured before it
+MAX_SIZE_TRIALS = 10  # trials of the share that a size asks for, which are not solved for: to a thousandth
+ROUND_SHARE = 0.08  # of what is left: a round of ranks or units, small enough for prices that were measured before it
 
 
 def compressed_by_closed_form(network: Network, context: Context) -> Network:
@@ -22,12 +22,12 @@ def compressed_by_closed_form(network: Network, context: Context) -> Network:
     Where the network of that size is beyond the budget of the score, the smallest network within it is returned, and
     the report is told by how much the score is missed at that size.
     """
-    assert context.tuner is not None
-    clipper = Clipper.of(network, context)
+    assert context.trainer is not None
+    clipper = RankAllocator.of(network, context)
     if context.size is None:
         return _smallest(clipper, context)
     best = _of_size(clipper, context.size, context)
-    short = context.floor - context.tuner.score(best)
+    short = context.floor - context.trainer.score(best)
     if short <= 0:
         return best
     taken = footprint(best, context.mapping)
@@ -38,15 +38,15 @@ def compressed_by_closed_form(network: Network, context: Context) -> Network:
     return _smallest(clipper, context)
 
 
-def _smallest(clipper: Clipper, context: Context) -> Network:
+def _smallest(clipper: RankAllocator, context: Context) -> Network:
     """Return the smallest network found that scores within the budget on the samples that decide; no gradient step.
 
     Ranks are clipped in one shot, as far as bisection finds that the refitted network fits. Rounds go on from there
     for as long as they fit: the units and ranks that cost least per cell, after compensation, go together, and what
     stays is solved for again.
     """
-    assert context.tuner is not None
-    network, score, saved = clipper.network, context.tuner.score, context.saving(clipper.network)
+    assert context.trainer is not None
+    network, score, saved = clipper.network, context.trainer.score, context.saving(clipper.network)
 
     def fits(candidate: Network) -> bool:
         return score(candidate) >= context.floor and saved(candidate) > 0
@@ -54,9 +54,9 @@ def _smallest(clipper: Clipper, context: Context) -> Network:
     def shot(share: float) -> Network:
         return improved(clipper.filled(share), context)
 
-    best = furthest(shot, fits, 1.0, 0.0, TRIALS, context.out_of_time) or network
+    best = bisect_largest(shot, fits, 1.0, 0.0, TRIALS, context.out_of_time) or network
     while not context.out_of_time():
-        candidate = _round(best, context, ROUND)
+        candidate = _round(best, context, ROUND_SHARE)
         if not fits(candidate) or context.saving(best)(candidate) <= 0:
             break
         best = candidate
@@ -64,7 +64,7 @@ def _smallest(clipper: Clipper, context: Context) -> Network:
     return best
 
 
-def _of_size(clipper: Clipper, size: SizeBudget, context: Context) -> Network:
+def _of_size(clipper: RankAllocator, size: SizeBudget, context: Context) -> Network:
     """Return the network with the most ranks that is of that size, solved for once; rounds follow where ranks end.
 
     The nearest network where neither goes so far.
@@ -75,11 +75,11 @@ def _of_size(clipper: Clipper, size: SizeBudget, context: Context) -> Network:
 
     if holds(clipper.network):
         return clipper.network
-    found = furthest(clipper.filled, holds, 0.0, 1.0, SIZES)
+    found = bisect_largest(clipper.filled, holds, 0.0, 1.0, MAX_SIZE_TRIALS)
     best = improved(clipper.filled(0.0) if found is None else found, context)
     while not holds(best) and not context.out_of_time():
         half = 0.5 * size.beyond(footprint(best, context.mapping))
-        candidate = _round(best, context, max(ROUND, half))
+        candidate = _round(best, context, max(ROUND_SHARE, half))
         if context.saving(best)(candidate) <= 0:
             break
         best = candidate
@@ -88,10 +88,10 @@ def _of_size(clipper: Clipper, size: SizeBudget, context: Context) -> Network:
 
 def improved(network: Network, context: Context) -> Network:
     """Return the network with its weights solved for anew, or as it is where that scores worse."""
-    assert context.tuner is not None
+    assert context.trainer is not None
     assert context.refit is not None
     solved = context.refit(network)
-    return solved if context.tuner.score(solved) >= context.tuner.score(network) else network
+    return solved if context.trainer.score(solved) >= context.trainer.score(network) else network
 
 
 def _round(network: Network, context: Context, share: float) -> Network:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gscompile.compensation.moments import Array
 
-RIDGE = 1e-3  # of the mean diagonal of A, added to it: directions that few samples show are not relied on
+INPUT_RIDGE = 1e-3  # of the mean diagonal of A, added to it: directions that few samples show are not relied on
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ def inverse_moments(inputs: Array) -> Array:
     """Return (A + ridge)^-1 of A = `inputs` [n, n]."""
     size = len(inputs)
     scale = float(np.trace(inputs)) / max(size, 1) or 1.0
-    return np.asarray(np.linalg.inv(inputs + RIDGE * scale * np.eye(size)), np.float64)
+    return np.asarray(np.linalg.inv(inputs + INPUT_RIDGE * scale * np.eye(size)), np.float64)
 
 
 def deletions(weights: Array, inputs: Array, curvature: Array, group_of: NDArray[np.int64], count: int) -> Deletions:

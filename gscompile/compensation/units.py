@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.compensation.surgeon import Deletions, deletions
-from gscompile.compression.deletion import vector_masks
-from gscompile.crossbars.groups import Family, Member, deleted, families
+from gscompile.compression.ranking import vector_masks
+from gscompile.crossbars.groups import Family, GroupMember, deleted, families
 from gscompile.crossbars.mapping import MapOptions
 from gscompile.graph.network import Network, replace_held
 from gscompile.graph.trainable import trainable_values
@@ -65,7 +65,7 @@ def priced_units(network: Network, moments: Mapping[str, Moments], mapping: MapO
     ]
 
 
-def _deletions(network: Network, reader: Member, moments: Moments, count: int) -> Deletions:
+def _deletions(network: Network, reader: GroupMember, moments: Moments, count: int) -> Deletions:
     """Deletions of the units that hold a weight where they are read; those that went before are not counted again."""
     weights = network.matrices(reader.layer)[0].astype(np.float64)
     alive = np.unique(reader.rows[weights.any(axis=1) & (reader.rows >= 0)])
@@ -75,7 +75,7 @@ def _deletions(network: Network, reader: Member, moments: Moments, count: int) -
     return Deletions(alive[found.order], found.loss)
 
 
-def _read_once(network: Network, mapping: MapOptions) -> Iterator[tuple[Family, Member]]:
+def _read_once(network: Network, mapping: MapOptions) -> Iterator[tuple[Family, GroupMember]]:
     """Units that are read by one matrix, and that matrix's rows."""
     for family in families(network, mapping):
         space = family.space

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-NEAR = 0.05  # an excess this little below zero is as good as none
-STEEPEST = 4.0  # times the slope that was expected, or one over that
+CLOSE_ENOUGH = 0.05  # an excess this little below zero is as good as none
+MAX_SLOPE_RATIO = 4.0  # times the slope that was expected, or one over that
 
 
-def furthest(
+def bisect_largest(
     make: Callable[[float], T],
     fits: Callable[[T], bool],
     good: float,
@@ -23,9 +23,9 @@ def furthest(
 
     Ends before a trial when it is `over`.
 
-    >>> furthest(lambda x: x, lambda x: x <= 5, good=0, bad=8, rounds=3)
+    >>> bisect_largest(lambda x: x, lambda x: x <= 5, good=0, bad=8, rounds=3)
     5.0
-    >>> furthest(lambda x: x, lambda x: x >= 5, good=8, bad=0, rounds=2)
+    >>> bisect_largest(lambda x: x, lambda x: x >= 5, good=8, bad=0, rounds=2)
     6.0
     """
     best = None
@@ -54,7 +54,7 @@ def bracket(is_so: Callable[[float], bool], low: float, high: float, near: float
     return low, high
 
 
-def closest(
+def secant_closest(
     make: Callable[[float], T],
     excess: Callable[[T], float],
     good: float,
@@ -64,15 +64,16 @@ def closest(
     over: Callable[[], bool] = lambda: False,
     first: float | None = None,
 ) -> T | None:
-    """As `furthest`, where how far a thing is from fitting is a number: `excess`, at most 0 where it fits, and minus
-    infinity where it fits and is of no use, as one that saves nothing.
+    """Return the result whose `excess` is closest to zero from below; None when no trial fits.
+
+    `excess` is at most 0 for a result that fits, and minus infinity for one that fits but saves nothing.
 
     It is expected to grow by `slope` for each unit from `good` to `bad`; what two trials say of that counts from then
     on (the secant method, within the bracket). Where two trials in a row have each taken less than a quarter off the
-    bracket, the next one halves it: excess may grow by leaps. One that fits with `NEAR` or less to spare ends it, where
-    it grows smoothly after three or four. The first trial is at `first`, or in the middle.
+    bracket, the next one halves it: excess may grow by leaps. The search ends at a result that fits with `CLOSE_ENOUGH`
+    or less to spare. The first trial is at `first`, or in the middle.
 
-    >>> closest(lambda x: x, lambda x: x - 5, good=0, bad=8, slope=1, rounds=2)
+    >>> secant_closest(lambda x: x, lambda x: x - 5, good=0, bad=8, slope=1, rounds=2)
     4.975
     """
     best, known, seen, at, slow = None, slope, None, 0.5 * (good + bad) if first is None else first, 0
@@ -85,12 +86,12 @@ def closest(
             best, good = made if found > -math.inf else best, at
         else:
             bad = at
-        if -NEAR <= found <= 0 or good == bad:
+        if -CLOSE_ENOUGH <= found <= 0 or good == bad:
             break
         del made  # it may be large, and the next one is made before it is forgotten
         if seen is not None:
             known = _slope(seen, (at, found), slope)
-        guess = at - (found + NEAR / 2) / known
+        guess = at - (found + CLOSE_ENOUGH / 2) / known
         seen = at, found
         slow = slow + 1 if abs(bad - good) > 0.75 * width else 0
         at = guess if slow < 2 and min(good, bad) < guess < max(good, bad) else 0.5 * (good + bad)
@@ -100,4 +101,8 @@ def closest(
 def _slope(first: tuple[float, float], second: tuple[float, float], expected: float) -> float:
     """Between two trials (where, excess), within a factor of what was expected; that where they do not tell."""
     between = (second[1] - first[1]) / (second[0] - first[0])
-    return expected * min(max(between / expected, 1 / STEEPEST), STEEPEST) if math.isfinite(between) else expected
+    return (
+        expected * min(max(between / expected, 1 / MAX_SLOPE_RATIO), MAX_SLOPE_RATIO)
+        if math.isfinite(between)
+        else expected
+    )

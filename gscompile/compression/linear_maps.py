@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gscompile.graph.factor_pairs import separable_pairs
 from gscompile.graph.network import Layer, Network
-from gscompile.graph.pairs import separable_pairs
 from gscompile.graph.weight_ops import Matrices, separable_taps
 
 

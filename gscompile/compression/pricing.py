@@ -11,7 +11,7 @@ from gscompile.hardware.cost import array_area_um2, interconnect_um2
 from gscompile.hardware.target import Target
 
 BESIDE = 0.1  # weight of what was not asked for, so that a rank that saves little takes no tile and many wires for it
-NAMED = {"cells": ("cells",), "wires": ("wires",), "tiles": ("tiles",), "area": ("cells", "wires")}
+COUNTED_FOR = {"cells": ("cells",), "wires": ("wires",), "tiles": ("tiles",), "area": ("cells", "wires")}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Pricing:
 
     def named(self, taken: Footprint) -> tuple[int, ...]:
         """Return the figures that must not grow: the one that is minimised; cells and wires for `area`."""
-        return tuple(getattr(taken, name) for name in NAMED[self.minimize])
+        return tuple(getattr(taken, name) for name in COUNTED_FOR[self.minimize])
 
     def grew(self, before: Footprint, after: Footprint) -> bool:
         """Return True if a figure that must not grow did, or what all is worth together."""

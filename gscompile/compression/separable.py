@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gscompile.compression.factoring import Array, Spectrum, spectrum
+from gscompile.compression.decomposition import Array, Spectrum, spectrum
 
 
 @dataclass(frozen=True, eq=False)

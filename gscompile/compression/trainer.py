@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gscompile.compression.pace import Pace
+from gscompile.compression.throughput import Throughput
 from gscompile.crossbars.groups import Family
 from gscompile.graph.network import Network
 
@@ -35,7 +35,7 @@ class Trainer(Protocol):
         """Return whether batch normalization can be reinserted while networks are fine-tuned."""
 
     @property
-    def pace(self) -> Pace:
+    def pace(self) -> Throughput:
         """Return how long an epoch takes, as measured last."""
 
     def score(self, network: Network) -> float:

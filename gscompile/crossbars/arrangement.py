@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 Alive = NDArray[np.bool_]
 Indices = NDArray[np.int64]
-WINDOW = 16  # tiles that rows are moved among
-PASSES = 4
-MOST = 1 << 20  # cells of a window in which swaps are looked for
+WINDOW_TILES = 16  # tiles that rows are moved among
+SWAP_PASSES = 4
+MAX_WINDOW_CELLS = 1 << 20  # cells of a window in which swaps are looked for
 
 
 def gathered(alive: Alive, edges: Sequence[int]) -> Indices:
@@ -33,10 +33,10 @@ def gathered(alive: Alive, edges: Sequence[int]) -> Indices:
     >>> gathered(np.array([[1, 0], [0, 1], [1, 0], [0, 1]], bool), (0, 2, 4)).tolist()
     [0, 2, 1, 3]
     """
-    start = alike(alive) if len(edges) - 1 > WINDOW else np.arange(len(alive))
+    start = alike(alive) if len(edges) - 1 > WINDOW_TILES else np.arange(len(alive))
     order = start.copy()
-    for first in range(0, len(edges) - 1, WINDOW):
-        cut = edges[first : first + WINDOW + 1]
+    for first in range(0, len(edges) - 1, WINDOW_TILES):
+        cut = edges[first : first + WINDOW_TILES + 1]
         rows = start[cut[0] : cut[-1]]
         order[cut[0] : cut[-1]] = rows[_window(alive[rows], np.diff(cut))]
     for a, b in pairwise(edges):
@@ -62,7 +62,7 @@ def alike(alive: Alive) -> Indices:
 def _window(alive: Alive, sizes: NDArray[np.int64]) -> Indices:
     """Return the best of the given order, a sorted one and one filled tile by tile, improved by swaps."""
     edges = (0, *np.cumsum(sizes).tolist())
-    small = alive.size <= MOST
+    small = alive.size <= MAX_WINDOW_CELLS
     orders = [np.arange(len(alive)), alike(alive), *([_filled(alive, sizes)] if small else [])]
     best = min(orders, key=lambda order: column_wires(alive[order], edges))
     if not small:
@@ -96,7 +96,7 @@ def _swapped(alive: Alive, tile: Indices, tiles: int) -> Indices:
     """Rows of two tiles change places as long as that saves a column somewhere."""
     weight = alive.astype(np.float32)
     count = np.stack([weight[tile == t].sum(axis=0) for t in range(tiles)])
-    for _ in range(PASSES):
+    for _ in range(SWAP_PASSES):
         swaps = [_swap(weight, tile, count, a, b) for a, b in combinations(range(tiles), 2)]
         if not any(swaps):
             break

@@ -21,7 +21,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from gscompile.channels.units import Space, find_spaces
+from gscompile.channels.dead_units import CoupledChannels, find_coupled_channels
 from gscompile.crossbars.mapping import Footprint, MapOptions, live_order, tile_grid
 from gscompile.graph.network import Layer, Network
 
@@ -30,7 +30,7 @@ Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Member:
+class GroupMember:
     """A partition of one matrix into groups numbered row block x column block, row-major.
 
     `rows` [inputs] and `cols` [outputs] number the block of each row and column, -1 where it is in none. `blocks` says
@@ -87,8 +87,8 @@ class Family:
     """
 
     kind: str
-    members: tuple[Member, ...]
-    space: Space | None = None
+    members: tuple[GroupMember, ...]
+    space: CoupledChannels | None = None
 
     @property
     def size(self) -> int:
@@ -118,8 +118,8 @@ def _tile_families(layer: Layer, mapping: MapOptions) -> Iterator[Family]:
         grid = tile_grid((rows, cols), mapping)
         (inputs, outputs), (down, across) = matrix.shape, grid.shape
         tile_row, tile_col = _placed(rows, grid.row_slices, inputs), _placed(cols, grid.col_slices, outputs)
-        yield Family("row group", (Member(layer.name, part, np.arange(inputs), tile_col, (inputs, across)),))
-        yield Family("column group", (Member(layer.name, part, tile_row, np.arange(outputs), (down, outputs)),))
+        yield Family("row group", (GroupMember(layer.name, part, np.arange(inputs), tile_col, (inputs, across)),))
+        yield Family("column group", (GroupMember(layer.name, part, tile_row, np.arange(outputs), (down, outputs)),))
 
 
 def _numbered(slices: tuple[slice, ...], length: int) -> Indices:
@@ -135,20 +135,20 @@ def _placed(order: Indices, slices: tuple[slice, ...], length: int) -> Indices:
 
 
 def _unit_families(network: Network) -> Iterator[Family]:
-    for space in find_spaces(network):
+    for space in find_coupled_channels(network):
         if space.pinned is None and space.zero_safe and space.producers and space.readers:
             yield Family("unit", tuple(_unit_members(network, space)), space)
 
 
-def _unit_members(network: Network, space: Space) -> Iterator[Member]:
+def _unit_members(network: Network, space: CoupledChannels) -> Iterator[GroupMember]:
     for side in space.producers:
         layout = network.layer(side.layer).layout
         for part in range(layout.parts):
-            yield Member(side.layer, part, np.zeros(layout.inputs, np.int64), side.unit_of, (1, space.size))
+            yield GroupMember(side.layer, part, np.zeros(layout.inputs, np.int64), side.unit_of, (1, space.size))
     for side in space.consumers:
         layout = network.layer(side.layer).layout
         for part in range(layout.parts):
-            yield Member(side.layer, part, side.unit_of, np.zeros(layout.outputs, np.int64), (space.size, 1))
+            yield GroupMember(side.layer, part, side.unit_of, np.zeros(layout.outputs, np.int64), (space.size, 1))
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def savings(network: Network, family: Family, mapping: MapOptions, price: Price)
     return np.asarray(np.sum(parts, axis=0), np.float64)
 
 
-def _member_savings(network: Network, member: Member, mapping: MapOptions, price: Price) -> Values:
+def _member_savings(network: Network, member: GroupMember, mapping: MapOptions, price: Price) -> Values:
     """Cells, and the wires of the row and column groups that lie in the group entirely.
 
     A row group of a tile is one wire: it lies in a group when all of the tile's columns do. The wire is shared

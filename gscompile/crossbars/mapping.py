@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.crossbars.arrangement import gathered
-from gscompile.crossbars.blocks import Wiring, wire_up
 from gscompile.crossbars.crossbar import Crossbar, Occupancy, TileGrid, Tiling
+from gscompile.crossbars.digital_blocks import Wiring, wire_up
 from gscompile.crossbars.netlist import Matrix, Netlist, Tile
 from gscompile.crossbars.packing import Area, pack
 from gscompile.crossbars.pins import block

@@ -12,7 +12,7 @@ import numpy as np
 from gscompile.crossbars.netlist import Matrix, Netlist, Tile
 from gscompile.crossbars.pins import Indices
 
-_NONE: Indices = np.zeros(0, np.int64)
+_NO_NETS: Indices = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ class Nets:
         """Nets that only rows hang on and no matrix column drives: the input is always zero."""
         ends = self._netlist.ends[bus]
         if ends.stream or not ends.driving_matrices:
-            return _NONE  # a block or a port drives whatever is there
+            return _NO_NETS  # a block or a port drives whatever is there
         return np.setdiff1d(_union(self._read(bus)), _union(self._driven(bus)))
 
     def pins(self, bus: str) -> Iterator[tuple[int, list[Pin]]]:
         """Every net of an analog bus with its tile pins: columns first, each in netlist order."""
         columns = [(t, t.outputs) for m in self._netlist.ends[bus].driving_matrices for t in m.tiles]
         rows = [(t, t.inputs) for m in self._netlist.ends[bus].reading_matrices for t in m.tiles]
-        indices = np.concatenate([_NONE, *(i for _, i in columns), *(i for _, i in rows)])
+        indices = np.concatenate([_NO_NETS, *(i for _, i in columns), *(i for _, i in rows)])
         entries = [(tile, n) for tile, pins in (*columns, *rows) for n in range(len(pins))]
         first_row = sum(len(pins) for _, pins in columns)
         order = np.argsort(indices, kind="stable")
@@ -86,7 +86,7 @@ class Nets:
 
 def _union(parts: list[Indices]) -> Indices:
     """Indices of all parts, each once, in order; they are not negative."""
-    flat = np.concatenate([_NONE, *parts])
+    flat = np.concatenate([_NO_NETS, *parts])
     if not len(flat) or flat.max() > 8 * len(flat):
         return np.unique(flat)
     marks = np.zeros(flat.max() + 1, bool)  # where they lie close, marking takes less than sorting

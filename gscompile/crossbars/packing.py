@@ -16,7 +16,7 @@ from gscompile.crossbars.netlist import Tile
 
 
 @dataclass
-class _Shelf:
+class _OpenArray:
     """An array that is being filled: what is taken of its rows and columns, and which tiles are there."""
 
     rows: int = 0
@@ -49,23 +49,23 @@ def pack(tiles: Sequence[Tile], crossbar: Crossbar, name: str, area: Area | None
     return packed
 
 
-def _pays(shelf: _Shelf, tiles: Sequence[Tile], area: Area | None) -> bool:
+def _pays(shelf: _OpenArray, tiles: Sequence[Tile], area: Area | None) -> bool:
     if area is None:
         return True
     alone = sum(area(len(tiles[index].inputs), len(tiles[index].outputs)) for index, _ in shelf.held)
     return area(shelf.rows, shelf.cols) <= alone
 
 
-def _fill(tiles: Sequence[Tile], crossbar: Crossbar) -> list[_Shelf]:
+def _fill(tiles: Sequence[Tile], crossbar: Crossbar) -> list[_OpenArray]:
     sizes = [(len(tile.inputs), len(tile.outputs)) for tile in tiles]
     order = sorted(range(len(tiles)), key=lambda n: -max(sizes[n][0] / crossbar.rows, sizes[n][1] / crossbar.cols))
     least = min((r for r, _ in sizes), default=0), min((c for _, c in sizes), default=0)
-    done: list[_Shelf] = []
-    fillable: list[_Shelf] = []
+    done: list[_OpenArray] = []
+    fillable: list[_OpenArray] = []
     for number in order:
         shelf = next((s for s in fillable if s.takes(*sizes[number], crossbar)), None)
         if shelf is None:
-            shelf = _Shelf()
+            shelf = _OpenArray()
             done.append(shelf)
             fillable.append(shelf)
         shelf.put(number, *sizes[number])

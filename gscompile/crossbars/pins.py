@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
-_NONE: Indices = np.zeros(0, np.int64)
+_NO_PINS: Indices = np.zeros(0, np.int64)
 
 
 def to_ranges(indices: Indices) -> str:
@@ -42,7 +42,7 @@ def all_to_ranges(sets: Sequence[Indices]) -> list[str]:
 def _joined(sets: Sequence[Indices]) -> tuple[Indices, Indices]:
     """All sets one after the other, and where each ends."""
     ends = np.cumsum([len(indices) for indices in sets], dtype=np.int64)
-    return np.concatenate([_NONE, *sets]), ends
+    return np.concatenate([_NO_PINS, *sets]), ends
 
 
 def _breaks(flat: Indices, ends: Indices) -> NDArray[np.bool_]:

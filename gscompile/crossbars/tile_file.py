@@ -27,9 +27,9 @@ from gscompile.errors import VerificationError
 from gscompile.files.npy import Head, read_head
 from gscompile.files.zip_stream import write_zip
 
-_BROKEN = (zipfile.BadZipFile, EOFError, ValueError, RuntimeError, NotImplementedError, struct.error)
+_UNREADABLE_TILES = (zipfile.BadZipFile, EOFError, ValueError, RuntimeError, NotImplementedError, struct.error)
 _LOCAL_HEADER, _PREFIX = 30, 10  # bytes before a member's name, and before the text of an array's header
-_ODD = 0x1 | 0x20 | 0x40  # encrypted, patched, encrypted
+_UNSUPPORTED_FLAGS = 0x1 | 0x20 | 0x40  # encrypted, patched, encrypted
 
 
 def write_tiles(tiles: Iterable[tuple[str, NDArray[Any]]], path: str | Path) -> None:
@@ -50,7 +50,7 @@ def _header_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Member:
+class _TileMember:
     """Where a tile's array lies in the file, and the checksum of its bytes."""
 
     offset: int
@@ -74,7 +74,7 @@ class TileFile(Mapping[str, NDArray[Any]]):
         try:
             with self._path.open("rb", buffering=0) as file:
                 return _array(_bytes(file.fileno(), member))
-        except _BROKEN as error:
+        except _UNREADABLE_TILES as error:
             raise VerificationError(f"{self._path}: tile {name!r} cannot be read ({error})") from error
         except OSError as error:
             raise VerificationError(f"{self._path}: tile {name!r} cannot be read ({error.strerror})") from error
@@ -89,13 +89,13 @@ class TileFile(Mapping[str, NDArray[Any]]):
         return name in self._members
 
 
-def _members(path: Path) -> dict[str, _Member]:
+def _members(path: Path) -> dict[str, _TileMember]:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
     except OSError as error:
         raise VerificationError(f"{path}: cannot be read ({error.strerror})") from error
-    except _BROKEN as error:
+    except _UNREADABLE_TILES as error:
         raise VerificationError(f"{path}: not an .npz file ({error})") from error
     members = {info.filename.removesuffix(".npy"): _member(path, info) for info in infos}
     if len(members) < len(infos):
@@ -103,13 +103,17 @@ def _members(path: Path) -> dict[str, _Member]:
     return members
 
 
-def _member(path: Path, info: zipfile.ZipInfo) -> _Member:
-    if info.flag_bits & _ODD or info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+def _member(path: Path, info: zipfile.ZipInfo) -> _TileMember:
+    if (
+        info.flag_bits & _UNSUPPORTED_FLAGS
+        or info.compress_type != zipfile.ZIP_STORED
+        or info.compress_size != info.file_size
+    ):
         raise VerificationError(f"{path}: {info.filename!r} is compressed or encrypted; numpy.savez does neither")
-    return _Member(info.header_offset, len(info.orig_filename.encode()), info.file_size, info.CRC)
+    return _TileMember(info.header_offset, len(info.orig_filename.encode()), info.file_size, info.CRC)
 
 
-def _bytes(file: int, member: _Member) -> memoryview:
+def _bytes(file: int, member: _TileMember) -> memoryview:
     """A member's bytes, by one read where nothing stands between its name and them. Raises BadZipFile."""
     known = _LOCAL_HEADER + member.name_bytes
     if member.offset < 0 or member.offset + known + member.size > os.fstat(file).st_size:

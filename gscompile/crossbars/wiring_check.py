@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gscompile.crossbars.blocks import wire_up
+from gscompile.crossbars.digital_blocks import wire_up
 from gscompile.crossbars.netlist import Netlist
 from gscompile.errors import VerificationError
 from gscompile.graph.network import Network

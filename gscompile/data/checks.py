@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gscompile.data.inputs import InputSpec
-from gscompile.data.sources import LABELS, Part
+from gscompile.data.sources import LABELS, SamplePart
 from gscompile.errors import DataError
 from gscompile.files.npz import Stored
 
-_BLOCK_BYTES = 8 * 2**20  # how much of an array is looked at in one go
+_CHECKED_BYTES = 8 * 2**20  # how much of an array is looked at in one go
 
 
-def check_part(part: Part, specs: Sequence[InputSpec]) -> None:
+def check_part(part: SamplePart, specs: Sequence[InputSpec]) -> None:
     """Raise DataError when names, types or sizes of one part do not fit the inputs."""
     _check_names(part, [spec.name for spec in specs])
     for spec in specs:
@@ -28,7 +28,7 @@ def check_part(part: Part, specs: Sequence[InputSpec]) -> None:
         raise DataError(f"{part.name}: '{LABELS}' holds Python objects: give numbers")
 
 
-def _check_names(part: Part, names: list[str]) -> None:
+def _check_names(part: SamplePart, names: list[str]) -> None:
     found = ", ".join(f"'{name}'" for name in part.arrays) or "nothing"
     for name in names:
         if name not in part.arrays:
@@ -41,7 +41,7 @@ def _check_names(part: Part, names: list[str]) -> None:
             )
 
 
-def _check_dtype(part: Part, spec: InputSpec, found: np.dtype[Any]) -> None:
+def _check_dtype(part: SamplePart, spec: InputSpec, found: np.dtype[Any]) -> None:
     if _castable(found, spec.dtype):
         return
     how = f"save it as {spec.dtype}"
@@ -64,7 +64,7 @@ def _is_float(dtype: np.dtype[Any]) -> bool:
     return dtype.name.startswith(("float", "bfloat"))  # bfloat16 has a kind of its own
 
 
-def _check_shape(part: Part, spec: InputSpec, shape: tuple[int, ...]) -> None:
+def _check_shape(part: SamplePart, spec: InputSpec, shape: tuple[int, ...]) -> None:
     if spec.shape is None:
         return
     what = f"{part.name}: '{spec.name}' is {list(shape)} and the network takes {spec}"
@@ -75,14 +75,14 @@ def _check_shape(part: Part, spec: InputSpec, shape: tuple[int, ...]) -> None:
             raise DataError(f"{what}: axis {axis} is {found}, not {wanted}")
 
 
-def check_finite(part: Part, dtypes: Mapping[str, np.dtype[Any]]) -> None:
+def check_finite(part: SamplePart, dtypes: Mapping[str, np.dtype[Any]]) -> None:
     """Raise DataError at the first NaN or infinity, after the cast to `dtypes`; reads a block at a time."""
     for name, stored in part.arrays.items():
         if _is_float(stored.dtype):
             _check_values(part, name, dtypes.get(name, stored.dtype))
 
 
-def _check_values(part: Part, name: str, dtype: np.dtype[Any]) -> None:
+def _check_values(part: SamplePart, name: str, dtype: np.dtype[Any]) -> None:
     for start, values in _blocks(part.arrays[name]):
         with np.errstate(over="ignore"):  # a number too large for the network's type is found as infinity
             block = values.astype(dtype, copy=False)
@@ -98,12 +98,12 @@ def _blocks(stored: Stored) -> Iterator[tuple[int, NDArray[Any]]]:
         yield 0, np.atleast_1d(stored.read())
         return
     count = stored.shape[0]
-    step = max(1, _BLOCK_BYTES // max(prod(stored.shape[1:]) * stored.dtype.itemsize, 1))
+    step = max(1, _CHECKED_BYTES // max(prod(stored.shape[1:]) * stored.dtype.itemsize, 1))
     for start in range(0, count, step):
         yield start, stored.rows(np.arange(start, min(start + step, count)))
 
 
-def check_part_labels(part: Part, classes: int) -> None:
+def check_part_labels(part: SamplePart, classes: int) -> None:
     """Raise DataError unless each sample of the part has an integer label from 0 to `classes` - 1."""
     stored = part.arrays[LABELS]
     if len(stored.shape) != 1 or stored.dtype.kind not in "iu":

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from gscompile.data.checks import check_finite, check_part, check_part_labels
 from gscompile.data.inputs import InputSpec, all_int, batch_size_for, input_specs, is_state
-from gscompile.data.sources import LABELS, Part, parts_of
+from gscompile.data.sources import LABELS, SamplePart, parts_of
 from gscompile.errors import DataError
 
 __all__ = [
@@ -53,7 +53,7 @@ class Dataset:
     never handed out.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[SamplePart, ...]
     dtypes: Mapping[str, np.dtype[Any]]  # what each input is cast to
     constants: Mapping[str, NDArray[Any]]
     order: NDArray[np.int64]  # this dataset's samples, counted through all parts
@@ -193,7 +193,7 @@ def labels_fault(dataset: Dataset) -> str | None:
     )
 
 
-def _arranged(parts: tuple[Part, ...], specs: Sequence[InputSpec]) -> Dataset:
+def _arranged(parts: tuple[SamplePart, ...], specs: Sequence[InputSpec]) -> Dataset:
     labelled = _are_labelled(parts, specs)
     rows, constants = _roles(parts, specs)
     dtypes = {spec.name: spec.dtype for spec in specs}
@@ -209,7 +209,7 @@ def _arranged(parts: tuple[Part, ...], specs: Sequence[InputSpec]) -> Dataset:
     return Dataset(parts, dtypes, shared, np.arange(total), labelled, False, fixed)
 
 
-def _are_labelled(parts: tuple[Part, ...], specs: Sequence[InputSpec]) -> bool:
+def _are_labelled(parts: tuple[SamplePart, ...], specs: Sequence[InputSpec]) -> bool:
     """Whether there are labels; DataError when only some parts have them. An input may be called so too."""
     if any(spec.name == LABELS for spec in specs):
         return False
@@ -219,7 +219,7 @@ def _are_labelled(parts: tuple[Part, ...], specs: Sequence[InputSpec]) -> bool:
     return not without
 
 
-def _roles(parts: tuple[Part, ...], specs: Sequence[InputSpec]) -> tuple[list[InputSpec], list[InputSpec]]:
+def _roles(parts: tuple[SamplePart, ...], specs: Sequence[InputSpec]) -> tuple[list[InputSpec], list[InputSpec]]:
     """Inputs with a sample in each row, and inputs given whole; with equal counts, wholes are rows too."""
     whole = [spec for spec in specs if _is_whole(spec, parts)]
     rows = [spec for spec in specs if spec not in whole]
@@ -230,14 +230,16 @@ def _roles(parts: tuple[Part, ...], specs: Sequence[InputSpec]) -> tuple[list[In
     return rows, whole
 
 
-def _is_whole(spec: InputSpec, parts: tuple[Part, ...]) -> bool:
+def _is_whole(spec: InputSpec, parts: tuple[SamplePart, ...]) -> bool:
     """True when every part gives the input with its own fixed first size, or it has no axis at all."""
     shapes = [part.arrays[spec.name].shape for part in parts]
     first = spec.shape[0] if spec.shape else None
     return all(not shape or (isinstance(first, int) and shape[0] == first) for shape in shapes)
 
 
-def _is_ready_made(parts: tuple[Part, ...], rows: list[InputSpec], constants: list[InputSpec], labelled: bool) -> bool:
+def _is_ready_made(
+    parts: tuple[SamplePart, ...], rows: list[InputSpec], constants: list[InputSpec], labelled: bool
+) -> bool:
     if not rows or not all(all_int(spec.shape or ()) for spec in constants):
         return True  # nothing to count by, or a batch axis that is not the first
     if not labelled and any(_counted_apart(part, rows) for part in parts):
@@ -248,24 +250,24 @@ def _is_ready_made(parts: tuple[Part, ...], rows: list[InputSpec], constants: li
     )
 
 
-def _counted_apart(part: Part, rows: list[InputSpec]) -> bool:
+def _counted_apart(part: SamplePart, rows: list[InputSpec]) -> bool:
     """Different counts where the network names the axes differently, as in a graph's nodes and edges."""
     names = {spec.shape[0] for spec in rows if spec.shape}
     counts = {part.arrays[spec.name].shape[0] for spec in rows}
     return len(counts) == len(names) > 1 and all(isinstance(name, str) for name in names)
 
 
-def _is_uneven(name: str, parts: tuple[Part, ...]) -> bool:
+def _is_uneven(name: str, parts: tuple[SamplePart, ...]) -> bool:
     """Whether the samples of one file have another shape than those of the next."""
     return len({part.arrays[name].shape[1:] for part in parts}) > 1
 
 
-def _differs(spec: InputSpec, parts: tuple[Part, ...]) -> bool:
+def _differs(spec: InputSpec, parts: tuple[SamplePart, ...]) -> bool:
     first = parts[0].arrays[spec.name].read()
     return any(not np.array_equal(first, part.arrays[spec.name].read()) for part in parts[1:])
 
 
-def _checked_count(part: Part, rows: list[InputSpec], labelled: bool) -> int:
+def _checked_count(part: SamplePart, rows: list[InputSpec], labelled: bool) -> int:
     """The number of samples of a part; DataError when its arrays disagree, or it is empty."""
     counts = {spec.name: part.arrays[spec.name].shape[0] for spec in rows}
     name, count = next(iter(counts.items()))

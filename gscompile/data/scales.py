@@ -9,7 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from gscompile.onnx_files.constants import constant_array
-from gscompile.onnx_files.kinds import kind
+from gscompile.onnx_files.op_names import kind
 
 MOVES = ("Identity", "Cast", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Pad", "Flatten")
 
@@ -33,7 +33,7 @@ class Scale:
         return f"values of mean {self.mean:g} and deviation {self.deviation:g}"
 
 
-STANDARD = Scale(0.0, 1.0)
+STANDARD_SCALE = Scale(0.0, 1.0)
 UNIT = Scale(0.5, 0.25, 0.0, 1.0)
 BYTES = Scale(127.5, 64.0, 0.0, 255.0)
 SOUND = Scale(0.0, 0.15, -1.0, 1.0)
@@ -45,9 +45,9 @@ OFF_CENTRE = 4.0  # deviations of a first layer's sums that its bias is, from wh
 def picture_scales(told: Scale | None, takes_bytes: bool | None = None) -> tuple[Scale, ...]:
     """Return the scales that users feed pictures in; one where the network tells which."""
     if told is None and takes_bytes is not None:
-        return (BYTES,) if takes_bytes else (STANDARD, UNIT)
+        return (BYTES,) if takes_bytes else (STANDARD_SCALE, UNIT)
     if told is None:
-        return STANDARD, UNIT, BYTES
+        return STANDARD_SCALE, UNIT, BYTES
     near = min((UNIT, BYTES), key=lambda scale: abs(np.log(scale.deviation / told.deviation)))
     return (near,) if 0.3 < told.mean / near.mean < 3 else (told,)
 

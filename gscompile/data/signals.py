@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gscompile.data.leaves import dead_leaves
+from gscompile.data.dead_leaves import dead_leaves
 
 Floats = NDArray[np.float64]
 RATE = 16_000.0  # Hz, assumed of sound: pitches and syllables only have to be about right

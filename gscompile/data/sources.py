@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 
 from gscompile.errors import DataError
 from gscompile.files.npz import Stored, held, open_npz
-from gscompile.user_function import ENDS, Theirs, imported, said, working_folder_importable
+from gscompile.user_function import EXCEPTIONS, Theirs, imported, said, working_folder_importable
 
 LABELS = "labels"
 _DEEPEST = 8  # functions that return functions, or names of functions
 
 
 @dataclass(frozen=True)
-class Part:
+class SamplePart:
     """The arrays of one file or of one yielded mapping, and what to call it in a message."""
 
     name: str
     arrays: Mapping[str, Stored]
 
 
-def parts_of(source: Any, name: str, depth: int = 0) -> Iterator[Part]:
+def parts_of(source: Any, name: str, depth: int = 0) -> Iterator[SamplePart]:
     """The parts of whatever `load_data` takes but a Dataset; DataError when they cannot be had."""
     if depth > _DEEPEST:
         raise DataError(f"data '{name}': is a function that returns a function, and so on; expected batches")
@@ -46,13 +46,13 @@ def parts_of(source: Any, name: str, depth: int = 0) -> Iterator[Part]:
         raise DataError(f"data {_called(source)}: give a path, a mapping of arrays, or batches")
 
 
-def _named_parts(source: str | bytes, depth: int) -> Iterator[Part]:
+def _named_parts(source: str | bytes, depth: int) -> Iterator[SamplePart]:
     source = os.fsdecode(source)
     path = Path(source)
     if os.path.isdir(path):
         yield from _folder_parts(path)
     elif os.path.exists(path):
-        yield Part(source, open_npz(path))
+        yield SamplePart(source, open_npz(path))
     elif re.fullmatch(r"[\w.]+:\w+", source):
         with working_folder_importable():
             yield from parts_of(_function(source), source, depth)
@@ -60,18 +60,18 @@ def _named_parts(source: str | bytes, depth: int) -> Iterator[Part]:
         raise DataError(f"data '{source}': no such file: give an .npz, a folder of them, or module:function")
 
 
-def _folder_parts(folder: Path) -> Iterator[Part]:
+def _folder_parts(folder: Path) -> Iterator[SamplePart]:
     paths = sorted(folder.glob("*.npz"))
     if not paths:
         raise DataError(f"data '{folder}': no .npz file in this folder")
     for path in paths:
-        yield Part(str(path), open_npz(path))
+        yield SamplePart(str(path), open_npz(path))
 
 
 def _function(source: str) -> Callable[[], Any]:
     try:
         function = imported(source)
-    except ENDS as error:
+    except EXCEPTIONS as error:
         raise _failed(source, "cannot be imported", error) from error
     if not callable(function):
         raise DataError(f"data '{source}': is a {type(function).__name__}: name a function that returns batches")
@@ -84,7 +84,7 @@ def _called_safely(function: Callable[[], Any], name: str) -> Any:
             return function()
     except DataError:
         raise
-    except ENDS as error:
+    except EXCEPTIONS as error:
         raise _failed(name, "raised an error", error) from error
 
 
@@ -92,13 +92,13 @@ def _failed(name: str, what: str, error: BaseException) -> DataError:
     return DataError(f"data '{name}': {what} ({said(error)})")
 
 
-def _batch_parts(batches: Iterable[Any], name: str) -> Iterator[Part]:
+def _batch_parts(batches: Iterable[Any], name: str) -> Iterator[SamplePart]:
     for number, batch in enumerate(_each(batches, name)):
         try:
             yield _held_part(_as_mapping(batch, f"{name}, batch {number}"), f"{name}, batch {number}")
         except DataError:
             raise
-        except ENDS as error:
+        except EXCEPTIONS as error:
             raise _failed(name, "raised an error", error) from error
 
 
@@ -116,7 +116,7 @@ def _each(batches: Iterable[Any], name: str) -> Iterator[Any]:
             yield batch
     except DataError:
         raise
-    except ENDS as error:
+    except EXCEPTIONS as error:
         raise _failed(name, "raised an error", error) from error
 
 
@@ -130,20 +130,20 @@ def _as_mapping(batch: Any, name: str) -> Mapping[str, Any]:
     )
 
 
-def _held_part(arrays: Mapping[str, Any], name: str) -> Part:
+def _held_part(arrays: Mapping[str, Any], name: str) -> SamplePart:
     try:
         with Theirs():
             items = [*arrays.items()]
-    except ENDS as error:
+    except EXCEPTIONS as error:
         raise _failed(name, "raised an error", error) from error
-    return Part(name, {key: held(_as_array(value, key, name)) for key, value in items})
+    return SamplePart(name, {key: held(_as_array(value, key, name)) for key, value in items})
 
 
 def _as_array(value: Any, key: str, name: str) -> NDArray[Any]:
     try:
         with Theirs():
             return np.asarray(value)
-    except ENDS as error:
+    except EXCEPTIONS as error:
         raise DataError(f"{name}: '{key}' is no array ({said(error)})") from error
 
 

@@ -21,27 +21,27 @@ import onnx_ir as ir
 import onnxruntime
 from numpy.typing import NDArray
 
+from gscompile.data.index_ranges import compared_values, index_limits
 from gscompile.data.inputs import InputSpec, input_specs, is_state
-from gscompile.data.scales import SOUND, STANDARD, Scale, picture_scales, takes_bytes, told_scale, uncentred_scale
+from gscompile.data.scales import SOUND, STANDARD_SCALE, Scale, picture_scales, takes_bytes, told_scale, uncentred_scale
 from gscompile.data.signals import picture, sound, vector
-from gscompile.data.value_ranges import compared_values, index_limits
 from gscompile.errors import DataError, UsageError
 from gscompile.files.native import native
-from gscompile.onnx_files.kinds import kind
 from gscompile.onnx_files.loading import on_files, pointing_proto
+from gscompile.onnx_files.op_names import kind
 
 # Sizes to try for an open axis: of pictures and feature maps, and of sequences, tokens and audio.
 _MAP_SIZES = (224, 64, 32, 48, 128, 256, 320, 640, 512, 96, 160, 16, 8, 1)
 _SEQUENCE_SIZES = (16, 32, 64, 8, 128, 256, 512, 1, 1600, 16000, 2, 4)
-_TRIES = 64
-_ENOUGH = 6  # accepted sizes after which an empty output is taken for what the network does with noise
+MAX_SIZE_TRIES = 64
+ACCEPTED_SIZES = 6  # accepted sizes after which an empty output is taken for what the network does with noise
 _SMALLEST_PICTURE = 8  # pixels on a side
 _SHORTEST_SOUND = 400  # values: 25 ms at 16 kHz, one frame of a speech recogniser
-_LARGEST = 2**24  # elements of one input with open axes
+MAX_INPUT_ELEMENTS = 2**24  # elements of one input with open axes
 _LARGEST_FIXED = 2**28
 
 Shapes = dict[str, tuple[int, ...]]
-Sizes = dict[str, int]  # of open axes, by symbol or by `input:axis`
+OpenSizes = dict[str, int]  # of open axes, by symbol or by `input:axis`
 
 
 def parse_input_shape(text: str) -> tuple[str, tuple[int, ...]]:
@@ -156,7 +156,7 @@ def _batch_axis(spec: InputSpec) -> int:
     return 1 if len(shape) == 3 and [isinstance(size, int) for size in shape] == [True, False, True] else 0
 
 
-def _bound(specs: Sequence[InputSpec], given: Shapes) -> Sizes:
+def _bound(specs: Sequence[InputSpec], given: Shapes) -> OpenSizes:
     """What the given shapes say of each symbol."""
     pairs = ((_axes(spec), given[spec.name]) for spec in specs if spec.name in given and spec.shape is not None)
     return {dim: size for axes, shape in pairs for dim, size in zip(axes, shape, strict=True) if isinstance(dim, str)}
@@ -178,11 +178,11 @@ def _attempts(specs: Sequence[InputSpec], given: Shapes, batch: int) -> Iterator
         for count in dict.fromkeys((batch, 1)):
             batches = {dim: count for dim, tried in open_axes.items() if not tried}
             shapes = {spec.name: given.get(spec.name) or _shape(spec, bound | sizes | batches) for spec in specs}
-            if all(prod(shape) <= _LARGEST or name in given for name, shape in shapes.items()):
+            if all(prod(shape) <= MAX_INPUT_ELEMENTS or name in given for name, shape in shapes.items()):
                 yield shapes
 
 
-def _sizes_to_try(candidates: dict[str, tuple[int, ...]]) -> Iterator[Sizes]:
+def _sizes_to_try(candidates: dict[str, tuple[int, ...]]) -> Iterator[OpenSizes]:
     """First every axis at its n-th size, then every combination of the likeliest few."""
     longest = max((len(sizes) for sizes in candidates.values()), default=1)
     for n in range(longest):
@@ -192,11 +192,11 @@ def _sizes_to_try(candidates: dict[str, tuple[int, ...]]) -> Iterator[Sizes]:
         yield dict(zip(candidates, chosen, strict=True))
 
 
-def _shape(spec: InputSpec, sizes: Sizes) -> tuple[int, ...]:
+def _shape(spec: InputSpec, sizes: OpenSizes) -> tuple[int, ...]:
     return tuple(dim if isinstance(dim, int) else _size(dim, sizes) for dim in _axes(spec))
 
 
-def _size(dim: str, sizes: Sizes) -> int:
+def _size(dim: str, sizes: OpenSizes) -> int:
     if dim in sizes:
         return sizes[dim]
     value = ir.SymbolicDim(dim).evaluate(sizes)
@@ -210,7 +210,7 @@ def _accepted(model: ir.Model, attempts: Iterator[Shapes], seed: int) -> Iterato
     run, filler = _runner(model), Filler.of(model)
     empty: list[Shapes] = []
     found, problem = False, ""
-    for shapes in islice(attempts, _TRIES):
+    for shapes in islice(attempts, MAX_SIZE_TRIES):
         try:
             outputs = run(filler.fill(shapes, seed))
         except Exception as error:  # onnxruntime's own classes have no common base
@@ -221,7 +221,7 @@ def _accepted(model: ir.Model, attempts: Iterator[Shapes], seed: int) -> Iterato
             yield shapes
         else:
             empty.append(shapes)
-        if len(empty) == _ENOUGH and not found:
+        if len(empty) == ACCEPTED_SIZES and not found:
             break
     if not found and not empty:
         raise DataError(f"no size tried for the open axes is accepted ({problem}): give --input-shape NAME=SIZE,...")
@@ -304,14 +304,14 @@ class Filler:
 
     def _scales(self, spec: InputSpec, shape: tuple[int, ...]) -> tuple[Scale, ...]:
         if spec.dtype.kind != "f":
-            return (STANDARD,)
+            return (STANDARD_SCALE,)
         told = self.told.get(spec.name)
         if _is_picture(shape):
             return picture_scales(told, self.takes_bytes.get(spec.name))
         if told is not None or self._is_sound(spec, shape):
             return (told or SOUND,)
         uncentred = self.uncentred.get(spec.name)
-        return (STANDARD,) if uncentred is None else (STANDARD, uncentred)
+        return (STANDARD_SCALE,) if uncentred is None else (STANDARD_SCALE, uncentred)
 
     def _values(
         self, spec: InputSpec, shape: tuple[int, ...], rng: np.random.Generator, draw: int, used: float

@@ -14,7 +14,7 @@ from torch.nn import functional
 from gscompile.execute.node import NodeInfo
 from gscompile.execute.table import op
 from gscompile.execute.values import number
-from gscompile.onnx_files.kinds import MICROSOFT
+from gscompile.onnx_files.op_names import MICROSOFT
 
 
 def _heads(x: Tensor, count: int) -> Tensor:

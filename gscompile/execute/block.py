@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from gscompile.errors import ExecutionError, GscompileError
 from gscompile.execute.node import NodeInfo
 
-Key = ir.Value | ir.Node  # a node stands for the shape that a Shape node asked for, see plan.py
+EnvKey = ir.Value | ir.Node  # a node stands for the shape that a Shape node asked for, see plan.py
 
 
-class Env(dict[Key, Any]):
+class Env(dict[EnvKey, Any]):
     """The values computed so far.
 
     Names repeat in sibling branches, `ir.Value`s do not, so one table serves all scopes.
@@ -24,20 +24,20 @@ class Env(dict[Key, Any]):
         super().__init__()
         self.constants = constants
 
-    def __missing__(self, key: Key) -> Any:
+    def __missing__(self, key: EnvKey) -> Any:
         if not isinstance(key, ir.Value) or key not in self.constants:
             raise ExecutionError(f"'{key.name}' is read before anything has computed it")
         return self.constants[key]
 
 
-Layer = Callable[[Env, Sequence[Any]], Any]
+TorchLayer = Callable[[Env, Sequence[Any]], Any]
 
 
 class Step(Protocol):
     """A part of a plan: reads keys of the environment and writes others."""
 
-    reads: frozenset[Key]
-    writes: frozenset[Key]
+    reads: frozenset[EnvKey]
+    writes: frozenset[EnvKey]
 
     def __call__(self, env: Env) -> None: ...
 
@@ -49,8 +49,8 @@ class Call:
         self,
         node: NodeInfo,
         source: ir.Node,
-        layers: Sequence[Layer],
-        blocks: Iterable[Block] = (),
+        layers: Sequence[TorchLayer],
+        blocks: Iterable[TrainableBlock] = (),
         pure: bool = True,
     ) -> None:
         blocks = tuple(blocks)
@@ -62,10 +62,10 @@ class Call:
             value if wanted else None for value, wanted in zip(source.outputs, node.wanted, strict=True)
         )
         self.least = max((i + 1 for i, wanted in enumerate(node.wanted) if wanted), default=0)
-        self.reads: frozenset[Key] = frozenset(v for v in self.inputs if v is not None).union(
+        self.reads: frozenset[EnvKey] = frozenset(v for v in self.inputs if v is not None).union(
             *(b.captured for b in blocks)
         )
-        self.writes: frozenset[Key] = frozenset(v for v in self.outputs if v is not None)
+        self.writes: frozenset[EnvKey] = frozenset(v for v in self.outputs if v is not None)
         self.pure: bool = pure and all(call.pure for block in blocks for call in block.calls)
 
     def __call__(self, env: Env) -> None:
@@ -95,7 +95,7 @@ class Call:
         raise ExecutionError(f"{self.node}: nothing here runs it (opset {self.node.version}) on ({kinds})")
 
 
-class Block:
+class TrainableBlock:
     """The calls of a graph in order, with its inputs, its outputs and what it reads from outside."""
 
     def __init__(
@@ -109,14 +109,14 @@ class Block:
         self.outputs = tuple(outputs)
         self.calls = tuple(calls)
         self.constants = constants
-        inside: frozenset[Key] = frozenset(inputs)
-        read: frozenset[Key] = frozenset(outputs)
+        inside: frozenset[EnvKey] = frozenset(inputs)
+        read: frozenset[EnvKey] = frozenset(outputs)
         inside = inside.union(*(call.writes for call in calls))
         read = read.union(*(call.reads for call in calls))
-        self.captured: frozenset[Key] = frozenset(key for key in read - inside if not _is_fixed(key, constants))
+        self.captured: frozenset[EnvKey] = frozenset(key for key in read - inside if not _is_fixed(key, constants))
 
 
-def _is_fixed(key: Key, constants: Mapping[ir.Value, Any]) -> bool:
+def _is_fixed(key: EnvKey, constants: Mapping[ir.Value, Any]) -> bool:
     """Return whether a value never changes. A weight that trains does: what reads it must not be folded."""
     return isinstance(key, ir.Value) and key in constants and not isinstance(constants[key], nn.Parameter)
 

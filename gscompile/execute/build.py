@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from gscompile.errors import ExecutionError
-from gscompile.execute.block import Block, Call, Env, Layer
+from gscompile.execute.block import Call, Env, TorchLayer, TrainableBlock
 from gscompile.execute.families import find, find_control
 from gscompile.execute.functions import FunctionBody, schema_with_body
 from gscompile.execute.node import NodeInfo
@@ -20,7 +20,7 @@ from gscompile.execute.plan import Plan, make_plan
 from gscompile.execute.reference import ReferenceOp
 from gscompile.execute.table import OpFunction
 from gscompile.execute.values import from_ir
-from gscompile.onnx_files.kinds import is_standard
+from gscompile.onnx_files.op_names import is_standard
 
 RANDOM = {
     "Bernoulli",
@@ -46,7 +46,7 @@ class Store:
         if value not in self.constants:
             self.constants[value] = self.trainable[value] if value in self.trainable else make()
 
-    def plan(self, block: Block, extra: Sequence[ir.Value] = ()) -> Plan:
+    def plan(self, block: TrainableBlock, extra: Sequence[ir.Value] = ()) -> Plan:
         """A plan of the block, remembered so that its folded values can be dropped."""
         self.plans.append(make_plan(block, extra))
         return self.plans[-1]
@@ -71,15 +71,15 @@ class Builder:
     opsets: Mapping[str, int]
     attributes: Mapping[str, ir.Attr] = field(default_factory=dict)
 
-    def block(self, graph: ir.Graph | ir.Function) -> Block:
+    def block(self, graph: ir.Graph | ir.Function) -> TrainableBlock:
         """The block of a graph, a subgraph or a function body."""
         for value in getattr(graph, "initializers", {}).values():
             self._add_initializer(value)
         calls = [call for node in graph if (call := self._call(node)) is not None]
         inputs = [value for value in graph.inputs if value not in self.store.constants]
-        return Block(inputs, graph.outputs, calls, self.store.constants)
+        return TrainableBlock(inputs, graph.outputs, calls, self.store.constants)
 
-    def function(self, function: ir.Function, attributes: Mapping[str, ir.Attr]) -> Block:
+    def function(self, function: ir.Function, attributes: Mapping[str, ir.Attr]) -> TrainableBlock:
         """The block of a function called with `attributes`."""
         defaults = {name: attribute for name, attribute in function.attributes.items() if attribute.value is not None}
         return Builder(self.store, self.functions, function.opset_imports, {**defaults, **attributes}).block(function)
@@ -114,7 +114,7 @@ class Builder:
         if local is not None:
             body = self.function(local, info.raw)
             return Call(info, node, [_call_block(self.store.plan(body))], [body])
-        layers: list[Layer] = []
+        layers: list[TorchLayer] = []
         blocks = [block for value in info.attributes.values() for block in _blocks(value)]
         if (control := find_control(info.domain, info.op_type, info.version)) is not None:
             layers.append(_run_control(control, info, {block: self.store.plan(block) for block in blocks}))
@@ -157,10 +157,10 @@ def _is_read(value: ir.Value) -> bool:
     return bool(value.name) and (value.index() == 0 or bool(value.uses()) or value.is_graph_output())
 
 
-def _blocks(value: Any) -> list[Block]:
+def _blocks(value: Any) -> list[TrainableBlock]:
     if isinstance(value, list):
-        return [item for item in value if isinstance(item, Block)]
-    return [value] if isinstance(value, Block) else []
+        return [item for item in value if isinstance(item, TrainableBlock)]
+    return [value] if isinstance(value, TrainableBlock) else []
 
 
 def constant(attributes: Mapping[str, ir.Attr], device: torch.device) -> Any:
@@ -181,7 +181,7 @@ def constant(attributes: Mapping[str, ir.Attr], device: torch.device) -> Any:
     return torch.tensor(attribute.value, dtype=types[name], device=device)
 
 
-def _run_function(function: OpFunction, info: NodeInfo) -> Layer:
+def _run_function(function: OpFunction, info: NodeInfo) -> TorchLayer:
     def layer(_env: Env, arguments: Sequence[Any]) -> Any:
         # Handle element types that torch lacks and numpy may have.
         if any(hasattr(argument, "__array_interface__") for argument in arguments):
@@ -191,9 +191,9 @@ def _run_function(function: OpFunction, info: NodeInfo) -> Layer:
     return layer
 
 
-def _run_control(function: OpFunction, info: NodeInfo, plans: Mapping[Block, Plan]) -> Layer:
+def _run_control(function: OpFunction, info: NodeInfo, plans: Mapping[TrainableBlock, Plan]) -> TorchLayer:
     def layer(env: Env, arguments: Sequence[Any]) -> Any:
-        def run(block: Block, *inputs: Any) -> list[Any]:
+        def run(block: TrainableBlock, *inputs: Any) -> list[Any]:
             return plans[block].run(env, inputs)
 
         return function(info, run, *arguments)
@@ -201,7 +201,7 @@ def _run_control(function: OpFunction, info: NodeInfo, plans: Mapping[Block, Pla
     return layer
 
 
-def _call_block(plan: Plan) -> Layer:
+def _call_block(plan: Plan) -> TorchLayer:
     def layer(env: Env, arguments: Sequence[Any]) -> tuple[Any, ...]:
         missing = [None] * (len(plan.inputs) - len(arguments))
         return tuple(plan.run(env, [*arguments, *missing]))

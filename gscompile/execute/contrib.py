@@ -15,7 +15,7 @@ from gscompile.execute.convolution import conv
 from gscompile.execute.linear import gemm
 from gscompile.execute.node import NodeInfo
 from gscompile.execute.table import op
-from gscompile.onnx_files.kinds import MICROSOFT
+from gscompile.onnx_files.op_names import MICROSOFT
 
 
 @op("FusedMatMul", domain=MICROSOFT)

@@ -8,28 +8,30 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from gscompile.execute.block import Block
+from gscompile.execute.block import TrainableBlock
 from gscompile.execute.node import NodeInfo
 from gscompile.execute.table import control
 from gscompile.execute.values import number
 
 
-class Run(Protocol):
+class RunsGraph(Protocol):
     """Runs a subgraph on inputs and returns its outputs; outer values are seen by it."""
 
-    def __call__(self, block: Block, *inputs: Any) -> list[Any]: ...
+    def __call__(self, block: TrainableBlock, *inputs: Any) -> list[Any]: ...
 
 
 @control("If")
-def if_(node: NodeInfo, run: Run, condition: Tensor) -> tuple[Any, ...]:
+def if_(node: NodeInfo, run: RunsGraph, condition: Tensor) -> tuple[Any, ...]:
     """One of two subgraphs."""
     return tuple(run(node.attributes["then_branch" if condition.item() else "else_branch"]))
 
 
 @control("Loop")
-def loop(node: NodeInfo, run: Run, trips: Tensor | None, condition: Tensor | None, *carried: Any) -> tuple[Any, ...]:
+def loop(
+    node: NodeInfo, run: RunsGraph, trips: Tensor | None, condition: Tensor | None, *carried: Any
+) -> tuple[Any, ...]:
     """The body (trip, condition, carried...) -> (condition, carried..., scanned...) up to `trips` times."""
-    body: Block = node.attributes["body"]
+    body: TrainableBlock = node.attributes["body"]
     state = list(carried)
     device = next((value.device for value in (trips, condition) if value is not None), torch.device("cpu"))
     scanned: list[list[Tensor]] = [[] for _ in body.outputs[1 + len(state) :]]
@@ -55,9 +57,9 @@ def _stacked(items: Sequence[Tensor], value: Any, axis: int) -> Tensor:
 
 
 @control("Scan", since=9)
-def scan(node: NodeInfo, run: Run, *inputs: Tensor) -> tuple[Tensor, ...]:
+def scan(node: NodeInfo, run: RunsGraph, *inputs: Tensor) -> tuple[Tensor, ...]:
     """The body (state..., slices...) -> (state..., slices...) over the slices of the scanned inputs."""
-    body: Block = node.attributes["body"]
+    body: TrainableBlock = node.attributes["body"]
     count = node.attributes["num_scan_inputs"]
     state, scanned = list(inputs[: len(inputs) - count]), inputs[len(inputs) - count :]
     outputs = len(body.outputs) - len(state)
@@ -86,7 +88,7 @@ def _steps(x: Tensor, axis: int, backwards: bool) -> Sequence[Tensor]:
 
 
 @control("Scan", since=8)
-def scan_batched(node: NodeInfo, run: Run, lengths: Tensor | None, *inputs: Tensor) -> tuple[Tensor, ...]:
+def scan_batched(node: NodeInfo, run: RunsGraph, lengths: Tensor | None, *inputs: Tensor) -> tuple[Tensor, ...]:
     """As Scan, for each item of a batch (opset 8); shorter sequences are filled with zeros."""
     if lengths is not None:
         raise NotImplementedError
@@ -105,9 +107,9 @@ def scan_batched(node: NodeInfo, run: Run, lengths: Tensor | None, *inputs: Tens
 
 
 @control("SequenceMap")
-def sequence_map(node: NodeInfo, run: Run, items: list[Any], *others: Any) -> tuple[list[Any], ...]:
+def sequence_map(node: NodeInfo, run: RunsGraph, items: list[Any], *others: Any) -> tuple[list[Any], ...]:
     """The body applied to each item; other sequences go along item by item, tensors stay."""
-    body: Block = node.attributes["body"]
+    body: TrainableBlock = node.attributes["body"]
     results = [
         run(body, item, *(other[n] if isinstance(other, list) else other for other in others))
         for n, item in enumerate(items)

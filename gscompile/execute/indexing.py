@@ -9,7 +9,7 @@ from gscompile.execute.node import NodeInfo
 from gscompile.execute.table import op
 from gscompile.execute.values import ints, number
 
-REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
+SCATTER_REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
 
 def _positive(index: Tensor, size: int) -> Tensor:
@@ -54,7 +54,7 @@ def scatter_elements(node: NodeInfo, x: Tensor, index: Tensor, updates: Tensor) 
     index = _positive(index, x.shape[axis])
     if reduction == "none":
         return x.scatter(axis, index, updates)
-    return x.scatter_reduce(axis, index, updates, REDUCTIONS[reduction])
+    return x.scatter_reduce(axis, index, updates, SCATTER_REDUCTIONS[reduction])
 
 
 @op("ScatterND")
@@ -73,7 +73,7 @@ def scatter_nd(node: NodeInfo, x: Tensor, index: Tensor, updates: Tensor) -> Ten
     reduction = node.get("reduction", "none")
     if reduction == "none":
         return table.scatter(0, where, values).reshape(x.shape)
-    return table.scatter_reduce(0, where, values, REDUCTIONS[reduction]).reshape(x.shape)
+    return table.scatter_reduce(0, where, values, SCATTER_REDUCTIONS[reduction]).reshape(x.shape)
 
 
 @op("TensorScatter")

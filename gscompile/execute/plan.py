@@ -17,7 +17,7 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
-from gscompile.execute.block import Block, Call, Env, Key, Step
+from gscompile.execute.block import Call, Env, EnvKey, Step, TrainableBlock
 
 REMEMBERED = 8  # sets of shapes per folded value: a few batch and image sizes, not a leak
 
@@ -29,7 +29,7 @@ class Ask:
         self.value = call.inputs[0]
         self.node = call.source
         self.reads = call.reads
-        self.writes: frozenset[Key] = frozenset([call.source])
+        self.writes: frozenset[EnvKey] = frozenset([call.source])
 
     def __call__(self, env: Env) -> None:
         assert self.value is not None  # the input of Shape is not optional
@@ -42,7 +42,7 @@ class Answer:
 
     def __init__(self, call: Call) -> None:
         self.call = call
-        self.reads: frozenset[Key] = frozenset([call.source])
+        self.reads: frozenset[EnvKey] = frozenset([call.source])
         self.writes = call.writes
 
     def __call__(self, env: Env) -> None:
@@ -54,14 +54,14 @@ class Fold:
     """A tree of steps whose last result is remembered per set of asked shapes."""
 
     def __init__(self, steps: Sequence[Step], asked: Iterable[ir.Node]) -> None:
-        inside: frozenset[Key] = frozenset().union(*(step.writes for step in steps))
+        inside: frozenset[EnvKey] = frozenset().union(*(step.writes for step in steps))
         outside = frozenset().union(*(step.reads for step in steps)) - inside
         self.steps = steps
         self.asked = tuple(asked)
-        self.reads: frozenset[Key] = outside.union(self.asked)
+        self.reads: frozenset[EnvKey] = outside.union(self.asked)
         self.writes = steps[-1].writes
         self.interior = inside - self.writes
-        self.known: OrderedDict[Any, dict[Key, Any]] = OrderedDict()
+        self.known: OrderedDict[Any, dict[EnvKey, Any]] = OrderedDict()
 
     def __call__(self, env: Env) -> None:
         shapes = tuple(env[node] for node in self.asked)
@@ -73,7 +73,7 @@ class Fold:
                 self.known.popitem(last=False)
         env.update(self.known[shapes])
 
-    def _compute(self, env: Env) -> dict[Key, Any]:
+    def _compute(self, env: Env) -> dict[EnvKey, Any]:
         # Not inference tensors, even in inference mode: a later run may want gradients that pass by them.
         with torch.inference_mode(False), torch.no_grad():
             for step in self.steps:
@@ -89,8 +89,8 @@ class Plan:
 
     inputs: tuple[ir.Value, ...]
     wanted: tuple[ir.Value, ...]
-    steps: tuple[tuple[Step, tuple[Key, ...]], ...]
-    leftover: tuple[Key, ...]
+    steps: tuple[tuple[Step, tuple[EnvKey, ...]], ...]
+    leftover: tuple[EnvKey, ...]
 
     def run(self, env: Env, arguments: Sequence[Any]) -> list[Any]:
         """Bind the inputs, run the steps, and leave nothing of this block in the environment."""
@@ -111,16 +111,16 @@ class Plan:
                 step.known.clear()
 
 
-def make_plan(block: Block, extra: Sequence[ir.Value] = ()) -> Plan:
+def make_plan(block: TrainableBlock, extra: Sequence[ir.Value] = ()) -> Plan:
     """The plan that computes the block's outputs, and the values `extra` behind them."""
     wanted = (*block.outputs, *extra)
     steps = _fold(block, _needed(block.calls, wanted), frozenset(wanted))
-    own: frozenset[Key] = frozenset(block.inputs).union(*(step.writes for step in steps))
+    own: frozenset[EnvKey] = frozenset(block.inputs).union(*(step.writes for step in steps))
     timed, leftover = _with_deaths(steps, own, frozenset(wanted))
     return Plan(block.inputs, wanted, timed, leftover)
 
 
-def _needed(calls: Sequence[Call], wanted: Iterable[Key]) -> list[Call]:
+def _needed(calls: Sequence[Call], wanted: Iterable[EnvKey]) -> list[Call]:
     """The calls that the wanted values depend on, in order."""
     alive = set(wanted)
     kept = []
@@ -131,7 +131,7 @@ def _needed(calls: Sequence[Call], wanted: Iterable[Key]) -> list[Call]:
     return kept[::-1]
 
 
-def _fold(block: Block, calls: Sequence[Call], wanted: frozenset[Key]) -> list[Step]:
+def _fold(block: TrainableBlock, calls: Sequence[Call], wanted: frozenset[EnvKey]) -> list[Step]:
     """The calls, with those that depend on constants and shapes alone gathered into `Fold`s.
 
     A foldable call with one reader, itself foldable, joins that reader's tree; any other is a root.
@@ -139,8 +139,8 @@ def _fold(block: Block, calls: Sequence[Call], wanted: frozenset[Key]) -> list[S
     foldable = _foldable(block, calls)
     readers = Counter(key for call in calls for key in call.reads)
     read_outside = wanted.union(*(call.reads for call in calls if call not in foldable))
-    trees: dict[Key, list[Step]] = {}  # by the key that a tree computes, until its one reader takes it
-    asked: dict[Key, frozenset[ir.Node]] = {}  # the questions a key depends on
+    trees: dict[EnvKey, list[Step]] = {}  # by the key that a tree computes, until its one reader takes it
+    asked: dict[EnvKey, frozenset[ir.Node]] = {}  # the questions a key depends on
     steps: list[Step] = []
     for call in calls:
         if call not in foldable:
@@ -163,9 +163,9 @@ def _fold(block: Block, calls: Sequence[Call], wanted: frozenset[Key]) -> list[S
     return steps
 
 
-def _foldable(block: Block, calls: Sequence[Call]) -> dict[Call, bool]:
+def _foldable(block: TrainableBlock, calls: Sequence[Call]) -> dict[Call, bool]:
     """The calls to fold; True for a `Shape` or `Size` of a value that is not itself known."""
-    known: set[Key] = {key for key, value in block.constants.items() if not isinstance(value, nn.Parameter)}
+    known: set[EnvKey] = {key for key, value in block.constants.items() if not isinstance(value, nn.Parameter)}
     found: dict[Call, bool] = {}
     for call in calls:
         asks = call.node.op_type in ("Shape", "Size") and not call.node.domain and not call.reads <= known
@@ -176,11 +176,11 @@ def _foldable(block: Block, calls: Sequence[Call]) -> dict[Call, bool]:
 
 
 def _with_deaths(
-    steps: Sequence[Step], own: frozenset[Key], wanted: frozenset[Key]
-) -> tuple[tuple[tuple[Step, tuple[Key, ...]], ...], tuple[Key, ...]]:
+    steps: Sequence[Step], own: frozenset[EnvKey], wanted: frozenset[EnvKey]
+) -> tuple[tuple[tuple[Step, tuple[EnvKey, ...]], ...], tuple[EnvKey, ...]]:
     """Each step with the block's own keys that die after it, and the keys that are left at the end."""
     seen = set(wanted)
-    timed: list[tuple[Step, tuple[Key, ...]]] = []
+    timed: list[tuple[Step, tuple[EnvKey, ...]]] = []
     for step in reversed(steps):
         last = ((step.reads | step.writes) & own) - seen
         seen |= last

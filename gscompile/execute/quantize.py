@@ -14,9 +14,9 @@ from gscompile.execute.convolution import conv
 from gscompile.execute.node import NodeInfo
 from gscompile.execute.table import op
 from gscompile.execute.values import torch_type
-from gscompile.onnx_files.kinds import MICROSOFT
+from gscompile.onnx_files.op_names import MICROSOFT
 
-QUANTISED = (torch.uint8, torch.int8, torch.uint16, torch.int16)
+QUANTISED_TYPES = (torch.uint8, torch.int8, torch.uint16, torch.int16)
 
 
 def _along(parameter: Tensor, x: Tensor, axis: int, block: int) -> Tensor:
@@ -48,7 +48,7 @@ def straight_through(x: Tensor, scale: Tensor, zero: Tensor | None, dtype: torch
 
 
 def _rounded(steps: Tensor, zero: Tensor | None, dtype: torch.dtype) -> Tensor:
-    if dtype not in QUANTISED:
+    if dtype not in QUANTISED_TYPES:
         raise NotImplementedError
     limits = torch.iinfo(dtype)
     y = torch.round(steps)

@@ -20,8 +20,10 @@ from gscompile.execute.shape import reversed_index
 from gscompile.execute.table import op
 
 Activation = Callable[[Tensor], Tensor]
-State = tuple[Tensor, ...]
-Cell = Callable[[Tensor, State], State]  # (x W' + b of one step, state) -> next state, whose first part is the output
+CellState = tuple[Tensor, ...]
+CellStep = Callable[
+    [Tensor, CellState], CellState
+]  # (x W' + b of one step, state) -> next state, whose first part is the output
 
 
 def _activation(name: str, alpha: float | None, beta: float | None) -> Activation:
@@ -49,7 +51,7 @@ def _activation(name: str, alpha: float | None, beta: float | None) -> Activatio
 
 
 @dataclass(frozen=True)
-class Direction:
+class RecurrentDirection:
     """The weights and activations of one direction."""
 
     w: Tensor
@@ -90,8 +92,8 @@ def _is_plain(node: NodeInfo, names: Sequence[str], lengths: Tensor | None, peep
 
 
 def _run_direction(
-    direction: Direction, cell: Cell, x: Tensor, state: State, lengths: Tensor | None, backwards: bool
-) -> tuple[Tensor, State]:
+    direction: RecurrentDirection, cell: CellStep, x: Tensor, state: CellState, lengths: Tensor | None, backwards: bool
+) -> tuple[Tensor, CellState]:
     """Outputs [steps, batch, hidden] and last state; beyond an item's length the outputs are zero."""
     steps = x.shape[0]
     order = (
@@ -124,7 +126,7 @@ def _recurrent(
     node: NodeInfo,
     gates: int,
     names: Sequence[str],
-    make_cell: Callable[[Direction], Cell],
+    make_cell: Callable[[RecurrentDirection], CellStep],
     x: Tensor,
     w: Tensor,
     r: Tensor,
@@ -144,7 +146,7 @@ def _recurrent(
     outputs, finals = [], []
     for n in range(directions):
         wb, rb = b[n].chunk(2)
-        part = Direction(
+        part = RecurrentDirection(
             w[n],
             r[n],
             wb,
@@ -216,7 +218,7 @@ def rnn(
 ) -> tuple[Tensor, ...]:
     """h' = f(x W' + h R' + b)."""
 
-    def make_cell(d: Direction) -> Cell:
+    def make_cell(d: RecurrentDirection) -> CellStep:
         (f,) = d.activations
         return lambda gates, state: (f(d.clipped(gates + functional.linear(state[0], d.r, d.rb))),)
 
@@ -238,13 +240,13 @@ def gru(
     """z, r = f(...); c = g(x W' + r * h R'); h' = (1 - z) c + z h; reset before or after the product."""
     after = bool(node.get("linear_before_reset", 0))
 
-    def make_cell(d: Direction) -> Cell:
+    def make_cell(d: RecurrentDirection) -> CellStep:
         f, g = d.activations
         hidden = d.r.shape[-1]
         r_zr, r_h = d.r[: 2 * hidden], d.r[2 * hidden :]
         b_zr, b_h = d.rb[: 2 * hidden], d.rb[2 * hidden :]
 
-        def cell(gates: Tensor, state: State) -> State:
+        def cell(gates: Tensor, state: CellState) -> CellState:
             (old,) = state
             x_zr, x_h = gates[:, : 2 * hidden], gates[:, 2 * hidden :]
             z, reset = f(d.clipped(x_zr + functional.linear(old, r_zr, b_zr))).chunk(2, 1)
@@ -272,14 +274,14 @@ def lstm(
 ) -> tuple[Tensor, ...]:
     """i, o, f = f(...); c' = f c + i g(...); h' = o h(c'), with peepholes from c to the gates where given."""
 
-    def make_cell(d: Direction) -> Cell:
+    def make_cell(d: RecurrentDirection) -> CellStep:
         f, g, h_of = d.activations
         p_i, p_o, p_f = (None,) * 3 if d.peephole is None else d.peephole.chunk(3)
 
         def seen(gate: Tensor, cell: Tensor, weight: Tensor | None) -> Tensor:
             return d.clipped(gate if weight is None else gate + weight * cell)
 
-        def cell(gates: Tensor, state: State) -> State:
+        def cell(gates: Tensor, state: CellState) -> CellState:
             old_h, old_c = state
             i, o, forget, c_gate = (gates + functional.linear(old_h, d.r, d.rb)).chunk(4, 1)
             i = f(seen(i, old_c, p_i))

@@ -16,7 +16,7 @@ from gscompile.execute.values import ints
 
 
 @dataclass(frozen=True)
-class Axis:
+class ResizedAxis:
     """How one axis is resized: sizes, scale, the region of interest, and the node's options."""
 
     inputs: int
@@ -48,7 +48,7 @@ def upsample(node: NodeInfo, x: Tensor, scales: Tensor) -> Tensor:
 def _simple(node: NodeInfo, x: Tensor, scales: list[float]) -> Tensor:
     mode = node.get("mode", "nearest")
     for axis, (n, scale) in enumerate(zip(tuple(x.shape), scales, strict=True)):
-        made = Axis(n, math.floor(n * scale), scale, (0, 1), mode, "asymmetric", "floor", -0.75, False, False)
+        made = ResizedAxis(n, math.floor(n * scale), scale, (0, 1), mode, "asymmetric", "floor", -0.75, False, False)
         x = _resized(x, axis, made, 0.0)
     return x
 
@@ -77,8 +77,8 @@ def resize(
     return x
 
 
-def _axis(node: NodeInfo, inputs: int, outputs: int, scale: float, region: tuple[float, float]) -> Axis:
-    return Axis(
+def _axis(node: NodeInfo, inputs: int, outputs: int, scale: float, region: tuple[float, float]) -> ResizedAxis:
+    return ResizedAxis(
         inputs,
         outputs,
         scale,
@@ -109,7 +109,7 @@ def _targets(
     return [math.floor(factor * n + 0.5) for n in lengths], [factor] * len(lengths)
 
 
-def _resized(x: Tensor, axis: int, how: Axis, outside: float) -> Tensor:
+def _resized(x: Tensor, axis: int, how: ResizedAxis, outside: float) -> Tensor:
     """x with one axis resized."""
     crops = how.coordinates == "tf_crop_and_resize"
     if how.inputs == how.outputs and how.scale == 1 and not crops:
@@ -127,7 +127,7 @@ def _resized(x: Tensor, axis: int, how: Axis, outside: float) -> Tensor:
     return torch.where(lost.to(x.device), torch.full_like(y, outside), y)
 
 
-def _coordinates(how: Axis) -> Tensor:
+def _coordinates(how: ResizedAxis) -> Tensor:
     """For each output place, the place in the input (float64 [outputs])."""
     place = torch.arange(how.outputs, dtype=torch.float64)
     width = how.scale * how.inputs
@@ -152,7 +152,7 @@ def _coordinates(how: Axis) -> Tensor:
 
 
 @functools.lru_cache(maxsize=256)
-def _nearest(how: Axis) -> Tensor:
+def _nearest(how: ResizedAxis) -> Tensor:
     """The input place that each output place takes [outputs]."""
     roundings: dict[str, Callable[[Tensor], Tensor]] = {
         "floor": torch.floor,
@@ -164,7 +164,7 @@ def _nearest(how: Axis) -> Tensor:
 
 
 @functools.lru_cache(maxsize=256)
-def _matrix(how: Axis) -> Tensor:
+def _matrix(how: ResizedAxis) -> Tensor:
     """The weights of the inputs in each output, float64 [outputs, inputs]; rows sum to 1."""
     shrink = min(how.scale, 1.0) if how.antialias else 1.0
     kernel = _linear if how.mode == "linear" else functools.partial(_cubic, a=how.cubic)

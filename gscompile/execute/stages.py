@@ -8,7 +8,7 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from gscompile.execute.block import Env, Key
+from gscompile.execute.block import Env, EnvKey
 from gscompile.execute.executor import Executor
 
 MOST_HELD = 1 << 28  # bytes of values that are kept between layers; beyond that they are computed again
@@ -30,7 +30,7 @@ class Stages:
         self._start = 0
         self._held: list[Env] | None = None  # values of every batch once `_start` nodes have run; None: as they are fed
         self._number = {call.source: number for number, call in enumerate(self._calls)}
-        self._last: dict[Key, int] = {key: number for number, call in enumerate(self._calls) for key in call.reads}
+        self._last: dict[EnvKey, int] = {key: number for number, call in enumerate(self._calls) for key in call.reads}
         self._last |= dict.fromkeys(executor._block.outputs, len(self._calls))
 
     def place(self, node: ir.Node) -> int:

@@ -19,7 +19,7 @@ OpFunction = Callable[..., Any]
 F = TypeVar("F", bound=OpFunction)
 Versions = dict[int, OpFunction]
 
-_OPS: dict[tuple[str, str], Versions] = {}
+_TORCH_OPS: dict[tuple[str, str], Versions] = {}
 _CONTROL: dict[tuple[str, str], Versions] = {}
 
 
@@ -28,7 +28,7 @@ def op(*names: str, since: int = 1, domain: str = "") -> Callable[[F], F]:
 
     def enter(function: F) -> F:
         for name in names:
-            _OPS.setdefault((domain, name), {})[since] = function
+            _TORCH_OPS.setdefault((domain, name), {})[since] = function
         return function
 
     return enter
@@ -46,7 +46,7 @@ def control(name: str, since: int = 1) -> Callable[[F], F]:
 
 def find(domain: str, op_type: str, version: int) -> OpFunction | None:
     """The function of an op at an opset version, or None."""
-    return _newest(_OPS.get((domain, op_type), {}), version)
+    return _newest(_TORCH_OPS.get((domain, op_type), {}), version)
 
 
 def find_control(domain: str, op_type: str, version: int) -> OpFunction | None:

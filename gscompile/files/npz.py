@@ -29,7 +29,7 @@ from gscompile.files.npy import read_head
 _DEFLATE_RATIO = 1032
 _LOCAL_HEADER = 30
 _ENCRYPTED = 1
-_BROKEN = (
+_UNREADABLE_NPZ = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
@@ -66,7 +66,7 @@ def open_npz(path: Path) -> dict[str, Stored]:
             names = [_array_name(path, member) for member in members]
             _refuse_twins(path, names)
             return {n: _open(path, archive, m) for n, m in zip(names, members, strict=True)}
-    except _BROKEN as error:
+    except _UNREADABLE_NPZ as error:
         raise DataError(f"{path}: not a whole .npz file ({_line(error)}): write it with numpy.savez") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or _line(error)})") from error

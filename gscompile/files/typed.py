@@ -10,8 +10,8 @@ from functools import cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-LARGEST = 1 << 63  # integers beyond are no counts
-_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+INTEGER_LIMIT = 1 << 63  # integers beyond are no counts
+_TYPE_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
 def typed(wanted: Any, value: Any, place: str = "") -> Any:
@@ -84,11 +84,11 @@ def _table(item: Any, value: Any, place: str) -> dict[str, Any]:
 
 
 def _plain(wanted: type, value: Any, place: str) -> Any:
-    if wanted is float and type(value) is int and abs(value) < LARGEST:
+    if wanted is float and type(value) is int and abs(value) < INTEGER_LIMIT:
         return float(value)
-    too_large = isinstance(value, int) and not abs(value) < LARGEST
+    too_large = isinstance(value, int) and not abs(value) < INTEGER_LIMIT
     if type(value) is not wanted or too_large or (isinstance(value, float) and not math.isfinite(value)):
-        raise ValueError(f"{_at(place)}expected {_KINDS[wanted]}, got {_shown(value)}")
+        raise ValueError(f"{_at(place)}expected {_TYPE_WORDS[wanted]}, got {_shown(value)}")
     return value
 
 
@@ -104,7 +104,7 @@ def _shown(value: Any) -> str:
     """A short form of a value; an integer of thousands of digits has no decimal form in Python."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= LARGEST:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= INTEGER_LIMIT:
         return f"an integer of {value.bit_length()} bits"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:40]} ... {text[-16:]}"

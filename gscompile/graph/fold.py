@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from gscompile.graph.network import Layer, Network
 from gscompile.onnx_files.constants import behind_identity, constant_array, evaluate, held_tensor
-from gscompile.onnx_files.kinds import kind
-from gscompile.onnx_files.shapes import Sizes, inferred_shapes
+from gscompile.onnx_files.op_names import kind
+from gscompile.onnx_files.shapes import OpenShape, inferred_shapes
 
-SMALL = 256  # elements: larger constants may be weights, which stay where they are
+MAX_FOLDED_ELEMENTS = 256  # elements: larger constants may be weights, which stay where they are
 
 
 def fold(network: Network) -> list[str]:
@@ -31,13 +31,13 @@ def _constants(network: Network) -> Iterator[str]:
     weights = {layer.value for layer in network.layers}
     constant = network.constants
     for node in [n for n in network.graph if n.op_type not in ("Constant", "Identity") and set(n.outputs) <= constant]:
-        small = all(v is None or 0 < _size(v) <= SMALL for v in node.inputs)
+        small = all(v is None or 0 < _size(v) <= MAX_FOLDED_ELEMENTS for v in node.inputs)
         arrays = (
             _evaluated(network, node)
             if small and not weights & set(node.outputs) and not _is_seen(network, node)
             else []
         )
-        if arrays and all(array.size <= SMALL for array in arrays):
+        if arrays and all(array.size <= MAX_FOLDED_ELEMENTS for array in arrays):
             _replace_by(network, node, arrays)
             yield f"{node.op_type} {node.name or node.outputs[0].name}: constant"
     network.changed()
@@ -169,7 +169,7 @@ def _sum_into_gemm(network: Network) -> Iterator[str]:
 _GEMM_TYPES = {ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16}
 
 
-def _adds_vector(layer: Layer, node: ir.Node, bias: ir.Value, shapes: Mapping[str, Sizes]) -> bool:
+def _adds_vector(layer: Layer, node: ir.Node, bias: ir.Value, shapes: Mapping[str, OpenShape]) -> bool:
     product, data = layer.uses[0].node, layer.uses[0].data
     held = held_tensor(behind_identity(bias))
     two_axes = _has_two_axes(data, shapes) and len(layer.layout.shape) == 2
@@ -199,7 +199,7 @@ _KEEPS_AXES = {
 }
 
 
-def _has_two_axes(value: ir.Value, shapes: Mapping[str, Sizes]) -> bool:
+def _has_two_axes(value: ir.Value, shapes: Mapping[str, OpenShape]) -> bool:
     """Whether a value is known to be a matrix [n, k]: by its inferred shape, or by what it comes from.
 
     The shape that a file declares for an intermediate value is not believed; onnxruntime runs wrong ones.

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from gscompile.graph.weight_ops import weight_op
 from gscompile.onnx_files.constants import graphs_in, nodes_of
-from gscompile.onnx_files.kinds import kind
+from gscompile.onnx_files.op_names import kind
 
 
 class EditableGraph(Protocol):

@@ -30,15 +30,15 @@ from gscompile.onnx_files.constants import (
     nodes_of,
     placed_nodes,
 )
-from gscompile.onnx_files.kinds import kind
+from gscompile.onnx_files.op_names import kind
 
 if TYPE_CHECKING:
-    from gscompile.graph.shelf import Shelf
+    from gscompile.graph.weight_store import WeightStore
 
 _HOLD_GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 _GEMM_WITHOUT_C = 11  # the opset from which Gemm's third input may be left out
-_LONGEST_NAME = 4000  # characters: the files of a netlist have names as well
-_RECURRENT = {"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"}
+_MAX_NAME_CHARACTERS = 4000  # characters: the files of a netlist have names as well
+_RECURRENT_OPS = {"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"}
 
 
 @dataclass(frozen=True)
@@ -113,16 +113,16 @@ class Network:
         self._names: set[str] | None = None
         self._derived: dict[ir.Value, NDArray[np.generic]] = {}
         self.files: dict[Path, tuple[int, int]] = {}  # those it was read from: bytes and time of change, in ns
-        self.shelf: Shelf | None = None  # where large new weights go; in memory when there is none
+        self.shelf: WeightStore | None = None  # where large new weights go; in memory when there is none
 
     @classmethod
     def load(cls, path: str | Path) -> Network:
         """Read an ONNX file; external data stays on disk, memory-mapped. Raises ModelError in one line."""
-        from gscompile.onnx_files.loading import FILES, load_model, state_of
+        from gscompile.onnx_files.loading import DATA_FILES_KEY, load_model, state_of
 
         before = state_of(Path(path))
         network = cls._read(load_model(Path(path)))
-        network.files = {file: state_of(file) for file in network.model.meta[FILES]} | {Path(path): before}
+        network.files = {file: state_of(file) for file in network.model.meta[DATA_FILES_KEY]} | {Path(path): before}
         return network
 
     @property
@@ -551,8 +551,8 @@ def _make_layer(network: Network, name: str, root: ir.Value, layout: MatrixLayou
 def _layer_name(path: str, use: Use, root: ir.Value, taken: Container[str]) -> str:
     """The node's name, behind the path of the subgraph it is in; of one beyond all measure the beginning."""
     label = use.node.name or use.node.outputs[0].name or root.name or use.node.op_type
-    base = f"{path}{label}"[:_LONGEST_NAME].replace("\0", r"\x00")  # no name of a zip file's member holds a NUL
-    name = wanted = f"{base}.{'?WR'[use.index]}" if use.node.op_type in _RECURRENT else base
+    base = f"{path}{label}"[:_MAX_NAME_CHARACTERS].replace("\0", r"\x00")  # no name of a zip file's member holds a NUL
+    name = wanted = f"{base}.{'?WR'[use.index]}" if use.node.op_type in _RECURRENT_OPS else base
     number = 1
     while name in taken:
         number += 1

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from gscompile.errors import OutputError
 from gscompile.graph.network import Network
-from gscompile.graph.shelf import Shelf
+from gscompile.graph.weight_store import WeightStore
 from gscompile.onnx_files.loading import tensors_of
-from gscompile.onnx_files.mapped import kept_small
+from gscompile.onnx_files.mapped_tensor import kept_small
 
-LEAN = 128 << 20  # bytes of weights from which on a network is compiled from the shelf
+MIN_SHELVED_BYTES = 128 << 20  # bytes of weights from which on a network is compiled from the shelf
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def on_shelf(network: Network, out: Path, wanted: bool) -> Iterator[Network]:
 
     Raises OutputError where there is no room for it.
     """
-    if not wanted or sum(tensor.nbytes for tensor in tensors_of(network.model)) < LEAN:
+    if not wanted or sum(tensor.nbytes for tensor in tensors_of(network.model)) < MIN_SHELVED_BYTES:
         yield network
         return
     folder = out.absolute().with_name(f".{out.name}.{os.getpid()}.shelf")
@@ -38,7 +38,7 @@ def on_shelf(network: Network, out: Path, wanted: bool) -> Iterator[Network]:
 
 def _shelved(network: Network, folder: Path) -> Network:
     twin = network.copy()
-    twin.shelf = Shelf(folder)
+    twin.shelf = WeightStore(folder)
     folder.mkdir()
     for graph in twin.model.graphs():
         for value in graph.initializers.values():

@@ -16,7 +16,7 @@ from gscompile.onnx_files.constants import (
     is_float,
     placed_nodes,
 )
-from gscompile.onnx_files.kinds import kind
+from gscompile.onnx_files.op_names import kind
 
 # Inputs of an op that hold a trained vector (scale, bias, slope), beside the weights of its layers.
 _VECTORS = {

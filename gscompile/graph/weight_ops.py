@@ -32,10 +32,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from gscompile.onnx_files.einsum import parse_product
-from gscompile.onnx_files.kinds import MICROSOFT, is_standard
+from gscompile.onnx_files.op_names import MICROSOFT, is_standard
 
 Matrices = NDArray[Any]  # [parts, inputs, outputs]
-Shapes = Mapping[int, tuple[int, ...]]  # shapes of a node's constant inputs, by input index
+ConstantShapes = Mapping[int, tuple[int, ...]]  # shapes of a node's constant inputs, by input index
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _reordered(tensor: Any, order: tuple[int, ...]) -> Any:
 class WeightOp(Protocol):
     """What the compiler must know of an op to compress it."""
 
-    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
+    def layouts(self, node: ir.Node, shapes: ConstantShapes) -> dict[int, MatrixLayout]:
         """Layouts of the weights of `node` among its constant inputs, by input index."""
 
     def data_input(self, node: ir.Node, index: int) -> int:
@@ -129,7 +129,7 @@ class Conv:
     def __init__(self, taps: int = 1) -> None:
         self.taps = taps
 
-    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
+    def layouts(self, node: ir.Node, shapes: ConstantShapes) -> dict[int, MatrixLayout]:
         group = node.attributes.get_int("group", 1)
         if len(shapes.get(1, ())) < 3 or group < 1:
             return {}
@@ -180,7 +180,7 @@ def _along(attribute: ir.Attr, kept: range, axes: int) -> ir.Attr:
 class ConvTranspose:
     """Transposed convolution, with groups. U is a 1x1 Conv, V keeps the kernel."""
 
-    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
+    def layouts(self, node: ir.Node, shapes: ConstantShapes) -> dict[int, MatrixLayout]:
         group = node.attributes.get_int("group", 1)
         if len(shapes.get(1, ())) < 3 or group < 1:
             return {}
@@ -213,7 +213,7 @@ class Gemm:
     columns; both factors are Gemms, so that an importer that takes only Gemm takes both.
     """
 
-    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
+    def layouts(self, node: ir.Node, shapes: ConstantShapes) -> dict[int, MatrixLayout]:
         sides = [index for index in (0, 1) if index in shapes]
         if len(sides) != 1 or len(shapes[sides[0]]) != 2:
             return {}
@@ -247,7 +247,7 @@ class Gemm:
 class MatMul:
     """MatMul with one constant side, and with constant leading batch dimensions."""
 
-    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
+    def layouts(self, node: ir.Node, shapes: ConstantShapes) -> dict[int, MatrixLayout]:
         if len(shapes) != 1:
             return {}
         (index, shape), *_ = shapes.items()
@@ -285,7 +285,7 @@ def _has_rows(data: ir.Value | None) -> bool:
 class FusedMatMul:
     """MatMul with a factor, either side of it transposed. U takes over the transposition of the data."""
 
-    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
+    def layouts(self, node: ir.Node, shapes: ConstantShapes) -> dict[int, MatrixLayout]:
         found = MatMul().layouts(node, shapes)
         swaps = any(node.attributes.get_int(name, 0) for name in ("transBatchA", "transBatchB"))
         turned = {index: bool(node.attributes.get_int(_TURNS[index], 0)) for index in found}
@@ -318,7 +318,7 @@ class FusedMatMul:
 class Einsum:
     """Einsum with one constant operand, where it is a product with matrices. U and V are Einsums."""
 
-    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
+    def layouts(self, node: ir.Node, shapes: ConstantShapes) -> dict[int, MatrixLayout]:
         if len(shapes) != 1:
             return {}
         (index, shape), *_ = shapes.items()
@@ -372,7 +372,7 @@ class Einsum:
 class Projection:
     """Attention of com.microsoft: the weight that makes queries, keys and values. U is a MatMul."""
 
-    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
+    def layouts(self, node: ir.Node, shapes: ConstantShapes) -> dict[int, MatrixLayout]:
         shape = shapes.get(1, ())
         return {1: MatrixLayout(shape, 1, shape[0], shape[1])} if len(shape) == 2 else {}
 
@@ -391,7 +391,7 @@ class Projection:
 class Recurrent:
     """LSTM, GRU and RNN: W is factored by a MatMul on the sequence before it, R is mapped and group-pruned."""
 
-    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
+    def layouts(self, node: ir.Node, shapes: ConstantShapes) -> dict[int, MatrixLayout]:
         found = {}
         if len(shapes.get(1, ())) == 3:
             directions, hidden, inputs = shapes[1]
@@ -416,7 +416,7 @@ class Recurrent:
         return _feed(node, 0, first, index, v)
 
 
-class Mapped:
+class MappedOnly:
     """A weight that is mapped but not factored, at input `index` and read as `inner` reads its own.
 
     Integers of a quantised op are `fixed`: not compressed at all.
@@ -425,7 +425,7 @@ class Mapped:
     def __init__(self, inner: WeightOp, *indices: int, fixed: bool = True) -> None:
         self.inner, self.indices, self.fixed = inner, indices or (1,), fixed
 
-    def layouts(self, node: ir.Node, shapes: Shapes) -> dict[int, MatrixLayout]:
+    def layouts(self, node: ir.Node, shapes: ConstantShapes) -> dict[int, MatrixLayout]:
         return {
             index: replace(layout, compressible=layout.compressible and not self.fixed, factorable=False)
             for index in self.indices
@@ -454,32 +454,38 @@ WEIGHT_OPS: dict[tuple[str, str], WeightOp] = {
     ("", "GRU"): Recurrent(),
     ("", "RNN"): Recurrent(),
     ("", "Einsum"): Einsum(),
-    ("", "DeformConv"): Mapped(Conv(), fixed=False),
-    ("", "ConvInteger"): Mapped(Conv()),
-    ("", "MatMulInteger"): Mapped(MatMul()),
-    ("", "QLinearConv"): Mapped(Conv(), 3),
-    ("", "QLinearMatMul"): Mapped(MatMul(), 3),
+    ("", "DeformConv"): MappedOnly(Conv(), fixed=False),
+    ("", "ConvInteger"): MappedOnly(Conv()),
+    ("", "MatMulInteger"): MappedOnly(MatMul()),
+    ("", "QLinearConv"): MappedOnly(Conv(), 3),
+    ("", "QLinearMatMul"): MappedOnly(MatMul(), 3),
     (MICROSOFT, "FusedConv"): Conv(),
     (MICROSOFT, "FusedMatMul"): FusedMatMul(),
     (MICROSOFT, "FusedGemm"): Gemm(),
     (MICROSOFT, "Attention"): Projection(),
-    (MICROSOFT, "QAttention"): Mapped(Projection()),
-    (MICROSOFT, "QGemm"): Mapped(Gemm(), 3),
-    (MICROSOFT, "MatMulIntegerToFloat"): Mapped(MatMul()),
-    (MICROSOFT, "DynamicQuantizeMatMul"): Mapped(MatMul()),
-    (MICROSOFT, "DynamicQuantizeLSTM"): Mapped(MatMul(), 1, 2),
+    (MICROSOFT, "QAttention"): MappedOnly(Projection()),
+    (MICROSOFT, "QGemm"): MappedOnly(Gemm(), 3),
+    (MICROSOFT, "MatMulIntegerToFloat"): MappedOnly(MatMul()),
+    (MICROSOFT, "DynamicQuantizeMatMul"): MappedOnly(MatMul()),
+    (MICROSOFT, "DynamicQuantizeLSTM"): MappedOnly(MatMul(), 1, 2),
 }
 
 
 # Operands that onnxruntime's ops have at the least, which ONNX's checker does not count.
-_LEAST = {"QAttention": 5, "QGemm": 6, "MatMulIntegerToFloat": 4, "DynamicQuantizeMatMul": 3, "DynamicQuantizeLSTM": 12}
+_MIN_INPUTS = {
+    "QAttention": 5,
+    "QGemm": 6,
+    "MatMulIntegerToFloat": 4,
+    "DynamicQuantizeMatMul": 3,
+    "DynamicQuantizeLSTM": 12,
+}
 
 
 def weight_op(node: ir.Node) -> WeightOp | None:
     """The adapter of a node's op, if it is one that multiplies by a weight and has its operands."""
     domain = "" if is_standard(node) else node.domain
     op = WEIGHT_OPS.get((domain, node.op_type))
-    return op if domain == "" or len(node.inputs) >= _LEAST.get(node.op_type, 2) else None
+    return op if domain == "" or len(node.inputs) >= _MIN_INPUTS.get(node.op_type, 2) else None
 
 
 def factoring_op(node: ir.Node, taps: int = 1) -> WeightOp:

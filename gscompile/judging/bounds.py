@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 SLACKER = 1.1  # a bound is tightened by so much more than it was passed
 MOST_TIGHTER = 8.0  # times in one round
 CLOSE = 0.5  # of what is allowed: a network that uses as much is not worth another round
-STEEPEST = 4.0  # of log(excess) over log(bound), or one over that: 1 where errors are in proportion
+MAX_EXPONENT = 4.0  # of log(excess) over log(bound), or one over that: 1 where errors are in proportion
 
 
 @dataclass(frozen=True)
@@ -50,4 +50,4 @@ class Bounds:
         """Return the slope between this round and the last that was passed; 1 where the two do not tell."""
         apart = math.log(self.high / self.bound)
         found = math.log(self.passed / excess) / apart if apart > 0 and math.isfinite(self.passed / excess) else 1.0
-        return min(max(found, 1 / STEEPEST), STEEPEST)
+        return min(max(found, 1 / MAX_EXPONENT), MAX_EXPONENT)

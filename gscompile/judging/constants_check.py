@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from gscompile.errors import ModelError
 from gscompile.graph.network import Network, readers_behind_identity
 from gscompile.onnx_files.constants import graphs_in, held_tensor, nodes_of
-from gscompile.onnx_files.kinds import is_standard
+from gscompile.onnx_files.op_names import is_standard
 
-NAMED = "constants that are not finite"
-_MOST = 3  # constants that the line names one by one
+NOT_FINITE = "constants that are not finite"
+_MAX_NAMED_CONSTANTS = 3  # constants that the line names one by one
 _STEP = 1 << 20  # elements looked at together
 # Ops that choose, compare or move values: a NaN among their constants need not reach an output.
 _SELECTING = {"Where", "IsNaN", "Equal", "Pad", "Concat", "Expand", "Reshape", "Squeeze", "Unsqueeze", "OneHot"}
@@ -105,5 +105,5 @@ def spoiled_line(found: Odd) -> str:
 
 def named_line(found: list[Odd]) -> str:
     """The line of a verification that names the constants."""
-    more = f" and {len(found) - _MOST} more" if len(found) > _MOST else ""
-    return f"{NAMED}: {', '.join(map(str, found[:_MOST]))}{more}"
+    more = f" and {len(found) - _MAX_NAMED_CONSTANTS} more" if len(found) > _MAX_NAMED_CONSTANTS else ""
+    return f"{NOT_FINITE}: {', '.join(map(str, found[:_MAX_NAMED_CONSTANTS]))}{more}"

@@ -8,8 +8,8 @@ import numpy as np
 
 from gscompile.graph.network import Layer, Network
 from gscompile.judging.samples import Draw, Samples
-from gscompile.scoring.evaluate import Run
 from gscompile.scoring.replaced import Replaced
+from gscompile.scoring.runner import RunBatch
 
 UNMOVED = 1e-7  # of an output's range: less is rounding
 MOST_CELLS = 1 << 25  # of a network whose layers are all tried; of a larger one only those that may be passed over
@@ -29,7 +29,7 @@ def exercised(network: Network, layers: Iterable[Layer], draws: Sequence[Draw]) 
             yield layer.name
 
 
-def _without(replaced: Replaced, layer: Layer) -> Run:
+def _without(replaced: Replaced, layer: Layer) -> RunBatch:
     """The network with another weight in the place of the layer's."""
     matrices = layer.matrices
     filled = np.zeros if (matrices != 0).any() else np.ones

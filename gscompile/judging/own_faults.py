@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from gscompile.data.dataset import Batch
 from gscompile.graph.network import Network
-from gscompile.scoring.evaluate import Runner, drift
+from gscompile.scoring.runner import Runner, max_output_error
 
 OWN_GAPS = 2  # times the original's gap: a compressed network rounds other numbers
 
@@ -21,7 +21,7 @@ def own_gap(original: Network, batches: Sequence[Batch]) -> float:
 
     A quantised network may round a product that lies between two levels either way.
     """
-    return drift(Runner(original, optimise=True), Runner(original, optimise=False), batches)
+    return max_output_error(Runner(original, optimise=True), Runner(original, optimise=False), batches)
 
 
 def rounding_gap(path: Path, plain: Runner, batches: Sequence[Batch]) -> float:
@@ -35,14 +35,14 @@ def rounding_gap(path: Path, plain: Runner, batches: Sequence[Batch]) -> float:
 
 
 def _gap_of(proto: onnx.ModelProto, plain: Runner, batches: Sequence[Batch]) -> float:
-    return drift(Runner(proto.SerializeToString(), optimise=False), plain, batches)
+    return max_output_error(Runner(proto.SerializeToString(), optimise=False), plain, batches)
 
 
 def _scaled(path: Path, factor: float) -> onnx.ModelProto | None:
     """The model with every constant scale of a quantiser of its main graph times `factor`; None without one."""
     proto = onnx.load(path)
     read = {name for node in proto.graph.node if _QUANTISER.search(node.op_type) for name in node.input}
-    scales = [tensor for tensor in proto.graph.initializer if tensor.name in read and tensor.data_type in _FLOATS]
+    scales = [tensor for tensor in proto.graph.initializer if tensor.name in read and tensor.data_type in _FLOAT_TYPES]
     for tensor in scales:
         array = numpy_helper.to_array(tensor)
         tensor.CopyFrom(numpy_helper.from_array((array * factor).astype(array.dtype), tensor.name))
@@ -51,7 +51,7 @@ def _scaled(path: Path, factor: float) -> onnx.ModelProto | None:
 
 NUDGE = 1e-6  # of a scale: several units in the last place of a float
 _QUANTISER = re.compile("^QuantizeLinear$|^QLinear|^QGemm$")
-_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
+_FLOAT_TYPES = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 
 
 def shares_complaints(original: Network, problem: Exception) -> bool:

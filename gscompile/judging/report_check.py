@@ -124,7 +124,7 @@ def _in_order(netlist: Netlist, origins: dict[str, str]) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class _Family:
+class _FigureFamily:
     """The matrices that one layer of the original network became, in netlist order."""
 
     figures: list[MatrixFigures]
@@ -139,11 +139,11 @@ class _Family:
         return self.figures[-1]
 
 
-def _families(report: CompileReport, netlist: Netlist) -> dict[str, _Family]:
+def _families(report: CompileReport, netlist: Netlist) -> dict[str, _FigureFamily]:
     by_name = {matrix.name: matrix for matrix in netlist.matrices}
-    found: dict[str, _Family] = {}
+    found: dict[str, _FigureFamily] = {}
     for figures in report.matrices:
-        family = found.setdefault(figures.origin, _Family([], []))
+        family = found.setdefault(figures.origin, _FigureFamily([], []))
         family.figures.append(figures)
         family.matrices.append(by_name[figures.name])
     return found
@@ -156,7 +156,7 @@ def _check_layers(report: CompileReport, netlist: Netlist) -> None:
     for number, figures in enumerate(report.matrices):
         _require(f"matrices[{number}].origin", figures.origin, figures.origin in rows, "the name of a layer")
     for number, row in enumerate(report.layers):
-        place, family = f"layers[{number}]", families.get(row.name, _Family([], []))
+        place, family = f"layers[{number}]", families.get(row.name, _FigureFamily([], []))
         _check_before(f"{place}.before", row)
         if family.figures:
             _check_dense(place, row, family, netlist)
@@ -177,7 +177,7 @@ def _check_before(place: str, row: LayerRow) -> None:
     _require(f"{place[:-7]}.rank_before", rank, divides, f"a side of matrices of {before.dense_cells} dense cells")
 
 
-def _check_dense(place: str, row: LayerRow, family: _Family, netlist: Netlist) -> None:
+def _check_dense(place: str, row: LayerRow, family: _FigureFamily, netlist: Netlist) -> None:
     """Dense figures are those of one shape, which the layer's shape before compression allows."""
     shapes: set[Shape] = set()
     for figures in family.figures:
@@ -200,7 +200,7 @@ def _dense(figures: MatrixFigures) -> tuple[int, int, int]:
     return figures.dense_tiles, figures.dense_cells, figures.dense_wires
 
 
-def _check_original(place: str, row: LayerRow, family: _Family, shapes: set[Shape]) -> None:
+def _check_original(place: str, row: LayerRow, family: _FigureFamily, shapes: set[Shape]) -> None:
     """The original matrices have one shape, which the factors tell; `shapes` are those of a layer without factors."""
     first, last = family.first, family.last
     if first.layer != last.layer:
@@ -220,7 +220,7 @@ def _product(first: MatrixFigures, last: MatrixFigures) -> Shape:
     return first.dense_cells // first.outputs * taps, last.dense_cells // last.inputs
 
 
-def _shapes(figures: MatrixFigures, family: _Family) -> Iterator[Shape]:
+def _shapes(figures: MatrixFigures, family: _FigureFamily) -> Iterator[Shape]:
     """Inputs and outputs that the matrix may have had: a first factor keeps its outputs, a last one its inputs."""
     inputs, outputs, cells = figures.inputs, figures.outputs, figures.dense_cells
     first, last = figures.layer == family.first.layer, figures.layer == family.last.layer
@@ -239,7 +239,7 @@ def _divisors(number: int) -> Iterator[int]:
             yield from {small, number // small}
 
 
-def _check_row(place: str, row: LayerRow, family: _Family) -> None:
+def _check_row(place: str, row: LayerRow, family: _FigureFamily) -> None:
     after = Figures.of(family.matrices)
     _same_fields(f"{place}.after", row.after, after)
     sides = [side for matrix in family.matrices for side in (matrix.inputs, matrix.outputs)]

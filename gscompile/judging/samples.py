@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from gscompile.data.dataset import Batch
 from gscompile.data.synthetic import Filler, Shapes
 from gscompile.reporting.report import Confirmation, OutputRange
-from gscompile.scoring.closeness import differences
-from gscompile.scoring.evaluate import Run
-from gscompile.scoring.score import is_floating
+from gscompile.scoring.explained_variance import differences
+from gscompile.scoring.metrics import is_floating
+from gscompile.scoring.runner import RunBatch
 
-TRIES = 16  # draws in the place of one on which the original is not finite
+MAX_REDRAWS = 16  # draws in the place of one on which the original is not finite
 MOST_BYTES = 64 << 20  # of inputs and outputs that one set of samples may hold
 PASSED_BY = 0.001  # share of further draws that may exceed 1.5 times the bound
 
@@ -58,22 +58,22 @@ class Samples:
     def count(self) -> int:
         return sum(draw.rows for draw in self.draws)
 
-    def drift(self, run: Run) -> float:
+    def drift(self, run: RunBatch) -> float:
         """Return the largest error of a candidate."""
         return max((float(self.errors_of(run, draw).max()) for draw in self.draws), default=0.0)
 
-    def errors(self, run: Run) -> Errors:
+    def errors(self, run: RunBatch) -> Errors:
         """Return the error of each sample: the largest difference of an output, relative to its range. [samples]"""
         return np.concatenate([self.errors_of(run, draw) for draw in self.draws])
 
-    def confirmation(self, run: Run) -> Confirmation:
+    def confirmation(self, run: RunBatch) -> Confirmation:
         """Return what a report says of the errors."""
         errors = self.errors(run)
         ranges = tuple(OutputRange(name, group, *ends) for (name, group), ends in self.ranges.items())
         p99 = float(np.quantile(errors, 0.99, method="higher"))
         return Confirmation(float(errors.max()), p99, self.count, ranges)
 
-    def errors_of(self, run: Run, draw: Draw) -> Errors:
+    def errors_of(self, run: RunBatch, draw: Draw) -> Errors:
         """Return the errors of one draw. [rows]
 
         The error of a sample without a floating output is the share of changed values, in the worst output.
@@ -123,7 +123,7 @@ def _ranges(draws: Sequence[Draw]) -> dict[tuple[str, str], tuple[float, float]]
 class Sampler:
     """Draws samples on which the original is finite, of one or several shapes in turn."""
 
-    original: Run
+    original: RunBatch
     filler: Filler
     shapes: tuple[Shapes, ...]
     seed: int
@@ -161,7 +161,7 @@ class Sampler:
         """The draw of that number, or the first of its replacements on which the original's outputs are finite."""
         place = number // (self.groups // len(self.shapes))
         shapes = self.shapes[place % len(self.shapes)]
-        for attempt in range(TRIES):
+        for attempt in range(MAX_REDRAWS):
             seed = self.seed + 1_000_003 * (number + 1) + 7919 * attempt
             inputs = self.filler.fill(shapes, seed, number)
             try:

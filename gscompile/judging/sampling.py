@@ -12,18 +12,18 @@ from gscompile.graph.network import Network
 from gscompile.judging.exercised import exercised, to_try
 from gscompile.judging.samples import Draw, Sampler, Samples
 from gscompile.options import Options
-from gscompile.scoring.evaluate import Runner
+from gscompile.scoring.runner import Runner
 
 DECIDING, CONFIRMING = 12, 64  # samples
 MANY_WEIGHTS = 1 << 25  # of a network that is run on fewer samples
 FEW_DECIDING, FEW_CONFIRMING = 4, 16
-SIZES = 6  # shapes that are tried while a weight moves no output
+MAX_SHAPES = 6  # shapes that are tried while a weight moves no output
 ROWS = ((4096, 8), (1 << 14, 4))  # values of a sample up to which so many make a batch; else samples come one by one
 APART = 500_000  # from the numbers of deciding draws to those of confirming ones
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class ChosenSamples:
     """Samples to decide on and others to confirm on, and the layers that move no output on those that decide."""
 
     deciding: Samples
@@ -31,7 +31,7 @@ class Chosen:
     unmoved: tuple[str, ...]
 
 
-def choose_samples(original: Network, folded: Network, run: Runner, options: Options) -> Chosen | None:
+def choose_samples(original: Network, folded: Network, run: Runner, options: Options) -> ChosenSamples | None:
     """Return samples for which the original's outputs are finite; None where there are none.
 
     Raises ModelError where onnxruntime runs the network on no sample, DataError where no size of an open axis fits.
@@ -54,13 +54,13 @@ def _rows(original: Network, given: Shapes, seed: int) -> int:
 
 def _choose(
     original: Network, folded: Network, run: Runner, filler: Filler, given: Shapes, rows: int, seed: int
-) -> Chosen | None:
+) -> ChosenSamples | None:
     waiting = to_try(folded)
     is_large = sum(layer.layout.rows * layer.layout.cols * layer.layout.parts for layer in folded.layers) > MANY_WEIGHTS
     decide, confirm = (FEW_DECIDING, FEW_CONFIRMING) if is_large else (DECIDING, CONFIRMING)
     shapes: list[Shapes] = []
     drawn: list[Draw] = []  # of the first shapes
-    for tried in islice(accepted_shapes(original.model, given, rows, seed), SIZES):
+    for tried in islice(accepted_shapes(original.model, given, rows, seed), MAX_SHAPES):
         draws = Sampler(run, filler, (tried,), seed).draws(decide)
         if not draws:
             continue
@@ -79,7 +79,7 @@ def _choose(
     confirming = Samples(sampler.draws(confirm, APART))
     if not confirming.draws:
         return None
-    return Chosen(deciding, confirming, tuple(layer.origin for layer in waiting))
+    return ChosenSamples(deciding, confirming, tuple(layer.origin for layer in waiting))
 
 
 def _try_out(run: Runner, filler: Filler, original: Network, given: Shapes, seed: int) -> None:

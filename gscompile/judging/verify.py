@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -20,20 +19,28 @@ from gscompile.errors import ModelError, OutputError, UsageError, VerificationEr
 from gscompile.files.native import native
 from gscompile.formats import parse_formats
 from gscompile.graph.network import Layer, Network
-from gscompile.judging.constants_check import NAMED, named_line, odd_constants, spoiled_line
+from gscompile.judging.constants_check import NOT_FINITE, named_line, odd_constants, spoiled_line
 from gscompile.judging.files_check import ALWAYS, check_digests, check_listed
 from gscompile.judging.own_faults import OWN_GAPS, own_gap, rounding_gap, shares_complaints
 from gscompile.judging.report_check import check_report, known_target
 from gscompile.onnx_files.loading import is_mapped, read_proto
+from gscompile.onnx_files.missing_types import says_ranks, with_ranks
+from gscompile.onnx_files.op_names import QUANTISED_OPS
+from gscompile.onnx_files.protobuf_stream import without_data
 from gscompile.onnx_files.sparse import write_out_sparse
 from gscompile.onnx_files.stale import inference_fails_anyway
-from gscompile.onnx_files.unsaid import says_ranks, with_ranks
-from gscompile.onnx_files.wire import without_data
 from gscompile.printable import printable
 from gscompile.readback.emitted import Emitted
 from gscompile.reporting.report import CompileReport
 from gscompile.reporting.report_file import read_report
-from gscompile.scoring.evaluate import Runner, drift, is_large, is_unknown_op, last_places, unrest
+from gscompile.scoring.runner import (
+    Runner,
+    is_large,
+    is_unknown_op,
+    max_output_error,
+    rounding_sensitivity,
+    ulp_difference,
+)
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -122,7 +129,7 @@ def _check_runs(path: Path, feed: Feed, may_be_unknown: bool, original: Network 
         if is_large(path):
             return _check_runs_as_it_is(plain, feed())
         optimised, batches = Runner(path, optimise=True), feed()
-        gap = drift(optimised, plain, batches) if batches else None
+        gap = max_output_error(optimised, plain, batches) if batches else None
     except RuntimeError as problem:
         if may_be_unknown and is_unknown_op(problem):
             return NOT_RUN
@@ -133,7 +140,9 @@ def _check_runs(path: Path, feed: Feed, may_be_unknown: bool, original: Network 
     if not allowed and original is not None:
         allowed = gap <= OWN_GAPS * own_gap(original, batches)
     if not allowed and original is None:
-        whole = drift(Runner(path, integers=False), plain, batches)  # optimised, but for products made of integers
+        whole = max_output_error(
+            Runner(path, integers=False), plain, batches
+        )  # optimised, but for products made of integers
         allowed = whole <= SAME or gap <= OWN_GAPS * rounding_gap(path, plain, batches)
     if not allowed:
         raise VerificationError(
@@ -144,7 +153,10 @@ def _check_runs(path: Path, feed: Feed, may_be_unknown: bool, original: Network 
 
 def _is_rounding(gap: float, optimised: Runner, plain: Runner, batches: Sequence[Batch]) -> bool:
     """Whether a difference is what rounding makes: of the size of its effect, or of the last places of a number."""
-    return gap <= min(ROUNDING * unrest(plain, batches), SAME_HALF) or last_places(optimised, plain, batches) <= PLACES
+    return (
+        gap <= min(ROUNDING * rounding_sensitivity(plain, batches), SAME_HALF)
+        or ulp_difference(optimised, plain, batches) <= PLACES
+    )
 
 
 def _check_runs_as_it_is(runner: Runner, batches: Sequence[Batch]) -> str:
@@ -158,16 +170,13 @@ def _tolerance(path: Path) -> float:
     """How far the two may be apart, by what the model computes with."""
     model = read_proto(path)
     graphs = [model.graph, *(a.g for n in model.graph.node for a in n.attribute if a.HasField("g"))]
-    if any(_QUANTISED.search(node.op_type) for graph in graphs for node in graph.node):
+    if any(QUANTISED_OPS.search(node.op_type) for graph in graphs for node in graph.node):
         return SAME_QUANTISED
     held = {tensor.data_type for graph in graphs for tensor in graph.initializer}
     held |= {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
     casts = {a.i for graph in graphs for n in graph.node if n.op_type == "Cast" for a in n.attribute if a.name == "to"}
     half = {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
     return SAME_HALF if half & (held | casts) else SAME
-
-
-_QUANTISED = re.compile("[Qq]uantize|Integer|QLinear|^Q[A-Z]|NBits")
 
 
 def _check_netlist(network: Network, netlist: Netlist, weights: TileFile) -> str:
@@ -265,10 +274,12 @@ def _synthetic(network: Network, shapes: Shapes) -> list[Batch]:
 
 def _check_said(report: CompileReport, checks: Sequence[str]) -> None:
     """The report names the constants that are not finite, as they were when it was written."""
-    said, found = ([line for line in lines if line.startswith(NAMED)] for lines in (report.verification, checks))
+    said, found = ([line for line in lines if line.startswith(NOT_FINITE)] for lines in (report.verification, checks))
     if said != found:
         wanted = found[0] if found else "none"
-        raise VerificationError(f"report.json: verification: {NAMED}: expected {wanted.removeprefix(NAMED + ': ')}")
+        raise VerificationError(
+            f"report.json: verification: {NOT_FINITE}: expected {wanted.removeprefix(NOT_FINITE + ': ')}"
+        )
 
 
 def _where(folder: Path, report: CompileReport) -> str:

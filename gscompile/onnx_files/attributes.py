@@ -6,10 +6,10 @@ from __future__ import annotations
 from onnx import AttributeProto, ModelProto, NodeProto
 
 from gscompile.onnx_files.einsum import is_equation
-from gscompile.onnx_files.kinds import MICROSOFT, STANDARD
+from gscompile.onnx_files.op_names import MICROSOFT, STANDARD_DOMAINS
 from gscompile.onnx_files.references import called, nodes_in
 
-_KINDS = {
+_ATTRIBUTE_FIELDS = {
     AttributeProto.INT: "transA transB transBatchA transBatchB group axis keepdims start end allowzero hidden_size",
     AttributeProto.INTS: "strides dilations pads perm kernel_shape axes",
     AttributeProto.FLOAT: "alpha beta epsilon",
@@ -22,8 +22,8 @@ _MESSAGES = {
     AttributeProto.SPARSE_TENSOR: "sparse_tensor",
     AttributeProto.TYPE_PROTO: "tp",
 }
-_GRAPHS = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
-_WANTED = {name: kind for kind, names in _KINDS.items() for name in names.split()}
+_GRAPH_ATTRIBUTES = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
+_WANTED = {name: kind for kind, names in _ATTRIBUTE_FIELDS.items() for name in names.split()}
 
 
 def ill_attribute(proto: ModelProto) -> str | None:
@@ -34,12 +34,14 @@ def ill_attribute(proto: ModelProto) -> str | None:
             if fault is not None:
                 return f"{called(node)}: attribute {name!r} {fault}"
     defaults = ((function.name, a) for function in proto.functions for a in function.attribute_proto)
-    ill = ((name, a) for name, a in defaults if not a.type or a.type in _GRAPHS or _is_missing(a))
+    ill = ((name, a) for name, a in defaults if not a.type or a.type in _GRAPH_ATTRIBUTES or _is_missing(a))
     return next((f"function {name!r}: attribute {a.name!r} is {_by_default(a)}" for name, a in ill), None)
 
 
 def _by_default(attribute: AttributeProto) -> str:
-    return "a graph by default; expected a node with that graph" if attribute.type in _GRAPHS else "of no type"
+    return (
+        "a graph by default; expected a node with that graph" if attribute.type in _GRAPH_ATTRIBUTES else "of no type"
+    )
 
 
 def _fault(node: NodeProto, attribute: AttributeProto) -> str | None:
@@ -51,7 +53,7 @@ def _fault(node: NodeProto, attribute: AttributeProto) -> str | None:
     if node.domain == MICROSOFT and attribute.type != wanted:
         found, name = AttributeProto.AttributeType.Name(attribute.type), AttributeProto.AttributeType.Name(wanted)
         return f"is {found}; expected {name}"
-    read = node.domain in STANDARD or (node.domain == MICROSOFT and attribute.name in _WANTED)
+    read = node.domain in STANDARD_DOMAINS or (node.domain == MICROSOFT and attribute.name in _WANTED)
     if read and not all(map(_is_text, [attribute.s, *attribute.strings])):
         return "is no UTF-8 text"
     if read and attribute.name == "equation" and not is_equation(attribute.s.decode()):  # ONNX would read it for ever

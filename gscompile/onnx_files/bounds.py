@@ -16,13 +16,13 @@ MOST_ELEMENTS = 1 << 28  # that a node makes of constants
 # Ops whose output may be larger than what they read.
 _GROWING = {"ConstantOfShape", "Expand", "Tile", "Range", "Pad", "Resize", "Upsample", "OneHot"}
 
-Key = tuple[str, str, str]  # domain, name and overload of a function
+FunctionKey = tuple[str, str, str]  # domain, name and overload of a function
 
 
 def check_functions(where: str, proto: onnx.ModelProto) -> None:
     """Raise ModelError where functions that call functions are too many nodes; of a circle ONNX's checker tells."""
     functions = {(f.domain, f.name, f.overload): f for f in proto.functions}
-    counts: dict[Key, int] = {}
+    counts: dict[FunctionKey, int] = {}
     for key in functions:
         _count(key, functions, counts)
     total = sum(counts.get(_key(node), 1) for node in proto.graph.node)
@@ -30,7 +30,9 @@ def check_functions(where: str, proto: onnx.ModelProto) -> None:
         raise ModelError(f"{where}: its functions are {total} nodes when they are written out")
 
 
-def _count(key: Key, functions: Mapping[Key, onnx.FunctionProto], counts: dict[Key, int]) -> None:
+def _count(
+    key: FunctionKey, functions: Mapping[FunctionKey, onnx.FunctionProto], counts: dict[FunctionKey, int]
+) -> None:
     """Count the nodes of a function and, before, of those it calls."""
     pending = [key]
     while pending:
@@ -42,7 +44,7 @@ def _count(key: Key, functions: Mapping[Key, onnx.FunctionProto], counts: dict[K
             counts[pending.pop()] = sum(counts.get(call, 1) for call in calls)
 
 
-def _key(node: onnx.NodeProto) -> Key:
+def _key(node: onnx.NodeProto) -> FunctionKey:
     return node.domain, node.op_type, node.overload
 
 

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from gscompile.onnx_files.kinds import is_standard, kind
+from gscompile.onnx_files.op_names import is_standard, kind
 
 # A node computes the same for the same inputs unless it draws random numbers or carries a graph.
 _NOT_PURE = {
@@ -24,14 +24,14 @@ _NOT_PURE = {
     "Multinomial",
 }
 _REFERENCE_KNOWS = {"DequantizeLinear": 19}  # the oldest version it has; older ones compute the same
-LARGEST = 1 << 26  # elements: a derived constant beyond them is computed by onnxruntime only
-SIZES = 64  # elements: what holds the sizes of something is no longer
-_FLOATS = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
+MAX_DERIVED_ELEMENTS = 1 << 26  # elements: a derived constant beyond them is computed by onnxruntime only
+MAX_SIZE_ELEMENTS = 64  # elements: what holds the sizes of something is no longer
+_FLOAT_DATA_TYPES = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
 
 
 def is_float(dtype: ir.DataType | None) -> bool:
     """A floating type wide enough to hold a trained weight."""
-    return dtype in _FLOATS
+    return dtype in _FLOAT_DATA_TYPES
 
 
 def held_tensor(value: ir.Value) -> ir.TensorProtocol | None:
@@ -146,7 +146,10 @@ def evaluate(node: ir.Node, opset: int) -> list[NDArray[np.generic]]:
     feeds = {v.name or "": constant_array(v, opset) for v in node.inputs if v is not None}
     if any(array is None for array in feeds.values()):
         raise ValueError(f"{node.op_type} {node.name!r}: an input is not constant")
-    if any(array is not None and not array.size and max(array.shape, default=0) > LARGEST for array in feeds.values()):
+    if any(
+        array is not None and not array.size and max(array.shape, default=0) > MAX_DERIVED_ELEMENTS
+        for array in feeds.values()
+    ):
         raise ValueError(f"{node.op_type} {node.name!r}: an input holds nothing, in more rows than memory likes")
     proto = ir.to_proto(node)
     for number, name in enumerate(proto.output):
@@ -155,7 +158,7 @@ def evaluate(node: ir.Node, opset: int) -> list[NDArray[np.generic]]:
     since = max(opset, _REFERENCE_KNOWS.get(node.op_type, 0))
     model = _model_of(proto, [onnx.ValueInfoProto(name=name) for name in feeds], outputs, since)
     if _expected_size(proto, feeds, opset) > max(
-        LARGEST, 4 * sum(array.size for array in feeds.values() if array is not None)
+        MAX_DERIVED_ELEMENTS, 4 * sum(array.size for array in feeds.values() if array is not None)
     ):
         raise ValueError(f"{node.op_type} {node.name!r}: makes more of its inputs than memory likes")
     return [np.asarray(array) for array in ReferenceEvaluator(model).run(None, feeds)]
@@ -176,7 +179,7 @@ def _expected_size(node: onnx.NodeProto, feeds: dict[str, Any], opset: int) -> i
     ]
     model = _model_of(node, inputs, [], opset)
     model.graph.initializer.extend(
-        onnx.numpy_helper.from_array(a, name) for name, a in feeds.items() if a.size <= SIZES
+        onnx.numpy_helper.from_array(a, name) for name, a in feeds.items() if a.size <= MAX_SIZE_ELEMENTS
     )
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in node.output)
     outputs = onnx.shape_inference.infer_shapes(model, data_prop=True).graph.output

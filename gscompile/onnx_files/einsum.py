@@ -17,7 +17,7 @@ _NOTATION = re.compile(rf"{_TERM}(,{_TERM})*(->{_TERM})?")
 
 
 @dataclass(frozen=True)
-class Product:
+class EinsumProduct:
     """`data` x `weight` -> `output`, all as labels; `index` is the weight's place among the operands."""
 
     index: int
@@ -56,7 +56,7 @@ class Product:
         return f"{','.join(terms)}->{output}"
 
 
-def follows(u: Product, v: Product) -> bool:
+def follows(u: EinsumProduct, v: EinsumProduct) -> bool:
     """Whether the output of u is, axis by axis, what v contracts with its matrices, one for each of u."""
     one = len(u.free) == len(v.contracted) == 1
     return one and _kinds(u.output, u.batch, u.free) == _kinds(v.data, v.batch, v.contracted)
@@ -87,7 +87,7 @@ def is_equation(text: str) -> bool:
     return _NOTATION.fullmatch(text) is not None
 
 
-def parse_product(equation: str, index: int) -> Product | None:
+def parse_product(equation: str, index: int) -> EinsumProduct | None:
     """The equation as a product with the constant operand `index`; None where it is not one of matrices.
 
     >>> parse_product("bsd,dhk->bshk", 1).free
@@ -113,7 +113,7 @@ def _implied(terms: list[str]) -> str:
     return dots + "".join(sorted(label for label, times in count.items() if times == 1))
 
 
-def _product(index: int, weight: str, data: str, output: str) -> Product | None:
+def _product(index: int, weight: str, data: str, output: str) -> EinsumProduct | None:
     batch = "".join(x for x in weight if x in data and x in output)
     contracted = "".join(x for x in weight if x in data and x not in output)
     free = "".join(x for x in weight if x not in data and x in output)
@@ -121,4 +121,4 @@ def _product(index: int, weight: str, data: str, output: str) -> Product | None:
         return None  # an outer product, or a sum over the data alone
     if len(batch + contracted + free) != len(weight):
         return None  # a sum over the weight alone
-    return Product(index, weight, data, output, batch, contracted, free)
+    return EinsumProduct(index, weight, data, output, batch, contracted, free)

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from gscompile.onnx_files.constants import nodes_of
-from gscompile.onnx_files.faithful import graphs_in
-from gscompile.onnx_files.kinds import STANDARD
+from gscompile.onnx_files.op_names import STANDARD_DOMAINS
+from gscompile.onnx_files.roundtrip import graphs_in
 
 DOMAIN = "ai.onnx.ml"
 IN_ATTRIBUTES = ("LinearRegressor", "LinearClassifier", "SVMRegressor", "SVMClassifier")  # ops with matrices in them
@@ -33,7 +33,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Product:
+class LinearModel:
     """A matrix [outputs, inputs], a bias or none, and the attribute that the matrix was in."""
 
     attribute: str
@@ -45,9 +45,9 @@ def write_out_linear_models(proto: onnx.ModelProto) -> None:
     """Put, in place, a product before each linear model of the main graph; a plain regression becomes the product."""
     found = [node for node in proto.graph.node if node.domain == DOMAIN and node.op_type in IN_ATTRIBUTES]
     products = [(node, product) for node in found if (product := _product(node)) is not None]
-    if not products or not any(entry.domain in STANDARD for entry in proto.opset_import):
+    if not products or not any(entry.domain in STANDARD_DOMAINS for entry in proto.opset_import):
         return
-    inferred, names = _Inferred(proto), _Names(proto)
+    inferred, names = _Inferred(proto), _FreshNames(proto)
     for node, product in products:
         if inferred.rank(node.input[0]) in (None, 1, 2):
             _write_out(proto, node, product, inferred, names)
@@ -71,7 +71,7 @@ def is_identity(held: NDArray[Any]) -> bool:
     return side * side == held.size > 0 and np.array_equal(held.reshape(side, side), np.eye(side))
 
 
-def _product(node: onnx.NodeProto) -> Product | None:
+def _product(node: onnx.NodeProto) -> LinearModel | None:
     """The product that a node computes first, or None."""
     said = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     coefficients, vectors, bias = (
@@ -90,13 +90,13 @@ def _product(node: onnx.NodeProto) -> Product | None:
     return _of_rows("coefficients", coefficients, len(labels) if node.op_type == "SVMClassifier" else 1)
 
 
-def _of_rows(attribute: str, held: Floats, rows: int, bias: Floats | None = None) -> Product | None:
+def _of_rows(attribute: str, held: Floats, rows: int, bias: Floats | None = None) -> LinearModel | None:
     fits = rows >= 1 and held.size and held.size % rows == 0 and rows * rows <= LARGEST_IDENTITY
     if not fits or (bias is not None and bias.size not in (0, rows)):
         return None
     if is_identity(held) and (bias is None or not bias.any()):  # it was written out before
         return None
-    return Product(attribute, held.reshape(rows, -1), bias if bias is not None and bias.size else None)
+    return LinearModel(attribute, held.reshape(rows, -1), bias if bias is not None and bias.size else None)
 
 
 class _Inferred:
@@ -118,7 +118,7 @@ class _Inferred:
         return name in self._types and self._types[name].elem_type == onnx.TensorProto.FLOAT
 
 
-class _Names:
+class _FreshNames:
     """Names that are free in every graph of a model."""
 
     def __init__(self, proto: onnx.ModelProto) -> None:
@@ -141,7 +141,7 @@ def _names(graph: onnx.GraphProto) -> Iterator[str]:
 
 
 def _write_out(
-    proto: onnx.ModelProto, node: onnx.NodeProto, product: Product, inferred: _Inferred, names: _Names
+    proto: onnx.ModelProto, node: onnx.NodeProto, product: LinearModel, inferred: _Inferred, names: _FreshNames
 ) -> None:
     at, before = [*proto.graph.node].index(node), []
     label, data = node.name or next(filter(None, node.output), "") or node.op_type, node.input[0]
@@ -184,7 +184,7 @@ def _hold(proto: onnx.ModelProto, name: str, array: NDArray[Any]) -> str:
     return name
 
 
-def _multiply_by_identity(node: onnx.NodeProto, product: Product) -> None:
+def _multiply_by_identity(node: onnx.NodeProto, product: LinearModel) -> None:
     size = len(product.matrix)
     for attribute in node.attribute:
         if attribute.name == product.attribute:

@@ -19,27 +19,27 @@ from gscompile.errors import ModelError, one_line
 from gscompile.files.native import is_native
 from gscompile.onnx_files.attributes import ill_attribute
 from gscompile.onnx_files.bounds import check_functions
+from gscompile.onnx_files.check_tensors import all_tensors, ill_declared
 from gscompile.onnx_files.constants import is_float
-from gscompile.onnx_files.declared import all_tensors, ill_declared
-from gscompile.onnx_files.faithful import SPARSE, graphs_in, remember, restore
-from gscompile.onnx_files.kinds import STANDARD
 from gscompile.onnx_files.linear_models import write_out_linear_models
-from gscompile.onnx_files.mapped import Mapped
+from gscompile.onnx_files.mapped_tensor import MappedTensor
+from gscompile.onnx_files.missing_types import says_ranks, take_off_maps, with_ranks
+from gscompile.onnx_files.op_names import STANDARD_DOMAINS
 from gscompile.onnx_files.ordering import put_in_order
+from gscompile.onnx_files.protobuf_stream import MIN_STREAMED_BYTES, read_hollow, without_data, write_whole
 from gscompile.onnx_files.qonnx import qonnx_fault
 from gscompile.onnx_files.references import stray_reference
+from gscompile.onnx_files.roundtrip import SPARSE, graphs_in, remember, restore
 from gscompile.onnx_files.sparse import sparse_tensors, write_out_sparse
 from gscompile.onnx_files.stale import correct_shapes
-from gscompile.onnx_files.unsaid import says_ranks, take_off_maps, with_ranks
 from gscompile.onnx_files.utf8 import bad_text
-from gscompile.onnx_files.wire import LARGE, read_hollow, without_data, write_whole
 
 ONE_FILE = 1 << 31  # a protobuf message holds less than 2 GiB
 OLDEST_OPSET = 7
-FILES = "gscompile:files"  # by which a model knows the files of its data
+DATA_FILES_KEY = "gscompile:files"  # by which a model knows the files of its data
 CORRECTED = "gscompile:corrected"  # by which a model knows which declared shapes were replaced, in lines of text
 MAPPED = 64 << 20  # bytes of a file whose large weights are mapped and not read
-BLOCK = 1 << 20  # bytes that are read together
+BLOCK_BYTES = 1 << 20  # bytes that are read together
 _FRAME = "gscompile:frame"
 
 
@@ -113,7 +113,7 @@ def _read(path: Path) -> onnx.ModelProto:
 
 def _check(where: str, proto: onnx.ModelProto, model: Callable[[], onnx.ModelProto | str]) -> None:
     """`model` is what ONNX's checker looks at, made once all texts are known to be such."""
-    opset = next((o.version for o in proto.opset_import if o.domain in STANDARD), None)
+    opset = next((o.version for o in proto.opset_import if o.domain in STANDARD_DOMAINS), None)
     if opset is not None and not OLDEST_OPSET <= opset <= onnx.defs.onnx_opset_version():
         raise ModelError(
             f"{where}: opset {opset}; {OLDEST_OPSET} to {onnx.defs.onnx_opset_version()} can be compiled "
@@ -170,13 +170,13 @@ def _parsed(where: str, proto: onnx.ModelProto, folder: Path) -> ir.Model:
         _check_external(where, tensor, folder)
     if sum(tensor.nbytes for tensor in outside) < MAPPED:  # a file that is cut short while it is mapped is deadly
         model = embedded(model, copied=True)
-    model.meta[FILES] = {Path(tensor.path) for tensor in outside}
+    model.meta[DATA_FILES_KEY] = {Path(tensor.path) for tensor in outside}
     for inner in model.graphs():
         for value in inner.initializers.values():
             if isinstance(value.const_value, ir.TensorProtoTensor) and is_float(value.const_value.dtype):
                 value.const_value = _quick(value.const_value)
             elif isinstance(value.const_value, ir.ExternalTensor):
-                value.const_value = Mapped.of(value.const_value)
+                value.const_value = MappedTensor.of(value.const_value)
     model.graph.meta[_FRAME] = frame
     model.meta[CORRECTED] = tuple(corrected)
     return model
@@ -310,7 +310,7 @@ def read_array(tensor: ir.ExternalTensor) -> NDArray[Any]:
         return tensor.numpy().copy()
     array = np.empty(tensor.shape.numpy(), tensor.dtype.numpy().newbyteorder("<"))
     data, at = array.reshape(-1).view(np.uint8), 0
-    for block in blocks_of(tensor, BLOCK):
+    for block in blocks_of(tensor, BLOCK_BYTES):
         data[at : at + len(block)] = block
         at += len(block)
     return array
@@ -353,7 +353,7 @@ def large_tensors(model: ir.Model) -> dict[str, ir.TensorProtocol]:
     """Large initializers of the graph by name, but for those that are written as sparse ones."""
     held = {name: value.const_value for name, value in model.graph.initializers.items()}
     dense = {name: t for name, t in held.items() if t is not None and SPARSE not in t.metadata_props}
-    return {name: tensor for name, tensor in dense.items() if tensor.nbytes >= LARGE}
+    return {name: tensor for name, tensor in dense.items() if tensor.nbytes >= MIN_STREAMED_BYTES}
 
 
 def on_files(model: ir.Model) -> dict[str, ir.ExternalTensor]:

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 
 import onnx
 
-from gscompile.onnx_files.faithful import graphs_in, graphs_of
+from gscompile.onnx_files.roundtrip import graphs_in, graphs_of
 
 
 def in_order(proto: onnx.ModelProto) -> bool:

@@ -6,7 +6,7 @@ import onnx
 
 from gscompile.onnx_files.references import called, nodes_in
 
-_OPS = {"Quant", "IntQuant", "FloatQuant", "BipolarQuant", "Trunc"}
+_QONNX_OPS = {"Quant", "IntQuant", "FloatQuant", "BipolarQuant", "Trunc"}
 _MAKERS = ("qonnx", "onnx.brevitas", "brevitas", "finn")  # first words of the domains
 
 
@@ -16,7 +16,7 @@ def qonnx_fault(proto: onnx.ModelProto) -> str | None:
     for node, _ in nodes_in(proto):
         domain = node.domain
         made = any(domain == maker or domain.startswith(f"{maker}.") for maker in _MAKERS)
-        if made and node.op_type in _OPS and (domain, node.op_type) not in functions:
+        if made and node.op_type in _QONNX_OPS and (domain, node.op_type) not in functions:
             return (
                 f"{called(node)} is a quantiser of QONNX ({domain}); expected QuantizeLinear and DequantizeLinear: "
                 "qonnx.transformation.qonnx_to_qcdq.QuantToQCDQ makes them of Quant"

@@ -8,9 +8,9 @@ from itertools import chain
 
 import onnx
 
-from gscompile.onnx_files.faithful import graphs_in, graphs_of
+from gscompile.onnx_files.roundtrip import graphs_in, graphs_of
 
-_GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+_SUBGRAPH_TYPES = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
 def stray_reference(proto: onnx.ModelProto) -> str | None:
@@ -47,7 +47,7 @@ def _fault(node: onnx.NodeProto, within: bool) -> str | None:
         if not within:
             wanted = f"{attribute.ref_attr_name!r} of a function that is not there"
             return f"{what}: attribute {attribute.name!r} refers to {wanted}"
-        if attribute.type in _GRAPHS:
+        if attribute.type in _SUBGRAPH_TYPES:
             return f"{what}: attribute {attribute.name!r} is a graph by reference"
     return None
 

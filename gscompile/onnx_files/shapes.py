@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import onnx
 import onnx_ir as ir
 
-Sizes = tuple[int | None, ...]  # None where a size is not known, or only by name
-_SMALL = 1024  # bytes of a constant that may tell a shape
+OpenShape = tuple[int | None, ...]  # None where a size is not known, or only by name
+_MAX_SHAPE_BYTES = 1024  # bytes of a constant that may tell a shape
 
 
-def known_shapes(model: ir.Model) -> dict[str, Sizes]:
+def known_shapes(model: ir.Model) -> dict[str, OpenShape]:
     """The shapes of the main graph's values by name, as the file tells them or else as they follow from it.
 
     Where nothing is missing nothing is inferred; what cannot be inferred is left out.
@@ -22,7 +22,7 @@ def known_shapes(model: ir.Model) -> dict[str, Sizes]:
     return {**_inferred(model), **shapes} if missing else shapes
 
 
-def inferred_shapes(model: ir.Model) -> dict[str, Sizes]:
+def inferred_shapes(model: ir.Model) -> dict[str, OpenShape]:
     """Return the shapes of the main graph's values that follow from its inputs, whatever the file declares.
 
     Values whose shape cannot be inferred are left out.
@@ -37,11 +37,11 @@ def _values(graph: ir.Graph) -> Iterator[ir.Value]:
         yield from node.outputs
 
 
-def _sizes(shape: ir.Shape) -> Sizes:
+def _sizes(shape: ir.Shape) -> OpenShape:
     return tuple(size if isinstance(size, int) else None for size in shape)
 
 
-def _inferred(model: ir.Model, declared: bool = True) -> dict[str, Sizes]:
+def _inferred(model: ir.Model, declared: bool = True) -> dict[str, OpenShape]:
     try:
         proto = ir.to_proto(_without_weights(model))
         if not declared:
@@ -60,7 +60,7 @@ def undeclare(graph: onnx.GraphProto) -> None:
             value.type.tensor_type.ClearField("shape")
 
 
-def _of(found: onnx.TypeProto.Tensor) -> Sizes:
+def _of(found: onnx.TypeProto.Tensor) -> OpenShape:
     return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in found.shape.dim)
 
 
@@ -69,7 +69,7 @@ def _without_weights(model: ir.Model) -> ir.Model:
     model = model.clone()
     for name, value in [*model.graph.initializers.items()]:
         tensor = value.const_value
-        if tensor is not None and tensor.nbytes > _SMALL:
+        if tensor is not None and tensor.nbytes > _MAX_SHAPE_BYTES:
             model.graph.initializers.pop(name)
             value.const_value, value.shape = None, ir.Shape(tensor.shape.numpy())
             value.type = ir.TensorType(tensor.dtype)

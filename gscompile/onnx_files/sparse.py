@@ -10,16 +10,16 @@ import numpy as np
 import onnx
 
 from gscompile.errors import ModelError, one_line
-from gscompile.onnx_files.faithful import SPARSE, graphs_in
+from gscompile.onnx_files.roundtrip import SPARSE, graphs_in
 
-LARGEST = 1 << 30  # bytes that all sparse tensors of a model may take once they are written out;
+MAX_DENSE_BYTES = 1 << 30  # bytes that all sparse tensors of a model may take once they are written out;
 UNFOUNDED = 1 << 28  # no more than so many, on the word of a small file,
-GROWTH = 64  # or so many times what is stored
+MAX_EXPANSION = 64  # or so many times what is stored
 
-Place = Callable[[onnx.TensorProto], None]  # puts the dense tensor where the sparse one was
+PutDense = Callable[[onnx.TensorProto], None]  # puts the dense tensor where the sparse one was
 
 
-def sparse_tensors(proto: onnx.ModelProto) -> Iterator[tuple[onnx.SparseTensorProto, Place]]:
+def sparse_tensors(proto: onnx.ModelProto) -> Iterator[tuple[onnx.SparseTensorProto, PutDense]]:
     """Every sparse tensor of a model, and what puts a dense one in its place."""
     for _, graph in graphs_in(proto.graph):
         yield from ((sparse, _into(graph)) for sparse in graph.sparse_initializer)
@@ -28,20 +28,20 @@ def sparse_tensors(proto: onnx.ModelProto) -> Iterator[tuple[onnx.SparseTensorPr
         yield from _of_nodes(function.node)
 
 
-def _of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[tuple[onnx.SparseTensorProto, Place]]:
+def _of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[tuple[onnx.SparseTensorProto, PutDense]]:
     for attribute in (a for node in nodes for a in node.attribute):
         if attribute.type == onnx.AttributeProto.SPARSE_TENSOR:
             yield attribute.sparse_tensor, _instead(attribute)
 
 
-def _into(graph: onnx.GraphProto) -> Place:
+def _into(graph: onnx.GraphProto) -> PutDense:
     def place(dense: onnx.TensorProto) -> None:
         graph.initializer.append(dense)
 
     return place
 
 
-def _instead(attribute: onnx.AttributeProto) -> Place:
+def _instead(attribute: onnx.AttributeProto) -> PutDense:
     def place(dense: onnx.TensorProto) -> None:
         attribute.CopyFrom(onnx.helper.make_attribute("value", dense))
 
@@ -77,7 +77,7 @@ def _check_size(where: str, tensors: Iterable[onnx.SparseTensorProto]) -> None:
     for sparse in tensors:
         each = onnx.helper.tensor_dtype_to_np_dtype(sparse.values.data_type).itemsize
         total, stored = total + prod(sparse.dims) * each, stored + prod(sparse.values.dims) * each
-        if total > min(LARGEST, max(UNFOUNDED, GROWTH * stored)):
+        if total > min(MAX_DENSE_BYTES, max(UNFOUNDED, MAX_EXPANSION * stored)):
             name = sparse.values.name
             raise ModelError(f"{where}: sparse tensor {name!r} of {[*sparse.dims]} takes {total} bytes")
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import onnx
 
-from gscompile.onnx_files.faithful import graphs_in
+from gscompile.onnx_files.protobuf_stream import MIN_STREAMED_BYTES, without_data
+from gscompile.onnx_files.roundtrip import graphs_in
 from gscompile.onnx_files.shapes import undeclare
-from gscompile.onnx_files.wire import LARGE, without_data
 
 
 def correct_shapes(proto: onnx.ModelProto) -> list[str]:
@@ -51,7 +51,9 @@ def _small(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy in which large initializers are inputs: their shapes are enough."""
     held = proto.graph.initializer
     external = onnx.TensorProto.EXTERNAL
-    return without_data(proto, {t.name for t in held if t.data_location == external or t.ByteSize() > LARGE})
+    return without_data(
+        proto, {t.name for t in held if t.data_location == external or t.ByteSize() > MIN_STREAMED_BYTES}
+    )
 
 
 def _corrected(graph: onnx.GraphProto, inferred: onnx.GraphProto) -> Iterator[str]:

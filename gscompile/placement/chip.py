@@ -28,7 +28,7 @@ CHEAP = 160  # arrays and blocks: so many are placed within seconds, without bei
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class ChipSide:
     """A network and the netlist it is mapped to."""
 
     network: Network
@@ -44,7 +44,7 @@ class ChipResult:
     floorplan: Floorplan | None = None
 
 
-def make_chip(before: Side, after: Side, options: Options, folder: Path, sample: Sample | None) -> ChipResult:
+def make_chip(before: ChipSide, after: ChipSide, options: Options, folder: Path, sample: Sample | None) -> ChipResult:
     """Cost of both networks, placed where that was asked for or is cheap; `cost.csv` and pictures go to `folder`.
 
     Nothing without a target and without `--place`. `sample` is one input of the networks.
@@ -65,7 +65,7 @@ def is_cheap(netlist: Netlist) -> bool:
     return netlist.arrays + len(netlist.blocks) <= CHEAP
 
 
-def _placed(before: Side, after: Side, target: Target, folder: Path, sample: Sample | None) -> ChipResult:
+def _placed(before: ChipSide, after: ChipSide, target: Target, folder: Path, sample: Sample | None) -> ChipResult:
     sides = [placed(side.network, side.netlist, target, PlaceOptions(), sample) for side in (before, after)]
     report = PlaceReport(target.name, sides[1], sides[0], ())
     origins = {layer.name: layer.origin for layer in after.network.layers}
@@ -75,12 +75,14 @@ def _placed(before: Side, after: Side, target: Target, folder: Path, sample: Sam
     return ChipResult(_chip(before, after, target, sides[1].plan.engine, figures), plans, sides[1].plan)
 
 
-def _cost(side: Side, target: Target, sample: Sample | None) -> CostReport:
+def _cost(side: ChipSide, target: Target, sample: Sample | None) -> CostReport:
     uses = uses_per_inference(side.network, side.netlist, sample)
     return cost(side.netlist, target, uses, network=side.network)
 
 
-def _chip(before: Side, after: Side, target: Target, engine: str | None, figures: Iterable[ChipFigures]) -> Chip:
+def _chip(
+    before: ChipSide, after: ChipSide, target: Target, engine: str | None, figures: Iterable[ChipFigures]
+) -> Chip:
     wires = ratio(after.netlist.wires, before.netlist.wires)
     return Chip(target.name, target.periphery is not None, engine, wires**2, *figures)
 

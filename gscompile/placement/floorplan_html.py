@@ -11,7 +11,7 @@ from gscompile.placement.floorplan_picture import GREY, Colour, colours, heat_le
 from gscompile.printable import escape, printable
 from gscompile.reporting.report import length, micro
 
-SHOWN = 40  # layers in the legend
+MAX_LEGEND = 40  # layers in the legend
 
 
 def floorplans(folder: Path, plans: Mapping[str, Floorplan]) -> str:
@@ -38,8 +38,8 @@ def _picture(path: Path, plan: Floorplan, words: str, largest: int) -> str:
 
 def _legend(plans: Mapping[str, Floorplan]) -> str:
     legend = colours(*plans.values())
-    shown = {printable(layer): colour for layer, colour in [*legend.items()][:SHOWN]}
-    more = f"<span>{len(legend) - SHOWN:,} more layers</span>" if len(legend) > SHOWN else ""
+    shown = {printable(layer): colour for layer, colour in [*legend.items()][:MAX_LEGEND]}
+    more = f"<span>{len(legend) - MAX_LEGEND:,} more layers</span>" if len(legend) > MAX_LEGEND else ""
     return _swatches([*shown.items(), ("digital blocks", GREY)], more)
 
 

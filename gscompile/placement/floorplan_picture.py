@@ -29,9 +29,9 @@ _FIRST = ((68, 119, 170), (238, 102, 119), (34, 136, 51), (204, 187, 68), (102, 
 GREY: Colour = (160, 160, 160)
 _PALE: Colour = (200, 200, 200)  # everything built, under a map of the channels
 _DIE = (128, 128, 128, 30)  # red, green, blue, opacity of 255
-_HEAT = ((255, 247, 188), (254, 217, 118), (253, 141, 60), (227, 26, 28), (128, 0, 38))  # empty to full
+_HEAT_COLOURS = ((255, 247, 188), (254, 217, 118), (253, 141, 60), (227, 26, 28), (128, 0, 38))  # empty to full
 _HEAT_OPACITY = 0.85
-STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
+LEGEND_STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def scale_of(plans: Iterable[Floorplan]) -> float:
@@ -55,14 +55,16 @@ def _colour(number: int) -> Colour:
 
 def heat(fullness: NDArray[np.float64]) -> NDArray[np.float64]:
     """Red, green, blue [..., 3] of channels by how full they are: pale when empty, dark red from 1 on."""
-    channels = [np.interp(fullness, STEPS, [colour[k] for colour in _HEAT]) for k in range(3)]
+    channels = [np.interp(fullness, LEGEND_STEPS, [colour[k] for colour in _HEAT_COLOURS]) for k in range(3)]
     return np.stack(channels, axis=-1)
 
 
 def heat_legend() -> Legend:
     """Return the legend of the channel colours."""
-    found = heat(np.array(STEPS)).round().astype(int).tolist()
-    shares = {f"{100 * step:.0f} % of the tracks": (r, g, b) for step, (r, g, b) in zip(STEPS, found, strict=True)}
+    found = heat(np.array(LEGEND_STEPS)).round().astype(int).tolist()
+    shares = {
+        f"{100 * step:.0f} % of the tracks": (r, g, b) for step, (r, g, b) in zip(LEGEND_STEPS, found, strict=True)
+    }
     return shares | {"no wire across": _PALE}
 
 
@@ -89,7 +91,7 @@ def _svg(plan: Floorplan, scale: float, crowd: Congestion | None, legend: Legend
     tall = max(height, 20 * len(shown)) + _CAPTION + 2 * _MARGIN
     yield f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide:.0f}" height="{tall:.0f}" '
     yield f'viewBox="{-_MARGIN} {-_MARGIN} {wide:.0f} {tall:.0f}">\n'
-    yield _STYLE
+    yield _FLOORPLAN_STYLE
     yield f'<rect width="{width:.2f}" height="{height:.2f}" class="die"/>\n'
     for component in plan.components:
         yield _box(component, plan, scale, hexadecimal(_fill(component, None if crowd else legend)))
@@ -103,7 +105,7 @@ def _svg(plan: Floorplan, scale: float, crowd: Congestion | None, legend: Legend
     yield f'<text y="{height + 22:.1f}">{size}</text>\n</svg>\n'
 
 
-_STYLE = """<style>text{font:13px Inter,system-ui,Helvetica,Arial,sans-serif;fill:#62666d}
+_FLOORPLAN_STYLE = """<style>text{font:13px Inter,system-ui,Helvetica,Arial,sans-serif;fill:#62666d}
 .die{fill:#808080;fill-opacity:.12}
 @media(prefers-color-scheme:dark){text{fill:#9da1a8}}</style>
 """

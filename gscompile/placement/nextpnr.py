@@ -28,7 +28,7 @@ from gscompile.placement.congestion import Squares, net_squares
 REACH = 6  # tracks of each side that a terminal reaches, evenly spread
 PROGRAM = "nextpnr-generic"
 _MEGABYTES = 4096
-_SHORTEST = 0.5  # seconds: a try that has less is not begun; nextpnr takes some tenths to start
+_MIN_TRY_SECONDS = 0.5  # seconds: a try that has less is not begun; nextpnr takes some tenths to start
 _WIDEST = 4096  # tracks a channel that are tried
 
 _FABRIC = """
@@ -115,12 +115,12 @@ def channel_width(
     failed, routed = 0, start
     while nets and not _told(grid, nets, routed, deadline, say):
         failed, routed = routed, 2 * routed
-        if _left(deadline) < _SHORTEST or routed > _WIDEST:
+        if _left(deadline) < _MIN_TRY_SECONDS or routed > _WIDEST:
             raise UsageError(
                 f"routing: no channel of up to {failed:,} tracks was routed within {seconds} s; "
                 "expected one: give more --route-seconds"
             )
-    while nets and routed - failed > max(close * routed, 1) and _left(deadline) >= _SHORTEST:
+    while nets and routed - failed > max(close * routed, 1) and _left(deadline) >= _MIN_TRY_SECONDS:
         middle = (routed + failed) // 2
         routed, failed = (middle, failed) if _told(grid, nets, middle, deadline, say) else (routed, middle)
     return ChannelWidth(routed, failed, len(nets), grid.rows * grid.cols)

@@ -20,7 +20,7 @@ from gscompile.hardware.floorplan import Component, Floorplan, overlaps
 from gscompile.hardware.target import Target
 
 NetPins = Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]]  # (components, x offsets, y offsets) a net
-_ROOM = (1.0, 1.1, 1.21)  # parts of the die that `fill` asks for
+_DIE_SCALES = (1.0, 1.1, 1.21)  # parts of the die that `fill` asks for
 Engine = Callable[[Floorplan, NetPins, int], tuple[Component, ...]]
 
 
@@ -40,7 +40,7 @@ def place(netlist: Netlist, target: Target, options: PlaceOptions | None = None)
     """Place a netlist on a die that is about square. Raises UsageError for an engine that is not there."""
     options = options or PlaceOptions()
     engine = _engine(options.engine)
-    plans = [empty_plan(netlist, target, options.fill / room) for room in _ROOM]
+    plans = [empty_plan(netlist, target, options.fill / room) for room in _DIE_SCALES]
     if engine is None or len(plans[0].components) < 2:
         return plans[0]
     found = (_placed(netlist, plan, engine, options.effort) for plan in plans)

@@ -16,7 +16,7 @@ from gscompile.crossbars.netlist import Netlist
 from gscompile.data.batch_axis import samples_in
 from gscompile.data.inputs import input_specs
 from gscompile.data.synthetic import synthetic_batch
-from gscompile.files.output import renewed
+from gscompile.files.staging import renewed
 from gscompile.graph.network import Network
 from gscompile.hardware.cost import CostReport, cost, write_costs
 from gscompile.hardware.floorplan import Floorplan
@@ -26,10 +26,10 @@ from gscompile.placement.floorplan_picture import colours, scale_of, write_png, 
 from gscompile.placement.nextpnr import ChannelWidth, channel_width, check_router
 from gscompile.placement.place import PlaceOptions, net_boxes, place
 from gscompile.reporting.report import ratio
-from gscompile.simulation.simulate import Chip, Folder
+from gscompile.simulation.simulate import Folder, SimulatedChip
 from gscompile.simulation.tile_product import Effects, on_tiles
 
-_FILES = ("place.json", "cost.csv")
+_PLACE_FILES = ("place.json", "cost.csv")
 Sample = Mapping[str, NDArray[Any]]
 Shapes = Mapping[str, tuple[int, ...]]  # sizes of inputs by name
 
@@ -129,7 +129,7 @@ def place_folder(
         before = placed(network, mapped, target, options, sample, say, shapes)
     report = PlaceReport(target.name, after, before, ())
     folder = Path(folder or out / "place")
-    with renewed(folder, _FILES[0]) as stage:
+    with renewed(folder, _PLACE_FILES[0]) as stage:
         files = write_placed(report, stage, origins or {})
     return replace(report, files=tuple(folder / path.name for path in files))
 
@@ -180,7 +180,7 @@ def uses_per_inference(
     try:
         specs = input_specs(network.model)
         inputs = sample or synthetic_batch(network.model, shapes)
-        Chip(network, matrices).run(inputs)
+        SimulatedChip(network, matrices).run(inputs)
         count = samples_in(specs, inputs)
     except Exception:  # onnxruntime's own: a network of open sizes needs a sample
         return None
@@ -192,7 +192,7 @@ def write_placed(report: PlaceReport, folder: Path, origins: Mapping[str, str]) 
     sets = report.sets
     (folder / "place.json").write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
     write_costs({name: item.costs for name, item in sets.items()}, folder / "cost.csv")
-    files = [folder / name for name in _FILES]
+    files = [folder / name for name in _PLACE_FILES]
     plans = {name: of_origins(item.plan, origins) for name, item in sets.items()}
     scale, legend = scale_of(plans.values()), colours(*plans.values())
     for name, item in sets.items():

@@ -15,7 +15,7 @@ from gscompile.targets.names import Names
 _NODE = re.compile(r'  (\w+) \[shape=(\w+)(?:, style=\w+)?, label=("(?:[^"\\]|\\.)*")\];')
 _EDGE = re.compile(r'  (\w+) -> (\w+) \[label="(\d+)"\];')
 _HOLDS = re.compile(r"  (\w+) -> (\w+) \[style=dotted, arrowhead=none\];")
-_STYLE = ("  rankdir=LR;", "  node [fontname=Helvetica];")
+_DOT_STYLE = ("  rankdir=LR;", "  node [fontname=Helvetica];")
 
 
 def files(hierarchy: Hierarchy) -> list[str]:
@@ -88,7 +88,7 @@ def _read(lines: Iterable[str]) -> Iterator[Fact]:
             yield "graph", found[1]
         elif line == "}":
             yield ("end",)
-        elif line not in _STYLE:
+        elif line not in _DOT_STYLE:
             yield "line", number, line
 
 

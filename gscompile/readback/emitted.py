@@ -19,7 +19,7 @@ from gscompile.readback import READERS
 from gscompile.readback.facts import Source
 from gscompile.targets.modules import Hierarchy
 
-_ENDS = (".v", ".yosys.json", ".sp", ".lef", ".def", ".dot")
+_SUFFIXES = (".v", ".yosys.json", ".sp", ".lef", ".def", ".dot")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Emitted:
     @property
     def is_none(self) -> bool:
         """Whether no file of the folder ends like those of a format: then names need not be worked out."""
-        return not any(name.endswith(_ENDS) for name in os.listdir(self.folder))
+        return not any(name.endswith(_SUFFIXES) for name in os.listdir(self.folder))
 
     def check(self) -> Iterator[str]:
         """Yield a line for each format that has a file in the folder, compared with the netlist.

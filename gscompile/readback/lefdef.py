@@ -15,7 +15,7 @@ from gscompile.targets.modules import Hierarchy
 from gscompile.targets.names import Names
 
 _COMPONENT = re.compile(r"- (\S+) (\S+) \+ PLACED \( -?\d+ -?\d+ \) N ;")
-_PORT = re.compile(r"- (\S+) \+ NET (\S+) \+ DIRECTION (INPUT|OUTPUT) \+ USE SIGNAL")
+_PORT_LINE = re.compile(r"- (\S+) \+ NET (\S+) \+ DIRECTION (INPUT|OUTPUT) \+ USE SIGNAL")
 _END = re.compile(r"  \( (\S+) (\S+) \)")
 _COUNT = re.compile(r"(COMPONENTS|PINS|NETS) (\d{1,18}) ;")
 
@@ -28,7 +28,7 @@ def files(hierarchy: Hierarchy) -> list[str]:
 def check(source: Source) -> int:
     """Return the number of facts that agree with the netlist. Raises VerificationError for the first that does not."""
     hierarchy = source.hierarchy
-    arrays = _Arrays(hierarchy.netlist, hierarchy.names)
+    arrays = _PlacedArrays(hierarchy.netlist, hierarchy.names)
     lef, def_ = files(hierarchy)
     sizes: list[Fact] = []  # of arrays, which a placement may put in another order
     count = compare(lef, _of_blocks(_macros(lines_of(source.folder / lef)), sizes), _asked_blocks(hierarchy))
@@ -38,7 +38,7 @@ def check(source: Source) -> int:
     return count + compare(def_, _nets(lines_of(source.folder / def_)), _asked_nets(hierarchy, arrays))
 
 
-class _Arrays:
+class _PlacedArrays:
     """Physical arrays: the instance that a tile is on, and the rows and columns that each array has."""
 
     def __init__(self, netlist: Netlist, names: Names) -> None:
@@ -81,7 +81,7 @@ def _of_blocks(macros: Iterable[Fact], sizes: list[Fact]) -> Iterator[Fact]:
             yield macro
 
 
-def _asked_sizes(arrays: _Arrays) -> Iterator[Fact]:
+def _asked_sizes(arrays: _PlacedArrays) -> Iterator[Fact]:
     for rows, cols in {*arrays.sizes.values()}:
         pins = [(f"row[{r}]", "INPUT") for r in range(rows)] + [(f"col[{c}]", "INOUT") for c in range(cols)]
         yield "macro", _macro(rows, cols), tuple(pins)
@@ -118,7 +118,7 @@ def _macros(lines: Iterable[str]) -> Iterator[Fact]:
 # -- DEF ----------------------------------------------------------------------------------------------------
 
 
-def _asked_components(hierarchy: Hierarchy, arrays: _Arrays) -> Iterator[Fact]:
+def _asked_components(hierarchy: Hierarchy, arrays: _PlacedArrays) -> Iterator[Fact]:
     blocks = [hierarchy.names.block(block.name) for block in hierarchy.netlist.blocks]
     yield "COMPONENTS", str(len(arrays.sizes) + len(blocks))
     yield from (("component", instance, _macro(*size)) for instance, size in arrays.sizes.items())
@@ -146,7 +146,7 @@ def _section(lines: Iterable[str], name: str) -> Iterator[str]:
             yield line
 
 
-def _asked_nets(hierarchy: Hierarchy, arrays: _Arrays) -> Iterator[Fact]:
+def _asked_nets(hierarchy: Hierarchy, arrays: _PlacedArrays) -> Iterator[Fact]:
     netlist, names, nets = hierarchy.netlist, hierarchy.names, hierarchy.nets
     yield "PINS", str(len(netlist.ports))
     ports: dict[str, list[str]] = {}
@@ -161,7 +161,9 @@ def _asked_nets(hierarchy: Hierarchy, arrays: _Arrays) -> Iterator[Fact]:
         yield from _asked_bus(hierarchy, arrays, bus.name, ports.get(bus.name, []), blocks)
 
 
-def _asked_bus(hierarchy: Hierarchy, arrays: _Arrays, bus: str, ports: list[str], blocks: list[str]) -> Iterator[Fact]:
+def _asked_bus(
+    hierarchy: Hierarchy, arrays: _PlacedArrays, bus: str, ports: list[str], blocks: list[str]
+) -> Iterator[Fact]:
     """Every net of a bus: ports on it, then rows and columns of arrays, then blocks, whose pins have its name."""
     nets: Nets = hierarchy.nets
     pins = nets.pins(bus)
@@ -181,7 +183,7 @@ def _nets(lines: Iterable[str]) -> Iterator[Fact]:
         if (found := _COUNT.fullmatch(line)) and found[1] != "COMPONENTS":
             section = found[1]
             yield found[1], found[2]
-        elif section == "PINS" and (found := _PORT.fullmatch(line)):
+        elif section == "PINS" and (found := _PORT_LINE.fullmatch(line)):
             yield "port", found[1], found[2], found[3]
         elif section == "NETS" and line.startswith("- "):
             net, ends = line[2:], []

@@ -13,7 +13,7 @@ from gscompile.targets.modules import Hierarchy
 _PAIR = re.compile(r'(\w+) = "((?:[^"\\]|\\.)*)"')
 _ATTRIBUTES = re.compile(r'\(\* (\w+ = "(?:[^"\\]|\\.)*"(?:, \w+ = "(?:[^"\\]|\\.)*")*) \*\)')
 _PORT = re.compile(r"(input|output|inout) (?:\[(\d{1,9}):0\] )?(\w+),?")
-_PIN = re.compile(r"\.(\w+)\((?:(\w+)|\{([\w, ]+)\})\),?")
+_PIN_LINE = re.compile(r"\.(\w+)\((?:(\w+)|\{([\w, ]+)\})\),?")
 _MODULE, _INSTANCE = re.compile(r"module (\w+) \((\);)?"), re.compile(r"(\w+) (\w+) \((\);)?")
 _WIRE, _ASSIGN = re.compile(r"wire (\w+);"), re.compile(r"assign (\w+) = (1'b0|\w+);")
 
@@ -66,7 +66,7 @@ def _read(lines: Iterable[str]) -> Iterator[Fact]:
         elif found := _ASSIGN.fullmatch(line):
             yield ("assign", found[1], found[2])
         elif found := _INSTANCE.fullmatch(line):
-            yield ("instance", found[2], found[1], attributes, () if found[3] else tuple(_items(rest, _PIN, _pin)))
+            yield ("instance", found[2], found[1], attributes, () if found[3] else tuple(_items(rest, _PIN_LINE, _pin)))
             attributes = told({})
         else:
             yield ("line", number, line)

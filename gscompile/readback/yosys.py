@@ -22,7 +22,7 @@ from gscompile.targets.modules import Hierarchy, Module
 _HEAD = '{"creator": "gscompile", "modules": {'
 _MODULE = re.compile(r'("(?:[^"\\]|\\.)*"): \{"attributes": (\{.*\}),')
 _PORTS, _CELLS, _NETS = ' "ports": {', ' "cells": {', ' "netnames": {'
-_ENDS = {_PORTS: ("},",), _CELLS: ("},",), _NETS: ("}}", "}},")}
+_SECTION_ENDS = {_PORTS: ("},",), _CELLS: ("},",), _NETS: ("}}", "}},")}
 _decode = json.JSONDecoder(object_pairs_hook=no_twins).raw_decode
 
 
@@ -175,7 +175,7 @@ def _entries(file: TextIO, section: str) -> Iterator[tuple[str, Any]]:
         if line[:2] != "  " or line[at : at + 2] != ": ":
             raise ValueError(line)
         described, at = _decode(line, at + 2)
-        if line[at:] not in (",", *_ENDS[section]):
+        if line[at:] not in (",", *_SECTION_ENDS[section]):
             raise ValueError(line)
         yield name, described
         more = line[at:] == ","
@@ -186,6 +186,6 @@ def _begins(file: TextIO, section: str) -> bool:
     line = file.readline().rstrip("\n")
     if line == section:
         return True
-    if line.removeprefix(section) not in _ENDS[section]:
+    if line.removeprefix(section) not in _SECTION_ENDS[section]:
         raise ValueError(line)
     return False

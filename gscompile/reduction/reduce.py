@@ -10,7 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from gscompile.errors import ModelError, UsageError, one_line
-from gscompile.files.output import check_parent, write_file
+from gscompile.files.staging import check_parent, write_file
 from gscompile.progress import Progress
 from gscompile.reduction.command import FailingCommand
 from gscompile.reduction.delta_debugging import minimal_failing_part

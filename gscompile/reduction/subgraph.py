@@ -9,7 +9,7 @@ import onnx
 
 
 @dataclass(frozen=True, eq=False)
-class Values:
+class NodeValues:
     """Facts about the values of a graph, by name.
 
     `types` declares the values that may become graph inputs or outputs. `constants` holds the values that no graph
@@ -31,7 +31,7 @@ def read_names(node: onnx.NodeProto) -> Iterator[str]:
             yield from (name for name in (*outer, *(info.name for info in graph.output)) if name and name not in made)
 
 
-def part_of(model: onnx.ModelProto, kept: Sequence[int], values: Values) -> onnx.ModelProto | None:
+def part_of(model: onnx.ModelProto, kept: Sequence[int], values: NodeValues) -> onnx.ModelProto | None:
     """Return the model made of the nodes with the numbers `kept`; None when a value at its border has no known type.
 
     Values made by nodes that are left out become initializers where they are constant, else graph inputs. Values that

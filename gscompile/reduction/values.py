@@ -13,10 +13,10 @@ from onnx import helper, numpy_helper
 from gscompile.data.synthetic import synthetic_batch
 from gscompile.errors import GscompileError
 from gscompile.onnx_files.loading import model_in_memory
-from gscompile.reduction.subgraph import Values, read_names
+from gscompile.reduction.subgraph import NodeValues, read_names
 
 
-def known_values(model: onnx.ModelProto) -> Values:
+def known_values(model: onnx.ModelProto) -> NodeValues:
     """Return what is known of the values of `model`: declared or inferred types, and the values of constants.
 
     A value whose type cannot be inferred takes the type and shape that it has in a run on a synthetic batch, where
@@ -32,7 +32,7 @@ def known_values(model: onnx.ModelProto) -> Values:
     seen = _run(model, [name for name in _made_names(model) if name not in types or name in constant])
     types |= {name: _declared(name, array) for name, array in seen.items() if name not in types}
     constants = {name: numpy_helper.from_array(array, name) for name, array in seen.items() if name in constant}
-    return Values(types, constants)
+    return NodeValues(types, constants)
 
 
 def _inferred(model: onnx.ModelProto) -> onnx.GraphProto:

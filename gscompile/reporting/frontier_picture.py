@@ -11,7 +11,7 @@ from gscompile.printable import escape
 WIDTH, HEIGHT, LEFT, TOP = 720, 400, 66, 64
 PLOT_W, PLOT_H = WIDTH - LEFT - 28, HEIGHT - TOP - 60
 COLOURS = {"cells": "#0072b2", "wires": "#d55e00", "tiles": "#009e73"}  # told apart by every eye (Okabe and Ito)
-STYLE = (
+FRONTIER_STYLE = (
     "text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#444}"
     ".t{font-size:15px;font-weight:600;fill:#222}.g{stroke:#e4e4e4}.o{stroke:#888;stroke-dasharray:5 4}"
 )
@@ -29,17 +29,18 @@ class Spot:
 
 def frontier_svg(title: str, original: Spot, points: Sequence[Spot]) -> str:
     """A curve each for cells, wires and tiles, relative to `original`; `points` run from the largest network down."""
-    axes = _Axes.around(original, points)
+    axes = _CurveAxes.around(original, points)
     body = "\n".join([*_grid(axes), *_original(axes, original), *_curves(axes, original, points), *_legend(title)])
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">'
-        f'<title>{escape(title)}</title><style>{STYLE}</style>\n<rect width="100%" height="100%" fill="#fff"/>\n'
+        f"<title>{escape(title)}</title><style>{FRONTIER_STYLE}</style>\n"
+        '<rect width="100%" height="100%" fill="#fff"/>\n'
         f"{body}\n</svg>\n"
     )
 
 
 @dataclass(frozen=True)
-class _Axes:
+class _CurveAxes:
     """Shares from `least` to 1 on a logarithmic axis; scores from `low` to `high`, a line every `step`."""
 
     least: float
@@ -48,7 +49,7 @@ class _Axes:
     step: float
 
     @classmethod
-    def around(cls, original: Spot, points: Sequence[Spot]) -> _Axes:
+    def around(cls, original: Spot, points: Sequence[Spot]) -> _CurveAxes:
         least = min((s for what in COLOURS for s in _shares(what, original, points) if s > 0), default=1.0)
         scores = [original.score, *(p.score for p in points)]
         step = _round_step((max(scores) - min(scores)) / 4)
@@ -88,7 +89,7 @@ def _shares(what: str, original: Spot, points: Sequence[Spot]) -> list[float]:
     return [getattr(p, what) / whole for p in points]
 
 
-def _grid(axes: _Axes) -> Iterator[str]:
+def _grid(axes: _CurveAxes) -> Iterator[str]:
     bottom = TOP + PLOT_H
     for share, label in _marks(axes.least):
         x = axes.x(share)
@@ -122,13 +123,13 @@ def _digits(step: float) -> int:
     return max(0, -math.floor(math.log10(step) + 1e-9))
 
 
-def _original(axes: _Axes, original: Spot) -> Iterator[str]:
+def _original(axes: _CurveAxes, original: Spot) -> Iterator[str]:
     y = axes.y(original.score)
     yield f'<path class="o" d="M{LEFT} {y:.1f}H{LEFT + PLOT_W}"/>'
     yield f'<text x="{LEFT + 6}" y="{y - 6:.1f}">the original: {original.score:.2f} %</text>'
 
 
-def _curves(axes: _Axes, original: Spot, points: Sequence[Spot]) -> Iterator[str]:
+def _curves(axes: _CurveAxes, original: Spot, points: Sequence[Spot]) -> Iterator[str]:
     for what, colour in COLOURS.items():
         shares = _shares(what, original, points)
         spots = [(axes.x(s), axes.y(p.score)) for s, p in zip(shares, points, strict=True)]

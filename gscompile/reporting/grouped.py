@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-SHOWN = 5  # constants of one reason that a terminal lists
+MAX_TERMINAL_LINES = 5  # constants of one reason that a terminal lists
 
 # Reasons that follow from what a constant is and not from the search: one of them, and several.
-_USUAL = {
+_USUAL_REASONS = {
     "a bias is added": ("bias is added digitally", "biases are added digitally"),
     "scale and shift of a norm": (
         "constant of a normalisation stays digital",
@@ -45,7 +45,7 @@ def usual(rows: Iterable[Untouched]) -> list[str]:
         start = _usual_start(row)
         if start is not None:
             counts[start] = counts.get(start, 0) + 1
-    return [f"{count:,} {_USUAL[start][count > 1]}" for start, count in counts.items()]
+    return [f"{count:,} {_USUAL_REASONS[start][count > 1]}" for start, count in counts.items()]
 
 
 def unusual(rows: Iterable[Untouched]) -> tuple[Untouched, ...]:
@@ -54,7 +54,7 @@ def unusual(rows: Iterable[Untouched]) -> tuple[Untouched, ...]:
 
 
 def _usual_start(row: Untouched) -> str | None:
-    return next((start for start in _USUAL if row.why.startswith(start)), None)
+    return next((start for start in _USUAL_REASONS if row.why.startswith(start)), None)
 
 
 def by_reason(rows: Iterable[Untouched]) -> Iterator[tuple[str, list[Untouched]]]:

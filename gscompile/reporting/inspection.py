@@ -14,7 +14,7 @@ from gscompile.reporting.names import TABLE_NAME, shortened
 
 
 @dataclass(frozen=True)
-class Mapped:
+class MappedLayer:
     """A layer's matrices as they map: `inputs` x `outputs` each, and cells, tiles and wires of all `parts`."""
 
     layer: str
@@ -27,20 +27,20 @@ class Mapped:
     wires: int
 
 
-def inspect_network(network: Network, options: MapOptions) -> tuple[Mapped, ...]:
+def inspect_network(network: Network, options: MapOptions) -> tuple[MappedLayer, ...]:
     """A row for every weighted layer; zeros already in the weights are not built."""
     return tuple(_mapped(layer, options) for layer in network.layers)
 
 
-def _mapped(layer: Layer, options: MapOptions) -> Mapped:
+def _mapped(layer: Layer, options: MapOptions) -> MappedLayer:
     layout = layer.layout
     grid = TileGrid(layout.inputs, layout.outputs, options.crossbar, options.tiling)
     found = [grid.occupancy(matrix) for matrix in layer.matrices]
     cells, tiles, wires = (sum(getattr(f, what) for f in found) for what in ("cells", "tiles", "wires"))
-    return Mapped(layer.name, layer.op, layout.parts, layout.inputs, layout.outputs, cells, tiles, wires)
+    return MappedLayer(layer.name, layer.op, layout.parts, layout.inputs, layout.outputs, cells, tiles, wires)
 
 
-def table(rows: Sequence[Mapped]) -> str:
+def table(rows: Sequence[MappedLayer]) -> str:
     """The rows as a table for a terminal, with a total."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -62,7 +62,7 @@ def table(rows: Sequence[Mapped]) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def _columns(rows: Sequence[Mapped]) -> Iterator[tuple[str, str]]:
+def _columns(rows: Sequence[MappedLayer]) -> Iterator[tuple[str, str]]:
     yield from (("layer", "all"), ("op", ""), ("matrix", ""))
     for what in ("cells", "tiles", "wires"):
         yield what, f"{sum(getattr(row, what) for row in rows):,}"

@@ -24,13 +24,13 @@ from gscompile.crossbars.netlist import Matrix, Netlist, Tile
 from gscompile.crossbars.pins import Indices
 from gscompile.printable import escape
 
-Place = tuple[int, int]  # tile row, tile column
+TilePosition = tuple[int, int]  # tile row, tile column
 
 # -- where tiles are ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
-class Axis:
+class PictureAxis:
     """One side of a matrix, cut into bands: band b is drawn from `starts[b]` to `stops[b]`, in cells.
 
     `spot` says where each index is drawn: in its own order, unless the mapping has moved rows or columns.
@@ -44,21 +44,21 @@ class Axis:
     def length(self) -> int:
         return self.stops[-1] if self.stops else 0
 
-    def spread(self, gap: int) -> Axis:
+    def spread(self, gap: int) -> PictureAxis:
         """Return the edges with `gap` empty cells between bands."""
         shift = gap * np.arange(len(self.starts))
         band = np.searchsorted(self.starts, self.spot, side="right") - 1
         starts, stops = (tuple((np.array(ends) + shift).tolist()) for ends in (self.starts, self.stops))
-        return Axis(starts, stops, self.spot + gap * band)
+        return PictureAxis(starts, stops, self.spot + gap * band)
 
 
 @dataclass(frozen=True, eq=False)
 class Floor:
     """A matrix laid out for drawing: its two axes, and the tile at every place that has one."""
 
-    rows: Axis
-    cols: Axis
-    tiles: dict[Place, Tile]
+    rows: PictureAxis
+    cols: PictureAxis
+    tiles: dict[TilePosition, Tile]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -78,7 +78,7 @@ def floor_of(netlist: Netlist, matrix: Matrix) -> Floor:
     return Floor(_axis(rows.values(), grid.row_edges), _axis(cols.values(), grid.col_edges), tiles)
 
 
-def _places(tiles: Sequence[Tile]) -> dict[Place, Tile]:
+def _places(tiles: Sequence[Tile]) -> dict[TilePosition, Tile]:
     """Tiles are named `matrix/ROW_COLUMN`; any other names are drawn along the diagonal."""
     try:
         return {_place(tile.name): tile for tile in tiles}
@@ -86,20 +86,22 @@ def _places(tiles: Sequence[Tile]) -> dict[Place, Tile]:
         return {(i, i): tile for i, tile in enumerate(tiles)}
 
 
-def _place(name: str) -> Place:
+def _place(name: str) -> TilePosition:
     row, col = name.rpartition("/")[2].split("_")
     return int(row), int(col)
 
 
-def _axis(bands: Iterable[tuple[int, Indices]], edges: Sequence[int]) -> Axis:
+def _axis(bands: Iterable[tuple[int, Indices]], edges: Sequence[int]) -> PictureAxis:
     """Bands as the matrix was cut where every tile keeps to them, else as the tiles' own pins say."""
     pins = list(bands)
     length = edges[-1]
     kept = all(b + 1 < len(edges) and edges[b] <= p.min() and p.max() < edges[b + 1] for b, p in pins)
-    return Axis(tuple(edges[:-1]), tuple(edges[1:]), np.arange(length)) if kept else _axis_from_pins(pins, length)
+    return (
+        PictureAxis(tuple(edges[:-1]), tuple(edges[1:]), np.arange(length)) if kept else _axis_from_pins(pins, length)
+    )
 
 
-def _axis_from_pins(pins: Sequence[tuple[int, Indices]], length: int) -> Axis:
+def _axis_from_pins(pins: Sequence[tuple[int, Indices]], length: int) -> PictureAxis:
     """An index that no tile has follows the one before it."""
     band = np.full(length, -1, np.int64)
     for number, indices in pins:
@@ -110,14 +112,14 @@ def _axis_from_pins(pins: Sequence[tuple[int, Indices]], length: int) -> Axis:
     spot = np.empty(length, np.int64)
     spot[np.argsort(band, kind="stable")] = np.arange(length)
     starts = np.searchsorted(np.sort(band), np.arange(int(band.max()) + 1), side="left").tolist()
-    return Axis(tuple(starts), (*starts[1:], length), spot)
+    return PictureAxis(tuple(starts), (*starts[1:], length), spot)
 
 
 # -- a matrix -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Frame:
+class PictureFrame:
     """How large a drawing may get, in CSS pixels, and how thin or coarse: no side below `least`."""
 
     width: float = 420.0
@@ -128,9 +130,9 @@ class Frame:
     def fit(self, inputs: int, outputs: int) -> tuple[float, float]:
         """Width and height of a matrix: to scale, but a thin side is widened until it can be seen.
 
-        >>> Frame().fit(600, 300)
+        >>> PictureFrame().fit(600, 300)
         (150.0, 300.0)
-        >>> Frame().fit(600, 12)
+        >>> PictureFrame().fit(600, 12)
         (56.0, 300.0)
         """
         scale = min(self.width / max(outputs, 1), self.height / max(inputs, 1), self.zoom)
@@ -138,7 +140,7 @@ class Frame:
         return max(wide, min(self.least, self.zoom * outputs)), max(high, min(self.least, self.zoom * inputs))
 
 
-def matrix_picture(netlist: Netlist, matrix: Matrix, frame: Frame, detail: bool = True) -> str:
+def matrix_picture(netlist: Netlist, matrix: Matrix, frame: PictureFrame, detail: bool = True) -> str:
     """A matrix as its grid of tiles; without `detail`, one pixel a tile."""
     floor = floor_of(netlist, matrix)
     wide, high = frame.fit(matrix.inputs, matrix.outputs)
@@ -187,7 +189,7 @@ def _in_detail(floor: Floor) -> str:
     return "".join(f'<path class="{kind}" d="{path}"/>' for kind, path in shapes if path) + names
 
 
-def _box(floor: Floor, place: Place) -> tuple[int, int, int, int]:
+def _box(floor: Floor, place: TilePosition) -> tuple[int, int, int, int]:
     """x, y, width, height of the tile at `place`, in cells."""
     (i, j), rows, cols = place, floor.rows, floor.cols
     return cols.starts[j], rows.starts[i], cols.stops[j] - cols.starts[j], rows.stops[i] - rows.starts[i]
@@ -197,7 +199,7 @@ def _rect(x: int, y: int, width: int, height: int) -> str:
     return f"M{x} {y}h{width}v{height}h{-width}z"
 
 
-def _dead_groups(floor: Floor, place: Place) -> str:
+def _dead_groups(floor: Floor, place: TilePosition) -> str:
     """The rows and columns of a tile that have no wire."""
     x, y, width, height = _box(floor, place)
     tile = floor.tiles[place]
@@ -216,7 +218,7 @@ def gaps(taken: Indices, start: int, stop: int) -> Iterator[tuple[int, int]]:
     return ((a + 1, b) for a, b in pairwise(fences) if b > a + 1)
 
 
-def _tooltip(floor: Floor, place: Place) -> str:
+def _tooltip(floor: Floor, place: TilePosition) -> str:
     x, y, width, height = _box(floor, place)
     tile = floor.tiles[place]
     pins = f"{len(tile.inputs)} of {height} rows, {len(tile.outputs)} of {width} columns"
@@ -252,21 +254,21 @@ def heat(levels: NDArray[np.float64], width: float, height: float) -> str:
     )
 
 
-_STEPS = 12
+_COLOUR_STEPS = 12
 _INK = bytes((42, 120, 214))  # `--live` of report.css; reads on white as on black
 
 
 def alpha_png(levels: NDArray[np.float64]) -> bytes:
     """A palette PNG of `levels` [height, width] in 0 to 1: one colour, from transparent to opaque."""
     height, width = levels.shape
-    pixels = np.ceil(np.clip(levels, 0, 1) * (_STEPS - 1)).astype(np.uint8)
+    pixels = np.ceil(np.clip(levels, 0, 1) * (_COLOUR_STEPS - 1)).astype(np.uint8)
     lines = np.zeros((height, width + 1), np.uint8)  # each line starts with its filter: none
     lines[:, 1:] = pixels
-    alpha = bytes(255 * step // (_STEPS - 1) for step in range(_STEPS))
+    alpha = bytes(255 * step // (_COLOUR_STEPS - 1) for step in range(_COLOUR_STEPS))
     header = pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
     chunks = (
         (b"IHDR", header),
-        (b"PLTE", _INK * _STEPS),
+        (b"PLTE", _INK * _COLOUR_STEPS),
         (b"tRNS", alpha),
         (b"IDAT", zlib.compress(lines.tobytes(), 9)),
     )

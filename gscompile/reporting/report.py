@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gscompile.compression.transform import Change
+from gscompile.compression.passes import Change
 from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.files.typed import typed
 from gscompile.printable import printable
-from gscompile.reporting.grouped import SHOWN, Untouched, by_reason, unusual, usual
+from gscompile.reporting.grouped import MAX_TERMINAL_LINES, Untouched, by_reason, unusual, usual
 from gscompile.reporting.names import TABLE_NAME, short, shortened
 from gscompile.reporting.paper import Shape, routing_area, routing_ratio
 
@@ -498,8 +498,10 @@ def _not_compressed(rows: Sequence[Untouched]) -> Iterator[str]:
     """Yield the constants that matter, reason by reason, and then a line for each usual reason."""
     yield "not compressed (report.json has every constant of 256 elements or more):"
     for why, constants in by_reason(unusual(rows)):
-        names = ", ".join(short(printable(row.node), TABLE_NAME) for row in constants[:SHOWN])
-        more = f" and {_number(len(constants) - SHOWN)} more" if len(constants) > SHOWN else ""
+        names = ", ".join(short(printable(row.node), TABLE_NAME) for row in constants[:MAX_TERMINAL_LINES])
+        more = (
+            f" and {_number(len(constants) - MAX_TERMINAL_LINES)} more" if len(constants) > MAX_TERMINAL_LINES else ""
+        )
         yield f"  {names}{more}: {printable(why)}"
     yield from (f"  {line}" for line in usual(rows))
 

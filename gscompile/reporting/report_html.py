@@ -16,7 +16,7 @@ from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.printable import escape, printable
 from gscompile.reporting.grouped import unusual, usual
 from gscompile.reporting.names import PAGE_NAME, short
-from gscompile.reporting.pictures import Bar, Frame, bar_chart, matrix_picture, parts_picture
+from gscompile.reporting.pictures import Bar, PictureFrame, bar_chart, matrix_picture, parts_picture
 from gscompile.reporting.report import (
     Accuracy,
     Chip,
@@ -34,10 +34,10 @@ from gscompile.reporting.report import (
 
 DETAILED_TILES = 1500  # drawn one by one in a netlist, smallest matrices first
 DETAILED_MATRICES = 250
-SHOWN = 40  # lines of a list, a chart or a gallery before it folds
+MAX_UNFOLDED = 40  # lines of a list, a chart or a gallery before it folds
 LISTED = 1000  # rows of a table, folded ones included
 PARTS = 6  # matrices of one layer before they become one picture
-BEFORE, AFTER = Frame(180, 140, 14, 3), Frame(460, 340, 64, 5)
+BEFORE, AFTER = PictureFrame(180, 140, 14, 3), PictureFrame(460, 340, 64, 5)
 
 
 def html(report: CompileReport, before: Netlist, after: Netlist, floorplans: str = "") -> str:
@@ -203,11 +203,11 @@ def _charts(report: CompileReport) -> str:
 
 def _shown(bars: Sequence[Bar]) -> Sequence[Bar]:
     """The first bars in network order, and one for all the others."""
-    if len(bars) <= SHOWN:
+    if len(bars) <= MAX_UNFOLDED:
         return bars
-    rest = bars[SHOWN:]
+    rest = bars[MAX_UNFOLDED:]
     others = Bar(f"{len(rest):,} other layers", sum(b.before for b in rest), sum(b.after for b in rest))
-    return [*bars[:SHOWN], others]
+    return [*bars[:MAX_UNFOLDED], others]
 
 
 def _legend(*entries: tuple[str, str]) -> str:
@@ -289,12 +289,12 @@ def _table(head: Sequence[str], rows: Sequence[str], foot: str = "", numbers: Se
         f'<th class="num">{title}</th>' if i in numbers else f"<th>{title}</th>" for i, title in enumerate(head)
     )
     start = f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>'
-    table = f"{start}{''.join(rows[:SHOWN])}</tbody><tfoot>{foot}</tfoot></table></div>"
-    if len(rows) <= SHOWN:
+    table = f"{start}{''.join(rows[:MAX_UNFOLDED])}</tbody><tfoot>{foot}</tfoot></table></div>"
+    if len(rows) <= MAX_UNFOLDED:
         return table
     more = f"<p>report.json has {len(rows) - LISTED:,} more</p>" if len(rows) > LISTED else ""
-    rest = f"{start}{''.join(rows[SHOWN:LISTED])}</tbody></table></div>{more}"
-    return f"{table}<details><summary>{len(rows) - SHOWN:,} more</summary>{rest}</details>"
+    rest = f"{start}{''.join(rows[MAX_UNFOLDED:LISTED])}</tbody></table></div>{more}"
+    return f"{table}<details><summary>{len(rows) - MAX_UNFOLDED:,} more</summary>{rest}</details>"
 
 
 # -- the chip --------------------------------------------------------------------------------------------
@@ -354,7 +354,7 @@ def _chip_row(name: str, before: float, after: float, unit: Callable[[float], st
 
 
 @dataclass(frozen=True, eq=False)
-class _Side:
+class _Column:
     """The matrices of one netlist by original layer, and those of them that are drawn tile by tile."""
 
     netlist: Netlist
@@ -362,13 +362,13 @@ class _Side:
     detailed: frozenset[str]
 
     @classmethod
-    def of(cls, netlist: Netlist, origins: Mapping[str, str]) -> _Side:
+    def of(cls, netlist: Netlist, origins: Mapping[str, str]) -> _Column:
         found: dict[str, list[Matrix]] = {}
         for matrix in netlist.matrices:
             found.setdefault(origins.get(matrix.layer, matrix.layer), []).append(matrix)
         return cls(netlist, found, frozenset(_detailed(netlist)))
 
-    def picture(self, matrix: Matrix, frame: Frame) -> str:
+    def picture(self, matrix: Matrix, frame: PictureFrame) -> str:
         return matrix_picture(self.netlist, matrix, frame, matrix.name in self.detailed)
 
 
@@ -387,7 +387,7 @@ def _detailed(netlist: Netlist) -> Iterator[str]:
 def _gallery(report: CompileReport, before: Netlist, after: Netlist) -> str:
     if not report.layers:
         return ""
-    old, new = _Side.of(before, {}), _Side.of(after, {m.layer: m.origin for m in report.matrices})
+    old, new = _Column.of(before, {}), _Column.of(after, {m.layer: m.origin for m in report.matrices})
     dense = {m.name: m for m in report.matrices}
     cards = [_card(row, old, new, dense) for row in report.layers]
     legend = _legend(("live", "weights"), ("dead", "deleted row or column group"), ("gone", "tile not built"))
@@ -399,13 +399,13 @@ def _gallery(report: CompileReport, before: Netlist, after: Netlist) -> str:
 
 
 def _folded(items: Sequence[str], what: str) -> str:
-    if len(items) <= SHOWN:
+    if len(items) <= MAX_UNFOLDED:
         return "".join(items)
-    rest = f"<details><summary>{len(items) - SHOWN:,} more {what}</summary>{''.join(items[SHOWN:])}</details>"
-    return "".join(items[:SHOWN]) + rest
+    shown, folded = "".join(items[:MAX_UNFOLDED]), "".join(items[MAX_UNFOLDED:])
+    return f"{shown}<details><summary>{len(items) - MAX_UNFOLDED:,} more {what}</summary>{folded}</details>"
 
 
-def _card(row: LayerRow, old: _Side, new: _Side, dense: Mapping[str, MatrixFigures]) -> str:
+def _card(row: LayerRow, old: _Column, new: _Column, dense: Mapping[str, MatrixFigures]) -> str:
     before, after = old.by_origin.get(row.name, ()), new.by_origin.get(row.name, ())
     flow = _before(before, old) + '<span class="sign">→</span>' + _after(after, new, dense)
     facts = f"{words(row.op)} · {percent(row.area_ratio)} of the cells · {_wires(row)}"
@@ -417,13 +417,13 @@ def _wires(row: LayerRow) -> str:
     return f"{percent(ratio(row.after.wires, row.before.wires))} of the wires"
 
 
-def _before(matrices: Sequence[Matrix], side: _Side) -> str:
+def _before(matrices: Sequence[Matrix], side: _Column) -> str:
     if len(matrices) > PARTS:
         return _parts(matrices, 24)
     return "".join(_draw(side.picture(m, BEFORE), f"{_shape(m)}<br>{_count(len(m.tiles), 'tile')}") for m in matrices)
 
 
-def _after(matrices: Sequence[Matrix], side: _Side, dense: Mapping[str, MatrixFigures]) -> str:
+def _after(matrices: Sequence[Matrix], side: _Column, dense: Mapping[str, MatrixFigures]) -> str:
     """The factors of the layer, in the order in which they multiply."""
     if not any(m.tiles for m in matrices):
         return '<span class="nothing">nothing is left</span>'
@@ -434,7 +434,7 @@ def _after(matrices: Sequence[Matrix], side: _Side, dense: Mapping[str, MatrixFi
     return '<span class="sign">&times;</span>'.join(_factor(parts, side, dense) for parts in factors)
 
 
-def _factor(parts: Sequence[Matrix], side: _Side, dense: Mapping[str, MatrixFigures]) -> str:
+def _factor(parts: Sequence[Matrix], side: _Column, dense: Mapping[str, MatrixFigures]) -> str:
     if len(parts) > PARTS:
         return _parts(parts, 48)
     return "".join(_draw(side.picture(m, AFTER), _caption(m, dense[m.name])) for m in parts)

@@ -8,22 +8,22 @@ import onnx_ir as ir
 
 from gscompile.graph.network import Layer, Network
 from gscompile.onnx_files.constants import behind_identity, held_tensor, nodes_of, placed_nodes
-from gscompile.onnx_files.kinds import MICROSOFT, STANDARD
 from gscompile.onnx_files.linear_models import DOMAIN, IN_ATTRIBUTES, holds_identity
+from gscompile.onnx_files.op_names import MICROSOFT, STANDARD_DOMAINS
 from gscompile.reporting.grouped import Untouched
 
 _LISTS = {ir.AttributeType.FLOATS, ir.AttributeType.INTS, ir.AttributeType.STRINGS}
-LARGE = 256  # elements: a constant that the report accounts for
+MIN_REPORTED_ELEMENTS = 256  # elements: a constant that the report accounts for
 
 
 def untouched(original: Network, written: Network) -> Iterator[Untouched]:
     """Every node of the original with a constant of 256 elements or more that no layer of the result took over."""
-    story = _Story(original, written)
+    record = _Uncompressed(original, written)
     for path, node in placed_nodes(original.graph):
         yield from _of_attributes(path, node)
         for index, value in enumerate(node.inputs):
             held = held_tensor(behind_identity(value)) if value is not None else None
-            if held is not None and held.size >= LARGE and (why := story.why(node, index)):
+            if held is not None and held.size >= MIN_REPORTED_ELEMENTS and (why := record.why(node, index)):
                 yield _row(path + _label(node), node, held, why)
     yield from _in_functions(original)
 
@@ -31,7 +31,7 @@ def untouched(original: Network, written: Network) -> Iterator[Untouched]:
 def _of_attributes(path: str, node: ir.Node) -> Iterator[Untouched]:
     """Tables inside a node itself: those of trees, of labels, and of what is no matrix product."""
     for name, size in _tables(node):
-        if size >= LARGE and node.op_type != "Constant" and not _is_mapped(node):
+        if size >= MIN_REPORTED_ELEMENTS and node.op_type != "Constant" and not _is_mapped(node):
             why = f"an attribute of {node.op_type}: it stays digital"
             yield Untouched(path + _label(node), node.op_type, name, size, why)
 
@@ -64,12 +64,12 @@ def _in_functions(network: Network) -> Iterator[Untouched]:
         for node in function.all_nodes():
             for value in node.inputs:
                 held = held_tensor(behind_identity(value)) if value is not None else None
-                if held is not None and held.size >= LARGE:
+                if held is not None and held.size >= MIN_REPORTED_ELEMENTS:
                     where = f"{function.domain}:{function.name}"
                     yield _row(_label(node), node, held, f"inside the function {where}, which is not looked into")
 
 
-class _Story:
+class _Uncompressed:
     """The layers of the network before and after compression."""
 
     def __init__(self, original: Network, written: Network) -> None:
@@ -138,10 +138,10 @@ def _unchanged(original: Network, written: Network) -> set[str]:
 # -- reasons ----------------------------------------------------------------------------------------------------
 
 _LOOKUPS = {"Gather", "GatherND", "GatherElements", "EmbedLayerNormalization", "GatherBlockQuantized"}
-_ELEMENTWISE = {"Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Max", "Min", "Where", "BiasGelu", "FastGelu"}
+_ELEMENTWISE_WITH_CONSTANT = {"Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Max", "Min", "Where", "BiasGelu", "FastGelu"}
 _DATA = {"Concat", "Slice", "Expand", "Tile", "ScatterND", "ScatterElements", "Loop", "Scan", "If"}
-_BIASED = {"Conv": 2, "ConvTranspose": 2, "FusedConv": 2, "Gemm": 2, "FusedGemm": 2, "DeformConv": 4}
-_BIASED |= {"LSTM": 3, "GRU": 3, "RNN": 3, "Attention": 2, "QLinearConv": 8, "QAttention": 2}
+_BIAS_INPUT = {"Conv": 2, "ConvTranspose": 2, "FusedConv": 2, "Gemm": 2, "FusedGemm": 2, "DeformConv": 4}
+_BIAS_INPUT |= {"LSTM": 3, "GRU": 3, "RNN": 3, "Attention": 2, "QLinearConv": 8, "QAttention": 2}
 _PACKED = {"MatMulNBits", "MatMulBnb4", "QMoE"}
 _WEIGHTED = {"MatMul", "Gemm", "Einsum", "FusedMatMul"}
 
@@ -154,16 +154,16 @@ def _reason(node: ir.Node, index: int, is_function: bool) -> str:
         return "stays digital: weights of a few bits are packed in blocks; as a MatMul of floats they would be mapped"
     if op in _LOOKUPS:
         return "an embedding lookup stays digital"
-    if _BIASED.get(op) == index:
+    if _BIAS_INPUT.get(op) == index:
         return "a bias is added digitally"
     if "Normalization" in op:
         return "scale and shift of a normalisation stay digital"
-    if op in _ELEMENTWISE:
+    if op in _ELEMENTWISE_WITH_CONSTANT:
         return "an element-wise constant stays digital"
     if op in _WEIGHTED:
         return f"not one matrix that multiplies: input {index} of {op} as it is used here stays digital"
     if op in _DATA:
         return f"data that {op} moves stays digital"
-    if node.domain not in (*STANDARD, MICROSOFT):
+    if node.domain not in (*STANDARD_DOMAINS, MICROSOFT):
         return f"nobody knows what {node.domain}:{op} does with it"
     return f"input {index} of {op} is not a matrix that multiplies"

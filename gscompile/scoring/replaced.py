@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gscompile.graph.network import Layer, Network
 from gscompile.graph.weight_ops import Matrices
-from gscompile.scoring.evaluate import Run, Runner
+from gscompile.scoring.runner import RunBatch, Runner
 
 FED = "fd"  # kinds of floating arrays, by numpy's letter, that are fed as they are
 FIRST_OVERRIDABLE = 4  # IR version from which an initializer need not be an input
@@ -29,11 +29,11 @@ class Replaced:
         self._network = network
 
     @cached_property
-    def whole(self) -> Run:
+    def whole(self) -> RunBatch:
         """The network as it is."""
         return self._session or Runner(self._network, optimise=False)
 
-    def run(self, layer: Layer, matrices: Matrices) -> Run:
+    def run(self, layer: Layer, matrices: Matrices) -> RunBatch:
         """Return the network with `matrices` [parts, inputs, outputs] in the place of a layer's weight."""
         session = self._session if layer.value.name in self._fed else None
         if session is None:

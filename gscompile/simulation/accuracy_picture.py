@@ -33,7 +33,7 @@ def _inked(colours: Sequence[str]) -> str:
     )
 
 
-_STYLE = f"""<style>
+_SWEEP_STYLE = f"""<style>
 text{{font:12px Inter,system-ui,Helvetica,Arial,sans-serif}} .title{{font-weight:600;font-size:13px}}
 .ideal{{stroke-dasharray:4 3}} .bar{{stroke-width:1.5}} polyline{{stroke-width:2;fill:none;stroke-linejoin:round}}
 {_inked(_LIGHT)}
@@ -42,7 +42,7 @@ text{{font:12px Inter,system-ui,Helvetica,Arial,sans-serif}} .title{{font-weight
 """
 
 
-class Point(Protocol):
+class SweepPoint(Protocol):
     """A figure of a simulation."""
 
     @property
@@ -53,15 +53,15 @@ class Point(Protocol):
     def spread(self) -> float: ...
 
 
-def accuracy_svg(effects: Mapping[str, Sequence[Point]], ideal: float | None) -> str:
+def accuracy_svg(effects: Mapping[str, Sequence[SweepPoint]], ideal: float | None) -> str:
     """A panel for each effect, all on one scale of 0 to 100 %; `ideal` tiles are a dashed line."""
     across = min(COLUMNS, max(len(effects), 1))
     size = f'width="{WIDTH * across}" height="{HEIGHT * -(-len(effects) // across)}"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size}>\n{_STYLE}<rect {size} class="paper"/>\n'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size}>\n{_SWEEP_STYLE}<rect {size} class="paper"/>\n'
     return head + "".join(_panels(effects, ideal, across)) + "</svg>\n"
 
 
-def _panels(effects: Mapping[str, Sequence[Point]], ideal: float | None, across: int) -> Iterator[str]:
+def _panels(effects: Mapping[str, Sequence[SweepPoint]], ideal: float | None, across: int) -> Iterator[str]:
     for number, (parameter, points) in enumerate(effects.items()):
         down, right = divmod(number, across)
         yield f'<g transform="translate({WIDTH * right} {HEIGHT * down})">\n'
@@ -69,7 +69,7 @@ def _panels(effects: Mapping[str, Sequence[Point]], ideal: float | None, across:
         yield "</g>\n"
 
 
-def _panel(parameter: str, points: Sequence[Point], ideal: float | None) -> Iterator[str]:
+def _panel(parameter: str, points: Sequence[SweepPoint], ideal: float | None) -> Iterator[str]:
     title, axis = _WORDS.get(parameter, (parameter, ""))
     yield _text(LEFT, 22, title, ' class="title"')
     for percent in (0, 25, 50, 75, 100):
@@ -84,7 +84,7 @@ def _panel(parameter: str, points: Sequence[Point], ideal: float | None) -> Iter
     yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, axis, ' text-anchor="middle"')
 
 
-def _curve(xs: Sequence[float], points: Sequence[Point]) -> Iterator[str]:
+def _curve(xs: Sequence[float], points: Sequence[SweepPoint]) -> Iterator[str]:
     way = " ".join(f"{x:.1f},{_y(point.mean):.1f}" for x, point in zip(xs, points, strict=True))
     yield f'<polyline points="{way}"/>\n'
     for x, point in zip(xs, points, strict=True):

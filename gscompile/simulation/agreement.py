@@ -6,7 +6,6 @@ strings are answers (indexes, classes, labels): the share of the answers that di
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,15 +16,15 @@ from numpy.typing import NDArray
 
 from gscompile.graph.network import Network
 from gscompile.onnx_files.constants import nodes_of
+from gscompile.onnx_files.op_names import QUANTISED_OPS
 
 # Parts of the output range that rounding may move, by the coarsest type that the network computes with: some ten
 # units in the last place of a half precision number, a thousand of a float32; a quantised value may move by a level.
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "float16": 1e-2, "bfloat16": 8e-2, "quantised": 5e-2}
 ANSWERS = 0.01  # share of integer, boolean and string outputs that may differ: rounding decides between near ties
-_NAMES = {ir.DataType.DOUBLE: "float64", ir.DataType.FLOAT: "float32"}
-_QUANTISED = re.compile("[Qq]uantize|Integer|QLinear|^Q[A-Z]|NBits")
+_FLOAT_NAMES = {ir.DataType.DOUBLE: "float64", ir.DataType.FLOAT: "float32"}
 
-Outputs = Sequence[Any]  # of one batch, in the order of the graph
+BatchOutputs = Sequence[Any]  # of one batch, in the order of the graph
 
 
 class Tolerance(NamedTuple):
@@ -53,9 +52,9 @@ class Agreement:
 def tolerance_of(network: Network) -> Tolerance:
     """Return what rounding may do to the outputs of `network`, by the types of its values and its operators."""
     nodes = [*nodes_of(network.graph)]
-    if any(_QUANTISED.search(node.op_type) for node in nodes):
+    if any(QUANTISED_OPS.search(node.op_type) for node in nodes):
         return Tolerance(TOLERANCES["quantised"], ANSWERS)
-    names = {_NAMES.get(dtype, dtype.name.lower()) for dtype in _types(network, nodes)}
+    names = {_FLOAT_NAMES.get(dtype, dtype.name.lower()) for dtype in _types(network, nodes)}
     found = [TOLERANCES[name] for name in names if name in TOLERANCES]
     return Tolerance(max(found, default=TOLERANCES["float32"]), ANSWERS)
 
@@ -76,7 +75,7 @@ def _types(network: Network, nodes: Iterable[ir.Node]) -> Iterator[ir.DataType]:
     yield from (ir.DataType.from_numpy(layer.matrices.dtype) for layer in network.layers)
 
 
-def agreement(expected: Sequence[Outputs], found: Sequence[Outputs]) -> Agreement:
+def agreement(expected: Sequence[BatchOutputs], found: Sequence[BatchOutputs]) -> Agreement:
     """Compare the outputs of all batches; the range of an output is taken over all of them."""
     difference, wrong, answers = 0.0, 0, 0
     for position in range(len(expected[0])):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gscompile.errors import ModelError
 
-Values = dict[str, Any]  # arrays by name, lists of arrays for sequences
+NamedValues = dict[str, Any]  # arrays by name, lists of arrays for sequences
 NodeFunction = Callable[[list[Any]], tuple[NDArray[Any], ...]]  # inputs -> outputs, in the node's order
 
 
@@ -52,7 +52,7 @@ class Pieces:
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[Any]:
         """Outputs of the graph, in its order. Raises ModelError where a piece cannot be run."""
-        values: Values = dict(inputs)
+        values: NamedValues = dict(inputs)
         outputs = [o.name for o in self._model.graph.output]
         for number, step in enumerate(self._steps):
             self._run_node(step, values) if isinstance(step, onnx.NodeProto) else self._run_piece(step, values)
@@ -61,7 +61,7 @@ class Pieces:
                     values.pop(name, None)
         return [values[name] if name in values else self._constant(name) for name in outputs]
 
-    def _run_node(self, node: onnx.NodeProto, values: Values) -> None:
+    def _run_node(self, node: onnx.NodeProto, values: NamedValues) -> None:
         own = self._own[_key(node)]
         arguments = [
             self._value(name, values) if name and index not in own.held else None
@@ -70,19 +70,19 @@ class Pieces:
         results = own.function(arguments)
         values.update((name, result) for name, result in zip(node.output, results, strict=False) if name)
 
-    def _value(self, name: str, values: Values) -> Any:
+    def _value(self, name: str, values: NamedValues) -> Any:
         return values[name] if name in values else self._constant(name)
 
     def _constant(self, name: str) -> NDArray[Any]:
         return onnx.numpy_helper.to_array(self._constants[name])
 
-    def _run_piece(self, piece: Piece, values: Values) -> None:
+    def _run_piece(self, piece: Piece, values: NamedValues) -> None:
         if piece.session is None:
             piece.session = self._session(piece, values)
         feeds = {name: values[name] for name in piece.reads}
         values.update(zip(piece.gives, piece.session.run(piece.gives, feeds), strict=True))
 
-    def _session(self, piece: Piece, values: Values) -> ort.InferenceSession:
+    def _session(self, piece: Piece, values: NamedValues) -> ort.InferenceSession:
         inputs = [_value_info(name, values[name]) for name in piece.reads]
         outputs = [onnx.ValueInfoProto(name=name) for name in piece.gives]
         used = {name for node in piece.nodes for name in _reads(node)}

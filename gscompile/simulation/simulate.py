@@ -29,21 +29,21 @@ from gscompile.errors import ModelError, UsageError
 from gscompile.files.native import native
 from gscompile.graph.network import Layer, Network
 from gscompile.hardware.target import DEFAULT_TARGET, Device, Target, load_target
-from gscompile.onnx_files.kinds import is_standard
+from gscompile.onnx_files.op_names import is_standard
 from gscompile.simulation.agreement import Agreement, Tolerance, agreement, tolerance_of
 from gscompile.simulation.segments import OwnNode, Pieces
 from gscompile.simulation.tile_ops import LEFT_OPS, TILE_OPS, Product, TileOp
 from gscompile.simulation.tile_product import Effects, MatrixOnTiles, on_tiles
 from gscompile.simulation.tile_recurrent import GATES, recurrent, runs_on_tiles
 
-Inputs = Mapping[str, NDArray[Any]]
+NamedInputs = Mapping[str, NDArray[Any]]
 _BATCH_ELEMENTS = 2**19  # of the inputs of one batch: a convolution makes some hundred times as many patch values
 
 
 # -- one chip ----------------------------------------------------------------------------------------------
 
 
-class Chip:
+class SimulatedChip:
     """A compiled network on tiles, with one draw of its devices."""
 
     def __init__(self, network: Network, matrices: Mapping[str, MatrixOnTiles]) -> None:
@@ -55,7 +55,7 @@ class Chip:
         self._pieces = Pieces(network.to_proto(), own)
         self.on_tiles = len(own)
 
-    def run(self, inputs: Inputs) -> list[Any]:
+    def run(self, inputs: NamedInputs) -> list[Any]:
         """Outputs of the network, in its order."""
         return self._pieces.run(inputs)
 
@@ -144,9 +144,9 @@ class Folder:
         check_wiring(network, netlist)
         return cls(out / "model.onnx", network, netlist, weights)
 
-    def chip(self, effects: Effects, seed: int = 0) -> Chip:
+    def chip(self, effects: Effects, seed: int = 0) -> SimulatedChip:
         """The network on tiles, its devices drawn with `seed`."""
-        return Chip(self.network, on_tiles(self.netlist, self.weights, effects, seed))
+        return SimulatedChip(self.network, on_tiles(self.netlist, self.weights, effects, seed))
 
 
 # -- figures -----------------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ def simulate_folder(
         tolerance = _widened(tolerance, folder.model, batches, expected)
     specs = input_specs(folder.network.model)
     count = sum(samples_in(specs, batch.inputs) for batch in batches)
-    scored = _Scored.of(expected, [batch.labels for batch in batches])
+    scored = _ChipScores.of(expected, [batch.labels for batch in batches])
     report = SimulationReport(
         samples=count,
         difference=found.difference,
@@ -299,7 +299,7 @@ def _widened(tolerance: Tolerance, model: Path, batches: list[Batch], expected: 
 
 
 @dataclass(frozen=True, eq=False)
-class _Scored:
+class _ChipScores:
     """The reference of answers: output number `position` is compared with `wanted`, None where no output is scores.
 
     `reference` is "labels" or "model.onnx".
@@ -310,7 +310,7 @@ class _Scored:
     reference: str
 
     @classmethod
-    def of(cls, expected: list[list[Any]], labels: list[Any]) -> _Scored:
+    def of(cls, expected: list[list[Any]], labels: list[Any]) -> _ChipScores:
         """Take the first output of class scores that fits the labels; without labels, model.onnx's own answers."""
         scores = [p for p in range(len(expected[0])) if all(_classes(answers[p]) is not None for answers in expected)]
         if all(label is not None for label in labels):
@@ -348,7 +348,7 @@ def _classes(answer: Any) -> NDArray[np.int64] | None:
 class _Measure:
     folder: Folder
     batches: list[Batch]
-    scored: _Scored
+    scored: _ChipScores
 
     def __call__(self, parameter: str, value: float, effects: Effects, seeds: int) -> Figure:
         """Accuracy of `seeds` chips; one is enough where nothing is drawn."""
@@ -369,7 +369,7 @@ def _is_random(effects: Effects) -> bool:
     )
 
 
-SWEEPS: dict[str, tuple[float, ...]] = {
+SWEEP_VALUES: dict[str, tuple[float, ...]] = {
     "levels": (2, 4, 8, 16, 32, 64),
     "spread_fraction": (0.02, 0.05, 0.1, 0.2, 0.4),
     "read_noise_fraction": (0.01, 0.02, 0.05, 0.1, 0.2),
@@ -393,7 +393,7 @@ def _figures(
         stuck_on_fraction=0.0,
         stuck_off_fraction=0.0,
     )
-    for parameter, values in SWEEPS.items() if options.sweep else ():
+    for parameter, values in SWEEP_VALUES.items() if options.sweep else ():
         for value in values:
             progress(f"{parameter} {value:g}")
             yield measure(parameter, value, alone(parameter, value, ideal), options.seeds)

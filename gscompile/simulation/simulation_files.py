@@ -6,7 +6,7 @@ import csv
 import json
 from pathlib import Path
 
-from gscompile.files.output import renewed
+from gscompile.files.staging import renewed
 from gscompile.simulation.accuracy_picture import accuracy_svg
 from gscompile.simulation.simulate import Figure, SimulationReport
 

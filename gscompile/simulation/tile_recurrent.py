@@ -28,7 +28,7 @@ def runs_on_tiles(attributes: Attributes, has_lengths: bool) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Direction:
+class TiledDirection:
     """One direction of a node: its bias halves [gates * hidden], peepholes [3 * hidden] and initial
     states."""
 
@@ -57,7 +57,7 @@ def recurrent(op: str, inputs: Inputs, attributes: Attributes, w: Product, r: Pr
     runs = []
     for number, sequence in enumerate(order):
         direction = _direction(inputs, attributes, number, batch, gates, r)
-        runs.append(_run(STEPS[op], direction, driven[:, :, number], sequence))
+        runs.append(_run(CELL_STEPS[op], direction, driven[:, :, number], sequence))
     sequences, states, cells = zip(*runs, strict=True)
     every, state, cell = np.stack(sequences, axis=1), np.stack(states), np.stack(cells)
     return (every, state, cell) if op == "LSTM" else (every, state)
@@ -68,14 +68,16 @@ def _orders(direction: str, steps: int) -> list[range]:
     return {"forward": [forward], "reverse": [reverse], "bidirectional": [forward, reverse]}[direction]
 
 
-def _direction(inputs: Inputs, attributes: Attributes, number: int, batch: int, gates: int, r: Product) -> Direction:
+def _direction(
+    inputs: Inputs, attributes: Attributes, number: int, batch: int, gates: int, r: Product
+) -> TiledDirection:
     hidden = attributes["hidden_size"]
     kind = inputs[0].dtype if inputs[0] is not None else np.float32
     padded = [*inputs, *[None] * (8 - len(inputs))]
     bias, state, cell, peephole = padded[3], padded[5], padded[6], padded[7]
     both = np.zeros(2 * gates, kind) if bias is None else bias[number]
     none = np.zeros((batch, hidden), kind)
-    return Direction(
+    return TiledDirection(
         hidden,
         both[:gates],
         both[gates:],
@@ -88,8 +90,8 @@ def _direction(inputs: Inputs, attributes: Attributes, number: int, batch: int, 
 
 
 def _run(
-    step: Callable[[Direction, Array, Array, Array], tuple[Array, Array]],
-    direction: Direction,
+    step: Callable[[TiledDirection, Array, Array, Array], tuple[Array, Array]],
+    direction: TiledDirection,
     driven: Array,
     sequence: range,
 ) -> tuple[Array, Array, Array]:
@@ -101,7 +103,7 @@ def _run(
     return every, state, cell
 
 
-def _lstm(d: Direction, driven: Array, state: Array, cell: Array) -> tuple[Array, Array]:
+def _lstm(d: TiledDirection, driven: Array, state: Array, cell: Array) -> tuple[Array, Array]:
     gates = driven + d.product(state) + d.input_bias + d.state_bias
     i, o, f, c = _split(gates, 4)
     p_i, p_o, p_f = (0, 0, 0) if d.peephole is None else _split(d.peephole, 3)
@@ -109,7 +111,7 @@ def _lstm(d: Direction, driven: Array, state: Array, cell: Array) -> tuple[Array
     return _sigmoid(o + p_o * cell_now) * np.tanh(cell_now), cell_now
 
 
-def _gru(d: Direction, driven: Array, state: Array, cell: Array) -> tuple[Array, Array]:
+def _gru(d: TiledDirection, driven: Array, state: Array, cell: Array) -> tuple[Array, Array]:
     x_z, x_r, x_h = _split(driven + d.input_bias, 3)
     r_z, r_r, r_h = _split(d.product(state), 3)
     b_z, b_r, b_h = _split(d.state_bias, 3)
@@ -121,11 +123,11 @@ def _gru(d: Direction, driven: Array, state: Array, cell: Array) -> tuple[Array,
     return (1 - update) * fresh + update * state, cell
 
 
-def _rnn(d: Direction, driven: Array, state: Array, cell: Array) -> tuple[Array, Array]:
+def _rnn(d: TiledDirection, driven: Array, state: Array, cell: Array) -> tuple[Array, Array]:
     return np.tanh(driven + d.product(state) + d.input_bias + d.state_bias), cell
 
 
-STEPS = {"LSTM": _lstm, "GRU": _gru, "RNN": _rnn}
+CELL_STEPS = {"LSTM": _lstm, "GRU": _gru, "RNN": _rnn}
 
 
 def _split(gates: Array, count: int) -> list[Array]:

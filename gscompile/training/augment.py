@@ -13,8 +13,8 @@ from torch.nn import functional
 from gscompile.errors import UsageError
 from gscompile.user_function import UserFunction
 
-Inputs = dict[str, Tensor]
-Augment = Callable[[Inputs, torch.Generator], Inputs]
+TensorInputs = dict[str, Tensor]
+Augment = Callable[[TensorInputs, torch.Generator], TensorInputs]
 
 
 def crop(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -51,7 +51,7 @@ def augmentation(given: Iterable[Any]) -> Augment:
     """
     steps = [_step(each) for each in given]
 
-    def apply(inputs: Inputs, generator: torch.Generator) -> Inputs:
+    def apply(inputs: TensorInputs, generator: torch.Generator) -> TensorInputs:
         for step in steps:
             inputs = step(inputs, generator)
         return inputs
@@ -69,14 +69,14 @@ def _step(given: Any) -> Augment:
 
 
 def _of_images(step: Callable[[Tensor, torch.Generator], Tensor]) -> Augment:
-    def apply(inputs: Inputs, generator: torch.Generator) -> Inputs:
+    def apply(inputs: TensorInputs, generator: torch.Generator) -> TensorInputs:
         return {n: step(t, generator) if t.ndim == 4 and t.is_floating_point() else t for n, t in inputs.items()}
 
     return apply
 
 
 def _users(function: UserFunction) -> Augment:
-    def apply(inputs: Inputs, generator: torch.Generator) -> Inputs:
+    def apply(inputs: TensorInputs, generator: torch.Generator) -> TensorInputs:
         varied = function(dict(inputs), generator)
         if not isinstance(varied, Mapping) or _kinds(varied) != _kinds(inputs):
             raise function.wrong("must return the inputs: tensors by the same names, of the same shapes and types")

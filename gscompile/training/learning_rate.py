@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import dropwhile
 
-from gscompile.compression.recovery import HEAT
+from gscompile.compression.recovery import RECOVERY_LR_SCALE
 
 RATES = (1e-3, 3e-4, 1e-4)  # to choose from
 WILD = 0.5  # of a network's errors: what makes more of them is not let down again
@@ -14,15 +14,15 @@ WILD = 0.5  # of a network's errors: what makes more of them is not let down aga
 def largest_harmless(toll: Callable[[float], float], chance: float, wild: float) -> tuple[float, float]:
     """The largest of `RATES` whose toll is about that of the gentlest, but for half of `chance`; and that toll.
 
-    Those that take more than `wild` when they are `HEAT` times as large are left out, but for the smallest. Smaller
-    ones are tried until one takes no more than chance. Varied samples take something at any rate, for which none is to
-    blame.
+    Rates that take more than `wild` at `RECOVERY_LR_SCALE` times their size are left out, but for the smallest.
+    Smaller ones are tried until one takes no more than chance. Varied samples
+    take something at any rate.
 
     >>> largest_harmless({3e-3: 2.5, 1e-3: 0.4}.__getitem__, chance=0.5, wild=9.0)
     (0.001, 0.4)
     """
     tolls: dict[float, float] = {}
-    for rate in dropwhile(lambda rate: rate > RATES[-1] and toll(HEAT * rate) > wild, RATES):
+    for rate in dropwhile(lambda rate: rate > RATES[-1] and toll(RECOVERY_LR_SCALE * rate) > wild, RATES):
         tolls[rate] = toll(rate)
         if tolls[rate] <= chance:
             break

@@ -6,7 +6,7 @@ import ctypes
 from contextlib import suppress
 
 _TRIM, _MMAP = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
-_LARGEST = 32 << 20  # bytes of a block that may come from what is kept: glibc takes no more
+_MAX_TRIM_THRESHOLD = 32 << 20  # bytes of a block that may come from what is kept: glibc takes no more
 _KEPT = (1 << 31) - 1  # bytes that are kept: what an int holds
 
 
@@ -17,5 +17,5 @@ def keep_memory() -> None:
     """
     with suppress(OSError, AttributeError, TypeError):
         allocator = ctypes.CDLL(None)
-        allocator.mallopt(_MMAP, _LARGEST)
+        allocator.mallopt(_MMAP, _MAX_TRIM_THRESHOLD)
         allocator.mallopt(_TRIM, _KEPT)

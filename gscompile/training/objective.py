@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gscompile.scoring.score import ACCURACY, Metric, is_floating, is_probability
+from gscompile.scoring.metrics import ACCURACY, Metric, is_floating, is_probability
 from gscompile.user_function import UserFunction
 
 TEMPERATURE = 2.0

@@ -12,7 +12,7 @@ from gscompile.data.dataset import Batch
 from gscompile.errors import UsageError
 from gscompile.graph.fold import fold
 from gscompile.graph.network import Network
-from gscompile.scoring.evaluate import Runner
+from gscompile.scoring.runner import Runner
 
 
 def load_teacher(path: str, batch: Batch, wanted: Mapping[str, Any]) -> Network:

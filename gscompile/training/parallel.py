@@ -1,6 +1,6 @@
 """More than one process: starting them, and what they have in common. One process alone is the simplest case.
 
-The first process does all the work but for the steps of training, which are shared: for each stretch the others are
+The first process does all the work but for the steps of training, which are shared: for each run the others are
 told the network and what to do, every process takes its part of each batch, and gradients are averaged. So the
 search decides once, whatever machines the others run on.
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from gscompile.compensation.factors import fit_factors
 from gscompile.compensation.moments import Array, PairMoments
 from gscompile.compensation.ridge import cross_validated, ridge
-from gscompile.compression.factoring import spectrum
+from gscompile.compression.decomposition import spectrum
 from gscompile.compression.linear_maps import LinearMap, linear_maps
 from gscompile.compression.moments import Moments
 from gscompile.compression.separable import separable_spectrum
@@ -29,13 +29,13 @@ from gscompile.execute.stages import Stages
 from gscompile.graph.network import Layer, Network, replace_held
 from gscompile.graph.trainable import expose_weights
 from gscompile.onnx_files.constants import held_tensor
-from gscompile.training.statistics import input_vectors, output_vectors, stride_of
-from gscompile.training.tune import Tuner
+from gscompile.training.kfac_moments import input_vectors, output_vectors, stride_of
+from gscompile.training.torch_trainer import TorchTrainer
 
 FOLDS = 4  # parts of the samples, of which each is held out once
 SAMPLES = 2048  # that are solved for: more change little and take longer
 BATCH = 32  # samples that are run at a time
-RIDGE = 1e-3  # of the mean diagonal of a curvature: no output is worth nothing
+CURVATURE_RIDGE = 1e-3  # of the mean diagonal of a curvature: no output is worth nothing
 Feeds = Callable[[], Iterable[Mapping[str, Tensor]]]
 Fitted = tuple[tuple[Array, ...], Array]  # weights, or two factors of them, and a bias
 
@@ -128,8 +128,8 @@ def _is_ready(site: Site, before: Stages, after: Stages) -> bool:
 
 # -- what is refitted --------------------------------------------------------------------------------------------
 
-_LINEAR = {"Conv", "Gemm", "MatMul", "Einsum"}
-_BIASED = {"Conv", "Gemm"}
+_SOLVED_OPS = {"Conv", "Gemm", "MatMul", "Einsum"}
+_OPS_WITH_BIAS = {"Conv", "Gemm"}
 
 
 def _sites(original: Network, network: Network) -> Iterator[Site]:
@@ -158,13 +158,13 @@ def _is_fitted(layer: Layer, network: Network) -> bool:
     node = layer.uses[0].node
     plain = all(node.attributes.get_float(name, 1.0) == 1.0 for name in ("alpha", "beta"))
     return (
-        layer.op in _LINEAR
+        layer.op in _SOLVED_OPS
         and len(layer.uses) == 1
         and node.graph is network.graph
         and layer.layout.factorable
         and bool(node.outputs[0].uses() or node.outputs[0].is_graph_output())
         and plain
-        and not (layer.op in _BIASED and _third(node) is not None and not _is_vector(_third(node), layer))
+        and not (layer.op in _OPS_WITH_BIAS and _third(node) is not None and not _is_vector(_third(node), layer))
     )
 
 
@@ -186,7 +186,12 @@ def _give_biases(network: Network) -> None:
     firsts = {linear.u.name for linear in linear_maps(network) if linear.v is not None}
     for layer in network.layers:
         node = layer.uses[0].node
-        alone = layer.op in _BIASED and len(layer.uses) == 1 and layer.name not in firsts and layer.uses[0].index == 1
+        alone = (
+            layer.op in _OPS_WITH_BIAS
+            and len(layer.uses) == 1
+            and layer.name not in firsts
+            and layer.uses[0].index == 1
+        )
         if alone and _third(node) is None and node.graph is network.graph:
             held = held_tensor(layer.value)
             assert held is not None
@@ -199,7 +204,7 @@ def _give_biases(network: Network) -> None:
 def _bias(layer: Layer) -> Bias | None:
     """What can take over the mean of a layer's errors: its own bias, or that of an Add behind it."""
     node = layer.uses[0].node
-    if layer.op in _BIASED:
+    if layer.op in _OPS_WITH_BIAS:
         value = _third(node)
         return Bias(value, apart=False) if value is not None else None
     added = _added_to(node.outputs[0])
@@ -272,7 +277,7 @@ def _refit(
     weights = [layer.matrices.astype(np.float64) for layer in site.fitted]
     for part in range(parts):
         g = np.eye(outputs) if curvature is None else curvature[part]
-        g = g + RIDGE * (float(np.trace(g)) / outputs or 1.0) * np.eye(outputs)
+        g = g + CURVATURE_RIDGE * (float(np.trace(g)) / outputs or 1.0) * np.eye(outputs)
         found = _solved(site, folds[part], site.prior[part], current[part], own[part], g)
         if found is not None:
             for whole, solved in zip(weights, found[0], strict=True):
@@ -358,7 +363,7 @@ def _fit(
     if not rank:
         return (solved,), bias
     centred = moments.centred(intercept)
-    a = centred.inputs + RIDGE * float(np.trace(centred.inputs)) / len(prior) * np.eye(len(prior))
+    a = centred.inputs + CURVATURE_RIDGE * float(np.trace(centred.inputs)) / len(prior) * np.eye(len(prior))
     if taps == 1:
         u, v = spectrum(solved, a, curvature).factors(rank)
     else:
@@ -383,15 +388,15 @@ def _spread(
     return first, second.reshape(-1, shape[1])
 
 
-def refitting(tuner: Tuner, curvature: Mapping[str, Array]) -> Callable[[Network], Network]:
-    """Return what refits a network to the tuner's original on its training samples, of which `SAMPLES` are enough."""
-    train = tuner.train.take(SAMPLES)
+def refitting(trainer: TorchTrainer, curvature: Mapping[str, Array]) -> Callable[[Network], Network]:
+    """Return what refits a network to the trainer's original on its training samples, of which `SAMPLES` are enough."""
+    train = trainer.train.take(SAMPLES)
     size = max(1, min(BATCH, len(train) // FOLDS))
 
     def feeds() -> Iterator[Mapping[str, Tensor]]:
-        yield from map(tuner.feeder.feeds, train.batches(train.fixed_batch or size))
+        yield from map(trainer.feeder.feeds, train.batches(train.fixed_batch or size))
 
-    return lambda network: refitted(tuner.original, network, feeds, curvature)
+    return lambda network: refitted(trainer.original, network, feeds, curvature)
 
 
 def output_curvature(original: Network, moments: Mapping[str, Moments]) -> dict[str, Array]:

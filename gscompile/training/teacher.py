@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gscompile.data.dataset import Batch, Dataset
 from gscompile.execute import Executor
-from gscompile.training.feeder import Feeder
+from gscompile.training.batches import BatchLoader
 
 Wanted = Callable[[Mapping[str, Any]], dict[str, Tensor]]
 CACHE_BYTES = 512 << 20
@@ -27,7 +27,7 @@ class Answers:
     `wanted` takes those outputs that somebody asks for.
     """
 
-    def __init__(self, feeder: Feeder, data: Dataset, executor: Executor, wanted: Wanted) -> None:
+    def __init__(self, feeder: BatchLoader, data: Dataset, executor: Executor, wanted: Wanted) -> None:
         self.feeder, self.data, self.executor, self.wanted = feeder, data, executor, wanted
 
     def to(self, rows: NDArray[np.int64], batch: Batch) -> dict[str, Tensor]:

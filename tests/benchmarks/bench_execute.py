@@ -194,7 +194,7 @@ def step(run: Callable[[Tensor], Tensor], weights: list[nn.Parameter], x: Tensor
 
 
 def mixed(model: ir.Model, weights: dict[str, ir.Value]) -> tuple[Callable[[Tensor], Tensor], list[nn.Parameter]]:
-    """As the tuner runs it."""
+    """As the trainer runs it."""
     executor = Executor(model, weights)
     for weight in executor.parameters():
         weight.data = channels_last(weight.data)

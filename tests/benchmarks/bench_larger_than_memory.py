@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from gscompile.onnx_files.wire import point_to
+from gscompile.onnx_files.protobuf_stream import point_to
 from gscompile.reporting.report_file import read_report
 from tests.benchmarks.measured import run
 from tests.benchmarks.results import record

@@ -19,7 +19,7 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from gscompile.compression.factoring import weight_spectrum
+from gscompile.compression.decomposition import weight_spectrum
 from gscompile.crossbars.mapping import map_network, tile_weights
 from gscompile.crossbars.netlist import Netlist
 from gscompile.crossbars.netlist_file import write_netlist

@@ -11,7 +11,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from gscompile.onnx_files.wire import point_to, write_whole
+from gscompile.onnx_files.protobuf_stream import point_to, write_whole
 
 Weight = NDArray[np.float32]
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gscompile.channels import find_spaces
-from gscompile.channels.units import drop_dead_units
+from gscompile.channels import find_coupled_channels
+from gscompile.channels.dead_units import drop_dead_units
 from gscompile.graph.network import Network
 from tests.small_networks import assert_same_outputs, model
 
@@ -162,7 +162,7 @@ def test_dead_units_go_and_outputs_stay(case: str, seed: int) -> None:
     proto = onnx.shape_inference.infer_shapes(proto) if seed else proto
     gone = kill(proto, seed)
     net = Network.from_proto(proto)
-    assert [space.pinned for space in find_spaces(net) if space.size == 6] == [None]  # one, and it is free
+    assert [space.pinned for space in find_coupled_channels(net) if space.size == 6] == [None]  # one, and it is free
     left = 5 if case in LATER_BIAS else 4 if case in OTHERS_READ else 3
     left += case == "split in uneven parts" and 0 in gone[:2]  # all there is of its part
     assert (6, left) in [(before, after) for _, before, after in drop_dead_units(net)]
@@ -201,8 +201,8 @@ def test_a_silent_unit_stays_where_zero_does_not(case: str) -> None:
     array[2] = 0
     proto.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(array, "a"))
     net = Network.from_proto(proto)
-    assert find_spaces(net)[0].pinned is None
-    assert not find_spaces(net)[0].zero_safe
+    assert find_coupled_channels(net)[0].pinned is None
+    assert not find_coupled_channels(net)[0].zero_safe
     assert drop_dead_units(net) == []
 
 
@@ -218,7 +218,7 @@ PINNED = {
 @pytest.mark.parametrize("case", PINNED)
 def test_what_reads_across_channels_pins_them(case: str) -> None:
     text = "g (float[n,2,6,6] x) => (float[n,4,p,q] y) <float[6,2,3,3] a, float[6,3,1,1] d, float[4,6,1,1] c> "
-    assert find_spaces(Network.from_proto(model(text + PINNED[case])))[0].pinned is not None
+    assert find_coupled_channels(Network.from_proto(model(text + PINNED[case])))[0].pinned is not None
 
 
 # Two heads of three places each, of queries, keys and values; SHAPES makes the shapes, from [n,5,6] and back.
@@ -252,7 +252,7 @@ def test_a_place_of_all_heads_goes_where_neither_queries_nor_values_have_it(shap
     proto = model(HEADS.format(shapes=SHAPES[shapes]))
     proto = proto if shapes == "constants" else onnx.shape_inference.infer_shapes(proto, data_prop=True)
     net = without(proto, q=[1, 4], qb=[1, 4], v=[0, 2, 3, 5], vb=[0, 2, 3, 5])
-    assert [(s.size, s.pinned) for s in find_spaces(net)[:2]] == [(3, None), (3, None)]
+    assert [(s.size, s.pinned) for s in find_coupled_channels(net)[:2]] == [(3, None), (3, None)]
     assert drop_dead_units(net) == [("n0", 3, 2), ("n3", 3, 1)]
     onnx.checker.check_model(net.to_proto(), full_check=True)
     assert_same_outputs(proto, net)
@@ -292,7 +292,7 @@ def test_nodes_that_share_weights_share_their_units() -> None:
     proto = model(SHARED)
     kill(proto, 0)  # the second bias keeps what the first lets go
     net = Network.from_proto(proto)
-    space, *_ = find_spaces(net)
+    space, *_ = find_coupled_channels(net)
     assert (space.size, space.pinned) == (6, None)
     assert ("n0", 6, 5) in drop_dead_units(net)
     assert_same_outputs(proto, net)
@@ -301,9 +301,9 @@ def test_nodes_that_share_weights_share_their_units() -> None:
 def test_a_weight_that_reads_an_input_too_pins_the_units_it_reads() -> None:
     text = """g (float[n,3] x, float[n,6] z) => (float[n,4] y, float[n,4] v) <float[3,6] a, float[6,4] c>
         { h = MatMul (x, a)  y = MatMul (h, c)  v = MatMul (z, c) }"""
-    assert find_spaces(Network.from_proto(model(text)))[0].pinned is not None
+    assert find_coupled_channels(Network.from_proto(model(text)))[0].pinned is not None
     turned = text.replace("y = MatMul (h, c)  v = MatMul (z, c)", "v = MatMul (z, c)  y = MatMul (h, c)")
-    assert find_spaces(Network.from_proto(model(turned)))[0].pinned is not None
+    assert find_coupled_channels(Network.from_proto(model(turned)))[0].pinned is not None
 
 
 @st.composite

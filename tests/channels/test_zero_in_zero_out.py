@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gscompile.channels import RULES
-from gscompile.channels.units import drop_dead_units
+from gscompile.channels.dead_units import drop_dead_units
 from gscompile.graph.network import Network
 from tests.small_networks import assert_same_outputs, model
 

@@ -10,7 +10,7 @@ import pytest
 
 import gscompile
 from gscompile.errors import BudgetError
-from gscompile.scoring.evaluate import Runner
+from gscompile.scoring.runner import Runner
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 DIGITS = SAMPLES / "digits.onnx"

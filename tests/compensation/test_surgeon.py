@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gscompile.compensation.surgeon import RIDGE, compensated, deletions
+from gscompile.compensation.surgeon import INPUT_RIDGE, compensated, deletions
 
 COPIES = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])  # inputs 0 and 1 are the same
 
@@ -26,7 +26,7 @@ def test_one_copy_is_free_and_the_other_costs_what_both_do() -> None:
 def test_independent_rows_cost_their_squares() -> None:
     found = deletions(np.array([[3.0], [1.0], [2.0]]), np.eye(3), np.eye(1), np.arange(3), 3)
     assert found.order.tolist() == [1, 2, 0]
-    np.testing.assert_allclose(found.loss, (1 + RIDGE) * np.array([0.0, 1.0, 5.0, 14.0]))
+    np.testing.assert_allclose(found.loss, (1 + INPUT_RIDGE) * np.array([0.0, 1.0, 5.0, 14.0]))
 
 
 def test_rows_of_a_group_go_together() -> None:

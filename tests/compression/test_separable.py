@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gscompile.channels.units import drop_dead_units
+from gscompile.channels.dead_units import drop_dead_units
 from gscompile.compression.linear_maps import cells, linear_maps
+from gscompile.compression.passes import Context
 from gscompile.compression.separable import separable_spectrum
-from gscompile.compression.transform import Context
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.mapping import MapOptions, map_network
 from gscompile.data.dataset import input_specs, load_data
+from gscompile.graph.factor_pairs import factor_pairs, separable_pairs
 from gscompile.graph.network import Network
-from gscompile.graph.pairs import factor_pairs, separable_pairs
 from gscompile.passes.rank_clip import RankClip
 from gscompile.reporting.report import layer_rows, matrix_figures
-from gscompile.training.statistics import measure_moments
-from gscompile.training.tune import TuneOptions, Tuner
+from gscompile.training.kfac_moments import measure_moments
+from gscompile.training.torch_trainer import TorchTrainer, TrainingOptions
 from tests.small_networks import assert_same_outputs, model, network
 
 CASES = {
@@ -115,9 +115,9 @@ IMAGES = "g (float[n,2,9,9] x) => (float[n,8,5,5] y) <float[8,2,5,5] w, float[8]
 def clipped(net: Network) -> Network:
     images = np.random.default_rng(0).standard_normal((128, 2, 9, 9)).astype(np.float32)
     data = load_data({"x": images}, input_specs(net.model))
-    tuner = Tuner(net, data, data, TuneOptions(batch_size=32, threads=1))
-    moments = lambda n: measure_moments(tuner, n, n.layers)  # noqa: E731
-    context = Context(MapOptions(Crossbar(8, 8)), tuner=tuner, floor=99.0, effort=0.1, moments=moments)
+    trainer = TorchTrainer(net, data, data, TrainingOptions(batch_size=32, threads=1))
+    moments = lambda n: measure_moments(trainer, n, n.layers)  # noqa: E731
+    context = Context(MapOptions(Crossbar(8, 8)), trainer=trainer, floor=99.0, effort=0.1, moments=moments)
     result = RankClip().run(net.copy(), context)
     assert [c.what for c in result.changes] == ["kernel"]
     assert result.changes[0].before == "5x5"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gscompile.crossbars.crossbar import Crossbar
-from gscompile.crossbars.groups import Member, Price, deleted, families, savings
+from gscompile.crossbars.groups import GroupMember, Price, deleted, families, savings
 from gscompile.crossbars.mapping import MapOptions
 from tests.small_networks import network
 
@@ -19,8 +19,8 @@ SCORES = """g (float[n,5,3] x) => (float[n,5,5] y) <float[3,4] q, float[3,4] k> 
     t = Transpose <perm = [0,2,1]> (b)  y = MatMul (a, t) }"""
 
 
-def member(rows: list[int], cols: list[int]) -> Member:
-    return Member("w", 0, np.array(rows), np.array(cols))
+def member(rows: list[int], cols: list[int]) -> GroupMember:
+    return GroupMember("w", 0, np.array(rows), np.array(cols))
 
 
 def test_row_groups_of_tiles_are_summed_tile_by_tile() -> None:

@@ -322,7 +322,7 @@ def test_labels_in_some_files_only_are_one_line() -> None:
 def test_a_number_that_is_not_finite_is_named_with_its_sample(
     value: float, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gscompile.data.checks._BLOCK_BYTES", 64)  # so that sample 17 is in a later block
+    monkeypatch.setattr("gscompile.data.checks._CHECKED_BYTES", 64)  # so that sample 17 is in a later block
     x = numbered(20).astype(np.float64)
     x[17, 1] = value
     refused({"x": x}, X, rf"'x' holds {name} \(as float32\) in sample 17 \(from 0\)")

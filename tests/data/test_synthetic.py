@@ -11,8 +11,8 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 
+from gscompile.data.index_ranges import compared_values, index_limits
 from gscompile.data.synthetic import find_shapes, parse_input_shape, synthetic_batch
-from gscompile.data.value_ranges import compared_values, index_limits
 from gscompile.errors import DataError, UsageError
 
 SHARED = Path(os.environ.get("GSCOMPILE_SHARED", Path(__file__).parents[2] / ".." / "shared"))

@@ -37,7 +37,7 @@ def floats(*numbers: float) -> Tensor:
 
 def spy(monkeypatch: pytest.MonkeyPatch, op_type: str, seen: Callable[[Tensor], None]) -> None:
     """Show every result of an op to `seen`."""
-    versions = table._OPS["", op_type]
+    versions = table._TORCH_OPS["", op_type]
 
     def watching(function: table.OpFunction) -> table.OpFunction:
         def watched(node: NodeInfo, *inputs: Any) -> Any:
@@ -48,7 +48,7 @@ def spy(monkeypatch: pytest.MonkeyPatch, op_type: str, seen: Callable[[Tensor], 
         return watched
 
     watched = {since: watching(function) for since, function in versions.items()}
-    monkeypatch.setitem(table._OPS, ("", op_type), watched)
+    monkeypatch.setitem(table._TORCH_OPS, ("", op_type), watched)
 
 
 def test_a_slice_from_the_furthest_start_to_the_furthest_end_is_everything_and_warns_of_nothing() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 import pytest
 
+from gscompile.graph.factor_pairs import factor_pairs
 from gscompile.graph.network import Network
-from gscompile.graph.pairs import factor_pairs
 from gscompile.onnx_files.einsum import parse_product
 from tests.small_networks import assert_same_outputs, model, network
 

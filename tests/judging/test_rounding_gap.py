@@ -12,7 +12,7 @@ import gscompile
 from gscompile.data.dataset import Batch
 from gscompile.judging.own_faults import rounding_gap
 from gscompile.judging.verify import verify_again
-from gscompile.scoring.evaluate import Runner
+from gscompile.scoring.runner import Runner
 from tests.small_networks import model
 
 TIES = """g (float[n,8] x) => (float[n,8] y)

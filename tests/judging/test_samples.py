@@ -15,7 +15,7 @@ from gscompile.graph.network import Network
 from gscompile.judging.exercised import exercised
 from gscompile.judging.samples import Draw, Sampler, Samples
 from gscompile.reporting.report import CompileReport, text
-from gscompile.scoring.evaluate import Runner
+from gscompile.scoring.runner import Runner
 from gscompile.scoring.tail import tail_quantile
 from tests.small_networks import model
 

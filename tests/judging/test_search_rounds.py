@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gscompile.compression.transform import Context, PassResult
+from gscompile.compression.passes import Context, PassResult
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.mapping import MapOptions
 from gscompile.graph.network import Network
-from gscompile.judging.judge import ErrorJudge
+from gscompile.judging.budget import ErrorBudget
 from gscompile.judging.samples import Draw, Samples
 from tests.small_networks import model
 
@@ -31,7 +31,7 @@ def scaled(factor: float, cells: int) -> Network:
 def test_a_network_of_an_earlier_round_is_kept_where_later_ones_save_nothing() -> None:
     """Asked for 0.1: the first finds an error of 0.4; the tighter one finds 0.02; those between find nothing."""
     samples = Samples([Draw({"x": X}, {"y": X}, "")])
-    judge = ErrorJudge(lambda inputs: {"y": inputs["x"]}, samples, samples, 0.1, ())
+    judge = ErrorBudget(lambda inputs: {"y": inputs["x"]}, samples, samples, 0.1, ())
     asked = []
 
     def run(context: Context) -> Sequence[PassResult]:

@@ -14,13 +14,13 @@ import onnx.numpy_helper
 import pytest
 
 import gscompile
+from gscompile.compiled_folder import target_of
 from gscompile.crossbars.tile_file import TileFile, write_tiles
 from gscompile.data.dataset import Batch
 from gscompile.errors import VerificationError
 from gscompile.judging.files_check import sha256
 from gscompile.judging.verify import verify_again, verify_folder
-from gscompile.remembered import target_of
-from gscompile.scoring.evaluate import drift, last_places
+from gscompile.scoring.runner import max_output_error, ulp_difference
 from tests.small_networks import model
 
 MLP = """mlp (float[n,6] x) => (float[n,3] y) <float[6,5] a, float[5] b, float[5,3] c>
@@ -140,9 +140,9 @@ def test_outputs_that_hardly_move_may_differ_in_their_last_places() -> None:
     def giving(*numbers: np.float32) -> Callable[[dict[str, Any]], dict[str, Any]]:
         return lambda _: {"y": np.array(numbers)}
 
-    assert drift(giving(above, above), giving(one, above), [batch]) == 1  # the whole range
-    assert last_places(giving(above, above), giving(one, above), [batch]) == 1
-    assert last_places(giving(above - one), giving(np.float32(0)), [batch]) == 1  # next to nothing, as next to one
+    assert max_output_error(giving(above, above), giving(one, above), [batch]) == 1  # the whole range
+    assert ulp_difference(giving(above, above), giving(one, above), [batch]) == 1
+    assert ulp_difference(giving(above - one), giving(np.float32(0)), [batch]) == 1  # next to nothing, as next to one
 
 
 def test_names_do_not_reach_a_terminal_as_they_are(tmp_path: Path) -> None:

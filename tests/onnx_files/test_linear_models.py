@@ -14,7 +14,7 @@ import gscompile
 from gscompile.data.dataset import Batch
 from gscompile.graph.network import Network
 from gscompile.judging.verify import verify_again
-from gscompile.scoring.evaluate import Runner, drift
+from gscompile.scoring.runner import Runner, max_output_error
 
 
 def test_a_linear_regression_is_a_gemm_of_its_coefficients() -> None:
@@ -127,7 +127,7 @@ def test_a_classifier_is_compiled_and_verified(tmp_path: Path) -> None:
     assert not result.report.untouched
     verify_again(tmp_path / "o")
     fed = [Batch({"x": RNG.standard_normal((4, FEATURES)).astype(np.float32)}, None)]
-    assert drift(Runner(tmp_path / "o" / "model.onnx"), Runner(proto.SerializeToString()), fed) < 0.01
+    assert max_output_error(Runner(tmp_path / "o" / "model.onnx"), Runner(proto.SerializeToString()), fed) < 0.01
 
 
 def test_what_is_not_mapped_is_named_beside_other_matrices(tmp_path: Path) -> None:

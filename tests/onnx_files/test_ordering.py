@@ -12,7 +12,7 @@ import gscompile
 from gscompile.errors import ModelError
 from gscompile.graph.network import Network
 from gscompile.onnx_files.ordering import in_order, put_in_order
-from gscompile.scoring.evaluate import Runner
+from gscompile.scoring.runner import Runner
 from tests.small_networks import feeds_for, model
 
 CHAIN = """g (float[n,8] x) => (float[n,8] y) <float[8,8] w> { a = MatMul (x, w)  b = Relu (a)  c = Neg (b)  y = Add (b, c) }"""

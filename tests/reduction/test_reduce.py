@@ -15,7 +15,7 @@ from gscompile.errors import OutputError, UsageError
 from gscompile.reduction.command import FailingCommand, placed
 from gscompile.reduction.delta_debugging import minimal_failing_part
 from gscompile.reduction.reduce import reduce_file, reduce_model
-from gscompile.scoring.evaluate import Runner
+from gscompile.scoring.runner import Runner
 
 CONVNET = Path(__file__).parents[2] / "samples" / "convnet.onnx"
 Fault = Callable[[onnx.ModelProto], bool]

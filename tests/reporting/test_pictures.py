@@ -14,7 +14,7 @@ from gscompile.crossbars.mapping import MapOptions, cut
 from gscompile.crossbars.netlist import Matrix, Netlist, Tile
 from gscompile.reporting.pictures import (
     Bar,
-    Frame,
+    PictureFrame,
     alpha_png,
     bar_chart,
     floor_of,
@@ -45,7 +45,7 @@ def paths(svg: str) -> dict[str, str]:
 
 def draw(weights: NDArray[np.float64], detail: bool = True) -> str:
     netlist = netlist_of(weights)
-    return matrix_picture(netlist, netlist.matrices[0], Frame(8, 8, 1, 1), detail)
+    return matrix_picture(netlist, netlist.matrices[0], PictureFrame(8, 8, 1, 1), detail)
 
 
 def test_a_dense_matrix_is_all_live_with_a_line_between_its_tiles() -> None:

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 import gscompile
-from gscompile.compression.transform import Change
+from gscompile.compression.passes import Change
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.mapping import MapOptions, cut
 from gscompile.crossbars.netlist import Matrix, Netlist

@@ -9,8 +9,8 @@ import pytest
 
 from gscompile.graph.network import Network
 from gscompile.scoring import replaced
-from gscompile.scoring.evaluate import Runner
 from gscompile.scoring.replaced import Replaced
+from gscompile.scoring.runner import Runner
 from tests.small_networks import model
 
 DOUBLED = """

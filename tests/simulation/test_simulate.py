@@ -26,7 +26,7 @@ from gscompile.hardware.target import Device, load_target
 from gscompile.hardware_text import simulation_text
 from gscompile.simulation.nodal import _line_by_line, _sparse, transfer
 from gscompile.simulation.simulate import (
-    SWEEPS,
+    SWEEP_VALUES,
     SimulationOptions,
     SimulationReport,
     alone,
@@ -209,7 +209,7 @@ def test_spread_and_noise_keep_the_mean_and_stuck_devices_are_counted() -> None:
 NOTHING = {"levels": 0, "adc_bits": 0}  # what stands for continuous
 
 
-@pytest.mark.parametrize("parameter", SWEEPS)
+@pytest.mark.parametrize("parameter", SWEEP_VALUES)
 def test_an_effect_of_nothing_is_ideal_and_more_of_it_is_worse(parameter: str) -> None:
     """A product of 60 x 20 on four tiles, eight chips: its error over the values of a sweep, from none on."""
     rng = np.random.default_rng(0)
@@ -228,7 +228,7 @@ def test_an_effect_of_nothing_is_ideal_and_more_of_it_is_worse(parameter: str) -
         return float(np.sqrt(np.mean(np.square(products)) / np.mean(np.square(x @ dense))))
 
     assert error(NOTHING.get(parameter, 0)) < 1e-6
-    values = SWEEPS[parameter] if parameter not in NOTHING else SWEEPS[parameter][::-1]
+    values = SWEEP_VALUES[parameter] if parameter not in NOTHING else SWEEP_VALUES[parameter][::-1]
     errors = [error(value) for value in values]
     assert errors == sorted(errors)
     assert errors[-1] > 3 * errors[0] > 0

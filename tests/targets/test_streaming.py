@@ -101,7 +101,7 @@ def test_eight_times_the_netlist_takes_no_more_memory(
 
     Names are compared 64 at a time here, that there be more of them than are compared at a time, as in large netlists.
     """
-    monkeypatch.setattr("gscompile.crossbars.twins.WINDOW", 64)
+    monkeypatch.setattr("gscompile.crossbars.name_collisions.WINDOW_ITEMS", 64)
     sizes = (50, 100, 200, 400) if writer in SHORT else (8, 16, 32, 64)
     first, *others = peaks(writer, chain, sizes, tmp_path)
     assert max(others) < 1.2 * first, [first, *others]

@@ -19,11 +19,11 @@ from gscompile.judging.verify import verify_again
 from gscompile.options import Options
 from gscompile.progress import Progress
 from gscompile.reporting.report_file import read_report
-from gscompile.training.conduct import conducted
-from gscompile.training.journal import is_begun
+from gscompile.training.checkpoint import is_begun
 from gscompile.training.parallel import _environment, _verdict, is_first, is_launched, world_size
+from gscompile.training.run_context import open_run
 from gscompile.training.world import LostError, World
-from tests.training.test_normalized import LABELS, X, deep
+from tests.training.test_batch_norm_reinsertion import LABELS, X, deep
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 NETWORK = str(SAMPLES / "digits.onnx")
@@ -35,13 +35,13 @@ SHORT = ["--effort", "quick", "--epochs", "0.2", "--max-drop", "1", "--threads",
 TRAINING = """
 import sys
 import numpy as np
-from gscompile.training.conduct import Conduct
+from gscompile.training.run_context import RunContext
 from gscompile.data.dataset import load_data
 from gscompile.data.inputs import input_specs
 from gscompile.graph.network import Network
 from gscompile.training.parallel import joined
-from gscompile.training.stretch import Shrink
-from gscompile.training.tune import TuneOptions, Tuner
+from gscompile.training.training_run import Shrink
+from gscompile.training.torch_trainer import TrainingOptions, TorchTrainer
 
 out, model, *data = sys.argv[1:]
 network = Network.load(model)
@@ -49,20 +49,20 @@ train, val = (load_data(part, input_specs(network.model)) for part in data)
 with joined() as world:
     # parts of different sizes, and sums that are the same to a few digits
     augment = ("crop",) if "digits" in model else ()
-    settings = TuneOptions(threads=1, batch_size=63, precision="float32", augment=augment)
-    tuner = Tuner(network, train, val, settings, conduct=Conduct(world))
+    settings = TrainingOptions(threads=1, batch_size=63, precision="float32", augment=augment)
+    trainer = TorchTrainer(network, train, val, settings, run_context=RunContext(world))
     if world.rank:
-        assert tuner.follow() == "the end"
+        assert trainer.follow() == "the end"
     else:
         gone = {layer.name: np.zeros(layer.matrices.shape, bool) for layer in network.layers[:2]}
         for mask in gone.values():
             mask[:, ::2] = True
         if "digits" in model:
-            tuned = tuner.tune(tuner.tune(network, 0.1, Shrink(gone)), 0.1, anneal=True)
+            tuned = trainer.tune(trainer.tune(network, 0.1, Shrink(gone)), 0.1, anneal=True)
         else:
-            tuned = tuner.tune(network, 0.2, normalize=True)
+            tuned = trainer.tune(network, 0.2, normalize=True)
         weights = {layer.name: layer.matrices for layer in tuned.layers}
-        np.savez(out, score=tuner.score(tuned), **weights)
+        np.savez(out, score=trainer.score(tuned), **weights)
         world.share("the end")
 """
 
@@ -199,6 +199,6 @@ def test_more_processes_from_python_are_a_matter_for_torchrun(tmp_path: Path, mo
     monkeypatch.delenv("RANK", raising=False)
     with (
         pytest.raises(UsageError, match="run the script by torchrun"),
-        conducted(tmp_path / "out", Options(nproc=2), False, True, Progress()),
+        open_run(tmp_path / "out", Options(nproc=2), False, True, Progress()),
     ):
         pass

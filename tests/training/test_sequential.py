@@ -13,7 +13,7 @@ from gscompile.compression.moments import Moments
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.mapping import MapOptions
 from gscompile.graph.network import Network
-from gscompile.scoring.evaluate import Runner
+from gscompile.scoring.runner import Runner
 from gscompile.training.sequential import refitted
 from tests.small_networks import network
 

@@ -20,8 +20,8 @@ import numpy as np
 
 import gscompile
 from gscompile.graph.network import Network
-from gscompile.training import conduct
-from gscompile.training.adam import Adam
+from gscompile.training import run_context as run_context
+from gscompile.training.optimizer import Adam
 from tests.benchmarks.peers.bench import BATCH, Training, main
 from tests.benchmarks.peers.problems import Problem, Split
 
@@ -38,7 +38,7 @@ def compress(task: Problem, training: Training, args: argparse.Namespace) -> Non
     def left() -> float:
         return each * (training.steps - taken[0])
 
-    clock = patch.object(Adam, "step", counted), patch.object(conduct, "deadline", lambda _: left)
+    clock = patch.object(Adam, "step", counted), patch.object(run_context, "deadline", lambda _: left)
     with tempfile.TemporaryDirectory() as name, clock[0], clock[1]:
         folder, (_, val, _) = Path(name), task.read(args.data)
         for part, split in (("train", training.train), ("val", val)):
