@@ -20,7 +20,7 @@ from gscompile.driver import Job, Written, finish, first_fitting, follow, prepar
 from gscompile.errors import DataError, UsageError
 from gscompile.files.staging import staged
 from gscompile.graph.network import Network
-from gscompile.judging.budget import AccuracyBudget
+from gscompile.judging.accuracy_budget import AccuracyBudget
 from gscompile.judging.test_set import TEST
 from gscompile.options import Options
 from gscompile.passes import PASSES

@@ -27,8 +27,9 @@ from gscompile.graph.shelved_network import on_shelf
 from gscompile.graph.weights import check_weights
 from gscompile.hardware.cost import built_um2
 from gscompile.hardware.target import Design
-from gscompile.judging.budget import Budget, make_budget
+from gscompile.judging.budget import Budget
 from gscompile.judging.constants_check import check_original
+from gscompile.judging.make_budget import make_budget
 from gscompile.judging.verify import verify_folder
 from gscompile.onnx_files.bounds import check_constants
 from gscompile.onnx_files.linear_models import unmapped_models

@@ -14,7 +14,7 @@ import gscompile.errors
 from gscompile.data.dataset import input_specs, load_data
 from gscompile.driver import prepare
 from gscompile.graph.network import Network
-from gscompile.judging.budget import _held_out
+from gscompile.judging.accuracy_budget import _held_out
 from gscompile.options import Options
 from gscompile.progress import Progress
 from gscompile.scoring.runner import Runner

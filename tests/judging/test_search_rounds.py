@@ -10,7 +10,7 @@ from gscompile.compression.passes import Context, PassResult
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.mapping import MapOptions
 from gscompile.graph.network import Network
-from gscompile.judging.budget import ErrorBudget
+from gscompile.judging.error_budget import ErrorBudget
 from gscompile.judging.samples import Draw, Samples
 from tests.small_networks import model
 

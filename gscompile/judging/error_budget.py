@@ -1,0 +1,201 @@
+"""The budget without data: an output error on synthetic samples, kept on others that did not choose the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha1
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gscompile.compression.linear_maps import cells
+from gscompile.compression.passes import Context, PassResult
+from gscompile.compression.rank_allocation import EXACT
+from gscompile.data.dataset import (
+    Batch,
+)
+from gscompile.data.inputs import has_tensor_inputs
+from gscompile.errors import ModelError
+from gscompile.graph.network import Layer, Network
+from gscompile.graph.weight_ops import Matrices
+from gscompile.judging.bounds import Bounds
+from gscompile.judging.budget import Measured, Search, UnmetBudget, find_other_form
+from gscompile.judging.samples import PASSED_BY, Samples
+from gscompile.judging.sampling import choose_samples
+from gscompile.judging.test_set import TestSet
+from gscompile.options import Options
+from gscompile.scoring.replaced import Replaced
+from gscompile.scoring.runner import RunBatch, Runner, is_unknown_op
+from gscompile.scoring.tail import tail_quantile
+
+if TYPE_CHECKING:
+    pass
+
+SYNTHETIC = 4  # batches by which the written file is verified
+MAX_SEARCHES = 6  # searches at most, each within a tighter bound than the last
+MAX_OVERSHOOT = 1.5  # times the bound, which one draw of a thousand may pass
+MAX_NAMED_LAYERS = 8  # layers that a message names
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorBudget:
+    """The output error on synthetic samples decides, and is confirmed on others; None where nothing is compared."""
+
+    original: RunBatch | None
+    deciding: Samples
+    confirming: Samples
+    max_error: float
+    messages: tuple[str, ...]
+    runs: bool = True
+    exam: TestSet | None = None
+    untouchable: frozenset[str] = frozenset()
+    _errors: dict[tuple[bytes, str, bytes], float] = field(default_factory=dict, repr=False)  # a cache of probes
+
+    @classmethod
+    def without_samples(cls, max_error: float, said: str, runs: bool = True) -> ErrorBudget:
+        """Nothing is compared, so nothing may be lost."""
+        return cls(None, Samples([]), Samples([]), max_error, (said,), runs)
+
+    @property
+    def probes(self) -> tuple[Batch, ...]:
+        return tuple(self.deciding.batches)[:SYNTHETIC]
+
+    @property
+    def sample(self) -> Mapping[str, NDArray[Any]] | None:
+        return self.deciding.draws[0].inputs if self.original else None
+
+    @property
+    def refusal(self) -> UnmetBudget:
+        if self.original is None:
+            why = "no output can be compared, so nothing may be lost"
+            return UnmetBudget(why, "without --strict it is mapped as it is")
+        why = f"nothing smaller fits an output error of {self.max_error:g} of the range"
+        return UnmetBudget(why, "raise it, or give data")
+
+    def context(self, base: Context) -> Context:
+        replacing = None if self.original is None else self._drift_replacing
+        return replace(base, drift=self._drift, drift_replacing=replacing, untouchable=self.untouchable)
+
+    def _drift(self, network: Network) -> float:
+        return float("inf") if self.original is None else self.deciding.drift(_plain(network))
+
+    def _drift_replacing(self, network: Network) -> Callable[[Layer, Matrices], float]:
+        """Return the output error of `network` as a function of one layer's matrices.
+
+        Every round of a search asks about the same matrices of the same network: their errors are computed once.
+        """
+        replaced, errors = Replaced(network), self._errors
+        if network.shelf is not None:  # too large to be read for a digest
+            return lambda layer, matrices: self.deciding.drift(replaced.run(layer, matrices))
+
+        def error(layer: Layer, matrices: Matrices) -> float:
+            key = (replaced.digest, layer.name, sha1(np.ascontiguousarray(matrices).tobytes()).digest())
+            if key not in errors:
+                errors[key] = self.deciding.drift(replaced.run(layer, matrices))
+            return errors[key]
+
+        return error
+
+    def search(self, run: Search, context: Context) -> Sequence[PassResult]:
+        """Compress by `run` to bounds for the deciding samples, until the error of a network is just confirmed.
+
+        The first bound is the one that was asked for. After one that is passed comes a tighter one, by the secant of
+        log(excess) over log(bound); after one that saves nothing, or leaves much to spare, one between the two. The
+        smallest network that was confirmed comes first; without any, what the last round found.
+        """
+        results, kept = run(context), list[PassResult]()
+        rounds = Bounds(context.max_error)
+        for _ in range(MAX_SEARCHES - 1):
+            if self.original is None or context.out_of_time():
+                break
+            excess = self._excess(results[0].network) if results else 0.0
+            if results and excess <= 1:
+                kept.append(results[0])
+            elif not kept:
+                kept += [each for each in results[1:] if self.fits(each.network)][:1]
+            rounds = rounds.after(excess)
+            if rounds.is_done:
+                break
+            results = run(replace(context, max_error=rounds.bound))
+        found = {id(each): each for each in (*results, *kept)}
+        return sorted(found.values(), key=lambda each: cells(each.network))
+
+    def _excess(self, network: Network | Path) -> float:
+        """How many times the bound is passed, on the confirming samples or by one further draw of a thousand.
+
+        With none of n samples beyond the bound, less than 3 / n of all draws are, 19 times out of 20.
+        """
+        errors, bound = self.confirming.errors(_plain(network)), max(self.max_error, EXACT)
+        largest = float(errors.max())
+        if largest <= EXACT:
+            return 0.0
+        return max(largest / bound, tail_quantile(errors.tolist(), PASSED_BY) / (MAX_OVERSHOOT * bound))
+
+    def fits(self, network: Network) -> bool:
+        return self.original is None or self._excess(network) <= 1
+
+    def fits_written(self, path: Path) -> bool:
+        """Return whether the outputs of the written file have the original's form and are within the error bound."""
+        return self.original is None or (self.other_form(path) is None and self._excess(path) <= 1)
+
+    def other_form(self, path: Path) -> str | None:
+        return None if self.original is None else find_other_form(lambda: _plain(path), self.original, self.probes)
+
+    def measure(self, path: Path) -> Measured:
+        if self.original is None:
+            return Measured((), None)
+        compiled = _plain(path)
+        rows = (self.exam.accuracy(self.original, compiled),) if self.exam else ()
+        found = self.confirming.confirmation(compiled)
+        return Measured(rows, found.largest, found)
+
+
+def _plain(model: Path | Network) -> Runner:
+    """As the file says: optimised, products with dequantised weights are rounded to integers."""
+    return Runner(model, optimise=False)
+
+
+def compiled_around(what: str, options: Options) -> ErrorBudget:
+    """Nothing is run, so nothing may be lost."""
+    said = f"compiled around an op that onnxruntime does not run, no output compared: {what}"
+    return ErrorBudget.without_samples(options.max_error, said, runs=False)
+
+
+def budget_by_error(original: Network, folded: Network, options: Options) -> ErrorBudget:
+    try:
+        runner = _plain(original)
+    except RuntimeError as problem:
+        if not is_unknown_op(problem):
+            raise ModelError(f"onnxruntime cannot run the network: {problem}") from problem
+        return compiled_around(str(problem), options)
+    exam = None if options.test is None else TestSet.of(options.test, runner, original.model, options.batch_size)
+    if not has_tensor_inputs(original.model):
+        said = "an input is no tensor: no data was made for it, no output compared"
+        return ErrorBudget.without_samples(options.max_error, said)
+    chosen = choose_samples(original, folded, runner, options)
+    if chosen is None:
+        said = "no synthetic input gives finite outputs, so nothing is compared and nothing lost: give --data"
+        return ErrorBudget.without_samples(options.max_error, said)
+    claim = "the test data is measured once, at the end" if exam else "no accuracy is claimed"
+    said = f"no data: ranks are clipped to an output error on synthetic samples, and {claim}"
+    messages = (said, *_not_reached(chosen.unmoved))
+    return ErrorBudget(
+        runner,
+        chosen.deciding,
+        chosen.confirming,
+        options.max_error,
+        messages,
+        exam=exam,
+        untouchable=frozenset(chosen.unmoved),
+    )
+
+
+def _not_reached(layers: Sequence[str]) -> Iterator[str]:
+    if layers:
+        names = ", ".join(layers[:MAX_NAMED_LAYERS]) + (
+            f" and {len(layers) - MAX_NAMED_LAYERS} more" if len(layers) > MAX_NAMED_LAYERS else ""
+        )
+        yield f"no sample moves an output through {names}: left as they are; --input-shape or --data may reach them"
