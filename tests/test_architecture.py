@@ -23,7 +23,7 @@ channels data
 crossbars scoring
 hardware
 compression simulation targets
-compensation
+compensation search
 reporting formats readback
 options passes reduction
 placement training
@@ -36,9 +36,9 @@ cli
 __main__ __init__
 """.strip().splitlines()
 PLACED = {name: number for number, line in enumerate(ROOMS) for name in line.split()}
-TORCH_USERS = {"torch_trainer", "training_run", "batches", "optimizer", "teacher", "teacher_cache", "objective"}
+TORCH_USERS = {"torch_trainer", "training_run", "batches", "optimizer", "teacher_outputs", "teacher_cache", "objective"}
 TORCH_USERS |= {"kfac_moments", "fisher_saliency", "batch_norm_reinsertion", "augment", "channels_last", "precision"}
-TORCH_USERS |= {"process_group", "accelerator", "sequential"}
+TORCH_USERS |= {"process_group", "accelerator", "sequential", "scorer", "teacher", "training_step", "make_trainer"}
 TORCH = {f"training.{name}" for name in TORCH_USERS}  # beside execute
 
 

@@ -45,7 +45,7 @@ def measure_moments(
     capture = {v for layer in wanted.values() for v in (layer.uses[0].data, layer.uses[0].node.outputs[0])}
     sums: dict[str, list[Any]] = {}
     generator = torch.Generator().manual_seed(trainer.options.seed)
-    for batch in trainer.some(batches):
+    for batch in trainer.sample_batches(batches):
         _add_batch(sums, wanted, executor(trainer.feeder.feeds(batch), capture), trainer, generator, draws)
     found = {name: Moments(*(mean(*part) for part in parts)) for name, parts in sums.items()}
     return {name: m for name, m in found.items() if np.isfinite(m.inputs).all() and np.isfinite(m.outputs).all()}

@@ -67,7 +67,9 @@ def test_a_margin_keeps_standard_errors_away_from_the_budget() -> None:
     floors = []
     for margin in (0.0, 2.0):
         options = Options(max_drop=3.0, margin=margin, **labelled, **QUICK)
-        floors.append(prepare(Network.load(SAMPLES / "digits.onnx"), "digits", options, Progress()).context.floor)
+        floors.append(
+            prepare(Network.load(SAMPLES / "digits.onnx"), "digits", options, Progress()).context.budget.min_score
+        )
     share = floors[0] / 100  # of the 200 samples, within the budget
     assert floors[1] - floors[0] == pytest.approx(2 * 100 * np.sqrt(share * (1 - share) / 200))
 
