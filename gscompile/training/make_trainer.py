@@ -22,7 +22,7 @@ from gscompile.training.batch_norm_reinsertion import MIN_BATCH_SAMPLES, is_deep
 from gscompile.training.batches import BatchLoader
 from gscompile.training.checkpoint import Checkpoints
 from gscompile.training.memory import keep_memory
-from gscompile.training.objective import OF_ANOTHER, Objective
+from gscompile.training.objective import OTHER_TEMPERATURE, Objective
 from gscompile.training.precision import choose_bfloat16
 from gscompile.training.run_context import RunContext
 from gscompile.training.scorer import Scorer, as_arrays
@@ -80,7 +80,9 @@ def make_trainer(
         options=options,
         data=data,
         scorer=scorer,
-        setup=TrainingSetup(train, feeder, step, run_context, progress or Progress()),
+        setup=TrainingSetup(
+            train=train, feeder=feeder, step=step, run_context=run_context, progress=progress or Progress()
+        ),
         can_reinsert_batch_norm=_can_reinsert_batch_norm(original, data, objective, scorer.metric),
         classes=int(probe.outputs[metric.classes[0]].shape[-1]) if metric.classes else 0,
     )
@@ -122,7 +124,7 @@ def _metric_and_objective(probe: ProbedBatch, options: TrainingOptions, is_origi
     metric = choose_metric(arrays, probe.batch.labels, options.max_error)
     objective = Objective.of(arrays, metric)
     if not is_original:
-        objective = replace(objective, temperature=OF_ANOTHER)
+        objective = replace(objective, temperature=OTHER_TEMPERATURE)
     if options.metric is not None:
         metric = metric.by(options.metric)
     if options.loss is not None:
@@ -158,7 +160,9 @@ def _teacher_of_augmented(
     validation = scorer.original if plain.is_original else TeacherOutputs(data.feeder, scorer.val, executor, select)
 
     def make_cache(outputs: TeacherOutputs) -> AugmentedTeacherCache:
-        return AugmentedTeacherCache(outputs, bfloat16, data.seed, data.steps_per_epoch, checkpoints)
+        return AugmentedTeacherCache(
+            outputs, bfloat16=bfloat16, seed=data.seed, batches=data.steps_per_epoch, checkpoints=checkpoints
+        )
 
     return teacher_of_augmented(plain, validation, scorer.accuracy_of, data.seed, bfloat16, make_cache)
 

@@ -1,4 +1,4 @@
-"""What one training run is to do, as data that processes can send each other."""
+"""The specification of a training run, as data that processes can send each other."""
 
 from __future__ import annotations
 

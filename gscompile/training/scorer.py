@@ -96,5 +96,5 @@ def _score_of_outputs(feeder: BatchLoader, val: Dataset, outputs: TeacherOutputs
 
 
 def as_arrays(outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return outputs by name, tensors as numpy arrays and anything else as it is."""
+    """Return outputs by name, tensors as numpy arrays and anything else unchanged."""
     return {name: o.numpy(force=True) if isinstance(o, Tensor) else o for name, o in outputs.items()}

@@ -16,7 +16,7 @@ from gscompile.training.world import World
 
 @dataclass(frozen=True)
 class SharedRun:
-    """A training run as it is sent to workers: the network as ONNX bytes, and the state to resume from, if any."""
+    """The message that starts a training run in workers: ONNX bytes, specification, and the state to resume from."""
 
     model: bytes
     spec: RunSpec

@@ -1,4 +1,4 @@
-"""The teacher: the network whose outputs are the targets of training, for samples as they are or augmented."""
+"""The teacher: the network whose outputs are the targets of training, for plain or augmented samples."""
 
 from __future__ import annotations
 

@@ -49,12 +49,12 @@ class TeacherOutputs:
         return self.run(self.feeder.feeds(batch), bfloat16=False)
 
     def run(self, feeds: Mapping[str, Any], bfloat16: bool) -> dict[str, Tensor]:
-        """Return the outputs for inputs as they are given, augmented or not."""
+        """Return the outputs for inputs, plain or augmented ones."""
         with torch.no_grad(), torch.autocast(self.feeder.device.type, torch.bfloat16, enabled=bfloat16):
             return self._run(feeds)
 
     def averaged_over_views(self, seed: int, bfloat16: bool) -> TeacherOutputs:
-        """Return the mean outputs over each sample as it is and `VIEWS` - 1 augmentations of it.
+        """Return the mean outputs over each plain sample and `VIEWS` - 1 augmentations of it.
 
         The result is this object itself if the outputs are not cached sample by sample.
         """

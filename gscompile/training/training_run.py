@@ -30,7 +30,7 @@ AVERAGED_SHARE = 0.3  # of a training run, at its end, over which weights are av
 
 @dataclass(frozen=True, eq=False)
 class TrainingSetup:
-    """What all training runs of a compile have in common."""
+    """Data, loss, processes, checkpoints and display, which all training runs of a compile have in common."""
 
     train: Dataset
     feeder: BatchLoader

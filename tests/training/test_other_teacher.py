@@ -165,9 +165,9 @@ def test_another_teacher_is_softened_more_than_the_original() -> None:
     [
         (
             NET.replace("y", "z"),
-            r"gives 'z' as float32 \[4, 2\]; expected 'y' as float32 \[4, 2\]",
+            r"outputs 'z' as float32 \[4, 2\]; expected 'y' as float32 \[4, 2\]",
         ),
-        (NET.replace("float[n,2] y", "float[n,3] y").replace("[2,2]", "[2,3]"), r"gives 'y' as float32 \[4, 3\];"),
+        (NET.replace("float[n,2] y", "float[n,3] y").replace("[2,2]", "[2,3]"), r"outputs 'y' as float32 \[4, 3\];"),
         (NET.replace("x", "image"), "does not take the data of the network: .*x"),
         (NET.replace("[n,2] x", "[7,2] x"), "does not take the data of the network: .*7"),
     ],
