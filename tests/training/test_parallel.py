@@ -42,7 +42,7 @@ from gscompile.graph.network import Network
 from gscompile.training.parallel import joined
 from gscompile.training.run_spec import Shrink
 from gscompile.training.training_options import TrainingOptions
-from gscompile.training.torch_trainer import TorchTrainer
+from gscompile.training.make_trainer import make_trainer
 
 out, model, *data = sys.argv[1:]
 network = Network.load(model)
