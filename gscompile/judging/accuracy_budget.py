@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -17,20 +16,18 @@ from gscompile.compression.passes import Context, PassResult
 from gscompile.data.dataset import (
     Batch,
     Dataset,
-    InputSpec,
     batch_size_for,
-    check_labels,
     input_specs,
-    labels_fault,
-    load_data,
 )
 from gscompile.errors import DataError, ModelError, UsageError
 from gscompile.graph.network import Network
 from gscompile.judging.budget import Measured, Search, UnmetBudget, find_other_form
+from gscompile.judging.data_messages import data_messages
+from gscompile.judging.splits import Splits, load_splits
 from gscompile.judging.test_set import TEST, TestSet, measured
 from gscompile.options import Options
 from gscompile.progress import Progress
-from gscompile.scoring.metrics import ACCURACY, AGREEMENT, EXPECTED, MIN_INFORMATIVE, Metric, standard_error
+from gscompile.scoring.metrics import AGREEMENT, EXPECTED, Metric
 from gscompile.scoring.runner import Runner, max_output_error, score
 from gscompile.scoring.score_budget import ScoreBudget
 from gscompile.training.checkpoint import key_of
@@ -43,7 +40,6 @@ if TYPE_CHECKING:
     from gscompile.training.torch_trainer import TorchTrainer
 
 DRAWS = 8  # random projections per sample without fine-tuning, where few samples are used: one is too rough
-HELD_OUT, HELD_SAMPLES = 0.1, 200  # of --data without --eval: a tenth, or so many samples if that is up to half
 
 MeasureMoments = Callable[[Network], Mapping[str, "Moments"]]
 Refit = Callable[[Network], Network]
@@ -148,41 +144,6 @@ class AccuracyBudget:
             yield self.test_metric or plain, self.test, TEST
 
 
-@dataclass(frozen=True, eq=False)
-class Splits:
-    """The data by its use: training, validation and test; `split` is the name of the validation data in messages."""
-
-    train: Dataset
-    val: Dataset
-    test: Dataset | None
-    split: str
-    messages: tuple[str, ...] = ()
-
-    @property
-    def all(self) -> tuple[Dataset, ...]:
-        return tuple(data for data in (self.train, self.val, self.test) if data is not None)
-
-
-def _splits(options: Options, specs: tuple[InputSpec, ...]) -> Splits:
-    train = load_data(options.data, specs)
-    test = load_data(options.test, specs) if options.test is not None else None
-    if options.eval is None:
-        train, val = train.split(_held_out(train, 0.25 if options.max_drop is None else 0.5), options.seed)
-        message = "no --eval: a part of --data decides, on which the original network may have been trained"
-        return Splits(train, val, test, split="a part held out of the data", messages=(message,))
-    val = load_data(options.eval, specs)
-    if train.has_labels != val.has_labels:
-        raise DataError("labels: in one of --data and --eval but not in the other; give both or neither")
-    return Splits(train, val, test, split="the eval data")
-
-
-def _held_out(data: Dataset, most: float = 0.5) -> float:
-    """Return the share of the data that is held out for validation: `most` of few samples, a tenth of many."""
-    shapes = (array.shape for array in data.batch(np.arange(1)).inputs.values())
-    rows = max((shape[0] for shape in shapes if shape), default=1) if data.ready_made else 1
-    return max(HELD_OUT, min(most, HELD_SAMPLES / (max(rows, 1) * len(data))))
-
-
 def budget_by_data(
     original: Network, folded: Network, options: Options, progress: Progress, run_context: RunContext
 ) -> AccuracyBudget:
@@ -195,7 +156,7 @@ def budget_by_data(
     from gscompile.training.training_options import TrainingOptions
 
     specs = input_specs(original.model)
-    splits, batch_size = _splits(options, specs), batch_size_for(specs, options.batch_size)
+    splits, batch_size = load_splits(options, specs), batch_size_for(specs, options.batch_size)
     runner, probe = _runner(original), next(splits.val.batches(batch_size), None)
     outputs = _outputs(runner, probe)
     _check_outputs(outputs)
@@ -206,7 +167,7 @@ def budget_by_data(
         folded, splits.train, splits.val, settings, progress=progress, run_context=run_context, teacher=teacher
     )
     run_context.checkpoints.claim(key_of((original, teacher), options, (splits.train, splits.val)))
-    messages = (*splits.messages, *_messages(splits, trainer, options, batch_size))
+    messages = (*splits.messages, *data_messages(splits, trainer, options, batch_size))
     base = trainer.score_original()
     if not math.isfinite(base):
         raise UsageError(f"metric {trainer.metric.name}: gives no finite number for the original network")
@@ -251,74 +212,6 @@ def _test_metric(
     if test is None or not test.has_labels or splits.val.has_labels or trainer.plain_metric.function:
         return None
     return TestSet.of(test, runner, original.model, batch_size).metric
-
-
-def _messages(splits: Splits, trainer: TorchTrainer, options: Options, batch_size: int) -> tuple[str, ...]:
-    """Return what the report says about the data. Raises DataError for labels that do not fit the network."""
-    return (
-        *_check_labels(splits, trainer),
-        *_few(splits, trainer),
-        *_taught(splits, trainer, options),
-        *_by_chance(splits, trainer, batch_size),
-    )
-
-
-def _check_labels(splits: Splits, trainer: TorchTrainer) -> tuple[str, ...]:
-    """Raise DataError for labels that are no classes of the network; return a message if labels are not used."""
-    if trainer.plain_metric.name == ACCURACY or trainer.objective.labelled:
-        for data in splits.all:
-            check_labels(data, trainer.classes)
-        return ()
-    if trainer.metric.function or trainer.objective.function:
-        return ()  # a function of the user reads the labels
-    if splits.val.has_labels and trainer.metric.classes and not splits.val.ready_made:
-        wanted = "labels: no output tells their classes; give a whole number for each sample, or no labels"
-        raise DataError(labels_fault(splits.val) or wanted)
-    return ("the labels are not used: no output tells their classes",) if splits.val.has_labels else ()
-
-
-def _few(splits: Splits, trainer: TorchTrainer) -> tuple[str, ...]:
-    """Return a message if the samples are too few, or too much alike, to measure accuracy."""
-    if not trainer.metric.looks_closely:
-        return ()
-    decide, within = f"{len(splits.val):,} samples decide", f"{trainer.metric.tolerance:g} of what they vary by"
-    why = (
-        "too few"
-        if len(splits.val) < MIN_INFORMATIVE
-        else f"{trainer.scorer.informative_samples:.0f} of them not of the commonest class, too few"
-    )
-    return (
-        f"{decide}, {why} for classes alone: the outputs count as unchanged within {within} (--max-error); beyond "
-        "that their unexplained variance counts, in points",
-    )
-
-
-def _by_chance(splits: Splits, trainer: TorchTrainer, batch_size: int) -> tuple[str, ...]:
-    """Return a message if the original scores no better than one answer for all samples, within two standard errors.
-
-    Any network meets a budget of points below such a score.
-    """
-    if trainer.metric.name != ACCURACY:
-        return ()
-    counts = Counter[int]()
-    for batch in splits.val.batches(batch_size):
-        counts.update(np.asarray(batch.labels).ravel().tolist())
-    commonest = 100 * max(counts.values(), default=0) / max(counts.total(), 1)
-    base = trainer.score_original()
-    if base > commonest + 2 * standard_error(commonest, max(counts.total(), 1)):
-        return ()
-    return (
-        f"the original network is no better than chance: {base:.2f} % accuracy on {splits.split}, of which "
-        f"{commonest:.2f} % have the commonest label; check inputs and labels, a budget says nothing here",
-    )
-
-
-def _taught(splits: Splits, trainer: TorchTrainer, options: Options) -> tuple[str, ...]:
-    """Return a message with the score of the teacher, if it is not the original."""
-    if options.teacher is None:
-        return ()
-    name, metric = Path(options.teacher).name, trainer.metric.name
-    return (f"learned from {name}: {trainer.score_teacher():.2f} % {metric} on {splits.split}",)
 
 
 def _runner(original: Network) -> Runner:

@@ -14,7 +14,7 @@ import gscompile.errors
 from gscompile.data.dataset import input_specs, load_data
 from gscompile.driver import prepare
 from gscompile.graph.network import Network
-from gscompile.judging.accuracy_budget import _held_out
+from gscompile.judging.splits import held_out_share
 from gscompile.options import Options
 from gscompile.progress import Progress
 from gscompile.scoring.runner import Runner
@@ -33,7 +33,7 @@ def test_half_of_little_data_decides_and_a_tenth_of_much() -> None:
     network = Network.from_proto(model("g (float[n,2] x) => (float[n,2] y) { y = Relu (x) }"))
     specs = input_specs(network.model)
     for count, share in ((8, 0.5), (400, 0.5), (1000, 0.2), (5000, 0.1)):
-        assert _held_out(load_data({"x": np.zeros((count, 2), np.float32)}, specs), 0.5) == share
+        assert held_out_share(load_data({"x": np.zeros((count, 2), np.float32)}, specs), 0.5) == share
 
 
 @pytest.mark.parametrize("labels", [False, True])
