@@ -1,4 +1,4 @@
-"""What the report says about the data: labels that are not used, too few samples, an original no better than chance."""
+"""Messages of the report about the data: unused labels, too few samples, an original no better than chance."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ ScoredNetwork = tuple[Network, float]  # the score is on the validation data, in
 def recover(
     network: Network, score: float, context: Context, settings: SearchSettings, is_last: bool = True
 ) -> ScoredNetwork:
-    """Return a network fine-tuned for long, as far as there is time, with its new score.
+    """Return a network after a long fine-tuning, as far as there is time, with its new score.
 
     The first third trains at a constant, high learning rate. If it closes half of the gap between `score` and the
     budget, the learning rate is annealed in the other two thirds; otherwise the recovery is given up there. Unless

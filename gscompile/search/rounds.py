@@ -35,11 +35,12 @@ def prune_rounds(
 ) -> Iterator[ScoredNetwork]:
     """Yield smaller and smaller networks with their scores: a trajectory from `network`.
 
-    It ends by the rules of stop_rules.py: after the first network that scores below `lowest`, before the size of the
-    network that `failed` to recover, when a round takes nothing away, and when no time is left for another round.
+    The trajectory ends by the rules of stop_rules.py.
 
     Args:
         step: Share of the price that the first round removes.
+        lowest: The trajectory ends after the first network with a lower score, in percent.
+        failed: Network that was not recovered; the trajectory ends before it comes to its size.
     """
     start = before = footprint(network, context.mapping)
     price, failed_saving = context.price(start), saving_of_failed(failed, start, context)

@@ -38,7 +38,7 @@ class SearchSettings:
     # -- End of a trajectory (stop_rules.py)
     start_errors: float = 1.0  # standard errors below the budget at which a network is recovered before any round
     stop_errors: float = 1.0  # standard errors below the budget at which rounds end
-    # The same before the first recovery, which gains more because the network was not yet trained for long. With 1, two
+    # Standard errors before the first recovery, which gains more because the network was trained least. With 1, two
     # of three searches of ResNet-20 ended their first trajectory before half of the wires were gone.
     first_stop_errors: float = 2.0
     # Share of the saving at which a recovery failed; rounds end before they reach it. ConvNet spent 9 minutes on

@@ -8,7 +8,7 @@ from gscompile.search.settings import SearchSettings
 def next_step(current: float, first: float, is_met: bool, settings: SearchSettings) -> float:
     """Return the step of the next round: larger while the budget is met, `first` as soon as it is not.
 
-    What goes in small steps can be recovered better, so only a network within the budget takes large ones.
+    A network recovers better from small steps, so that only a network within the budget takes large ones.
 
     >>> settings = SearchSettings(step_growth=1.5, max_step_growth=2.0)
     >>> next_step(0.2, 0.2, True, settings), next_step(0.3, 0.2, True, settings), next_step(0.4, 0.2, False, settings)

@@ -18,7 +18,7 @@ def smallest_recoverable(
 
     By bisection between the last network within the budget and the end of the trajectory, which is tried first. The
     result is `start` if none recovers; the second result is None if the end of the trajectory does. A network that is
-    within the budget without a recovery is trained for long all the same: its score may be luck.
+    within the budget without a recovery gets one all the same: its score may be luck.
     """
     budget = context.budget
     low = last_within = max((i for i, (_, score) in enumerate(trajectory) if budget.met(score)), default=-1)

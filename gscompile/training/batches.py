@@ -59,7 +59,7 @@ class BatchLoader:
         for rows in data.rows(self.size, seed, drop_last, skip):
             yield rows, data.batch(rows)
 
-    def own_part(self, data: Dataset, rows: NDArray[np.int64], batch: Batch, feeds: dict[str, Tensor]) -> Shard:
+    def own_shard(self, data: Dataset, rows: NDArray[np.int64], batch: Batch, feeds: dict[str, Tensor]) -> Shard:
         """Return the share of this process in a batch; the whole batch if it cannot be split."""
         world = self.world
         if world.size == 1 or data.ready_made or data.fixed_batch is not None:

@@ -19,7 +19,7 @@ def train_from_checkpoint(run: TrainingRun, name: str, setup: TrainingSetup) -> 
     state = _fitting_state(run, name, setup)
     if state is not None:
         run.restore(state)
-    if run.over:
+    if run.is_finished:
         return None
     share_run(run, state, setup.feeder.world)
     start, first, teacher_before = time.monotonic(), run.done, teacher.seconds

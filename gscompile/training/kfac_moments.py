@@ -1,8 +1,10 @@
 """Moments of a layer: second moments of its inputs, and the curvature of the loss at its outputs (K-FAC).
 
-They estimate how much a change D of a weight matrix W changes the loss (Martens and Grosse 2015). loss(W + D) - loss(W)
-is about the squared Frobenius norm of A^(1/2) D G^(1/2), where A = E[x x'] over the inputs x of the layer, and
-G = E[g g'] over the gradients g at its outputs.
+The moments estimate how much a change D of a weight matrix W changes the loss (Martens and Grosse 2015):
+
+    loss(W + D) - loss(W) = || A^(1/2) D G^(1/2) ||^2, the squared Frobenius norm
+
+A = E[x x'] over the inputs x of the layer; G = E[g g'] over the gradients g at its outputs.
 """
 
 from __future__ import annotations

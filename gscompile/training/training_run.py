@@ -53,12 +53,14 @@ class TrainingRun:
         shrink = spec.shrink
         self.shrinking = list(self._shrinking(shrink)) if shrink else []
         self.shrink_steps = max(1, int(spec.steps * (shrink.share if shrink else 0)))
-        self.averaging = spec.steps if spec.anneal else max(int((1 - AVERAGED_SHARE) * spec.steps), self.shrink_steps)
+        self.averaging_start = (
+            spec.steps if spec.anneal else max(int((1 - AVERAGED_SHARE) * spec.steps), self.shrink_steps)
+        )
         self.average = [torch.zeros_like(p, requires_grad=False) for p in self.parameters]
         self.generator = torch.Generator().manual_seed(spec.seed)
-        self.done, self.epoch, self.epoch_began = 0, 0, 0  # steps, epochs, and the first step of this epoch
-        self.over, self.cut_short = False, False
-        self.good = self._weights()
+        self.done, self.epoch, self.epoch_began = 0, 0, 0  # finished steps and epochs, and first step of this epoch
+        self.is_finished, self.cut_short = False, False
+        self.last_good = self._weights()
 
     def _weights(self) -> list[Tensor]:
         return [p.detach().clone() for p in self.parameters]
@@ -72,12 +74,12 @@ class TrainingRun:
 
     def train(self, after_step: Callable[[], None] = lambda: None) -> None:
         """Train from the current step to the end of the run, or until the time budget is over."""
-        while self.done < self.spec.steps and self._ends_epoch(after_step):
-            self.epoch, self.epoch_began, self.good = self.epoch + 1, self.done, self._weights()
-        if self.done > self.averaging:
+        while self.done < self.spec.steps and self._train_epoch(after_step):
+            self.epoch, self.epoch_began, self.last_good = self.epoch + 1, self.done, self._weights()
+        if self.done > self.averaging_start:
             self._set_weights(self.average)
         if not all(bool(p.isfinite().all()) for p in self.parameters):
-            self._set_weights(self.good)
+            self._set_weights(self.last_good)
         self._finish()
 
     @torch.no_grad()
@@ -85,7 +87,7 @@ class TrainingRun:
         for p, weight in zip(self.parameters, weights, strict=True):
             p.copy_(weight)
 
-    def _ends_epoch(self, after_step: Callable[[], None]) -> bool:
+    def _train_epoch(self, after_step: Callable[[], None]) -> bool:
         """Train to the end of the current epoch; return False if the run ends before that."""
         seed, skip = self.spec.seed_of(self.epoch), self.done - self.epoch_began
         if self.spec.period and not skip:
@@ -107,7 +109,7 @@ class TrainingRun:
         feeds = self.feeder.feeds(batch)
         if self.spec.augmented:
             feeds = self.feeder.augment(feeds, self.generator)
-        shard = self.feeder.own_part(self.setup.train, rows, batch, feeds)
+        shard = self.feeder.own_shard(self.setup.train, rows, batch, feeds)
         loss, over = self._loss(shard), self.setup.run_context.out_of_time()
         loss, self.cut_short = self.feeder.world.average(loss, self.parameters, shard.share, over)
         if self.cut_short or not bool(loss.isfinite()):
@@ -120,7 +122,7 @@ class TrainingRun:
     @torch.no_grad()
     def _average(self) -> None:
         """Update the mean of the weights near the end (Izmailov et al. 2018), which replaces a lower learning rate."""
-        count = self.done - self.averaging
+        count = self.done - self.averaging_start
         if count > 0:
             torch._foreach_lerp_(self.average, self.parameters, 1 / count)
 
@@ -170,7 +172,7 @@ class TrainingRun:
             "place": np.array([self.done, self.epoch, self.epoch_began]),
             "random": self.generator.get_state().numpy(),
             **self._numbered("weight", self.parameters),
-            **self._numbered("good", self.good),
+            **self._numbered("good", self.last_good),
             **self._numbered("average", self.average),
             **self._numbered("step", self.optimizer.steps),
             **self._numbered("mean", self.optimizer.means),
@@ -189,12 +191,12 @@ class TrainingRun:
 
     def restore(self, state: NamedArrays) -> None:
         """Put the run where `state` or `result` was called."""
-        self.over = bool(state["over"])
+        self.is_finished = bool(state["over"])
         self._take(state, "weight", self.parameters)
-        if not self.over:
+        if not self.is_finished:
             self.done, self.epoch, self.epoch_began = state["place"].tolist()
             self.generator.set_state(torch.from_numpy(state["random"]))
-            self._take(state, "good", self.good)
+            self._take(state, "good", self.last_good)
             self._take(state, "average", self.average)
             self._take(state, "step", self.optimizer.steps)
             self._take(state, "mean", self.optimizer.means)

@@ -39,7 +39,7 @@ class World:
         return nullcontext()
 
     def device(self, wanted: str) -> str:
-        """Return the device of this process, given the one that is asked for."""
+        """Return the device of this process, given the name in the options."""
         return wanted
 
     def part(self, count: int) -> slice:
