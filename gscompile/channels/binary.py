@@ -147,7 +147,7 @@ def one_over_one_plus(walk: Walk, node: ir.Node) -> bool:
 
 
 def along(walk: Walk, value: ir.Value, channels: Channels) -> ChannelSource | float | None:
-    """Return the source of a constant beside channels: a vector along their axis, which is cut with them, or a number."""
+    """Return the source of a constant beside channels: a vector along their axis (it is cut with them), or a number."""
     array = walk.array(value)
     if array is None:
         return None

@@ -74,7 +74,7 @@ def _none_of(used: NDArray[np.bool_], unit_of: Units, size: int) -> NDArray[np.b
 
 
 def drop_dead_units(network: Network) -> list[tuple[str, int, int]]:
-    """Remove dead units from `network`, in place, until there are none; return (producing layer, before, after) of each.
+    """Remove dead units of `network`, in place, until there are none; return (producing layer, before, after) of each.
 
     At least one unit stays in every tensor, since ONNX operators need not accept empty ones.
     """

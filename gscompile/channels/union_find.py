@@ -70,7 +70,7 @@ class Settled:
     place: Units
 
     def views(self, units: Units) -> Iterator[tuple[int, Units]]:
-        """Yield each set that has some of these units: its number, and their places in it, -1 for units of other sets."""
+        """Yield each set that has some of these units: its number, and their places in it, -1 for other units."""
         space, place = self.space[units], self.place[units]
         for number in np.unique(space).tolist():
             yield number, np.where(space == number, place, -1)
