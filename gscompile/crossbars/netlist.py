@@ -288,7 +288,7 @@ def _is_sound(crossbar: Crossbar, matrix: Matrix) -> bool:
 
 
 def _check_apart(matrix: Matrix) -> None:
-    """Refuse two tiles with a common cell; only rows and columns with a pin count, since a file may claim any number."""
+    """Refuse two tiles with a common cell; only rows and columns with a pin count."""
     if len(matrix.tiles) < 2:
         return
     rows = np.unique(np.concatenate([tile.inputs for tile in matrix.tiles]))
