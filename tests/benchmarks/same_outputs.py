@@ -41,7 +41,18 @@ def digests(arguments: tuple[str, ...]) -> dict[str, str]:
     """Return the digest of each file that the command writes."""
     with tempfile.TemporaryDirectory() as name:
         out = Path(name) / "out"
-        command = [sys.executable, "-m", "gscompile", *arguments, "--crossbar", "16x16", "--threads", "1", "-o", str(out)]
+        command = [
+            sys.executable,
+            "-m",
+            "gscompile",
+            *arguments,
+            "--crossbar",
+            "16x16",
+            "--threads",
+            "1",
+            "-o",
+            str(out),
+        ]
         done = subprocess.run(command, cwd=ROOT, env=environment(OMP_NUM_THREADS="1"), capture_output=True, text=True)
         if done.returncode:
             return {"exit": f"{done.returncode}: {done.stderr.strip()[-200:]}"}
