@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from gscompile.command_options import DEFAULT_TARGET
 from gscompile.crossbars.netlist_file import read_netlist
 from gscompile.data.synthetic import parse_input_shape
 from gscompile.errors import OutputError, VerificationError
-from gscompile.hardware.target import DEFAULT_TARGET, Target, load_target
+from gscompile.hardware.target import Target, load_target
 from gscompile.reporting.report import CompileReport
 from gscompile.reporting.report_file import read_report
 

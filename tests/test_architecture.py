@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 ROOMS = """
 version errors printable stopping streams
 progress
-registry user_function files sizes
+registry user_function files sizes declaration
+command_options
 onnx_files
 graph execute
 channels data
@@ -25,13 +26,15 @@ hardware
 compression simulation targets
 compensation
 reporting formats readback
-options passes reduction
+passes reduction
+options
 placement training
 emit judging
 write record compiled_folder hardware_text
 driver
 curve
 api
+click_options
 cli
 __main__ __init__
 """.strip().splitlines()

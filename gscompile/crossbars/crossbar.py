@@ -7,45 +7,16 @@ outgoing wire (Group Scissor, DAC 2017, section 3.2).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gscompile.errors import UsageError
+from gscompile.crossbars.size import Crossbar, Tiling
 
-Tiling = Literal["full", "equal"]
-
-
-@dataclass(frozen=True)
-class Crossbar:
-    """The size of the largest array: `rows` word lines by `cols` bit lines.
-
-    >>> Crossbar.parse("64x32")
-    Crossbar(rows=64, cols=32)
-    """
-
-    rows: int
-    cols: int
-
-    def __post_init__(self) -> None:
-        if self.rows < 1 or self.cols < 1:
-            raise UsageError(f"crossbar size {self.rows}x{self.cols}: rows and columns must be at least 1")
-
-    @classmethod
-    def parse(cls, text: str) -> Crossbar:
-        """Read `ROWSxCOLS`. Raises UsageError for anything else."""
-        match = re.fullmatch(r"(\d{1,9})x(\d{1,9})", text.strip().lower(), re.ASCII)
-        if match is None:
-            raise UsageError(f"crossbar size {text!r}: write ROWSxCOLS, as in 64x64")
-        return cls(int(match[1]), int(match[2]))
-
-    def __str__(self) -> str:
-        return f"{self.rows}x{self.cols}"
+__all__ = ["Crossbar", "Occupancy", "TileGrid", "Tiling", "largest_divisor"]
 
 
 def largest_divisor(number: int, limit: int) -> int:

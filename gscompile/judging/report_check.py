@@ -8,12 +8,13 @@ from dataclasses import dataclass, fields
 from itertools import chain
 from typing import Any
 
+from gscompile.command_options import DEFAULT_TARGET
 from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.errors import VerificationError
 from gscompile.files.typed import fields_of
 from gscompile.hardware.cost import cost
-from gscompile.hardware.target import DEFAULT_TARGET, Target, load_target, shipped_targets
+from gscompile.hardware.target import Target, load_target, shipped_targets
 from gscompile.options import Options
 from gscompile.reporting.paper import Shape, routing_ratio
 from gscompile.reporting.report import (
