@@ -27,10 +27,11 @@ from gscompile.progress import Progress
 if TYPE_CHECKING:
     from gscompile.curve import FrontierPoint
     from gscompile.placement.place_folder import PlaceReport
+    from gscompile.reporting.explanation import Explanation
     from gscompile.reporting.inspection import MappedLayer
     from gscompile.simulation.simulate import SimulationReport
 
-__all__ = ["Result", "compile", "frontier", "inspect", "place", "simulate", "verify"]
+__all__ = ["Result", "compile", "explain", "frontier", "inspect", "place", "simulate", "verify"]
 
 Model = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model | Network
 
@@ -115,6 +116,17 @@ def verify(out: str | Path, input_shape: Sequence[str] = ()) -> tuple[str, ...]:
     if isinstance(input_shape, str) or not all(isinstance(text, str) for text in _items("input_shape", input_shape)):
         raise UsageError(f"input_shape is {input_shape!r}; expected a list of texts")
     return verify_again(_path("out", out), input_shape)
+
+
+def explain(out: str | Path, matrix: str | None = None) -> Explanation:
+    """Return what each pass did to each matrix of an output folder, and why each pass stopped.
+
+    `matrix` restricts the steps to one matrix: the name of its layer in the original network. Raises a GscompileError.
+    """
+    from gscompile.compiled_folder import explain_folder
+
+    _check_type("matrix", matrix, (str, type(None)), "the name of a matrix")
+    return explain_folder(_path("out", out), matrix)
 
 
 def simulate(

@@ -375,6 +375,19 @@ def verify(out: Path, input_shape: tuple[str, ...], as_json: bool) -> None:
 
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path))
+@click.option("--matrix", metavar="NAME", help="One matrix: the name of its layer in the original network.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+def explain(out: Path, matrix: str | None, as_json: bool) -> None:
+    """Print what each pass did to each matrix of an output folder, and why it stopped."""
+    from gscompile.compiled_folder import explain_folder
+    from gscompile.reporting.explanation import explanation_text
+
+    found = explain_folder(out, matrix)
+    _say(json.dumps(found.to_json()) if as_json else explanation_text(found), nl=as_json)
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
 @click.option("--data", required=True, help="Samples: .npz, a folder of them, or package.module:function.")
 @click.option("--target", metavar="NAME|FILE", help=COMPILED_FOR)
 @click.option("--samples", type=click.IntRange(1), default=1000, show_default=True, help="How many, from the start.")
