@@ -16,6 +16,7 @@ from gscompile.command_options import (
     DEFAULT_TARGET,
     TARGET_OPTION,
     CompileOutput,
+    ExplainOptions,
     FrontierOptions,
     OptionGroup,
     PlacementOptions,
@@ -375,11 +376,12 @@ def _is_whole(side: object) -> bool:
 _OWN = {
     "compile": CompileOutput,
     "frontier": FrontierOptions,
+    "explain": ExplainOptions,
     "simulate": SimulateOptions,
     "place": PlacementOptions,
     "reduce": ReduceOptions,
 }
-COMMANDS = ("compile", "frontier", "inspect", "verify", "simulate", "place", "reduce")
+COMMANDS = ("compile", "frontier", "inspect", "explain", "verify", "simulate", "place", "reduce")
 
 
 def options_of(command: str) -> dict[str, Declaration]:
