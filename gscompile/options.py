@@ -25,6 +25,7 @@ Effort = Literal["quick", "standard", "max"]
 Minimize = Literal["area", "cells", "wires", "tiles"]
 Finetune = Literal["none", "full"]
 Precision = Literal["auto", "float32", "bfloat16"]
+MAX_ERROR = 0.01  # of the output's range, where neither another bound nor a size is asked for
 DEFAULT_PASSES = ("rank-clip", "delete-groups", "drop-dead-units")
 EFFORTS: Mapping[str, float] = {"quick": 0.5, "standard": 1.0, "max": 2.5}
 
@@ -38,7 +39,8 @@ class Options:
     learned from instead of the original.
 
     `max_cells`, `max_tiles` and `max_wires` are numbers, or text with a percentage of the original as in "40%". Without
-    `max_drop` any loss is allowed where one of them is given, else none.
+    `max_drop`, and without data without `max_error`, any loss is allowed where one of them is given; else none, and
+    `max_error` is 0.01.
 
     `crossbar` is text as in `64x64`, a pair (rows, columns) or a Crossbar.
     `finetune` "full" trains the compressed network end to end; "none" solves for its weights by least squares, without
@@ -63,7 +65,7 @@ class Options:
     test: Any = None
     max_drop: float | None = None
     margin: float = 0.0
-    max_error: float = 0.01
+    max_error: float | None = None
     max_cells: str | int | None = None
     max_tiles: str | int | None = None
     max_wires: str | int | None = None
@@ -101,10 +103,12 @@ class Options:
         _one_of("precision", self.precision, get_args(Precision))
         if self.max_drop is None and not self.sizes:
             object.__setattr__(self, "max_drop", 0.0)
+        if self.max_error is None and (self.data is not None or not self.sizes):
+            object.__setattr__(self, "max_error", MAX_ERROR)
         for name, value, low in (
             ("max-drop", 0.0 if self.max_drop is None else self.max_drop, 0.0),
             ("margin", self.margin, 0.0),
-            ("max-error", self.max_error, 0.0),
+            ("max-error", 0.0 if self.max_error is None else self.max_error, 0.0),
             ("epochs", self.epochs, 1e-6),
             ("lr", 1.0 if self.lr is None else self.lr, 1e-12),
             ("batch-size", self.batch_size, 1),
@@ -124,8 +128,8 @@ class Options:
         if self.finetune == "none" and self.nproc > 1:
             raise UsageError(f"--finetune none runs in one process: expected --nproc 1, found {self.nproc}")
         for name in self.sizes:
-            if self.finetune != "none" or self.data is None:
-                raise UsageError(f"--max-{name} needs --data and --finetune none: a size is reached by closed form")
+            if self.finetune != "none" and self.data is not None:
+                raise UsageError(f"--max-{name} needs --finetune none beside --data: a size is reached by closed form")
         if self.data is None and self.teacher is not None:
             raise UsageError("--teacher needs --data: without it nothing is tuned")
 
@@ -169,6 +173,11 @@ class Options:
     def drop(self) -> float:
         """The points that may be lost; infinite where only a size is asked for."""
         return float("inf") if self.max_drop is None else self.max_drop
+
+    @property
+    def error(self) -> float:
+        """The output error that is allowed without data; infinite where only a size is asked for."""
+        return float("inf") if self.max_error is None else self.max_error
 
     @property
     def priced_by(self) -> Minimize:
