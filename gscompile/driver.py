@@ -136,7 +136,7 @@ def prepare(
     area = partial(built_um2, target=options.hardware) if options.target else None
     mapping = MapOptions(options.hardware.size, options.tiling, options.pack, array_um2=area)
     price = Pricing(options.priced_by, options.hardware if options.target else None)
-    base = Context(mapping, options.max_error, effort=EFFORTS[options.effort], price=price)
+    base = Context(mapping, options.error, effort=EFFORTS[options.effort], price=price)
     size = SizeBudget.of(options.sizes, footprint(original, mapping)) if options.sizes else None
     notes: list[str] = []
     base = replace(base, time_left=run_context.time_left, size=size, note=notes.append)
