@@ -154,8 +154,7 @@ class Sampler:
     def groups(self) -> int:
         """How many groups draws go through: scales, shapes, and the ways of branches."""
         scales = max(self.filler.scales(shapes) for shapes in self.shapes)
-        ways = 2 if self.filler.has_ways else 1
-        return scales * len(self.shapes) * ways
+        return scales * len(self.shapes) * self.filler.ways
 
     def _finite(self, number: int) -> Draw | None:
         """The draw of that number, or the first of its replacements on which the original's outputs are finite."""
@@ -163,8 +162,8 @@ class Sampler:
         shapes = self.shapes[place % len(self.shapes)]
         for attempt in range(MAX_REDRAWS):
             seed = self.seed + 1_000_003 * (number + 1) + 7919 * attempt
-            inputs = self.filler.fill(shapes, seed, number)
             try:
+                inputs = self._inputs(shapes, seed, number)
                 outputs = self.original(inputs)
             except RuntimeError:
                 continue
@@ -172,8 +171,18 @@ class Sampler:
                 return Draw(inputs, outputs, self._group(shapes, number))
         return None
 
+    def _inputs(self, shapes: Shapes, seed: int, number: int) -> dict[str, NDArray[Any]]:
+        """Return the inputs of a draw; those that hold a state have what the original made of earlier inputs."""
+        inputs = self.filler.fill(shapes, seed, number)
+        for step in range(self.filler.steps_before(seed, number)):
+            outputs = self.original(inputs)
+            inputs = self.filler.fill(shapes, seed + 101 * (step + 1), number)
+            given = {state: outputs[name] for state, name in self.filler.states.items()}
+            inputs |= {state: a for state, a in given.items() if np.shape(a) == inputs[state].shape}
+        return inputs
+
     def _group(self, shapes: Shapes, number: int) -> str:
         words = [self.filler.scale_name(shapes, number)]
         words += [f"{name}={','.join(map(str, s))}" for name, s in shapes.items()] if len(self.shapes) > 1 else []
-        words += [("first", "second")[number % 2] + " way of a branch"] if self.filler.has_ways else []
+        words += [("first", "second")[number % 2] + " way of a branch"] if self.filler.ways > 1 else []
         return "; ".join(words)
