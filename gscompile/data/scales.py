@@ -35,6 +35,7 @@ class Scale:
 
 STANDARD_SCALE = Scale(0.0, 1.0)
 UNIT = Scale(0.5, 0.25, 0.0, 1.0)
+CENTRED_UNIT = Scale(0.0, 0.5, -1.0, 1.0)
 BYTES = Scale(127.5, 64.0, 0.0, 255.0)
 SOUND = Scale(0.0, 0.15, -1.0, 1.0)
 CENTRED_BYTES = Scale(0.0, 64.0, -128.0, 127.0)  # pictures less a mean of each colour
@@ -47,9 +48,9 @@ OFF_CENTRE = 4.0  # deviations of a first layer's sums that its bias is, from wh
 def picture_scales(told: Scale | None, takes_bytes: bool | None = None) -> tuple[Scale, ...]:
     """Return the scales that users feed pictures in; one where the network tells which."""
     if told is None and takes_bytes is not None:
-        return (BYTES, CENTRED_BYTES) if takes_bytes else (STANDARD_SCALE, UNIT)
+        return (BYTES, CENTRED_BYTES) if takes_bytes else (STANDARD_SCALE, CENTRED_UNIT, UNIT)
     if told is None:
-        return STANDARD_SCALE, UNIT, BYTES
+        return STANDARD_SCALE, CENTRED_UNIT, UNIT, BYTES
     near = min((UNIT, BYTES), key=lambda scale: abs(np.log(scale.deviation / told.deviation)))
     return (near,) if 0.3 < told.mean / near.mean < 3 else (told,)
 

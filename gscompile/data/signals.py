@@ -17,25 +17,36 @@ from numpy.typing import NDArray
 from gscompile.data.dead_leaves import dead_leaves
 
 Floats = NDArray[np.float64]
+PICTURES = (
+    *("leaves", "strokes", "natural", "leaves", "leaves", "even", "leaves", "strokes"),
+    *("leaves", "natural", "leaves", "white", "leaves", "strokes", "natural", "leaves"),
+)
+SOUNDS = "voice", "voice", "noise", "voice", "tones", "voice", "silence", "voice"
+VECTORS = "normal", "half smooth", "normal", "smooth", "offset", "half smooth", "normal", "zero"
+KINDS = {
+    "pictures": {"leaves": "pictures", "natural": "pictures", "strokes": "writing"},
+    "sounds": {"voice": "voices", "noise": "tones and noise", "tones": "tones and noise"},
+    "vectors": {"normal": "independent values", "half smooth": "smooth values", "smooth": "smooth values"},
+}  # of what an output has a range of its own; the range of extremes is that of all
 DARKEST = 2.0  # deviations from the middle of a scale to its black or white
 SMALLEST_LETTER, MAX_LETTERS = 8, 24  # pixels of a line's height, and letters in a line
 RATE = 16_000.0  # Hz, assumed of sound: pitches and syllables only have to be about right
 
 
-def picture(shape: tuple[int, int, int], rng: np.random.Generator) -> Floats:
-    """Return one picture [channels, height, width].
+def picture(shape: tuple[int, int, int], rng: np.random.Generator, number: int = 0) -> Floats:
+    """Return one picture [channels, height, width] of the kind that has its turn at `number`.
 
-    Of sixteen pictures, on average eight are dead leaves, three 1/f noise, three strokes, one is white noise and one of
-    an even colour between the black and the white of the scale.
+    Of sixteen pictures in turn, eight are dead leaves, three 1/f noise, three strokes, one is white noise and one of an
+    even colour between the black and the white of the scale.
     """
-    number = int(rng.integers(16))
-    if number < 8:
+    turn = PICTURES[number % len(PICTURES)]
+    if turn == "leaves":
         return dead_leaves(shape, rng)
-    if number < 11:
-        return natural_noise(shape, rng)
-    if number < 14:
+    if turn == "strokes":
         return strokes(shape, rng)
-    return rng.standard_normal(shape) if number == 14 else np.full(shape, rng.uniform(-DARKEST, DARKEST))
+    if turn == "even":
+        return np.full(shape, rng.uniform(-DARKEST, DARKEST))
+    return natural_noise(shape, rng) if turn == "natural" else rng.standard_normal(shape)
 
 
 def strokes(shape: tuple[int, int, int], rng: np.random.Generator) -> Floats:
@@ -83,16 +94,15 @@ def natural_noise(shape: tuple[int, int, int], rng: np.random.Generator) -> Floa
     return standardised(np.fft.irfft2(spectrum, (height, width)))
 
 
-def sound(length: int, rng: np.random.Generator) -> Floats:
-    """Return `length` values of sound at levels of 1/30 to 3 (-30 to +10 dB).
+def sound(length: int, rng: np.random.Generator, number: int = 0) -> Floats:
+    """Return `length` values of the kind of sound that has its turn at `number`, at levels of -30 to +10 dB.
 
-    Of eight sounds, on average five are voices, one is tones, one noise, and one silence but for a little noise. A
-    microphone's noise is added to all but a quarter.
+    Of eight sounds in turn, five are voices, one is tones, one noise, and one silence but for a little noise. All but
+    a quarter have a microphone's noise.
     """
-    number = int(rng.integers(8))
-    quiet = np.zeros(length)
-    wave = quiet if number == 0 else noise(length, rng) if number == 1 else tones(length, rng) if number == 2 else None
-    wave = voice(length, rng) if wave is None else wave
+    turn = SOUNDS[number % len(SOUNDS)]
+    made = {"voice": voice, "tones": tones, "noise": noise}
+    wave = made[turn](length, rng) if turn in made else np.zeros(length)
     hiss = 0.0 if rng.random() < 0.25 else 10 ** rng.uniform(-3, -1)
     return np.asarray((wave + hiss * rng.standard_normal(length)) * 10 ** rng.uniform(-1.5, 0.5))
 
@@ -128,22 +138,22 @@ def voice(length: int, rng: np.random.Generator) -> Floats:
     return standardised((wave * beat + hissed * (1 - beat) ** 4) * pause)
 
 
-def vector(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
-    """Return numbers of one of eight kinds, all but one of them normal.
+def vector(shape: tuple[int, ...], rng: np.random.Generator, number: int = 0) -> Floats:
+    """Return numbers of the kind that has its turn at `number`.
 
-    Three are independent; of two, half of the variance is smooth along the last axis, and of one, all is; of one, half
-    of the variance is an offset that all numbers share; one is zero. The deviation is between 1/2 and 2.
+    Of eight vectors in turn, three are independent normal numbers of deviation 1. The deviation of the others is
+    between 0.5 and 1.4: of two, half of the variance is smooth along the
+    last axis, and of one, nearly all is; of one, half of the variance is an offset that all numbers share; one is zero.
     """
-    number = int(rng.integers(8))
-    values = rng.standard_normal(shape)
-    if number == 0:
-        return np.zeros(shape)
-    if number == 1:
-        values = np.sqrt(0.5) * (values + rng.standard_normal())
-    elif number < 5 and shape and shape[-1] >= 8:
+    turn, values = VECTORS[number % len(VECTORS)], rng.standard_normal(shape)
+    if turn in ("zero", "normal"):
+        return values if turn == "normal" else np.zeros(shape)
+    if turn == "offset":
+        values = np.sqrt(0.5) * (values + rng.uniform(-np.sqrt(3), np.sqrt(3)))
+    elif shape and shape[-1] >= 8:
         walk = standardised(np.cumsum(rng.standard_normal(shape), axis=-1))
-        values = walk + 0.05 * values if number == 2 else np.sqrt(0.5) * (values + walk)
-    return np.asarray(values * 2.0 ** rng.uniform(-1, 1))
+        values = walk + 0.05 * values if turn == "smooth" else np.sqrt(0.5) * (values + walk)
+    return np.asarray(values * 2.0 ** rng.uniform(-1, 0.5))
 
 
 def standardised(values: Floats) -> Floats:

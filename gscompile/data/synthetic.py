@@ -34,7 +34,7 @@ from gscompile.data.scales import (
     told_scale,
     uncentred_scale,
 )
-from gscompile.data.signals import picture, sound, vector
+from gscompile.data.signals import KINDS, PICTURES, SOUNDS, VECTORS, picture, sound, vector
 from gscompile.errors import DataError, UsageError
 from gscompile.files.native import native
 from gscompile.onnx_files.loading import on_files, pointing_proto
@@ -340,6 +340,21 @@ class Filler:
         found = [self._scales(spec, shapes[spec.name]) for spec in floats]
         return str(found[0][self._turn(draw) % len(found[0])]) if found else "whole numbers"
 
+    def kinds(self, shapes: Shapes, draw: int) -> tuple[str, ...]:
+        """Return what the values of the first floating input are in each row of a draw; "" for extremes."""
+        spec = next((spec for spec in self.specs if spec.dtype.kind == "f"), None)
+        if spec is None or not (shape := shapes[spec.name]):
+            return ()
+        turn, rows = self._turn(draw) // len(self._scales(spec, shape)), shape[0]
+        if _is_picture(shape):
+            turns, words = PICTURES, KINDS["pictures"]
+        elif self._is_sound(spec, shape):
+            turns, words = SOUNDS, KINDS["sounds"]
+            rows = 1 if self._is_stream(spec, shape) else prod(shape) // max(shape)
+        else:
+            turns, words, rows = VECTORS, KINDS["vectors"], rows if len(shape) > 1 else 1
+        return tuple(words.get(turns[(turn * rows + row) % len(turns)], "") for row in range(rows))
+
     def _scales(self, spec: InputSpec, shape: tuple[int, ...]) -> tuple[Scale, ...]:
         if spec.dtype.kind != "f":
             return (STANDARD_SCALE,)
@@ -367,19 +382,21 @@ class Filler:
 
     def _floats(self, spec: InputSpec, shape: tuple[int, ...], rng: np.random.Generator, draw: int) -> NDArray[Any]:
         scales = self._scales(spec, shape)
-        scale = scales[self._turn(draw) % len(scales)]
+        scale, turn = scales[self._turn(draw) % len(scales)], self._turn(draw) // len(scales)
         if _is_picture(shape):
-            return scale.of(_pictures(shape, rng))
+            return scale.of(_pictures(shape, rng, turn))
         if self._is_state(spec) and len(self.specs) > 1:  # of a recurrent network: zero at the beginning, else below 1
             return np.zeros(shape) if self._turn(draw) % 2 else np.tanh(rng.standard_normal(shape))
         if self._is_sound(spec, shape):
-            if len(shape) == 2 and shape[0] > 1 and self._has_state(spec):  # frames that follow one another
-                return scale.of(sound(prod(shape), rng).reshape(shape))
+            if self._is_stream(spec, shape):
+                return scale.of(sound(prod(shape), rng, turn).reshape(shape))
             axis = int(np.argmax(shape))
-            rows = [sound(shape[axis], rng) for _ in range(prod(shape) // shape[axis])]
+            count = prod(shape) // shape[axis]
+            rows = [sound(shape[axis], rng, turn * count + row) for row in range(count)]
             moved = (*shape[:axis], *shape[axis + 1 :], shape[axis])
             return scale.of(np.moveaxis(np.reshape(rows, moved), -1, axis))
-        rows = [vector(shape[1:], rng) for _ in range(shape[0])] if len(shape) > 1 else [vector(shape, rng)]
+        count, sizes = (shape[0], shape[1:]) if len(shape) > 1 else (1, shape)
+        rows = [vector(sizes, rng, turn * count + row) for row in range(count)]
         return scale.of(np.reshape(rows, shape))
 
     def _is_sound(self, spec: InputSpec, shape: tuple[int, ...]) -> bool:
@@ -387,6 +404,10 @@ class Filler:
         if spec.name in self.dense or not shape or len(shape) > 3 or max(shape) < _SHORTEST_SOUND:
             return False
         return prod(shape) <= 2 * max(shape) or self._has_state(spec)
+
+    def _is_stream(self, spec: InputSpec, shape: tuple[int, ...]) -> bool:
+        """Whether rows of a sound are frames that follow one another."""
+        return len(shape) == 2 and shape[0] > 1 and self._has_state(spec)
 
     def _has_state(self, spec: InputSpec) -> bool:
         return any(self._is_state(other) for other in self.specs if other is not spec)
@@ -464,13 +485,14 @@ def _is_picture(shape: tuple[int, ...]) -> bool:
     )
 
 
-def _pictures(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
+def _pictures(shape: tuple[int, ...], rng: np.random.Generator, turn: int) -> NDArray[Any]:
     last = not (shape[1] in (1, 3) and min(shape[2:]) >= _SMALLEST_PICTURE)
     count, *sizes = shape
     channels, height, width = (sizes[2], sizes[0], sizes[1]) if last else sizes
     pictures = np.empty((count, channels, height, width))
-    for each in pictures:  # of more and less contrast, and lighter and darker
-        each[:] = rng.uniform(0.6, 1.4) * picture((channels, height, width), rng) + rng.normal(0, 0.3)
+    for row, each in enumerate(pictures):  # of more and less contrast, and lighter and darker
+        drawn = picture((channels, height, width), rng, turn * count + row)
+        each[:] = rng.uniform(0.6, 1.4) * drawn + rng.normal(0, 0.3)
     return np.moveaxis(pictures, 1, -1) if last else pictures
 
 
