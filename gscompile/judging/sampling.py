@@ -79,8 +79,8 @@ def _choose(
         _try_out(run, filler, original, given, seed)
         return None
     sampler = Sampler(run, filler, tuple(shapes), seed)
-    deciding = Samples(drawn if len(shapes) == 1 else sampler.draws(decide))
     confirming = Samples(sampler.draws(confirm, APART))
+    deciding = Samples(drawn if len(shapes) == 1 else sampler.draws(decide), like=confirming)
     if not confirming.draws:
         return None
     return ChosenSamples(deciding, confirming, tuple(layer.origin for layer in waiting), sampler)
