@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
+from random import Random
 from typing import Any
 
 import numpy as np
 import onnx
-from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+
+from tests import choices as st
 
 Shape = tuple[int, ...]  # without the batch axis
 FLOAT = TensorProto.FLOAT
@@ -442,9 +444,9 @@ def housed(g: Drawn) -> tuple[list[onnx.TensorProto], list[onnx.SparseTensorProt
     return held, sparse, nodes
 
 
-@st.composite
-def graphs(draw: Callable[[Any], Any]) -> onnx.ModelProto:
-    """A model with a batch axis of any size, one or two inputs and outputs."""
+def random_graph(source: Random) -> onnx.ModelProto:
+    """Return a model with a batch axis of any size, one or two inputs and outputs."""
+    draw = st.drawing(source)
     g = Drawn(draw)
     shapes = draw(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=2))
     inputs = [helper.make_tensor_value_info("condition", TensorProto.BOOL, [])]
