@@ -22,10 +22,12 @@ FILES = ("model.onnx", "netlist.json", "tiles.npz")
 def feeds(proto: onnx.ModelProto, batch: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(batch)
     found: dict[str, np.ndarray] = {"condition": np.array(batch % 2 == 0), "scalar": np.array(0.5, np.float32)}
-    for info in proto.graph.input[2:]:
-        sizes = [dim.dim_value for dim in info.type.tensor_type.shape.dim][1:]
-        found[info.name] = rng.standard_normal((batch, *sizes)).astype(np.float32)
-    return found
+    names = [info.name for info in proto.graph.input]
+    for info in proto.graph.input:
+        if info.name not in found:
+            sizes = [dim.dim_value for dim in info.type.tensor_type.shape.dim][1:]
+            found[info.name] = rng.standard_normal((batch, *sizes)).astype(np.float32)
+    return {name: found[name] for name in names}
 
 
 def assert_same(proto: onnx.ModelProto, path: Path) -> None:
