@@ -85,8 +85,8 @@ class RankClip:
         The first that does not come back, but for what chance makes of it, ends it; a first round is tried once more, a
         third as far. Where nothing comes back, and no groups are deleted later, it goes as far as it can untuned.
         """
-        assert context.trainer is not None
-        start, score, clipper = network, context.trainer.score, RankAllocator.of(network, context)
+        context = context.ready_for_training()
+        start, score, clipper = network, context.required_trainer().score, RankAllocator.of(network, context)
         for reach in (self.reach, self.reach / 3):
             network = self._clipped(start, clipper, context, reach)
             if network is not start or context.out_of_time():
@@ -94,7 +94,7 @@ class RankClip:
         if DELETION in context.later:
             return start
         context.stopped("no clipped network recovered by fine-tuning: the smallest that fits without it is kept")
-        return self._fewest_cells(clipper, context, lambda candidate: score(candidate) >= context.floor)
+        return self._fewest_cells(clipper, context, lambda candidate: context.budget.met(score(candidate)))
 
     def _clipped(self, network: Network, clipper: RankAllocator | None, context: Context, reach: float) -> Network:
         """The last network that came back; the one that is given, and its clipper, where none did."""
@@ -133,7 +133,7 @@ class RankClip:
         More than half at a time does not come back as well: what is left has to take over what was clipped.
         """
         assert context.trainer is not None
-        score, lowest = context.trainer.score, context.bar - reach
+        score, lowest = context.trainer.score, context.budget.recoverable_score - reach
         if score(clipper.half) >= lowest:
             return clipper.half
         best = bisect_largest(clipper.part, lambda candidate: score(candidate) >= lowest, good=0.9, bad=0.5, rounds=3)
@@ -146,7 +146,7 @@ class RankClip:
         """
         assert context.trainer is not None
         tuned = context.trainer.tune(network, epochs * context.effort)
-        lowest = context.bar - 0.5 * context.blur
+        lowest = context.budget.recoverable_score - 0.5 * context.budget.standard_error
         if (score := context.trainer.score(tuned)) < lowest:
             tuned = context.trainer.tune(tuned, context.effort, anneal=True)
             score = context.trainer.score(tuned)
