@@ -90,7 +90,7 @@ def write_frontier(
             return told
         with staged(out, force) as folder:
             found = [_candidate(job, n, result, folder) for n, result in enumerate(_stops(job, passes, points))]
-            best = _not_dominated(found)
+            best = not_dominated(found)
             final = tuple(_settled(job, n, candidate, folder, folders) for n, candidate in enumerate(best))
             for candidate in found:
                 shutil.rmtree(folder / Path(candidate.point.file).parent, ignore_errors=True)
@@ -217,8 +217,11 @@ def _candidate(job: Job, number: int, result: PassResult, folder: Path) -> Candi
     return Candidate(kept, FrontierPoint(now.cells, now.tiles, now.wires, scores[0].after, test, file))
 
 
-def _not_dominated(found: Sequence[Candidate]) -> list[Candidate]:
-    """Candidates that no other beats in cells, wires and score at once, the largest first; of equals the first."""
+def not_dominated(found: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates that no other beats in cells, wires and score at once, the largest first.
+
+    Of equal candidates the first is kept.
+    """
     kept = [c for i, c in enumerate(found) if not any(_beats(o.point, c.point, j < i) for j, o in enumerate(found))]
     return sorted(kept, key=lambda c: (-c.point.cells, -c.point.wires))
 

@@ -1,7 +1,7 @@
-"""Crossbar sizes, and how a matrix is cut into tiles that fit one.
+"""Describe a crossbar's size, and cut a matrix into tiles that fit it.
 
 A row of a tile is an input (word line), a column an output (bit line). A *row group* is one row of one tile
-and costs one incoming wire where it holds a weight; a *column group* is one column of one tile and costs one
+and costs one incoming wire if it holds a weight; a *column group* is one column of one tile and costs one
 outgoing wire (Group Scissor, DAC 2017, section 3.2).
 """
 
@@ -20,7 +20,7 @@ __all__ = ["Crossbar", "Occupancy", "TileGrid", "Tiling", "largest_divisor"]
 
 
 def largest_divisor(number: int, limit: int) -> int:
-    """The largest divisor of `number` that is at most `limit`.
+    """Return the largest divisor of `number` that is at most `limit`.
 
     >>> largest_divisor(800, 64), largest_divisor(67, 64)
     (50, 1)
@@ -29,7 +29,7 @@ def largest_divisor(number: int, limit: int) -> int:
 
 
 def _edges(length: int, limit: int, tiling: Tiling) -> tuple[int, ...]:
-    """Where a dimension is cut, both ends included; a dimension of 0 has no tiles."""
+    """Return the positions at which a dimension is cut, both ends included; a dimension of 0 has no tiles."""
     step = limit if tiling == "full" or length == 0 else largest_divisor(length, limit)
     return (*range(0, length, step), length) if length else (0,)
 
@@ -49,17 +49,17 @@ class Occupancy:
 
     @cached_property
     def wires(self) -> int:
-        """Pin connections: a wire for every live row and every live column of every tile."""
+        """Return the number of pins: a wire for every live row and every live column of every tile."""
         return int(self.live_rows.sum() + self.live_cols.sum())
 
     @cached_property
     def cells(self) -> int:
-        """Cells that are built: live rows x live columns, over all tiles."""
+        """Return the number of cells that are built: live rows times live columns, over all tiles."""
         return int((self.live_rows * self.live_cols).sum())
 
     @cached_property
     def tiles(self) -> int:
-        """Tiles that hold at least one weight."""
+        """Return the number of tiles that hold at least one weight."""
         return int(np.count_nonzero(self.live_rows))
 
 
@@ -67,8 +67,8 @@ class Occupancy:
 class TileGrid:
     """A matrix [inputs, outputs] cut into tiles of at most `crossbar.rows` x `crossbar.cols`.
 
-    `full` tiling takes whole crossbars and leaves a smaller remainder; `equal` takes the largest divisors of
-    the dimensions that fit, so that all tiles are alike (the paper's rule).
+    `full` tiling takes whole crossbars and leaves a smaller remainder; `equal` tiling takes the largest divisors of
+    the dimensions that fit, so that all tiles have one size (the paper's rule).
 
     >>> TileGrid(800, 500, Crossbar(64, 64)).shape
     (13, 8)
@@ -99,27 +99,27 @@ class TileGrid:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Tile rows, tile columns."""
+        """Return the number of tile rows and of tile columns."""
         return len(self.row_edges) - 1, len(self.col_edges) - 1
 
     @property
     def tiles(self) -> int:
-        """Tiles of the dense matrix."""
+        """Return the number of tiles of the dense matrix."""
         return self.shape[0] * self.shape[1]
 
     @property
     def wires(self) -> int:
-        """Wires of the dense matrix: every tile's rows and columns."""
+        """Return the number of wires of the dense matrix: all rows and columns of every tile."""
         down, across = self.shape
         return self.inputs * across + self.outputs * down
 
     @property
     def cells(self) -> int:
-        """Cells of the dense matrix."""
+        """Return the number of cells of the dense matrix."""
         return self.inputs * self.outputs
 
     def occupancy(self, weights: NDArray[np.generic]) -> Occupancy:
-        """Which groups of `weights` [inputs, outputs] hold a weight (anything that is not zero)."""
+        """Return which row and column groups of `weights` [inputs, outputs] hold a nonzero weight."""
         alive = np.asarray(weights != 0)
         if not self.tiles:
             return _nothing(self)

@@ -29,7 +29,7 @@ from gscompile.errors import DataError, ExecutionError, UsageError
 from gscompile.execute import Executor
 from gscompile.graph.network import Network
 from gscompile.graph.trainable import expose_weights, exposed, trainable_values
-from gscompile.options import Options, Precision
+from gscompile.options import Precision
 from gscompile.progress import Progress
 from gscompile.scoring.metrics import (
     AGREEMENT,
@@ -69,16 +69,16 @@ class TrainingOptions:
     Without `lr` one is found.
     """
 
-    lr: float | None = Options.lr
-    batch_size: int = Options.batch_size
-    epochs: float = Options.epochs
-    seed: int = Options.seed
-    threads: int | None = Options.threads
-    device: str = Options.device
-    precision: Precision = Options.precision
-    augment: tuple[Any, ...] = Options.augment
-    loss: Any = Options.loss
-    metric: Any = Options.metric
+    lr: float | None = None
+    batch_size: int = 128
+    epochs: float = 1.0
+    seed: int = 0
+    threads: int | None = None
+    device: str = "cpu"
+    precision: Precision = "auto"
+    augment: tuple[Any, ...] = ()
+    loss: Any = None
+    metric: Any = None
     max_error: float = 0.0
 
 
