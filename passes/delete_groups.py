@@ -14,6 +14,7 @@ from gscompile.compression.ranking import Ranking, ranked, vector_masks, without
 from gscompile.compression.recovery import RECOVERY_LR_SCALE, Recovery, ScoredNetwork
 from gscompile.crossbars.groups import deleted
 from gscompile.crossbars.mapping import Footprint, footprint
+from gscompile.declaration import option
 from gscompile.graph.network import Network
 
 SHORT_OF = 0.95  # of what was too much to lose
@@ -40,15 +41,23 @@ class DeleteGroups:
     `slack` points below the budget.
     """
 
-    step: float = 0.25
-    epochs: float = 1.0
-    recover: float = 6.0
-    heat: float = RECOVERY_LR_SCALE
-    least: float = 0.05
-    slack: float = 1.0
-    units: bool = True
-    ranks: bool = True
-    normalize: bool = True
+    step: float = option(0.25, "Share of the network that a round deletes.", minimum=0.001, maximum=1, unit="share")
+    epochs: float = option(1.0, "Training of a round.", minimum=1e-6, unit="epochs")
+    recover: float = option(6.0, "Training of a recovery.", minimum=1e-6, unit="epochs")
+    heat: float = option(
+        RECOVERY_LR_SCALE, "Learning rate of a recovery, relative to that of a round.", minimum=0.01, maximum=100
+    )
+    least: float = option(
+        0.05, "Smallest step: the search ends when its step is smaller.", minimum=0.001, maximum=1, unit="share"
+    )
+    slack: float = option(
+        1.0, "Score below the budget at which the walk of a frontier ends.", minimum=0, unit="percentage points"
+    )
+    units: bool = option(True, "Delete whole channels, neurons and ranks, too.")
+    ranks: bool = option(True, "Clip ranks in a round where that costs less.")
+    normalize: bool = option(
+        True, "Reinsert batch normalization in recoveries of networks with eight convolutions or more."
+    )
 
     @property
     def name(self) -> str:

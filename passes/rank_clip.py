@@ -24,6 +24,7 @@ from gscompile.compression.rank_allocation import (
 )
 from gscompile.compression.ranking import ranked
 from gscompile.crossbars.mapping import footprint
+from gscompile.declaration import option
 from gscompile.errors import UsageError
 from gscompile.graph.network import Layer, Network
 
@@ -46,13 +47,17 @@ class RankClip:
     paper's ranks to be reached by the end instead.
     """
 
-    method: Literal["output", "pca"] = "output"
-    reach: float = 1.0
-    epsilon: float = 0.03
-    every: int = 500
-    epochs: float = 12.0
-    stop: float = 0.6
-    ranks: str | None = None
+    method: Literal["output", "pca"] = option("output", "output: by the estimated loss; pca: the rule of the paper.")
+    reach: float = option(
+        1.0, "Score that a round may cost before it is fine-tuned.", minimum=0, unit="percentage points"
+    )
+    epsilon: float = option(0.03, "pca: relative error of the weights.", minimum=0, maximum=1, unit="share")
+    every: int = option(500, "pca: distance between two looks at the ranks.", minimum=1, unit="training steps")
+    epochs: float = option(12.0, "pca: training in all.", minimum=1e-6, unit="epochs")
+    stop: float = option(0.6, "pca: part of the training after which ranks stay.", minimum=0, maximum=1, unit="share")
+    ranks: str | None = option(
+        None, "pca: ranks to reach, one for every layer but the last.", expected="whole numbers, as in 5/12/36"
+    )
 
     @property
     def name(self) -> str:
