@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from gscompile.declaration import Declaration, declarations, did_you_mean
+from gscompile.declaration import Declaration, declarations, did_you_mean, with_aliases
 from gscompile.errors import UsageError
 
 
@@ -29,14 +29,17 @@ def class_of(kind: str, table: Mapping[str, str], name: str) -> Any:
 
 
 def _options(owner: str, known: Mapping[str, Declaration], text: str) -> dict[str, Any]:
-    options = {}
+    options: dict[str, Any] = {}
+    named = with_aliases(known)
     for item in filter(None, text.split(",")):
         key, equals, value = (part.strip() for part in item.partition("="))
         key = key.replace("-", "_")
-        if key not in known or not equals:
+        if key not in named or not equals:
             names, hint = ", ".join(sorted(known)), did_you_mean(key, known)
             raise UsageError(f"{owner}: option {item!r}{hint}; write one of {names} as option=value")
-        options[key] = _value(f"{owner}: option {key!r}", known[key], value)
+        if named[key].name in options:
+            raise UsageError(f"{owner}: option {item!r}: {named[key].name} is given twice")
+        options[named[key].name] = _value(f"{owner}: option {key!r}", named[key], value)
     return options
 
 

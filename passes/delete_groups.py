@@ -24,39 +24,47 @@ DEPTH = 2.0  # times as far below the budget rounds end before any recovery: it 
 
 @dataclass(frozen=True)
 class DeleteGroups:
-    """Delete groups in rounds, as far as the accuracy budget allows.
+    """Delete groups in rounds of pruning and fine-tuning, as far as the accuracy budget allows.
 
-    A round chooses the groups that cost the loss least for the cells and wires they save, until `step` of both is
-    chosen; a training run shrinks them to exactly zero by proximal group-lasso steps, then tunes the rest. While
-    the score stays within the budget rounds grow, to twice that. They go on until the score has left the budget by more
-    than chance, or by twice as much before any recovery. A recovery of `recover` epochs, or of a third of the time,
-    whose optimiser steps are `heat` times as long, where that does no harm, and then let down, brings it back, and
-    further rounds go on from there. It goes on for as long as that may suffice, and one that no round can follow takes
-    the time that is left, but for half of one where a larger network waits to be tried. Where it does not come back,
-    they go on from the last network that did, in steps half as large, down to `least`, or to less in proportion where
-    there is more effort than usual.
-    `units` lets whole channels, neurons and ranks go as well, and with `ranks` a round clips them instead where that
-    leaves a better score before tuning than groups that save as much. With `normalize`, networks of eight convolutions
-    or more are normalised over batches as they recover. A frontier walks on without recoveries until the score is
-    `slack` points below the budget.
+    A round chooses the groups that cost the loss least for the cells and wires they save, shrinks them to exactly zero
+    by proximal group-lasso steps, and fine-tunes the rest. Rounds grow while the score is within the budget, to twice
+    `step`, and end when the score is a standard error below it, or two before the first recovery. A recovery is a long
+    fine-tuning that starts at a high learning rate; rounds continue from a network that recovered. If none recovers,
+    they continue from the last that did, with half the step, down to `min_step`. The last recovery takes the time that
+    is left.
     """
 
     step: float = option(0.25, "Share of the network that a round deletes.", minimum=0.001, maximum=1, unit="share")
     epochs: float = option(1.0, "Training of a round.", minimum=1e-6, unit="epochs")
-    recover: float = option(6.0, "Training of a recovery.", minimum=1e-6, unit="epochs")
-    heat: float = option(
-        RECOVERY_LR_SCALE, "Learning rate of a recovery, relative to that of a round.", minimum=0.01, maximum=100
+    recovery_epochs: float = option(6.0, "Training of a recovery.", minimum=1e-6, unit="epochs", aliases=("recover",))
+    recovery_lr_scale: float = option(
+        RECOVERY_LR_SCALE,
+        "Learning rate of a recovery, relative to that of a round.",
+        minimum=0.01,
+        maximum=100,
+        aliases=("heat",),
     )
-    least: float = option(
-        0.05, "Smallest step: the search ends when its step is smaller.", minimum=0.001, maximum=1, unit="share"
+    min_step: float = option(
+        0.05,
+        "Smallest step: the search ends when its step is smaller.",
+        minimum=0.001,
+        maximum=1,
+        unit="share",
+        aliases=("least",),
     )
-    slack: float = option(
-        1.0, "Score below the budget at which the walk of a frontier ends.", minimum=0, unit="percentage points"
+    curve_slack: float = option(
+        1.0,
+        "Score below the budget at which the walk of a frontier ends.",
+        minimum=0,
+        unit="percentage points",
+        aliases=("slack",),
     )
     units: bool = option(True, "Delete whole channels, neurons and ranks, too.")
-    ranks: bool = option(True, "Clip ranks in a round where that costs less.")
-    normalize: bool = option(
-        True, "Reinsert batch normalization in recoveries of networks with eight convolutions or more."
+    allow_rank_clipping: bool = option(True, "Clip ranks in a round where that costs less.", aliases=("ranks",))
+    reinsert_batch_norm: bool = option(
+        True,
+        "Reinsert batch normalization in recoveries of networks with eight convolutions or more.",
+        aliases=("normalize",),
     )
 
     @property
@@ -76,7 +84,7 @@ class DeleteGroups:
         context = _sharing_time(context)
         assert context.trainer is not None
         best, failed, step = start, None, self.step
-        least = self.least / max(1.0, context.effort)
+        least = self.min_step / max(1.0, context.effort)
         if (score := context.trainer.score(start)) < context.bar - context.blur:
             best, _ = self.recovered(start, context, score)
         while step >= least and not context.out_of_time():
@@ -120,8 +128,8 @@ class DeleteGroups:
         return tuned if then >= score else network
 
     def walk(self, network: Network, context: Context) -> Iterator[ScoredNetwork]:
-        """Round by round smaller networks with their scores, until one is `slack` below the budget."""
-        slack = min(self.slack, 0.5 * (100 - context.floor))  # points weigh more where few are missing
+        """Round by round smaller networks with their scores, until one is `curve_slack` below the budget."""
+        slack = min(self.curve_slack, 0.5 * (100 - context.floor))  # points weigh more where few are missing
         return self._rounds(network, _sharing_time(context), self.step, context.bar - slack)
 
     def _rounds(
@@ -135,7 +143,7 @@ class DeleteGroups:
         """
         score, size, before = math.inf, step, footprint(network, context.mapping)
         start, price, too_much = before, context.price(before), _saved_by(failed, before, context)
-        clips, recovery = self.ranks, self._recovery(context)
+        clips, recovery = self.allow_rank_clipping, self._recovery(context)
         wanted = recovery.with_short_round
         while score >= lowest and context.time_left() > wanted:
             groups = ranked(network, context, self.units)
@@ -174,8 +182,10 @@ class DeleteGroups:
 
     def _recovery(self, context: Context, is_last: bool = True) -> Recovery:
         assert context.trainer is not None
-        normalize = self.normalize and context.trainer.normalizes
-        return Recovery(self.recover * context.effort, self.heat, context, context.trainer, is_last, normalize)
+        normalize = self.reinsert_batch_norm and context.trainer.normalizes
+        return Recovery(
+            self.recovery_epochs * context.effort, self.recovery_lr_scale, context, context.trainer, is_last, normalize
+        )
 
     def _shrunk(self, network: Network, groups: Ranking, context: Context, step: float) -> ScoredNetwork:
         """Without the cheapest of the groups, as much as `step` of what there is."""

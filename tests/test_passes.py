@@ -278,7 +278,7 @@ def test_a_layer_whose_gradient_is_no_number_is_measured_by_its_weights() -> Non
 def test_groups_go_until_the_budget_is_met() -> None:
     net = network(CHAIN)
     context = with_data(net, floor=60.0, effort=0.3)
-    result = DeleteGroups(recover=1.0, least=0.2).run(net.copy(), context)
+    result = DeleteGroups(recovery_epochs=1.0, min_step=0.2).run(net.copy(), context)
     assert context.trainer is not None
     assert context.trainer.score(result.network) >= 60.0
     assert footprint(result.network, MAPPING).wires < footprint(net, MAPPING).wires
@@ -296,7 +296,9 @@ def test_groups_of_a_state_go_in_both_directions(op: str, gates: int) -> None:
         y = MatMul (c, v) }}""")
     state = next(layer for layer in net.layers if layer.name.endswith(".R"))
     assert state.matrices.shape == (2, 16, 16 * gates)
-    result = DeleteGroups(recover=1.0, slack=20.0, least=0.2).run(net.copy(), with_data(net, floor=50.0, effort=0.3))
+    result = DeleteGroups(recovery_epochs=1.0, curve_slack=20.0, min_step=0.2).run(
+        net.copy(), with_data(net, floor=50.0, effort=0.3)
+    )
     pruned = result.network.layer(state.name).matrices.reshape(2, 2, 8, 2 * gates, 8)  # tiles of 8x8
     gone = [(~part.any(axis=3)).sum() + (~part.any(axis=1)).sum() for part in pruned]
     assert min(gone) > 0
@@ -311,7 +313,7 @@ def test_with_more_effort_steps_become_finer(monkeypatch: pytest.MonkeyPatch) ->
             return ()
 
         monkeypatch.setattr(DeleteGroups, "_rounds", no_rounds)
-        DeleteGroups(least=0.1).run(net, with_data(net, effort=effort))
+        DeleteGroups(min_step=0.1).run(net, with_data(net, effort=effort))
         return tried
 
     assert steps(0.5) == steps(1.0) == [0.25, 0.125]
@@ -413,7 +415,7 @@ def test_a_recovery_is_normalised_where_that_can_be_unless_it_is_not_to_be(
     """There is time for six epochs of ten seconds, which take half as long again."""
     coach = Coach(89.0, 91.0)
     coach.normalizes = can
-    passing = DeleteGroups(recover=9.0, normalize=asked)
+    passing = DeleteGroups(recovery_epochs=9.0, reinsert_batch_norm=asked)
     passing.recovered(network(CHAIN), replace(coached(coach), longest=90.0), before=85.0)
     assert coach.normalized == [normalized, normalized]
     assert coach.epochs == (6.0 if normalized else 9.0)
@@ -421,7 +423,7 @@ def test_a_recovery_is_normalised_where_that_can_be_unless_it_is_not_to_be(
 
 def test_a_recovery_lets_the_learning_rate_down_after_a_third() -> None:
     coach = Coach(89.0, 91.0)
-    _, score = DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
+    _, score = DeleteGroups(recovery_epochs=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
     assert (score, coach.epochs, coach.annealed) == (91.0, 6.0, 4.0)
     assert coach.rates == [3.0, 3.0]
 
@@ -440,7 +442,7 @@ def test_a_recovery_is_let_down_for_twice_as_long_as_long_as_that_brings_half_of
     scores: tuple[float, ...], annealed: float, best: float
 ) -> None:
     coach = Coach(89.0, *scores)
-    _, found = DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
+    _, found = DeleteGroups(recovery_epochs=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
     assert (found, coach.annealed) == (best, annealed)
 
 
@@ -448,7 +450,7 @@ def test_a_recovery_is_not_let_down_again_for_less_long_than_before() -> None:
     """Two epochs of 10 s and four; then nine tenths of what is left are 36 s, or 45."""
     for left, annealed in ((40.0, 4.0), (50.0, 4.0 + 4.5)):
         coach, times = Coach(89.0, 89.5, 90.5), iter((1000.0, left, left))
-        DeleteGroups(recover=6.0).recovered(
+        DeleteGroups(recovery_epochs=6.0).recovered(
             network(CHAIN), coached(coach, time_left=lambda t=times: next(t)), before=85.0
         )
         assert coach.annealed == pytest.approx(annealed)
@@ -456,13 +458,13 @@ def test_a_recovery_is_not_let_down_again_for_less_long_than_before() -> None:
 
 def test_a_recovery_that_gets_nowhere_is_given_up_early() -> None:
     coach = Coach(85.25)  # not half of the way from 85 to 90, even if a point is chance, and two are let down
-    _, score = DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
+    _, score = DeleteGroups(recovery_epochs=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
     assert (score, coach.epochs, coach.annealed) == (85.25, 2.0, 0.0)
 
 
 def test_steps_that_are_too_long_are_as_long_as_others_from_then_on() -> None:
     coach = Coach(84.5, 88.0, 91.0)  # from 85 to 84.5, which is no way to 90; to 88 at a third of the rate
-    _, score = DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
+    _, score = DeleteGroups(recovery_epochs=6.0).recovered(network(CHAIN), coached(coach), before=85.0)
     assert (score, coach.rates, coach.hottest) == (91.0, [3.0, 1.0, 1.0], 1.0)
 
 
@@ -470,7 +472,7 @@ def test_steps_that_are_too_long_are_as_long_as_others_from_then_on() -> None:
 def test_a_network_that_fits_as_it_is_is_tuned_for_long_all_the_same(then: float) -> None:
     fits, end = network(CHAIN), network(CHAIN)
     coach = Coach(85.25, 91.0, then)  # the end gets nowhere; then that which fits is tuned
-    pass_, context = DeleteGroups(recover=6.0), coached(coach)
+    pass_, context = DeleteGroups(recovery_epochs=6.0), coached(coach)
     best, failed = pass_._furthest(network(CHAIN), [(fits, 91.0), (end, 85.0)], context)
     assert (coach.epochs, failed) == (2.0 + 6.0, end)
     assert best is fits  # a coach gives back what it is given
@@ -514,7 +516,7 @@ def test_rounds_end_before_they_come_to_the_size_that_did_not_come_back(
     """They would go on until a score is out of the budget by more than chance."""
     rounds_score(monkeypatch, 89.5, 89.5, 89.5, 88.0, 88.0)
     failed = without(gone) if gone else None
-    way = [*DeleteGroups(ranks=False)._rounds(without(0), coached(Coach()), 0.1, 89.0, failed)]
+    way = [*DeleteGroups(allow_rank_clipping=False)._rounds(without(0), coached(Coach()), 0.1, 89.0, failed)]
     assert len(way) == rounds
 
 
@@ -525,7 +527,7 @@ def test_a_round_begins_in_the_time_of_half_a_recovery_and_others_in_that_of_one
     """Six epochs of 10 s: 45 s are 0.75 of a recovery, 78 are 1.3."""
     rounds_score(monkeypatch, 89.5, 89.5, 89.5, 88.0)
     context = coached(Coach(), time_left=lambda: left)
-    assert len([*DeleteGroups(ranks=False)._rounds(without(0), context, 0.1, 89.0)]) == rounds
+    assert len([*DeleteGroups(allow_rank_clipping=False)._rounds(without(0), context, 0.1, 89.0)]) == rounds
 
 
 @pytest.mark.parametrize(("score", "depth"), [(89.5, 88.0), (85.0, 89.0)])
@@ -549,13 +551,13 @@ def test_before_any_recovery_rounds_go_twice_as_far_below_the_budget(
 def test_a_recovery_plans_for_its_share_of_the_time_and_takes_more_where_that_may_suffice() -> None:
     for scores, epochs in (((90.0, 90.0), 3.0), ((89.5, 89.6, 90.0), 3.0 + 4.0)):  # of 10 s
         coach = Coach(*scores)
-        DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach, longest=30.0), before=89.0)
+        DeleteGroups(recovery_epochs=6.0).recovered(network(CHAIN), coached(coach, longest=30.0), before=89.0)
         assert coach.epochs == pytest.approx(epochs)
 
 
 def test_a_recovery_takes_the_time_that_is_left() -> None:
     coach = Coach(90.0, 90.0)  # six epochs of 10 s; nine tenths of 20 s are left for them
-    DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach, time_left=lambda: 20.0), before=85.0)
+    DeleteGroups(recovery_epochs=6.0).recovered(network(CHAIN), coached(coach, time_left=lambda: 20.0), before=85.0)
     assert coach.epochs == pytest.approx(1.8)
 
 
@@ -563,7 +565,7 @@ def test_a_recovery_takes_the_time_that_is_left() -> None:
 def test_a_recovery_is_not_let_down_again_in_the_time_of_the_network_that_waits(left: float, epochs: float) -> None:
     """Six epochs of 10 s; half a point lacks. 30 s are kept, and nine tenths of the rest are for eight epochs more."""
     coach = Coach(89.0, 89.5, 90.5)
-    pass_, context = DeleteGroups(recover=6.0), coached(coach, time_left=lambda: left - 10 * coach.epochs)
+    pass_, context = DeleteGroups(recovery_epochs=6.0), coached(coach, time_left=lambda: left - 10 * coach.epochs)
     pass_.recovered(network(CHAIN), context, before=85.0, is_last=False)
     assert coach.epochs == pytest.approx(epochs)
 
@@ -572,7 +574,9 @@ def test_a_smaller_network_leaves_time_for_the_larger_one() -> None:
     larger, smaller = network(CHAIN), network(CHAIN)
     coach = Coach(89.0, 89.5, 91.0, 91.0)  # half a point lacks: for twice as long it might come back
     context = coached(coach, time_left=lambda: 100.0 - 10 * coach.epochs)
-    best, failed = DeleteGroups(recover=6.0)._furthest(network(CHAIN), [(larger, 85.0), (smaller, 85.0)], context)
+    best, failed = DeleteGroups(recovery_epochs=6.0)._furthest(
+        network(CHAIN), [(larger, 85.0), (smaller, 85.0)], context
+    )
     assert (best, failed) == (larger, smaller)
     assert coach.epochs == pytest.approx(6.3 + 3.33)  # of 10 s, nine tenths of 70 and of 37
 
@@ -581,7 +585,7 @@ def test_a_smaller_network_leaves_time_for_the_larger_one() -> None:
 def test_the_last_recovery_takes_the_time_that_no_round_would_be_begun_in(left: float, epochs: float) -> None:
     """Six epochs of 10 s; after them 78 s are wanted, 1.3 times as much, for a round and its recovery."""
     coach = Coach(90.0, 90.0)
-    DeleteGroups(recover=6.0).recovered(network(CHAIN), coached(coach, time_left=lambda: left), before=85.0)
+    DeleteGroups(recovery_epochs=6.0).recovered(network(CHAIN), coached(coach, time_left=lambda: left), before=85.0)
     assert coach.epochs == pytest.approx(epochs)
 
 

@@ -75,3 +75,16 @@ def test_everything_in_the_tables_can_be_made_and_knows_its_name(kind: str, tabl
 def test_a_pass_is_a_value() -> None:
     assert DropDeadUnits() == DropDeadUnits()
     assert "epsilon=0.03" in repr(RankClip())
+
+
+def test_former_names_of_options_are_accepted() -> None:
+    former = "recover=2,heat=1,least=0.1,slack=3,ranks=no,normalize=no"
+    names = (
+        "recovery_epochs=2,recovery_lr_scale=1,min_step=0.1,curve_slack=3,allow_rank_clipping=no,reinsert_batch_norm=no"
+    )
+    assert create("pass", PASSES, f"delete-groups:{former}") == create("pass", PASSES, f"delete-groups:{names}")
+    assert create("pass", PASSES, "rank-clip:reach=2,every=5,stop=0.5") == RankClip(
+        max_drop_per_round=2, clip_every_steps=5, clip_until_fraction=0.5
+    )
+    with pytest.raises(UsageError, match="option 'recover=1': recovery_epochs is given twice"):
+        create("pass", PASSES, "delete-groups:recovery_epochs=2,recover=1")
