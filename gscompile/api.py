@@ -31,10 +31,11 @@ from gscompile.progress import Progress
 if TYPE_CHECKING:
     from gscompile.curve import FrontierPoint
     from gscompile.placement.place_folder import PlaceReport
+    from gscompile.reporting.explanation import Explanation
     from gscompile.reporting.inspection import MappedLayer
     from gscompile.simulation.simulate import SimulationReport
 
-__all__ = ["DisagreementError", "Result", "compile", "frontier", "inspect", "place", "simulate", "verify"]
+__all__ = ["DisagreementError", "Result", "compile", "explain", "frontier", "inspect", "place", "simulate", "verify"]
 
 Model = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model | Network
 P = ParamSpec("P")
@@ -83,7 +84,7 @@ def compile(
     test: Any = None,
     max_drop: float | None = None,
     margin: float = 0.0,
-    max_error: float = 0.01,
+    max_error: float | None = None,
     max_cells: str | int | None = None,
     max_tiles: str | int | None = None,
     max_wires: str | int | None = None,
@@ -142,7 +143,7 @@ def frontier(
     eval: Any = None,
     test: Any = None,
     margin: float = 0.0,
-    max_error: float = 0.01,
+    max_error: float | None = None,
     passes: list[str] | tuple[str, ...] = ("rank-clip", "delete-groups", "drop-dead-units"),
     minimize: Minimize = "area",
     finetune: Finetune = "full",
@@ -203,6 +204,17 @@ def verify(out: str | Path, input_shape: list[str] | tuple[str, ...] = ()) -> tu
     from gscompile.judging.verify import verify_again
 
     return verify_again(_path("out", out), input_shape)
+
+
+@_command
+def explain(out: str | Path, matrix: str | None = None) -> Explanation:
+    """Return what each pass did to each matrix of an output folder, and why each pass stopped.
+
+    `matrix` restricts the steps to one matrix: the name of its layer in the original network. Raises a GscompileError.
+    """
+    from gscompile.compiled_folder import explain_folder
+
+    return explain_folder(_path("out", out), matrix)
 
 
 @_command

@@ -261,6 +261,17 @@ def verify(out: Path, as_json: bool, **options: Any) -> None:
     _say(json.dumps({"verified": [*lines]}) if as_json else "\n".join(map(printable, lines)))
 
 
+@_command("explain")
+@_folder
+def explain(out: Path, as_json: bool, **options: Any) -> None:
+    """Print what each pass did to each matrix of the output folder OUT, and why it stopped."""
+    from gscompile import api
+    from gscompile.reporting.explanation import explanation_text
+
+    found = api.explain(out, **options)
+    _say(json.dumps(found.to_json()) if as_json else explanation_text(found), nl=as_json)
+
+
 @_command("simulate")
 @_folder
 def simulate(out: Path, quiet: bool, as_json: bool, **options: Any) -> None:

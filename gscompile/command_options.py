@@ -68,6 +68,19 @@ class FrontierOptions(CompileOutput):
 
 
 @dataclass(frozen=True)
+class ExplainOptions:
+    """Which matrices `explain` shows."""
+
+    matrix: str | None = option(
+        None,
+        "One matrix: the name of its layer in the original network.",
+        group=OptionGroup.OUTPUT,
+        metavar="NAME",
+        expected="the name of a matrix",
+    )
+
+
+@dataclass(frozen=True)
 class SimulateOptions:
     """Samples, chips and devices of `simulate`."""
 
@@ -145,5 +158,5 @@ class TerminalOptions:
         "Print the result as JSON.",
         group=OptionGroup.GENERAL,
         flags=("--json",),
-        commands=("compile", "inspect", "verify", "simulate", "place"),
+        commands=("compile", "inspect", "explain", "verify", "simulate", "place"),
     )

@@ -12,9 +12,10 @@ from typing import Any
 
 import onnx
 
-from gscompile.compression.passes import UNITS, Context, Pass, PassResult, pass_results, without_dead_units
+from gscompile.compression.passes import UNITS, Context, Pass, PassResult, Stage, pass_results, without_dead_units
 from gscompile.compression.pricing import Pricing
 from gscompile.compression.size_budget import SizeBudget
+from gscompile.compression.steps import FOLD
 from gscompile.crossbars.mapping import Footprint, MapOptions, footprint, map_network
 from gscompile.crossbars.netlist import Netlist
 from gscompile.crossbars.tile_file import TileFile
@@ -135,7 +136,7 @@ def prepare(
     area = partial(built_um2, target=options.hardware) if options.target else None
     mapping = MapOptions(options.hardware.size, options.tiling, options.pack, array_um2=area)
     price = Pricing(options.priced_by, options.hardware if options.target else None)
-    base = Context(mapping, options.max_error, effort=EFFORTS[options.effort], price=price)
+    base = Context(mapping, options.error, effort=EFFORTS[options.effort], price=price)
     size = SizeBudget.of(options.sizes, footprint(original, mapping)) if options.sizes else None
     notes: list[str] = []
     base = replace(base, time_left=run_context.time_left, size=size, note=notes.append)
@@ -148,16 +149,19 @@ def compress(job: Job, passes: Sequence[Pass], context: Context) -> list[PassRes
     Dead units are removed before the first pass and after the last, if the network without them fits the budget.
     Candidates that take more than the original of what is minimised are left out; the list may be empty.
     """
-    start = without_dead_units(job.folded.copy())
-    if not start.changes or not job.judge.fits(start.network):
-        start = PassResult(job.folded)
-    results = [start]
-    for result in pass_results(start.network, passes, context):
-        results.append(replace(result, changes=(*start.changes, *result.changes)))
+    tidied, start = without_dead_units(job.folded.copy()), as_folded(job)
+    if tidied.changes and job.judge.fits(tidied.network):
+        start = tidied.after(start)
+    results = [start, *(result.after(start) for result in pass_results(start.network, passes, context))]
     last = without_dead_units(results[-1].network.copy())
     if last.changes:
-        results.append(replace(last, changes=(*results[-1].changes, *last.changes)))
+        results.append(last.after(results[-1]))
     return [result for result in reversed(results) if result.changes and not grown(job, result.network)]
+
+
+def as_folded(job: Job) -> PassResult:
+    """Return the network as it was folded, before any pass."""
+    return PassResult(job.folded, stages=(Stage(FOLD, job.folded, True),) if job.folds else ())
 
 
 def grown(job: Job, network: Network) -> bool:
@@ -193,7 +197,7 @@ def finish(job: Job, write: Callable[[Path], Written], out: Path, force: bool) -
             emit_design(Design(netlist, weights, options.hardware, chip.floorplan), options.formats, folder)
         folds = () if result.network is job.original else job.folds
         record = CompileRecord(
-            job.original, written, netlist, result.changes, folds, tuple(messages), checks, chip.figures
+            job.original, written, netlist, result, folds, tuple(messages), checks, job.context, chip.figures
         )
         report = summarise(record, before, judge.measure(folder / "model.onnx"), options, folder, job.began)
         report = write_report(report, before, netlist, folder, chip.plans)
@@ -255,7 +259,7 @@ def write_within_budget(job: Job, results: Sequence[PassResult], path: Path) -> 
 def write_original(job: Job, path: Path) -> PassResult:
     """Write the original network, folded if that stays within the budget."""
     original = PassResult(job.original)
-    kept = first_fitting([PassResult(job.folded), original] if job.folds else [original], job.judge, path)
+    kept = first_fitting([as_folded(job), original] if job.folds else [original], job.judge, path)
     if kept is None and (wrong := job.judge.other_form(path)):
         raise VerificationError(f"{path.name}: {wrong}")
     return kept or original

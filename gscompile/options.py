@@ -16,6 +16,7 @@ from gscompile.command_options import (
     DEFAULT_TARGET,
     TARGET_OPTION,
     CompileOutput,
+    ExplainOptions,
     FrontierOptions,
     OptionGroup,
     PlacementOptions,
@@ -38,6 +39,7 @@ Effort = Literal["quick", "standard", "max"]
 Minimize = Literal["area", "cells", "wires", "tiles"]
 Finetune = Literal["none", "full"]
 Precision = Literal["auto", "float32", "bfloat16"]
+MAX_ERROR = 0.01  # of the output's range, where neither another bound nor a size is asked for
 DEFAULT_PASSES = tuple(PASSES)
 EFFORTS: Mapping[Effort, float] = {"quick": 0.5, "standard": 1.0, "max": 2.5}  # training relative to standard
 
@@ -115,12 +117,13 @@ class Options:
         minimum=0,
         unit="standard errors",
     )
-    max_error: float = option(
-        0.01,
+    max_error: float | None = option(
+        None,
         "Largest output error where no accuracy decides, relative to the range of the output.",
         group=OptionGroup.BUDGET,
         minimum=0,
         unit="range of the output",
+        computed=f"{MAX_ERROR}, or any error where a size is given and no data",
     )
     max_cells: str | int | None = option(None, "Cells that may be taken, or percent of the original.", **_LARGEST)
     max_tiles: str | int | None = option(None, "Tiles that may be taken, or percent of the original.", **_LARGEST)
@@ -238,6 +241,8 @@ class Options:
         _ = self.hardware, self.formats, self.seconds, self.sizes  # each raises UsageError at once
         if self.max_drop is None and not self.sizes:
             object.__setattr__(self, "max_drop", 0.0)
+        if self.max_error is None and (self.data is not None or not self.sizes):
+            object.__setattr__(self, "max_error", MAX_ERROR)
         if self.data is None and self.eval is not None:
             raise UsageError("--eval needs --data: without training data nothing is tuned")
         if self.data is None and (self.loss is not None or self.metric is not None or self.augment):
@@ -247,8 +252,8 @@ class Options:
         if self.finetune == "none" and self.nproc > 1:
             raise UsageError(f"--finetune none runs in one process: expected --nproc 1, found {self.nproc}")
         for name in self.sizes:
-            if self.finetune != "none" or self.data is None:
-                raise UsageError(f"--max-{name} needs --data and --finetune none: a size is reached by closed form")
+            if self.finetune != "none" and self.data is not None:
+                raise UsageError(f"--max-{name} needs --finetune none beside --data: a size is reached by closed form")
         if self.data is None and self.teacher is not None:
             raise UsageError("--teacher needs --data: without it nothing is tuned")
 
@@ -293,6 +298,11 @@ class Options:
     def drop(self) -> float:
         """The points that may be lost; infinite where only a size is asked for."""
         return float("inf") if self.max_drop is None else self.max_drop
+
+    @property
+    def error(self) -> float:
+        """The output error that is allowed without data; infinite where only a size is asked for."""
+        return float("inf") if self.max_error is None else self.max_error
 
     @property
     def priced_by(self) -> Minimize:
@@ -375,11 +385,12 @@ def _is_whole(side: object) -> bool:
 _OWN = {
     "compile": CompileOutput,
     "frontier": FrontierOptions,
+    "explain": ExplainOptions,
     "simulate": SimulateOptions,
     "place": PlacementOptions,
     "reduce": ReduceOptions,
 }
-COMMANDS = ("compile", "frontier", "inspect", "verify", "simulate", "place", "reduce")
+COMMANDS = ("compile", "frontier", "inspect", "explain", "verify", "simulate", "place", "reduce")
 
 
 def options_of(command: str) -> dict[str, Declaration]:

@@ -41,7 +41,7 @@ __main__ __init__
 PLACED = {name: number for number, line in enumerate(ROOMS) for name in line.split()}
 TORCH_USERS = {"torch_trainer", "training_run", "batches", "optimizer", "teacher", "teacher_cache", "objective"}
 TORCH_USERS |= {"kfac_moments", "fisher_saliency", "batch_norm_reinsertion", "augment", "channels_last", "precision"}
-TORCH_USERS |= {"process_group", "accelerator", "sequential"}
+TORCH_USERS |= {"process_group", "accelerator", "sequential", "synthetic_fit"}
 TORCH = {f"training.{name}" for name in TORCH_USERS}  # beside execute
 
 

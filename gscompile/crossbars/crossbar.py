@@ -28,9 +28,14 @@ def largest_divisor(number: int, limit: int) -> int:
     return next(d for d in range(min(number, limit), 0, -1) if number % d == 0)
 
 
+def _step(length: int, limit: int, tiling: Tiling) -> int:
+    """Return the distance between two cuts of a dimension."""
+    return limit if tiling == "full" or length == 0 else largest_divisor(length, limit)
+
+
 def _edges(length: int, limit: int, tiling: Tiling) -> tuple[int, ...]:
     """Return the positions at which a dimension is cut, both ends included; a dimension of 0 has no tiles."""
-    step = limit if tiling == "full" or length == 0 else largest_divisor(length, limit)
+    step = _step(length, limit, tiling)
     return (*range(0, length, step), length) if length else (0,)
 
 
@@ -100,7 +105,9 @@ class TileGrid:
     @property
     def shape(self) -> tuple[int, int]:
         """Return the number of tile rows and of tile columns."""
-        return len(self.row_edges) - 1, len(self.col_edges) - 1
+        sides = (self.inputs, self.crossbar.rows), (self.outputs, self.crossbar.cols)
+        down, across = (-(-length // _step(length, limit, self.tiling)) for length, limit in sides)
+        return down, across
 
     @property
     def tiles(self) -> int:

@@ -444,6 +444,11 @@ class TorchTrainer:
         most = self.steps_per_epoch * MOST_PASSES if self.metric.looks_closely else MIN_RUN_STEPS
         return max(self.steps_per_epoch, min(MIN_RUN_STEPS, most))
 
+    @property
+    def seed(self) -> int:
+        """The seed of draws."""
+        return self.options.seed
+
     def some(self, count: int) -> Iterator[Batch]:
         """Up to `count` mixed batches of the training part; so many, again and again, where it is very small."""
         rounds = count if self.metric.looks_closely else 1
