@@ -123,7 +123,7 @@ class Options:
         group=OptionGroup.BUDGET,
         minimum=0,
         unit="range of the output",
-        computed="0.01, or any error where a size is given and no data",
+        computed=f"{MAX_ERROR}, or any error where a size is given and no data",
     )
     max_cells: str | int | None = option(None, "Cells that may be taken, or percent of the original.", **_LARGEST)
     max_tiles: str | int | None = option(None, "Tiles that may be taken, or percent of the original.", **_LARGEST)

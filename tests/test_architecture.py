@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 ROOMS = """
 version errors printable stopping streams
 progress
-registry user_function files sizes declaration
-command_options
+declaration
+registry user_function files sizes command_options
 onnx_files
 graph execute
 channels data

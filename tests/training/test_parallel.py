@@ -29,7 +29,7 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 NETWORK = str(SAMPLES / "digits.onnx")
 DATA = ["--data", str(SAMPLES / "digits_train.npz"), "--eval", str(SAMPLES / "digits_val.npz")]
 SHORT = ["--effort", "quick", "--epochs", "0.2", "--max-drop", "1", "--threads", "1", "--nproc", "2",
-         "--pass", "delete-groups:step=0.5,epochs=0.5,recover=1,least=0.5"]  # fmt: skip
+         "--pass", "delete-groups:step=0.5,epochs=0.5,recovery_epochs=1,min_step=0.5"]  # fmt: skip
 
 # One stretch that shrinks and one that does not, or one that is normalised; the first process writes the weights.
 TRAINING = """
