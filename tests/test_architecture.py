@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = """
 version errors printable stopping streams
 progress
-registry user_function files sizes
+registry user_function files sizes charts
 onnx_files
 graph execute
 channels data

@@ -29,7 +29,7 @@ class PlanPicture:
 
 
 def floorplans(folder: Path, plans: Mapping[str, Floorplan]) -> Markup:
-    """Return the floorplan and the congestion map of every plan, whose PNG files are in the folder; empty without any."""
+    """Return the floorplan and the congestion map of every plan, whose PNG files are in the folder; empty if none."""
     if not plans:
         return Markup()
     largest = max(round(plan.width * scale_of(plans.values())) for plan in plans.values())

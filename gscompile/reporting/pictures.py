@@ -1,4 +1,4 @@
-"""Pictures as inline SVG: bars of before and after, and a matrix as its grid of tiles.
+"""Pictures of matrices as inline SVG: a matrix as its grid of tiles, the parts of a grouped layer as squares.
 
 A matrix is drawn with a row per input and a column per output, in cells of the matrix; CSS classes carry the
 colours, so that one drawing serves light, dark and paper. Live cells are `live`, the deleted row and column
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist, Tile
 from gscompile.crossbars.pins import Indices
-from gscompile.printable import escape
 
 TilePosition = tuple[int, int]  # tile row, tile column
 
@@ -292,54 +291,3 @@ def parts_picture(matrices: Sequence[Matrix], across: int = 48, pixel: int = 9) 
         f'height="{pixel * down}" viewBox="0 0 {across} {down}"><path class="gone" d="{empty}"/>'
         f"{heat(levels.reshape(down, across), across, down)}</svg>"
     )
-
-
-# -- bars ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One line of a bar chart: a name, the value before and the value after."""
-
-    name: str
-    before: int
-    after: int
-
-
-_WIDTH, _PITCH = 480, 54
-
-
-def bar_chart(title: str, bars: Sequence[Bar], number: Callable[[int], str] = "{:,}".format) -> str:
-    """Two bars a line, before above after, on one scale from zero."""
-    longest = max((max(bar.before, bar.after) for bar in bars), default=0) or 1
-    body = "".join(_line(bar, i * _PITCH, longest, number) for i, bar in enumerate(bars))
-    return (
-        f'<svg class="bars" role="img" aria-label="{escape(title)}" '
-        f'viewBox="0 0 {_WIDTH} {_PITCH * len(bars)}">{body}</svg>'
-    )
-
-
-def _line(bar: Bar, y: int, longest: int, number: Callable[[int], str]) -> str:
-    return (
-        f"<g><title>{escape(bar.name)}: {number(bar.before)} before, {number(bar.after)} after</title>"
-        f'<text class="name" x="0" y="{y + 13}">{escape(shorten(bar.name))}</text>'
-        f'<text class="value" x="{_WIDTH}" y="{y + 13}">{number(bar.before)}'
-        f'<tspan class="arrow"> → </tspan><tspan class="after">{number(bar.after)}</tspan></text>'
-        f"{_bar('before', y + 20, bar.before / longest)}{_bar('live', y + 30, bar.after / longest)}</g>"
-    )
-
-
-def _bar(kind: str, y: int, share: float) -> str:
-    """A bar that can be seen as soon as it is not nothing."""
-    width = max(share * _WIDTH, 1.5) if share else 0
-    return f'<rect class="{kind}" y="{y}" width="{width:.1f}" height="8" rx="1.5"/>'
-
-
-def shorten(name: str, length: int = 36) -> str:
-    """Long node names keep both ends.
-
-    >>> shorten("/model/layer1/layer1.0/conv1/Conv", 21)
-    '/model/lay…conv1/Conv'
-    """
-    half = (length - 1) // 2
-    return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"

@@ -15,10 +15,11 @@ from itertools import groupby
 
 from markupsafe import Markup
 
+from gscompile.charts import Bar, bar_chart
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.printable import printable
 from gscompile.reporting.grouped import Untouched, unusual, usual
-from gscompile.reporting.pictures import Bar, PictureFrame, bar_chart, matrix_picture, parts_picture
+from gscompile.reporting.pictures import PictureFrame, matrix_picture, parts_picture
 from gscompile.reporting.report import (
     Chip,
     CompileReport,
