@@ -78,7 +78,7 @@ def floor_of(netlist: Netlist, matrix: Matrix) -> Floor:
 
 
 def _places(tiles: Sequence[Tile]) -> dict[TilePosition, Tile]:
-    """Tiles are named `matrix/ROW_COLUMN`; any other names are drawn along the diagonal."""
+    """Return the tiles by position; names other than `matrix/ROW_COLUMN` are placed along the diagonal."""
     try:
         return {_place(tile.name): tile for tile in tiles}
     except ValueError:
@@ -91,7 +91,7 @@ def _place(name: str) -> TilePosition:
 
 
 def _axis(bands: Iterable[tuple[int, Indices]], edges: Sequence[int]) -> PictureAxis:
-    """Bands as the matrix was cut where every tile keeps to them, else as the tiles' own pins say."""
+    """Return bands at the edges of the grid if every tile keeps to them, else bands that the pins of the tiles make."""
     pins = list(bands)
     length = edges[-1]
     kept = all(b + 1 < len(edges) and edges[b] <= p.min() and p.max() < edges[b + 1] for b, p in pins)
@@ -101,7 +101,7 @@ def _axis(bands: Iterable[tuple[int, Indices]], edges: Sequence[int]) -> Picture
 
 
 def _axis_from_pins(pins: Sequence[tuple[int, Indices]], length: int) -> PictureAxis:
-    """An index that no tile has follows the one before it."""
+    """Return bands by the pins of the tiles; an index without a tile follows the index before it."""
     band = np.full(length, -1, np.int64)
     for number, indices in pins:
         band[indices] = number
@@ -119,7 +119,7 @@ def _axis_from_pins(pins: Sequence[tuple[int, Indices]], length: int) -> Picture
 
 @dataclass(frozen=True)
 class PictureFrame:
-    """How large a drawing may get, in CSS pixels, and how thin or coarse: no side below `least`."""
+    """The largest size of a drawing in CSS pixels, the least size of a side, and the largest size of a cell."""
 
     width: float = 420.0
     height: float = 300.0
@@ -127,7 +127,7 @@ class PictureFrame:
     zoom: float = 5.0
 
     def fit(self, inputs: int, outputs: int) -> tuple[float, float]:
-        """Width and height of a matrix: to scale, but a thin side is widened until it can be seen.
+        """Return width and height of a matrix, to scale; a thin side is widened until it is visible.
 
         >>> PictureFrame().fit(600, 300)
         (150.0, 300.0)
@@ -140,7 +140,7 @@ class PictureFrame:
 
 
 def matrix_picture(netlist: Netlist, matrix: Matrix, frame: PictureFrame, detail: bool = True) -> str:
-    """A matrix as its grid of tiles; without `detail`, one pixel a tile."""
+    """Return a matrix as its grid of tiles; without `detail`, one pixel a tile."""
     floor = floor_of(netlist, matrix)
     wide, high = frame.fit(matrix.inputs, matrix.outputs)
     if matrix.cells == matrix.inputs * matrix.outputs:
@@ -164,13 +164,13 @@ def _canvas(floor: Floor, wide: float, high: float, tiles: int, body: str) -> st
 
 
 def _gap(floor: Floor, wide: float, high: float) -> float:
-    """Pixels between tiles, in proportion to a tile."""
+    """Return the pixels between tiles, in proportion to a tile."""
     down, across = floor.shape
     return min(0.12 * high / max(down, 1), 0.12 * wide / max(across, 1), 4)
 
 
 def _dense(floor: Floor, gap: float) -> str:
-    """All of it, and the lines between tiles where there is room for them."""
+    """Return a full matrix, with the lines between tiles where there is room for them."""
     whole = _rect(0, 0, floor.cols.length, floor.rows.length)
     down = "".join(f"M0 {y}H{floor.cols.length}" for y in floor.rows.starts[1:])
     across = "".join(f"M{x} 0V{floor.rows.length}" for x in floor.cols.starts[1:])
@@ -189,7 +189,7 @@ def _in_detail(floor: Floor) -> str:
 
 
 def _box(floor: Floor, place: TilePosition) -> tuple[int, int, int, int]:
-    """x, y, width, height of the tile at `place`, in cells."""
+    """Return x, y, width, height of the tile at `place`, in cells."""
     (i, j), rows, cols = place, floor.rows, floor.cols
     return cols.starts[j], rows.starts[i], cols.stops[j] - cols.starts[j], rows.stops[i] - rows.starts[i]
 
@@ -199,7 +199,7 @@ def _rect(x: int, y: int, width: int, height: int) -> str:
 
 
 def _dead_groups(floor: Floor, place: TilePosition) -> str:
-    """The rows and columns of a tile that have no wire."""
+    """Return the rows and columns of a tile that have no wire."""
     x, y, width, height = _box(floor, place)
     tile = floor.tiles[place]
     rows = (_rect(x, a, width, b - a) for a, b in gaps(floor.rows.spot[tile.inputs], y, y + height))
@@ -208,7 +208,7 @@ def _dead_groups(floor: Floor, place: TilePosition) -> str:
 
 
 def gaps(taken: Indices, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """The half-open runs of [start, stop) that are not taken.
+    """Yield the half-open runs of [start, stop) that are not taken.
 
     >>> list(gaps(np.array([2, 3, 6]), 0, 8))
     [(0, 2), (4, 6), (7, 8)]
@@ -236,7 +236,7 @@ def _in_short(floor: Floor) -> str:
 
 
 def shrink(levels: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """Average blocks until neither side is longer than `side`."""
+    """Return the levels averaged over blocks, so that neither side is longer than `side`."""
     down, across = (-(-n // side) for n in levels.shape)
     padded = np.pad(levels, [(0, -levels.shape[0] % down), (0, -levels.shape[1] % across)], mode="edge")
     blocks = padded.reshape(padded.shape[0] // down, down, padded.shape[1] // across, across)
@@ -245,7 +245,7 @@ def shrink(levels: NDArray[np.float64], side: int) -> NDArray[np.float64]:
 
 
 def heat(levels: NDArray[np.float64], width: float, height: float) -> str:
-    """Levels from 0 to 1 as a picture of `width` by `height`, one pixel each."""
+    """Return levels from 0 to 1 as a picture of `width` by `height`, one pixel each."""
     data = b64encode(alpha_png(levels)).decode()
     return (
         f'<image class="heat" width="{width}" height="{height}" preserveAspectRatio="none" '
@@ -254,11 +254,11 @@ def heat(levels: NDArray[np.float64], width: float, height: float) -> str:
 
 
 _COLOUR_STEPS = 12
-_INK = bytes((42, 120, 214))  # `--live` of report.css; reads on white as on black
+_INK = bytes((42, 120, 214))  # `--live` of report.css; visible on white and on black
 
 
 def alpha_png(levels: NDArray[np.float64]) -> bytes:
-    """A palette PNG of `levels` [height, width] in 0 to 1: one colour, from transparent to opaque."""
+    """Return a palette PNG of `levels` [height, width] in 0 to 1: one colour, from transparent to opaque."""
     height, width = levels.shape
     pixels = np.ceil(np.clip(levels, 0, 1) * (_COLOUR_STEPS - 1)).astype(np.uint8)
     lines = np.zeros((height, width + 1), np.uint8)  # each line starts with its filter: none
@@ -279,7 +279,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def parts_picture(matrices: Sequence[Matrix], across: int = 48, pixel: int = 9) -> str:
-    """The parts of one layer (a grouped convolution), a square each: how much of it is live."""
+    """Return the parts of one layer (a grouped convolution) as squares, each shaded by its live share."""
     live = [m.cells / max(m.inputs * m.outputs, 1) for m in matrices]
     across = min(across, len(live))
     down = -(-len(live) // across)

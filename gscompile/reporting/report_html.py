@@ -183,6 +183,7 @@ class _Column:
 
     @classmethod
     def of(cls, netlist: Netlist, origins: Mapping[str, str]) -> _Column:
+        """Return the matrices of a netlist by the layer of the original network that `origins` maps them to."""
         found: dict[str, list[Matrix]] = {}
         for matrix in netlist.matrices:
             found.setdefault(origins.get(matrix.layer, matrix.layer), []).append(matrix)
