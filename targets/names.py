@@ -142,15 +142,19 @@ class Names:
         return unprefixed(text.removeprefix("tensor:") if kind == "bus" else text, self.top)
 
     def port(self, name: str, direction: str) -> str:
+        """Return the name of a port."""
         return self._name(direction, name)
 
     def matrix(self, name: str) -> str:
+        """Return the name of a matrix, with its prefix."""
         return self._name("matrix", name)
 
     def tile(self, name: str) -> str:
+        """Return the name of a tile: its prefix, the name of its matrix and its place."""
         return self._of_stem("tile", name)
 
     def array(self, name: str) -> str:
+        """Return the name of an array that several tiles share."""
         return self._of_stem("array", name)
 
     def _of_stem(self, kind: str, text: str) -> str:
@@ -158,6 +162,7 @@ class Names:
         return f"{self._name(kind, stem)}_{tail}"
 
     def block(self, name: str) -> str:
+        """Return the name of a digital block, with its prefix."""
         return self._name("block", name)
 
     def _bus(self, bus: str) -> str:

@@ -29,6 +29,7 @@ class Pair:
 
     @property
     def weights(self) -> Array:
+        """Return the weights that the conductances stand for."""
         return (self.plus - self.minus) * self.weight_per_siemens
 
 

@@ -44,9 +44,11 @@ class Cost:
 
     @property
     def chip_um2(self) -> float:
+        """Return the area of arrays, periphery, digital blocks and the wires between them."""
         return self.array_um2 + self.periphery_um2 + self.block_um2 + self.interconnect_um2
 
     def to_json(self) -> dict[str, float | int | str]:
+        """Return the fields and `chip_um2` as plain data."""
         return asdict(self) | {"chip_um2": self.chip_um2}
 
 

@@ -34,6 +34,7 @@ class Component:
 
     @property
     def area_um2(self) -> float:
+        """Return the area of the component."""
         return self.width * self.height / NM2_PER_UM2
 
     def row_pin(self, row: int) -> tuple[int, int]:
@@ -71,6 +72,7 @@ class Floorplan:
 
     @property
     def die_um2(self) -> float:
+        """Return the area of the die."""
         return self.width * self.height / NM2_PER_UM2
 
     @property
@@ -84,6 +86,7 @@ class Floorplan:
 
 
 def key_of(kind: str, name: str) -> str:
+    """Return the key of a component in `Floorplan.number`: its kind and its name, as in `block:NAME`."""
     return f"{kind}:{name}"
 
 

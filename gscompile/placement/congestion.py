@@ -77,6 +77,7 @@ class Squares:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Return the rows and columns of the grid."""
         return self.rows, self.cols
 
 

@@ -95,6 +95,7 @@ class ChannelWidth:
     squares: int
 
     def to_json(self) -> dict[str, int]:
+        """Return plain data in a stable order."""
         return {"routed": self.routed, "failed": self.failed, "nets": self.nets, "squares": self.squares}
 
 

@@ -35,6 +35,7 @@ class DenseMatrix:
 
     @property
     def cells(self) -> int:
+        """Return the crossbar cells of the matrix: inputs times outputs."""
         return self.inputs * self.outputs
 
 

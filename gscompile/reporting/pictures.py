@@ -41,6 +41,7 @@ class PictureAxis:
 
     @property
     def length(self) -> int:
+        """Return the length of the axis in cells, gaps included."""
         return self.stops[-1] if self.stops else 0
 
     def spread(self, gap: int) -> PictureAxis:
@@ -61,6 +62,7 @@ class Floor:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Return tile rows, tile columns."""
         return len(self.rows.starts), len(self.cols.starts)
 
     def spread(self, rows: int, cols: int) -> Floor:

@@ -177,13 +177,16 @@ class Figure:
 
     @property
     def mean(self) -> float:
+        """Return the mean accuracy over the chips, in percent."""
         return float(np.mean(self.accuracies))
 
     @property
     def spread(self) -> float:
+        """Return the standard deviation of the accuracy over the chips, in percentage points."""
         return float(np.std(self.accuracies))
 
     def to_json(self) -> dict[str, Any]:
+        """Return plain data in a stable order."""
         return {"parameter": self.parameter, "value": self.value, "mean": self.mean, "spread": self.spread}
 
 

@@ -51,6 +51,7 @@ class MatrixOnTiles:
     uses: int = 0
 
     def __call__(self, x: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Return the product of x [n, inputs] with the matrix: [n, outputs]."""
         self.uses += len(x)
         kind = np.float64 if x.dtype == np.float64 else np.float32
         y = np.zeros((len(x), self.outputs), kind)
