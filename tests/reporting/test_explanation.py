@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +21,7 @@ from gscompile.compression.trainer import Trainer
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.mapping import MapOptions
 from gscompile.crossbars.netlist_file import read_netlist
+from gscompile.driver import DISCARDED, Job, discarded_stages
 from gscompile.errors import UsageError, VerificationError
 from gscompile.graph.network import Network
 from gscompile.judging.report_check import check_report
@@ -118,12 +120,35 @@ def test_rewrites_of_a_fold_are_listed(tmp_path: Path) -> None:
     assert f"\n  {fold.notes[0]}\n" in explanation_text(gscompile.explain(out))
 
 
-def test_a_network_without_weights_has_two_steps_without_matrices(tmp_path: Path) -> None:
+def test_a_network_without_weights_has_steps_without_matrices(tmp_path: Path) -> None:
     out = gscompile.compile(model("g (float[n] x) => (float[n] y) { y = Relu (x) }"), "4x4", tmp_path / "out").folder
-    assert [(step.name, step.changes) for step in gscompile.explain(out).steps] == [("input", ()), ("mapping", ())]
+    assert {step.changes for step in gscompile.explain(out).steps} == {()}
     assert "0 input: 0 cells, 0 tiles, 0 wires" in explanation_text(gscompile.explain(out))
     with pytest.raises(UsageError, match="matrix 'w' is unknown; expected none: the network has no matrices"):
         gscompile.explain(out, "w")
+
+
+def test_passes_that_found_nothing_are_listed_with_their_reasons(tmp_path: Path) -> None:
+    out = gscompile.compile(model(NET), crossbar="4x4", out=tmp_path / "out", max_error=0).folder
+    _, *passes, _ = gscompile.explain(out).steps
+    assert [(step.name, step.changes, step.stopped) for step in passes] == [
+        ("rank-clip", (), "no lower ranks were found within an output error of 0"),
+        ("delete-groups", (), "groups are deleted while fine-tuning, which needs --data"),
+        ("drop-dead-units", (), "every unit that is left carries a value that is read"),
+    ]
+
+
+def test_a_pass_whose_result_is_not_kept_says_so() -> None:
+    net = network(NET)
+    tried = [Stage("fold", net, True), Stage("rank-clip", net, True, "why"), Stage("delete-groups", net, True)]
+    job = cast(Job, SimpleNamespace(tried=tried))
+    folded = PassResult(net, stages=(Stage("fold", net, True),))
+    assert [(stage.name, stage.is_changed, stage.stopped) for stage in discarded_stages(job, folded)] == [
+        ("rank-clip", False, f"why; {DISCARDED}"),
+        ("delete-groups", False, DISCARDED),
+    ]
+    assert [stage.name for stage in discarded_stages(job, PassResult(net, stages=(*tried[:2],)))] == ["delete-groups"]
+    assert not [*discarded_stages(job, PassResult(net, stages=(Stage("custom", net, True),)))]
 
 
 # -- what passes say ----------------------------------------------------------------------------------------
