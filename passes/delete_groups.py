@@ -80,7 +80,7 @@ class DeleteGroups:
             best, fails = self._furthest(best, way, context)
             if fails is not None or not way:
                 failed, step = fails or failed, step / 2
-        tried = f"no network recovered after another round, down to rounds of {min(2 * step, self.step):.1%}"
+        tried = f"no network recovered after another round, down to rounds of {100 * min(2 * step, self.step):.2g} %"
         context.stopped(OUT_OF_TIME if context.out_of_time() else tried)
         if best is start and score < context.floor:  # rounds began all the same, from where one brings it back
             best, _ = self.recovered(start, context, score)

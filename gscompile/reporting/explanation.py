@@ -181,7 +181,7 @@ def _budget(report: CompileReport) -> str:
     if options.get("data") is None:
         return f"output error at most {options.get('max_error')} of the range (--max-error)"
     drop = options.get("max_drop")
-    return f"at most {drop if drop is not None else 0:g} points below the original (--max-drop)"
+    return f"score at most {drop if drop is not None else 0:.2f} points below the original (--max-drop)"
 
 
 # -- text ---------------------------------------------------------------------------------------------------
