@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -27,8 +28,9 @@ from gscompile.graph.network import Network
 from gscompile.judging.report_check import check_report
 from gscompile.passes.delete_groups import DeleteGroups
 from gscompile.passes.rank_clip import RankClip
-from gscompile.reporting.explanation import Explanation, explanation_text
+from gscompile.reporting.explanation import Explanation, explain_report, explanation_text
 from gscompile.reporting.report import CompileReport
+from gscompile.reporting.report_file import read_report
 from tests.small_networks import model, network
 
 # two 6 x 6 matrices: one of rank 1 whose last unit is dead, and one of full rank
@@ -239,3 +241,27 @@ def test_steps_that_contradict_the_netlist_are_refused(what: str, compiled: Path
     edit(data)
     with pytest.raises(VerificationError, match=message):
         check_report(CompileReport.from_json(data), read_netlist(compiled / "netlist.json"))
+
+
+BUDGETS: Mapping[str, tuple[dict[str, object], str]] = {
+    "no data": ({"data": None, "max_error": 0.5}, "output error at most 0.5 of the range (--max-error)"),
+    "a drop": ({"data": "x", "max_drop": 1}, "score at most 1.00 points below the original (--max-drop)"),
+    "a size": ({"data": "x", "max_drop": None, "max_cells": "5%"}, "at most 5% cells (--max-cells)"),
+}
+
+
+@pytest.mark.parametrize("what", BUDGETS)
+def test_the_first_line_says_what_could_be_lost(what: str, compiled: Path) -> None:
+    options, words = BUDGETS[what]
+    report = read_report(compiled)
+    changed = replace(report, options={**report.options, **options})
+    assert explanation_text(explain_report(changed)).startswith(f"g on 4x4, full tiling; {words}\n")
+
+
+def test_a_name_cannot_control_the_terminal(compiled: Path) -> None:
+    report = read_report(compiled)
+    first, *others = report.steps
+    layer = replace(first.layers[0], layer="\x1b[2J[red]n0")
+    page = explanation_text(explain_report(replace(report, steps=(replace(first, layers=(layer,)), *others))))
+    assert "\x1b" not in page
+    assert "\\x1b[2J[red]n0" in page
