@@ -115,7 +115,7 @@ class RankClip:
             judged = dict.fromkeys((candidate, clipper.half))  # often the same
             saved = context.saving(network)(candidate)
             if saved <= 0:
-                context.stopped(f"no lower rank keeps the score within {reach:.2g} points of the budget before tuning")
+                context.stopped(f"no lower rank keeps the score within {reach:.2f} points of the budget before tuning")
                 return network
             if self._is_over(network, judged, context):
                 context.stopped("deleting groups that save as much costs the loss less than lower ranks")

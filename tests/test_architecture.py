@@ -17,7 +17,7 @@ ROOMS = """
 version errors printable stopping streams
 progress
 declaration
-registry user_function files sizes command_options
+registry user_function files sizes command_options charts
 onnx_files
 graph execute
 channels data

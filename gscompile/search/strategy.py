@@ -48,7 +48,7 @@ def prune_within(start: Network, context: Context, settings: SearchSettings) -> 
 
 def stop_reason(step: float, context: Context, settings: SearchSettings) -> str:
     """Return why the search ended: the time was over, or no smaller network recovered."""
-    tried = f"no network recovered after another round, down to rounds of {min(2 * step, settings.step):.1%}"
+    tried = f"no network recovered after another round, down to rounds of {100 * min(2 * step, settings.step):.2g} %"
     return OUT_OF_TIME if context.out_of_time() else tried
 
 
