@@ -86,18 +86,18 @@ class ErrorBudget:
         return float("inf") if self.original is None else self.deciding.drift(_plain(network))
 
     def _drift_replacing(self, network: Network) -> Callable[[Layer, Matrices], float]:
-        """Return the output error of `network` as a function of one layer's matrices.
+        """Return the output error of `network`, on few samples, as a function of one layer's matrices.
 
         Every round of a search asks about the same matrices of the same network: their errors are computed once.
         """
-        replaced, errors = Replaced(network), self._errors
+        replaced, errors, few = Replaced(network), self._errors, self.deciding.few
         if network.shelf is not None:  # too large to be read for a digest
-            return lambda layer, matrices: self.deciding.drift(replaced.run(layer, matrices))
+            return lambda layer, matrices: self.deciding.drift_on(few, replaced.run(layer, matrices))
 
         def error(layer: Layer, matrices: Matrices) -> float:
             key = (replaced.digest, layer.name, sha1(np.ascontiguousarray(matrices).tobytes()).digest())
             if key not in errors:
-                errors[key] = self.deciding.drift(replaced.run(layer, matrices))
+                errors[key] = self.deciding.drift_on(few, replaced.run(layer, matrices))
             return errors[key]
 
         return error

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 
 import gscompile
 from gscompile.data.scales import uncentred_scale
 from gscompile.data.synthetic import Filler, Shapes, synthetic_batch
-from gscompile.graph.network import Network
+from gscompile.graph.network import Layer, Network
+from gscompile.graph.weight_ops import Matrices
 from gscompile.judging.exercised import exercised
 from gscompile.judging.samples import Draw, Sampler, Samples
 from gscompile.reporting.report import CompileReport, text
-from gscompile.scoring.runner import Runner
+from gscompile.scoring.replaced import Replaced
+from gscompile.scoring.runner import RunBatch, Runner
 from gscompile.scoring.tail import tail_quantile
 from tests.small_networks import model
 
@@ -209,6 +213,44 @@ def test_the_recurrent_weight_of_one_step_moves_nothing() -> None:
     for steps, moved in ((1, 1), (2, 2)):
         x = {"x": draw.standard_normal((steps, 1, 4)).astype(np.float32)}
         assert len([*exercised(network, network.layers, [Draw(x, run(x), "")])]) == moved
+
+
+def test_layers_that_move_nothing_are_tried_all_together_on_further_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """y = x a, and eight more products times zero. Nine runs on the first of three samples, one on each other."""
+    dead = [f"w{number}" for number in range(8)]
+    weights = ", ".join(f"float[2,2] {name} = {{1, 0, 0, 1}}" for name in ("a", *dead))
+    lines = [f"p{n} = MatMul (x, {name})" for n, name in enumerate(dead)]
+    lines += [f"s = Sum ({', '.join(f'p{n}' for n in range(8))})", "z = Mul (s, none)"]
+    body = "\n".join((*lines, "h = MatMul (x, a)", "y = Add (h, z)"))
+    text = f"g (float[n,2] x) => (float[n,2] y) <float none = {{0}}, {weights}> {{ {body} }}"
+    network = Network.from_proto(model(text))
+    run = Runner(network, optimise=False)
+    draws = [Draw(x, run(x), "") for x in ({"x": np.full((1, 2), n, np.float32)} for n in (1, 2, 3))]
+    tried: list[int] = []
+    run_all = Replaced.run_all
+
+    def counted(self: Replaced, changes: Sequence[tuple[Layer, Matrices]]) -> RunBatch:
+        tried.append(len(changes))
+        return run_all(self, changes)
+
+    monkeypatch.setattr(Replaced, "run_all", counted)
+    (name,) = exercised(network, network.layers, draws)
+    assert network.layer(name).value.name == "a"
+    assert tried == [1] * 9 + [8, 8]
+
+
+def test_a_model_of_the_same_bytes_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network, the file it was written to, and the same with another weight."""
+    text = "g (float[n,1] x) => (float[n,1] y) <float[1,1] w = {WEIGHT}> { y = MatMul (x, w) }"
+    half, whole = (Network.from_proto(model(text.replace("WEIGHT", weight))) for weight in ("0.5", "1"))
+    inputs = {"x": np.array([[0.0], [2.0]], np.float32)}
+    samples = Samples([Draw(inputs, Runner(whole)(inputs), "")])
+    half.save(tmp_path / "half.onnx")
+    assert samples.drift(Runner(half)) == 0.5
+    monkeypatch.setattr(Samples, "errors_of", None)  # nothing is measured again
+    assert samples.drift(Runner(tmp_path / "half.onnx")) == 0.5
+    with pytest.raises(TypeError):
+        samples.drift(Runner(whole))
 
 
 # ---------------------------------------------------------------- the promise
