@@ -102,10 +102,17 @@ def _columns(layer: Layer, member: GroupMember, moments: Moments, worth: Array) 
     seen = np.diag(inputs) > EXERCISED * np.diag(inputs).max(initial=0.0)
     for number in range(member.shape[1]):
         cols = np.flatnonzero(member.cols == number)
-        curvature = moments.outputs[member.part][np.ix_(cols, cols)]
+        curvature = _counting_all(moments.outputs[member.part])[np.ix_(cols, cols)]
         order, losses = row_order(weights[:, cols], inputs, curvature, seen & (worth[:, number] > 0))
         rows = np.array(order, np.int64)
         yield RowDeletions(layer.name, member.part, cols, inputs, rows, losses, worth[rows, number])
+
+
+def _counting_all(curvature: Array) -> Array:
+    """Return the curvature [m, m] with outputs that no sample exercises counted like the average one."""
+    diagonal = np.diag(curvature)
+    passed_over = diagonal <= EXERCISED * diagonal.max(initial=0.0)
+    return curvature + np.diag(np.where(passed_over, diagonal.mean(), 0.0))
 
 
 def _in_units(

@@ -65,9 +65,10 @@ class Fitter:
 
         inputs = max((layer.layout.inputs for layer in self.network.layers), default=1)
         count = max(FEWEST_FITTED, min(INPUTS * inputs, MOST_VALUES // max(values, 1), MOST_FITTED))
-        batches = [Batch(draw.inputs, None) for draw in self.chosen.sampler.draws(count, FITTING)]
+        draws = self.chosen.sampler.draws(count, FITTING)
+        batches, count = [Batch(draw.inputs, None) for draw in draws], sum(draw.rows for draw in draws)
         try:
-            fit = SyntheticFit(self.network, batches, ranges, self.seed, frozenset(self.chosen.unmoved))
+            fit = SyntheticFit(self.network, batches, count, ranges, self.seed, frozenset(self.chosen.unmoved))
             return fit if fit.moments(self.network) else None
         except ExecutionError as problem:
             note(f"no weights are solved for on synthetic samples: {problem}")

@@ -29,12 +29,13 @@ DIRECTIONS = 4  # of a direction at the outputs for each sample: one is too roug
 class SyntheticFit:
     """Measures networks, and solves for their weights, on synthetic samples.
 
-    `ranges` tells by how much each floating output varies: an error counts relative to it. `untouchable` are the
-    origins of layers that no sample exercises. Raises ExecutionError where torch cannot run the network.
+    `count` is how many samples all `batches` have; `ranges` tells by how much each floating output varies: an error
+    counts relative to it. `untouchable` are the origins of layers that no sample exercises. Raises ExecutionError where torch cannot run the network.
     """
 
     original: Network
     batches: Sequence[Batch]
+    count: int
     ranges: Mapping[str, float]
     seed: int
     untouchable: frozenset[str] = frozenset()
@@ -43,8 +44,8 @@ class SyntheticFit:
     @property
     def said(self) -> str:
         """What a report says of a network that was solved for."""
-        count = sum(max(map(len, batch.inputs.values()), default=0) for batch in self.batches)
-        return f"weights were solved for by least squares on {count} synthetic samples that neither decide nor confirm"
+        on = f"{self.count:,} synthetic samples that neither decide nor confirm"
+        return f"the weights that are left were solved for by least squares on {on}"
 
     @cached_property
     def feeder(self) -> BatchLoader:
