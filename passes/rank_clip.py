@@ -9,7 +9,7 @@ from functools import partial
 from typing import Literal
 
 from gscompile.compensation.search import compressed_by_closed_form
-from gscompile.compensation.without_data import compressed_without_data
+from gscompile.compensation.without_data import compressed_to_size
 from gscompile.compression.bisection import bisect_largest, bracket, secant_closest
 from gscompile.compression.decomposition import WeightSpectrum, pca_rank, weight_spectrum
 from gscompile.compression.linear_maps import LinearMap, cells, linear_maps, pays
@@ -74,8 +74,8 @@ class RankClip:
         before, start = {m.origin: m for m in linear_maps(network)}, network
         if self.method == "pca":
             network = self._by_pca(network, context)
-        elif context.trainer is None and (context.refit is not None or context.size is not None):
-            network = compressed_without_data(network, context)
+        elif context.trainer is None and context.size is not None:
+            network = compressed_to_size(network, context)
         elif context.refit is not None:
             network = compressed_by_closed_form(network, context)
         elif context.trainer is not None:

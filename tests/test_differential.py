@@ -69,22 +69,29 @@ def largest_error(model: onnx.ModelProto, path: Path) -> float:
     Zero where the network has functions with steps.
     """
     before, after = Runner(model.SerializeToString(), False, 1), Runner(path, False, 1)
-    worst = 0.0
+    worst, said = 0.0, [before(feeds(model, batch)) for batch in (16, 3, 1)]
     for batch in (3, 1):
         wanted, got = before(feeds(model, batch)), after(feeds(model, batch))
         for name, array in wanted.items():
             assert (got[name].shape, got[name].dtype) == (array.shape, array.dtype), name
             if not has_steps(model):
-                worst = max(worst, _error(name, array.astype(np.float64), got[name].astype(np.float64)))
+                size = _range([each[name] for each in said])
+                worst = max(worst, _error(name, array.astype(np.float64), got[name].astype(np.float64), size))
     return worst
 
 
-def _error(name: str, wanted: np.ndarray, got: np.ndarray) -> float:
-    """Return the largest difference relative to the largest value, where the original is finite."""
+def _range(arrays: list[np.ndarray]) -> float:
+    """Return by how much finite values vary, to which the bound relates; the magnitude of one that is constant."""
+    values = np.concatenate([array.astype(np.float64).ravel() for array in arrays])
+    values = values[np.isfinite(values)]
+    return float(np.ptp(values) or np.abs(values).max()) if values.size else 0.0
+
+
+def _error(name: str, wanted: np.ndarray, got: np.ndarray, size: float) -> float:
+    """Return the largest difference relative to `size`, the output's range, where the original is finite."""
     finite = np.isfinite(wanted)
     assert np.array_equal(np.isfinite(got), finite), f"{name}: not finite elsewhere"
-    size = float(np.abs(wanted[finite]).max(initial=0)) or 1.0
-    return float(np.abs(got[finite] - wanted[finite]).max(initial=0)) / size
+    return float(np.abs(got[finite] - wanted[finite]).max(initial=0)) / (size or 1.0)
 
 
 def assert_kept(model: onnx.ModelProto, folder: Path, bound: float) -> None:
