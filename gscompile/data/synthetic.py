@@ -43,6 +43,7 @@ from gscompile.onnx_files.op_names import kind
 # Sizes to try for an open axis: of pictures and feature maps, and of sequences, tokens and audio.
 _MAP_SIZES = (224, 64, 32, 48, 128, 256, 320, 640, 512, 96, 160, 16, 8, 1)
 _SEQUENCE_SIZES = (16, 32, 64, 8, 128, 256, 512, 1, 1600, 16000, 2, 4)
+_STEPS = 64  # of a sequence beside a state, which comes about in time
 _SEQUENCE_WORDS = "seq", "time", "frame", "step", "token", "length"
 MAX_SIZE_TRIES = 64
 ACCEPTED_SIZES = 6  # accepted sizes after which an empty output is taken for what the network does with noise
@@ -154,11 +155,13 @@ def _open_axes(specs: Sequence[InputSpec], given: Shapes) -> dict[str, tuple[int
     every = [(spec, axis, dim) for spec in specs for axis, dim in enumerate(_axes(spec)) if isinstance(dim, str)]
     symbols = {dim for _, _, dim in every}
     named = any("batch" in dim.lower() for dim in symbols)
+    recurs = any(is_state(spec) for spec in specs)
     found: dict[str, tuple[int, ...]] = {}
     for spec, axis, dim in every:
         if dim not in bound and spec.name not in given and not _terms(dim, symbols):
             is_batch = "batch" in dim.lower() if named else axis == _batch_axis(spec) and not _is_sequence(dim)
             sizes = _MAP_SIZES if len(_axes(spec)) >= 4 and spec.dtype.kind != "i" else _SEQUENCE_SIZES
+            sizes = (_STEPS, *sizes) if recurs and not len(_axes(spec)) >= 4 else sizes
             found[dim] = () if is_batch or found.get(dim) == () else sizes
     return found
 
