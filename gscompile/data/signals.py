@@ -144,7 +144,9 @@ def voice(length: int, rng: np.random.Generator) -> Floats:
             gain += 0.5**order * np.exp(-0.5 * ((number * pitch - formant) / width) ** 2)
         wave += gain / number**0.5 * np.sin(number * phase)
     loud = np.abs(np.sin(np.pi * place)) * (rng.uniform(0.2, 1, count) * (rng.random(count) > 0.2))[place.astype(int)]
-    hissed = np.diff(rng.standard_normal(length + 1)) * rng.uniform(0, 0.7, count)[(place + 0.5).astype(int)] * wave.std()
+    hissed = (
+        np.diff(rng.standard_normal(length + 1)) * rng.uniform(0, 0.7, count)[(place + 0.5).astype(int)] * wave.std()
+    )
     return standardised(wave * loud + hissed * (1 - np.abs(np.sin(np.pi * place))) ** 2)
 
 

@@ -43,6 +43,7 @@ from gscompile.onnx_files.op_names import kind
 # Sizes to try for an open axis: of pictures and feature maps, and of sequences, tokens and audio.
 _MAP_SIZES = (224, 64, 32, 48, 128, 256, 320, 640, 512, 96, 160, 16, 8, 1)
 _SEQUENCE_SIZES = (16, 32, 64, 8, 128, 256, 512, 1, 1600, 16000, 2, 4)
+MAX_DRAWS, FEW_DRAWS = 16, 4  # tried where a network may refuse the values of one: of known sizes, and of each tried
 _STEPS = 64  # of a sequence beside a state, which comes about in time
 _SEQUENCE_WORDS = "seq", "time", "frame", "step", "token", "length"
 MAX_SIZE_TRIES = 64
@@ -85,6 +86,38 @@ def synthetic_batch(
     graph, DataError when no size is accepted.
     """
     return Filler.of(model).fill(find_shapes(model, shapes, batch, seed), seed, draw)
+
+
+def running_batch(
+    model: ir.Model, run: Callable[[dict[str, NDArray[Any]]], object], shapes: Shapes | None = None
+) -> dict[str, NDArray[Any]] | None:
+    """Return a batch for the graph; of several draws the first that `run` takes where values of inputs may be refused.
+
+    None where it takes none. `run` raises RuntimeError for a batch that it does not take.
+    """
+    if not values_may_be_refused(model):
+        return synthetic_batch(model, shapes)
+    filler, found = Filler.of(model), find_shapes(model, shapes)
+    for draw in range(MAX_DRAWS):
+        batch = filler.fill(found, draw, draw)
+        try:
+            run(batch)
+        except RuntimeError:
+            continue
+        return batch
+    return None
+
+
+def values_may_be_refused(model: ir.Model) -> bool:
+    """Return whether a network that does not run on one batch may run on another of the same shapes.
+
+    So it may where an input is of whole numbers, booleans or strings, or has one axis at most: it may be a size, an
+    axis, a split or a threshold. Values of types that numpy does not have cannot be fed at all.
+    """
+    specs = input_specs(model)
+    steering = any(spec.dtype.kind != "f" or spec.shape is None or len(spec.shape) <= 1 for spec in specs)
+    types = {value.dtype for value in (*model.graph.inputs, *model.graph.outputs) if value.dtype is not None}
+    return steering or any(each.numpy().isbuiltin != 1 for each in types)
 
 
 def find_shapes(
@@ -230,13 +263,18 @@ def _size(dim: str, sizes: OpenSizes) -> int:
 def _accepted(model: ir.Model, attempts: Iterator[Shapes], seed: int) -> Iterator[Shapes]:
     run, filler = _runner(model), Filler.of(model)
     empty: list[Shapes] = []
+    done: list[Shapes] = []
     found, problem = False, ""
-    for shapes in islice(attempts, MAX_SIZE_TRIES):
+    draws = FEW_DRAWS if values_may_be_refused(model) else 1
+    for shapes, draw in product(islice(attempts, MAX_SIZE_TRIES), range(draws)):
+        if shapes in done:
+            continue
         try:
-            outputs = run(filler.fill(shapes, seed))
+            outputs = run(filler.fill(shapes, seed + draw, draw))
         except Exception as error:  # onnxruntime's own classes have no common base
             problem = problem or _line(error)
             continue
+        done.append(shapes)
         if all(np.size(output) for output in outputs):
             found = True
             yield shapes
@@ -299,7 +337,16 @@ class Filler:
         dense = frozenset(name for name, ops in read.items() if {"MatMul", "Gemm"} & {*ops})
         bytes_taken = {name: takes_bytes(model, name) for name in floats}
         uncentred = {name: scale for name in floats if (scale := uncentred_scale(model, name)) is not None}
-        return cls(specs, index_limits(model), compared_values(model), told, uncentred, bytes_taken, dense, state_outputs(model))
+        return cls(
+            specs,
+            index_limits(model),
+            compared_values(model),
+            told,
+            uncentred,
+            bytes_taken,
+            dense,
+            state_outputs(model),
+        )
 
     def fill(self, shapes: Shapes, seed: int = 0, draw: int = 0) -> dict[str, NDArray[Any]]:
         """Return an array for each input, the same for the same seed and draw."""
@@ -390,6 +437,8 @@ class Filler:
             return scale.of(_pictures(shape, rng, turn))
         if self._is_state(spec) and len(self.specs) > 1:  # of a recurrent network: zero at the beginning, else below 1
             return np.zeros(shape) if self._turn(draw) % 2 else np.tanh(rng.standard_normal(shape))
+        if prod(shape) == 1 and len(shape) <= 1 and len(self.specs) > 1 and self._turn(draw) % 2:  # perhaps a threshold
+            return rng.random(shape)
         if self._is_sound(spec, shape):
             if self._is_stream(spec, shape):
                 return scale.of(sound(prod(shape), rng, turn).reshape(shape))
@@ -444,10 +493,10 @@ def _whole(
 
 
 def _tokens(shape: tuple[int, ...], limit: int, rng: np.random.Generator, draw: int) -> NDArray[Any]:
-    """Return indices below `limit`: of all values alike, and in about half of the rows after the first draw as in texts.
+    """Return indices below `limit`: of all values alike, after the first draw in about half of the rows as in texts.
 
-    Texts: the n-th token in an order of its own is as frequent as 1 / n (Zipf's law), and the order of half of the texts
-    is ascending from an index drawn, as of letters among bytes. Half of the texts end in one index that fills them up.
+    Texts: the n-th token in an order of its own is as frequent as 1 / n (Zipf's law), and the order of half of the
+    texts is ascending from an index drawn, as of letters among bytes. Half of them end in one index that fills them up.
     """
     tokens = np.asarray(rng.integers(0, limit, shape))
     if draw and shape and limit > 1:

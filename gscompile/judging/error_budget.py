@@ -176,9 +176,8 @@ def budget_by_error(original: Network, folded: Network, options: Options) -> Err
         said = "an input is no tensor: no data was made for it, no output compared"
         return ErrorBudget.without_samples(options.max_error, said)
     chosen = choose_samples(original, folded, runner, options)
-    if chosen is None:
-        said = "no synthetic input gives finite outputs, so nothing is compared and nothing lost: give --data"
-        return ErrorBudget.without_samples(options.max_error, said)
+    if isinstance(chosen, str):
+        return ErrorBudget.without_samples(options.max_error, chosen)
     claim = "the test data is measured once, at the end" if exam else "no accuracy is claimed"
     said = f"no data: ranks are clipped to an output error on synthetic samples, and {claim}"
     messages = (said, *_not_reached(chosen.unmoved))
