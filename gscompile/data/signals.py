@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from gscompile.data.dead_leaves import dead_leaves
 
 Floats = NDArray[np.float64]
-PICTURES = (
+PICTURE_TURNS = (
     *("leaves", "strokes", "natural", "leaves", "leaves", "even", "leaves", "strokes"),
     *("leaves", "natural", "leaves", "white", "leaves", "strokes", "natural", "leaves"),
 )
-SOUNDS = "voice", "voice", "noise", "voice", "tones", "voice", "silence", "voice"
-VECTORS = "normal", "half smooth", "normal", "smooth", "offset", "half smooth", "normal", "zero"
+SOUND_TURNS = "voice", "voice", "noise", "voice", "tones", "voice", "silence", "voice"
+VECTOR_TURNS = "normal", "half smooth", "normal", "smooth", "offset", "half smooth", "normal", "zero"
 KINDS = {
     "pictures": {"leaves": "pictures", "natural": "pictures", "strokes": "writing"},
     "sounds": {"voice": "voices", "noise": "tones and noise", "tones": "tones and noise"},
@@ -41,7 +41,7 @@ def picture(shape: tuple[int, int, int], rng: np.random.Generator, number: int =
     Of sixteen pictures in turn, eight are dead leaves, three 1/f noise, three strokes, one is white noise and one of an
     even colour between the black and the white of the scale.
     """
-    turn = PICTURES[number % len(PICTURES)]
+    turn = PICTURE_TURNS[number % len(PICTURE_TURNS)]
     if turn == "leaves":
         return dead_leaves(shape, rng)
     if turn == "strokes":
@@ -102,7 +102,7 @@ def sound(length: int, rng: np.random.Generator, number: int = 0) -> Floats:
     Of eight sounds in turn, five are voices, one is tones, one noise, and one silence but for a little noise. All but
     a quarter have a microphone's noise.
     """
-    turn = SOUNDS[number % len(SOUNDS)]
+    turn = SOUND_TURNS[number % len(SOUND_TURNS)]
     made = {"voice": voice, "tones": tones, "noise": noise}
     wave = made[turn](length, rng) if turn in made else np.zeros(length)
     hiss = 0.0 if rng.random() < 0.25 else 10 ** rng.uniform(-3, -1)
@@ -157,7 +157,7 @@ def vector(shape: tuple[int, ...], rng: np.random.Generator, number: int = 0) ->
     between 0.5 and 1.4: of two, half of the variance is smooth along the
     last axis, and of one, nearly all is; of one, half of the variance is an offset that all numbers share; one is zero.
     """
-    turn, values = VECTORS[number % len(VECTORS)], rng.standard_normal(shape)
+    turn, values = VECTOR_TURNS[number % len(VECTOR_TURNS)], rng.standard_normal(shape)
     if turn in ("zero", "normal"):
         return values if turn == "normal" else np.zeros(shape)
     if turn == "offset":

@@ -34,7 +34,7 @@ from gscompile.data.scales import (
     told_scale,
     uncentred_scale,
 )
-from gscompile.data.signals import KINDS, PICTURES, SOUNDS, VECTORS, picture, sound, vector
+from gscompile.data.signals import KINDS, PICTURE_TURNS, SOUND_TURNS, VECTOR_TURNS, picture, sound, vector
 from gscompile.errors import DataError, UsageError
 from gscompile.files.native import native
 from gscompile.onnx_files.loading import on_files, pointing_proto
@@ -397,12 +397,12 @@ class Filler:
             return ()
         turn, rows = self._turn(draw) // len(self._scales(spec, shape)), shape[0]
         if _is_picture(shape):
-            turns, words = PICTURES, KINDS["pictures"]
+            turns, words = PICTURE_TURNS, KINDS["pictures"]
         elif self._is_sound(spec, shape):
-            turns, words = SOUNDS, KINDS["sounds"]
+            turns, words = SOUND_TURNS, KINDS["sounds"]
             rows = 1 if self._is_stream(spec, shape) else prod(shape) // max(shape)
         else:
-            turns, words, rows = VECTORS, KINDS["vectors"], rows if len(shape) > 1 else 1
+            turns, words, rows = VECTOR_TURNS, KINDS["vectors"], rows if len(shape) > 1 else 1
         return tuple(words.get(turns[(turn * rows + row) % len(turns)], "") for row in range(rows))
 
     def _scales(self, spec: InputSpec, shape: tuple[int, ...]) -> tuple[Scale, ...]:
