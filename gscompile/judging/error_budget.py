@@ -244,4 +244,5 @@ def _not_reached(layers: Sequence[str]) -> Iterator[str]:
         names = ", ".join(layers[:MAX_NAMED_LAYERS]) + (
             f" and {len(layers) - MAX_NAMED_LAYERS} more" if len(layers) > MAX_NAMED_LAYERS else ""
         )
-        yield f"no sample moves an output through {names}: left as they are; --input-shape or --data may reach them"
+        said = f"no sample moves an output through all weights of {names}: left as they are"
+        yield f"{said}; --input-shape or --data may reach them"

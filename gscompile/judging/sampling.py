@@ -11,6 +11,7 @@ from gscompile.errors import ModelError
 from gscompile.graph.network import Network
 from gscompile.judging.exercised import exercised, to_try
 from gscompile.judging.samples import Draw, Sampler, Samples
+from gscompile.judging.unreached_rows import with_unreached_rows
 from gscompile.options import Options
 from gscompile.scoring.runner import Runner
 
@@ -82,7 +83,10 @@ def _choose(
     deciding = Samples(drawn if len(shapes) == 1 else sampler.draws(decide), like=confirming)
     if not confirming.draws:
         return None
-    return ChosenSamples(deciding, confirming, tuple(layer.origin for layer in waiting), sampler)
+    moved_layers = [layer for layer in to_try(folded) if layer not in waiting] if not is_large else []
+    partly = {*with_unreached_rows(folded, moved_layers, (*deciding.draws, *confirming.draws))}
+    unmoved = [*waiting, *(layer for layer in moved_layers if layer.name in partly)]
+    return ChosenSamples(deciding, confirming, tuple(layer.origin for layer in unmoved), sampler)
 
 
 def _why_none(run: Runner, filler: Filler, original: Network, given: Shapes, seed: int) -> str:
