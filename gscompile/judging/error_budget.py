@@ -259,9 +259,8 @@ def budget_by_error(original: Network, folded: Network, options: Options) -> Err
         said = "an input is no tensor: no data was made for it, no output compared"
         return ErrorBudget.without_samples(options.error, said)
     chosen = choose_samples(original, folded, runner, options)
-    if chosen is None:
-        said = "no synthetic input gives finite outputs, so nothing is compared and nothing lost: give --data"
-        return ErrorBudget.without_samples(options.error, said)
+    if isinstance(chosen, str):
+        return ErrorBudget.without_samples(options.error, chosen)
     claim = "the test data is measured once, at the end" if exam else "no accuracy is claimed"
     said = f"no data: ranks are clipped to an output error on synthetic samples, and {claim}"
     messages = (said, *_not_reached(chosen.unmoved))
@@ -288,4 +287,5 @@ def _not_reached(layers: Sequence[str]) -> Iterator[str]:
         names = ", ".join(layers[:MAX_NAMED_LAYERS]) + (
             f" and {len(layers) - MAX_NAMED_LAYERS} more" if len(layers) > MAX_NAMED_LAYERS else ""
         )
-        yield f"no sample moves an output through {names}: left as they are; --input-shape or --data may reach them"
+        said = f"no sample moves an output through all weights of {names}: left as they are"
+        yield f"{said}; --input-shape or --data may reach them"
