@@ -25,9 +25,9 @@ class UnusualError(Exception):
 class Theirs:
     """The surroundings in which code of the user's runs.
 
-    A call of `os._exit` raises SystemExit instead of ending this process, where nothing would be said. An error that is
-    no Exception, and that nobody would catch for it, becomes one. The working
-    folder is theirs while they run, from one entry to the next, and ours again afterwards.
+    A call of `os._exit` raises SystemExit instead of ending this process, where nothing would be said; so does a call
+    of `_exit` of another module that took it from there. An error that is no Exception, and that nobody would catch for
+    it, becomes one. The working folder is theirs while they run, from one entry to the next, and ours again afterwards.
     """
 
     def __init__(self) -> None:
@@ -44,15 +44,26 @@ class Theirs:
                 raise SystemExit(status)
             ends(status)  # a process of theirs
 
-        os._exit = end
+        self._holders = [*_holders_of(ends)]
+        for names in self._holders:
+            names["_exit"] = end
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        os._exit = self._exit
+        for names in self._holders:
+            names["_exit"] = self._exit
         with suppress(OSError):
             self._there = os.getcwd()
         os.chdir(self._here)
         if error is not None and not isinstance(error, (*EXCEPTIONS, KeyboardInterrupt)):
             raise UnusualError from error
+
+
+def _holders_of(function: object) -> Iterator[dict[str, Any]]:
+    """Yield the names of each module in which `_exit` is that function: of os, and of modules that took it from os."""
+    for module in [*sys.modules.values()]:
+        names = getattr(module, "__dict__", None)
+        if isinstance(names, dict) and names.get("_exit") is function:
+            yield names
 
 
 @dataclass(frozen=True)

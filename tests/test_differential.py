@@ -22,7 +22,7 @@ import gscompile
 from gscompile.errors import GscompileError
 from gscompile.graph.network import Network
 from gscompile.graph.weight_ops import WEIGHT_OPS
-from gscompile.judging import crash_probe, error_budget
+from gscompile.judging import crash_probe, error_budget, sampling
 from gscompile.scoring.runner import Runner
 from tests.odd_graphs import odd_graph
 from tests.test_random_graphs import feeds
@@ -85,16 +85,17 @@ def largest_error(model: onnx.ModelProto, path: Path) -> float:
 
 
 def sample_errors(wanted: np.ndarray, got: np.ndarray, batch: int) -> np.ndarray:
-    """Return the largest difference of each sample relative to the largest value; infinite if finite elsewhere.
+    """Return the largest difference of each sample relative to the range of values; infinite if finite elsewhere.
 
     The samples are one where the first axis is not the batch. [samples]
     """
     rows = batch if wanted.ndim and len(wanted) == batch else 1
     wanted, got = wanted.reshape(rows, -1), got.reshape(rows, -1)
     finite = np.isfinite(wanted)
-    size = float(np.abs(wanted[finite]).max(initial=0)) or 1.0
+    largest = float(np.abs(wanted[finite]).max(initial=0)) or 1.0
+    size = max(largest, float(np.ptp(wanted[finite]))) if finite.any() else largest
     gap = np.abs(np.where(finite, got, 0) - np.where(finite, wanted, 0)) / size
-    return np.where(np.isfinite(got) == finite, gap, np.inf).max(1, initial=0)
+    return np.asarray(np.where(np.isfinite(got) == finite, gap, np.inf).max(1, initial=0))
 
 
 def assert_kept(model: onnx.ModelProto, folder: Path, bound: float) -> None:
@@ -141,7 +142,7 @@ def quicker() -> Iterator[None]:
         process.join()
         return process.exitcode or 0
 
-    choose, chosen = error_budget.choose_samples, dict[bytes, Any]()
+    choose, chosen = sampling.choose_samples, dict[bytes, Any]()
 
     def choose_once(original: Network, *others: Any) -> Any:
         key = original.to_proto().SerializeToString()

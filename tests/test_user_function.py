@@ -6,8 +6,10 @@ import asyncio
 import json
 import math
 import os
+import posix
 import sys
 from collections.abc import Callable, Iterator
+from os import _exit
 from pathlib import Path
 from typing import Any
 
@@ -257,7 +259,7 @@ def test_functions_of_one_place_are_told_apart_by_what_they_captured() -> None:
 def test_a_data_function_that_ends_the_process_is_named() -> None:
     from gscompile.data.sources import parts_of
 
-    for ends in (lambda: sys.exit(0), lambda: os._exit(0)):
+    for ends in (lambda: sys.exit(0), lambda: os._exit(0), lambda: posix._exit(0), lambda: _exit(0)):
         with pytest.raises(DataError, match=r"raised an error .SystemExit: 0, which would end the process"):
             [*parts_of(ends, "f")]
 

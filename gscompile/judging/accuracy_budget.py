@@ -24,6 +24,7 @@ from gscompile.data.dataset import (
     labels_fault,
     load_data,
 )
+from gscompile.data.labels import with_class_numbers
 from gscompile.errors import DataError, ModelError, UsageError
 from gscompile.graph.network import Network
 from gscompile.judging.budget import Measured, Search, UnmetBudget, find_other_form
@@ -176,6 +177,7 @@ class Splits:
     test: Dataset | None
     split: str
     messages: tuple[str, ...]
+    labels_read: tuple[str, ...] = ()  # how labels were read, where they were no class numbers
 
     @property
     def all(self) -> tuple[Dataset, ...]:
@@ -183,13 +185,27 @@ class Splits:
 
 
 def _splits(options: Options, specs: tuple[InputSpec, ...]) -> Splits:
-    train = load_data(options.data, specs)
-    test = load_data(options.test, specs) if options.test is not None else None
+    lines: dict[str, None] = {}
+
+    def load(source: Any) -> Dataset:
+        data = load_data(source, specs)
+        if options.loss is None and options.metric is None:  # else the labels are for the user's functions
+            data, said = with_class_numbers(data)
+            lines.update(dict.fromkeys(said))
+        return data
+
+    splits = _loaded(options, load)
+    return replace(splits, labels_read=(*lines,))
+
+
+def _loaded(options: Options, load: Callable[[Any], Dataset]) -> Splits:
+    train = load(options.data)
+    test = load(options.test) if options.test is not None else None
     if options.eval is None:
         train, val = train.split(_held_out(train, 0.25 if options.max_drop is None else 0.5), options.seed)
         said = "no --eval: a part of --data decides, on which the original network may have been trained"
         return Splits(train, val, test, "a part held out of the data", (said,))
-    val = load_data(options.eval, specs)
+    val = load(options.eval)
     if train.has_labels != val.has_labels:
         raise DataError("labels: in one of --data and --eval but not in the other; give both or neither")
     return Splits(train, val, test, "the eval data", ())
@@ -259,7 +275,7 @@ def _check_labels(splits: Splits, trainer: TorchTrainer) -> tuple[str, ...]:
     if trainer.plain_metric.name == ACCURACY or trainer.objective.labelled:
         for data in splits.all:
             check_labels(data, trainer.classes)
-        return ()
+        return splits.labels_read
     if trainer.metric.function or trainer.objective.function:
         return ()  # whose business the labels are
     if splits.val.has_labels and trainer.metric.classes and not splits.val.ready_made:
