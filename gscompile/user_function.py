@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gscompile.errors import GscompileError, UsageError, one_line
+from gscompile.streams import reopen_streams
 
 EXCEPTIONS = (Exception, SystemExit)  # whatever leaves `Theirs`, but for Ctrl-C
 
@@ -35,6 +36,7 @@ class Theirs:
 
     def __enter__(self) -> None:
         self._here, self._exit = os.getcwd(), os._exit
+        self._streams = sys.stdin, sys.stdout, sys.stderr
         if self._there is not None:
             os.chdir(self._there)
         ours, ends = os.getpid(), self._exit
@@ -51,6 +53,8 @@ class Theirs:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         for names in self._holders:
             names["_exit"] = self._exit
+        sys.stdin, sys.stdout, sys.stderr = self._streams
+        reopen_streams()
         with suppress(OSError):
             self._there = os.getcwd()
         os.chdir(self._here)

@@ -314,3 +314,26 @@ def test_the_working_folder_is_ours_again_after_theirs() -> None:
     with Theirs():
         os.chdir("/")
     assert os.getcwd() == here
+
+
+def test_streams_that_a_function_replaces_or_closes_are_ours_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gscompile.data.sources import parts_of
+    from gscompile.streams import guard_streams
+
+    monkeypatch.setattr(sys, "__stdout__", sys.stdout)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    guard_streams()
+    ours = sys.stdout
+
+    def replaces() -> Any:
+        sys.stdout = None
+        return {"x": np.ones((1, 4))}
+
+    def closes() -> Any:
+        sys.stdout.close()
+        return {"x": np.ones((1, 4))}
+
+    assert [*parts_of(replaces, "f")]
+    assert sys.stdout is ours
+    assert [*parts_of(closes, "f")]
+    assert not sys.stdout.closed
