@@ -65,18 +65,19 @@ def _cast_to(node: onnx.NodeProto) -> int:
 
 
 def largest_error(model: onnx.ModelProto, path: Path) -> float:
-    """Return the error of outputs; shapes and types must be the same, and what is finite.
+    """Return the error of outputs over batches of many samples and of one; shapes and types must be the same.
 
-    It is the largest over batches of 3 and 1. Where the network has functions with steps, a value beside a step may
-    fall to the other side: there it is the error that three of four samples stay within.
+    It is the largest, of the range over many samples. Where the network has functions with steps, a value beside a step
+    may fall to the other side: there it is the error that three of four samples stay within.
     """
     before, after = Runner(model.SerializeToString(), False, 1), Runner(path, False, 1)
-    worst = 0.0
-    for batch in (MANY, 1) if has_steps(model) else (3, 1):
+    worst, sizes = 0.0, dict[str, float]()
+    for batch in (MANY, 1):
         wanted, got = before(feeds(model, batch)), after(feeds(model, batch))
         for name, array in wanted.items():
             assert (got[name].shape, got[name].dtype) == (array.shape, array.dtype), name
-            errors = sample_errors(array.astype(np.float64), got[name].astype(np.float64), batch)
+            size = sizes.setdefault(name, size_of(array.astype(np.float64)))
+            errors = sample_errors(array.astype(np.float64), got[name].astype(np.float64), batch) / size
             if not has_steps(model):
                 worst = max(worst, float(errors.max()))
             elif batch == MANY == len(errors):
@@ -84,17 +85,21 @@ def largest_error(model: onnx.ModelProto, path: Path) -> float:
     return worst
 
 
-def sample_errors(wanted: np.ndarray, got: np.ndarray, batch: int) -> np.ndarray:
-    """Return the largest difference of each sample relative to the range of values; infinite if finite elsewhere.
+def size_of(values: np.ndarray) -> float:
+    """Return the range of the finite values, or the largest if that is larger."""
+    finite = values[np.isfinite(values)]
+    return max(float(np.ptp(finite)), float(np.abs(finite).max())) or 1.0 if finite.size else 1.0
 
-    The samples are one where the first axis is not the batch. [samples]
+
+def sample_errors(wanted: np.ndarray, got: np.ndarray, batch: int) -> np.ndarray:
+    """Return the largest difference of each sample, infinite if finite elsewhere; one where no axis is the batch.
+
+    [samples]
     """
     rows = batch if wanted.ndim and len(wanted) == batch else 1
     wanted, got = wanted.reshape(rows, -1), got.reshape(rows, -1)
     finite = np.isfinite(wanted)
-    largest = float(np.abs(wanted[finite]).max(initial=0)) or 1.0
-    size = max(largest, float(np.ptp(wanted[finite]))) if finite.any() else largest
-    gap = np.abs(np.where(finite, got, 0) - np.where(finite, wanted, 0)) / size
+    gap = np.abs(np.where(finite, got, 0) - np.where(finite, wanted, 0))
     return np.asarray(np.where(np.isfinite(got) == finite, gap, np.inf).max(1, initial=0))
 
 
