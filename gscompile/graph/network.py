@@ -458,10 +458,18 @@ def replace_held(value: ir.Value, tensor: NDArray[np.generic]) -> None:
 
 
 def _held_for(layer: Layer) -> bool:
-    if held_tensor(layer.value) is None or layer.value.is_graph_output():
+    if held_tensor(layer.value) is None or any(value.is_graph_output() for value in _with_identities(layer.value)):
         return False
     own = {(use.node, use.index) for use in layer.uses}
     return all((node, index) in own for node, index in readers_behind_identity(layer.value))
+
+
+def _with_identities(value: ir.Value) -> Iterator[ir.Value]:
+    """Yield a value, and the outputs of the `Identity` nodes that pass it on."""
+    yield value
+    for use in value.uses():
+        if kind(use.node) == "Identity":
+            yield from _with_identities(use.node.outputs[0])
 
 
 def readers_behind_identity(value: ir.Value) -> Iterator[tuple[ir.Node, int]]:

@@ -263,7 +263,7 @@ def budget_by_error(original: Network, folded: Network, options: Options) -> Err
         return ErrorBudget.without_samples(options.error, chosen)
     claim = "the test data is measured once, at the end" if exam else "no accuracy is claimed"
     said = f"no data: ranks are clipped to an output error on synthetic samples, and {claim}"
-    messages = (said, *_not_reached(chosen.unmoved))
+    messages = (said, *(exam.messages if exam else ()), *_not_reached(chosen.unmoved))
     return ErrorBudget(
         runner,
         chosen.deciding,

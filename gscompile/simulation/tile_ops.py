@@ -141,6 +141,8 @@ def gemm_left(inputs: Inputs, attributes: Attributes, layout: MatrixLayout, prod
 
 def matmul(inputs: Inputs, attributes: Attributes, layout: MatrixLayout, product: Product) -> Array:  # noqa: ARG001
     """Return x @ W, or W @ x computed as the transposed product; leading axes of both broadcast."""
+    if len(layout.shape) == 1:
+        return _times_vector(inputs, product)
     left = layout.transposed
     x = inputs[1] if left else inputs[0]
     assert x is not None
@@ -155,6 +157,14 @@ def matmul(inputs: Inputs, attributes: Attributes, layout: MatrixLayout, product
         y = _batched(np.broadcast_to(x, (*lead, *x.shape[-2:])), batch, product)
     y = y[..., 0, :] if vector else y.swapaxes(-1, -2) if left else y
     return np.asarray(y)
+
+
+def _times_vector(inputs: Inputs, product: Product) -> Array:
+    """x @ w or w @ x for a vector w, the input that is not given: the result has no axis for the one output."""
+    x, from_left = (inputs[1], True) if inputs[0] is None else (inputs[0], False)
+    assert x is not None
+    x = x.swapaxes(-1, -2) if from_left and x.ndim > 1 else x
+    return product(0, x.reshape(-1, x.shape[-1])).reshape(x.shape[:-1])
 
 
 def _batched(x: Array, batch: Sequence[int], product: Product) -> Array:
