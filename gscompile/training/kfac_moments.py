@@ -132,11 +132,14 @@ _PRODUCTS = {"MatMul", "FusedMatMul", "Gemm", "FusedGemm"}
 _READABLE = {"Conv", "FusedConv", "ConvTranspose", "Einsum", *_PRODUCTS, *_OPS_WITH_INNER_PRODUCTS}
 
 
-def input_vectors(layer: Layer, data: Tensor) -> Tensor:
-    """Return the input vectors of a layer's matrices, one per sample and position: [parts, samples, inputs]."""
+def input_vectors(layer: Layer, data: Tensor, most: int = MOST_ROWS) -> Tensor:
+    """Return the input vectors of a layer's matrices, one per sample and position: [parts, samples, inputs].
+
+    Convolutions give about `most` of them where they have more.
+    """
     parts, inputs = layer.layout.parts, layer.layout.inputs
     if layer.op in ("Conv", "FusedConv"):
-        return _patches(layer.uses[0].node, data, layer.layout.shape[2:], parts)
+        return _patches(layer.uses[0].node, data, layer.layout.shape[2:], parts, most)
     if layer.op == "ConvTranspose":
         return _by_channel(data, parts)
     if layer.op == "Einsum":
@@ -194,7 +197,7 @@ def _by_channel(data: Tensor, parts: int) -> Tensor:
     return split.permute(1, 0, 3, 2).reshape(parts, -1, split.shape[2])
 
 
-def _patches(node: ir.Node, data: Tensor, kernel: tuple[int, ...], parts: int) -> Tensor:
+def _patches(node: ir.Node, data: Tensor, kernel: tuple[int, ...], parts: int, most: int) -> Tensor:
     """Unfolded patches, channel-major as a Conv weight is: [parts, samples, channels / parts * kernel]."""
     attributes, dims = node.attributes, len(kernel)
     strides = [*attributes.get_ints("strides", [1] * dims)]
@@ -208,20 +211,23 @@ def _patches(node: ir.Node, data: Tensor, kernel: tuple[int, ...], parts: int) -
     split = data.reshape(n, parts, channels // parts, *data.shape[2:])
     order = [1, 0, *range(3, 3 + dims), 2, *range(3 + dims, 3 + 2 * dims)]
     found = split.permute(*order)
-    picked: tuple[slice | Tensor, ...] = (slice(None), *_spread(found.shape[1 : 2 + dims]))  # all take long to copy
+    picked: tuple[slice | Tensor, ...] = (
+        slice(None),
+        *_spread(found.shape[1 : 2 + dims], most),
+    )  # all take long to copy
     return found[picked].reshape(parts, -1, channels // parts * int(np.prod(kernel)))
 
 
-def _spread(places: Sequence[int]) -> Iterator[Tensor]:
+def _spread(places: Sequence[int], most: int) -> Iterator[Tensor]:
     """Indices, axis by axis, of as many places as are looked at."""
     count = int(np.prod(places))
-    picked = np.arange(0, count, stride_of(count))
+    picked = np.arange(0, count, stride_of(count, most))
     return map(torch.from_numpy, np.unravel_index(picked, places))
 
 
-def stride_of(vectors: int) -> int:
+def stride_of(vectors: int, most: int = MOST_ROWS) -> int:
     """Return n where every n-th of so many vectors is looked at; odd, so that all columns of an image are."""
-    return max(1, vectors // MOST_ROWS) | 1
+    return max(1, vectors // most) | 1
 
 
 def _pads(node: ir.Node, sizes: Iterable[int], reach: list[int], strides: list[int]) -> list[int]:
