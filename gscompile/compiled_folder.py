@@ -5,12 +5,32 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from gscompile.command_options import DEFAULT_TARGET
 from gscompile.crossbars.netlist_file import read_netlist
 from gscompile.data.synthetic import parse_input_shape
 from gscompile.errors import OutputError, VerificationError
-from gscompile.hardware.target import DEFAULT_TARGET, Target, load_target
+from gscompile.hardware.target import Target, load_target
+from gscompile.judging.report_check import check_report
+from gscompile.reporting.explanation import Explanation, explain_report
 from gscompile.reporting.report import CompileReport
 from gscompile.reporting.report_file import read_report
+
+
+def explain_folder(out: Path, matrix: str | None = None) -> Explanation:
+    """Return what each step of the compilation did to each matrix, or to the one that `matrix` names.
+
+    Raises OutputError if there is no such folder, VerificationError if its report is missing or contradicts the
+    netlist, UsageError for an unknown matrix.
+    """
+    _check_folder(out)
+    report = read_report(out)
+    check_report(report, read_netlist(out / "netlist.json"))
+    return explain_report(report, matrix)
+
+
+def _check_folder(out: Path) -> None:
+    if not os.path.isdir(out):
+        raise OutputError(f"{out}: no such folder")
 
 
 def target_of(out: Path, name: str | None = None) -> Target:
@@ -18,8 +38,7 @@ def target_of(out: Path, name: str | None = None) -> Target:
 
     Raises OutputError where there is no such folder, VerificationError for one that is not whole.
     """
-    if not os.path.isdir(out):
-        raise OutputError(f"{out}: no such folder")
+    _check_folder(out)
     report = _report(out)
     compiled = report.options.get("target") if report else None
     if not isinstance(compiled, str | None):

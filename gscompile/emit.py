@@ -1,4 +1,4 @@
-"""`--emit`: an output folder's netlist written in the formats that hardware tools read."""
+"""Write an output folder's netlist in the formats that hardware tools read (`--emit`)."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from gscompile.compression.passes import Change
+from gscompile.compression.passes import Change, Context, PassResult
+from gscompile.compression.steps import recorded_steps, state_of_matrices
 from gscompile.crossbars.netlist import Netlist
 from gscompile.graph.network import Network
 from gscompile.judging.budget import Measured
@@ -33,10 +34,11 @@ class CompileRecord:
     original: Network
     written: Network
     netlist: Netlist
-    changes: tuple[Change, ...]
+    result: PassResult
     folds: tuple[str, ...]
     messages: tuple[str, ...]
     checks: tuple[str, ...]
+    context: Context
     chip: Chip | None = None
 
 
@@ -56,7 +58,7 @@ def summarise(
         Figures.of(record.netlist.matrices),
         layer_rows(before, record.netlist, origins, ops),
         matrices,
-        (*folds, *record.changes),
+        (*folds, *record.result.changes),
         tuple(untouched(record.original, record.written)),
         measured.accuracy,
         measured.drift,
@@ -70,4 +72,10 @@ def summarise(
         time.perf_counter() - began,
         record.chip,
         measured.confirmation,
+        recorded_steps(
+            state_of_matrices(before.matrices, {}),
+            record.result.stages,
+            state_of_matrices(record.netlist.matrices, origins),
+            record.context,
+        ),
     )

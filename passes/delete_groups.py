@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from gscompile.channels.dead_units import drop_dead_units
 from gscompile.compression.bisection import bisect_largest
-from gscompile.compression.passes import Change, Context, PassResult
+from gscompile.compression.passes import OUT_OF_TIME, Change, Context, PassResult
 from gscompile.compression.rank_allocation import RankAllocator, deleting_costs_less
 from gscompile.compression.ranking import Ranking, ranked, vector_masks, without_cheapest
 from gscompile.compression.recovery import RECOVERY_LR_SCALE, Recovery, ScoredNetwork
@@ -56,7 +56,11 @@ class DeleteGroups:
 
     def run(self, network: Network, context: Context) -> PassResult:
         before = footprint(network, context.mapping)
-        if context.trainer is not None and context.refit is None:
+        if context.trainer is None:
+            context.stopped("groups are deleted while fine-tuning, which needs --data")
+        elif context.refit is not None:
+            context.stopped("groups are deleted while fine-tuning, which --finetune none excludes")
+        else:
             network = self._search(network, context)
         after = footprint(network, context.mapping)
         change = Change("all layers", "wires", str(before.wires), str(after.wires))
@@ -76,6 +80,8 @@ class DeleteGroups:
             best, fails = self._furthest(best, way, context)
             if fails is not None or not way:
                 failed, step = fails or failed, step / 2
+        tried = f"no network recovered after another round, down to rounds of {min(2 * step, self.step):.1%}"
+        context.stopped(OUT_OF_TIME if context.out_of_time() else tried)
         if best is start and score < context.floor:  # rounds began all the same, from where one brings it back
             best, _ = self.recovered(start, context, score)
         return self._untuned(start, context) if best is start and not context.out_of_time() else best

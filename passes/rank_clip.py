@@ -9,10 +9,11 @@ from functools import partial
 from typing import Literal
 
 from gscompile.compensation.search import compressed_by_closed_form
+from gscompile.compensation.without_data import compressed_without_data
 from gscompile.compression.bisection import bisect_largest, bracket, secant_closest
 from gscompile.compression.decomposition import WeightSpectrum, pca_rank, weight_spectrum
 from gscompile.compression.linear_maps import LinearMap, cells, linear_maps, pays
-from gscompile.compression.passes import Change, Context, PassResult
+from gscompile.compression.passes import OUT_OF_TIME, Change, Context, PassResult
 from gscompile.compression.rank_allocation import (
     EXACT,
     NO_CHANGE,
@@ -62,6 +63,8 @@ class RankClip:
         before, start = {m.origin: m for m in linear_maps(network)}, network
         if self.method == "pca":
             network = self._by_pca(network, context)
+        elif context.trainer is None and (context.refit is not None or context.size is not None):
+            network = compressed_without_data(network, context)
         elif context.refit is not None:
             network = compressed_by_closed_form(network, context)
         elif context.trainer is not None:
@@ -70,6 +73,7 @@ class RankClip:
             network = self._by_drift(network, context)
         if self.ranks is None and DELETION not in context.later and _grew(start, network, context):
             network = start
+            context.stopped("every network of lower ranks takes more of what --minimize names")
         after = [m for m in linear_maps(network) if m.v is not None and m.origin in before]
         return PassResult(network, tuple(change for m in after for change in _changes(before[m.origin], m)))
 
@@ -89,6 +93,7 @@ class RankClip:
                 return network
         if DELETION in context.later:
             return start
+        context.stopped("no clipped network recovered by fine-tuning: the smallest that fits without it is kept")
         return self._fewest_cells(clipper, context, lambda candidate: score(candidate) >= context.floor)
 
     def _clipped(self, network: Network, clipper: RankAllocator | None, context: Context, reach: float) -> Network:
@@ -98,12 +103,18 @@ class RankClip:
             candidate = self._within_reach(clipper, context, reach)
             judged = dict.fromkeys((candidate, clipper.half))  # often the same
             saved = context.saving(network)(candidate)
-            if saved <= 0 or self._is_over(network, judged, context):
-                break
+            if saved <= 0:
+                context.stopped(f"no lower rank keeps the score within {reach:.2g} points of the budget before tuning")
+                return network
+            if self._is_over(network, judged, context):
+                context.stopped("deleting groups that save as much costs the loss less than lower ranks")
+                return network
             candidate, returned = self._tuned(candidate, context, 2 * saved)
             if not returned:
-                break
+                context.stopped("the next lower ranks did not recover the score by fine-tuning")
+                return network
             network, clipper = candidate, None
+        context.stopped(OUT_OF_TIME)
         return network
 
     @staticmethod
@@ -157,6 +168,8 @@ class RankClip:
         best = trials.best(lambda x: clipper.within(start * 4.0**x), None, -FARTHEST, FARTHEST)
         for rule in UNIFORM:
             best = trials.best(partial(clipper.uniform, rule), best, -FARTHEST, 0.0) or best
+        fewest = f"no lower ranks were found within an output error of {context.max_error:g}"
+        context.stopped(OUT_OF_TIME if context.out_of_time() else fewest)
         return network if best is None else clipper.clipped(best)
 
     def _fewest_cells(self, clipper: RankAllocator, context: Context, fits: Callable[[Network], bool]) -> Network:
@@ -172,6 +185,8 @@ class RankClip:
     # -- the paper's ------------------------------------------------------------------------------------------
 
     def _by_pca(self, network: Network, context: Context) -> Network:
+        asked = f"every rank is the smallest within a relative weight error of {self.epsilon:g}"
+        context.stopped(asked if self.ranks is None else f"the ranks asked for are reached: {self.ranks}")
         if context.trainer is None:
             return self._clip_by_pca(network, self._limits(network, 1.0))
         per_epoch = context.trainer.steps_per_epoch

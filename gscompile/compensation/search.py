@@ -5,7 +5,7 @@ from __future__ import annotations
 from gscompile.compensation.units import priced_units, within, without_units
 from gscompile.compression.bisection import bisect_largest
 from gscompile.compression.linear_maps import cells
-from gscompile.compression.passes import Context
+from gscompile.compression.passes import OUT_OF_TIME, Context
 from gscompile.compression.rank_allocation import RankAllocator
 from gscompile.compression.size_budget import SizeBudget
 from gscompile.crossbars.mapping import footprint
@@ -27,6 +27,7 @@ def compressed_by_closed_form(network: Network, context: Context) -> Network:
     if context.size is None:
         return _smallest(clipper, context)
     best = _of_size(clipper, context.size, context)
+    context.stopped(_reached(best, context.size, context))
     short = context.floor - context.trainer.score(best)
     if short <= 0:
         return best
@@ -57,11 +58,23 @@ def _smallest(clipper: RankAllocator, context: Context) -> Network:
     best = bisect_largest(shot, fits, 1.0, 0.0, TRIALS, context.out_of_time) or network
     while not context.out_of_time():
         candidate = _round(best, context, ROUND_SHARE)
-        if not fits(candidate) or context.saving(best)(candidate) <= 0:
-            break
+        if context.saving(best)(candidate) <= 0:
+            context.stopped("no unit or rank that is left saves anything")
+            return best
+        if not fits(candidate):
+            context.stopped(f"the next round of {100 * ROUND_SHARE:.0f} % of the cells leaves the budget")
+            return best
         best = candidate
         context.progress.figures(accuracy=score(best), cells=cells(best))
+    context.stopped(OUT_OF_TIME)
     return best
+
+
+def _reached(network: Network, size: SizeBudget, context: Context) -> str:
+    """Return the reason why a search for a size ended."""
+    if size.holds(footprint(network, context.mapping)):
+        return "the size asked for is reached"
+    return OUT_OF_TIME if context.out_of_time() else "no unit or rank that is left saves anything"
 
 
 def _of_size(clipper: RankAllocator, size: SizeBudget, context: Context) -> Network:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # torch is handed to passes, never imported by them
 
 
 UNITS = "units"  # what changes where dead units go
+OUT_OF_TIME = "the time budget was over"  # a reason why a pass stopped
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,35 @@ class Change:
     after: str
 
 
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """The network after one pass, if the pass changed it, and the reason why the pass stopped there."""
+
+    name: str
+    network: Network
+    is_changed: bool
+    stopped: str = ""
+
+
 @dataclass(frozen=True)
 class PassResult:
-    """The network a pass returns and what it changed on the way."""
+    """The network a pass returns, what it changed on the way, and the networks that earlier passes left."""
 
     network: Network
     changes: tuple[Change, ...] = ()
+    stages: tuple[Stage, ...] = ()
+
+    def after(self, earlier: PassResult) -> PassResult:
+        """Return this result with the changes and stages of an earlier result before its own."""
+        return replace(self, changes=(*earlier.changes, *self.changes), stages=(*earlier.stages, *self.stages))
 
 
 def without_dead_units(network: Network) -> PassResult:
     """The network, changed in place, without channels, neurons and ranks that carry nothing or that nothing reads."""
     dropped = drop_dead_units(network)
-    changes = (Change(layer, UNITS, str(before), str(after)) for layer, before, after in dropped)
-    return PassResult(network, tuple(changes))
+    changes = tuple(Change(layer, UNITS, str(before), str(after)) for layer, before, after in dropped)
+    stage = Stage("drop-dead-units", network, bool(changes), "every unit that is left carries a value that is read")
+    return PassResult(network, changes, (stage,))
 
 
 @dataclass(frozen=True)
@@ -62,7 +79,8 @@ class Context:
     `effort` scales the epochs that may be spent; `price` tells what the search is paid for. `later` names the passes
     that run afterwards. `untouchable` has the origins of layers whose weights stay as they are. `longest` is how many
     seconds one recovery may plan for, where others may come. `size` is what the network may take at most, where that is
-    asked for; `note` takes a sentence for the report.
+    asked for; `note` takes a sentence for the report. `stopped` takes the reason why a pass ends its search: the last
+    one that a pass gives is reported.
     """
 
     mapping: MapOptions
@@ -84,6 +102,7 @@ class Context:
     progress: Progress = field(default_factory=Progress)
     size: SizeBudget | None = None
     note: Callable[[str], None] = field(default=lambda _: None)
+    stopped: Callable[[str], None] = field(default=lambda _: None)
 
     @property
     def bar(self) -> float:
@@ -123,15 +142,17 @@ class Pass(Protocol):
 
 def pass_results(network: Network, passes: Iterable[Pass], context: Context) -> Iterator[PassResult]:
     """Run passes in order, each on a copy; yield after each of them its network and what was changed so far."""
-    changes: list[Change] = []
+    total = PassResult(network)
     steps = [*passes]
     for number, step in enumerate(steps, 1):
         later = (*(each.name for each in steps[number:]), *context.later)
+        reasons, start = list[str](), total.network.copy()
         with context.progress.stage(step.name):
-            result = step.run(network.copy(), replace(context, later=later))
-        network = result.network
-        changes.extend(result.changes)
-        yield PassResult(network, tuple(changes))
+            result = step.run(start, replace(context, later=later, stopped=reasons.append))
+        is_changed = bool(result.changes) or result.network is not start
+        stages = result.stages or (Stage(step.name, result.network, is_changed, reasons[-1] if reasons else ""),)
+        total = replace(result, stages=stages).after(total)
+        yield total
 
 
 def run_passes(network: Network, passes: Iterable[Pass], context: Context) -> PassResult:

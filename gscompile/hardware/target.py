@@ -19,12 +19,11 @@ from typing import Any, Protocol, get_type_hints
 
 from numpy.typing import NDArray
 
+from gscompile.command_options import DEFAULT_TARGET
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.netlist import Netlist
 from gscompile.errors import TargetError
 from gscompile.hardware.floorplan import Floorplan
-
-DEFAULT_TARGET = "group_scissor"
 
 
 def _number(minimum: float, maximum: float = math.inf, default: float | None = None) -> Any:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gscompile.compression.linear_maps import cells
 from gscompile.compression.passes import Context, PassResult
 from gscompile.compression.rank_allocation import EXACT
+from gscompile.crossbars.mapping import footprint
 from gscompile.data.dataset import (
     Batch,
 )
@@ -23,6 +23,7 @@ from gscompile.graph.network import Layer, Network
 from gscompile.graph.weight_ops import Matrices
 from gscompile.judging.bounds import Bounds
 from gscompile.judging.budget import Measured, Search, UnmetBudget, find_other_form
+from gscompile.judging.fitter import Fitter
 from gscompile.judging.samples import PASSED_BY, Samples
 from gscompile.judging.sampling import choose_samples
 from gscompile.judging.test_set import TestSet
@@ -32,10 +33,11 @@ from gscompile.scoring.runner import RunBatch, Runner, is_unknown_op
 from gscompile.scoring.tail import tail_quantile
 
 if TYPE_CHECKING:
-    pass
+    from gscompile.training.synthetic_fit import SyntheticFit
 
 SYNTHETIC = 4  # batches by which the written file is verified
 MAX_SEARCHES = 6  # searches at most, each within a tighter bound than the last
+SAVED_ENOUGH = 0.25  # of what a network takes: where ranks alone save as much, solving for weights is left out
 MAX_OVERSHOOT = 1.5  # times the bound, which one draw of a thousand may pass
 MAX_NAMED_LAYERS = 8  # layers that a message names
 
@@ -52,6 +54,7 @@ class ErrorBudget:
     runs: bool = True
     exam: TestSet | None = None
     untouchable: frozenset[str] = frozenset()
+    fitter: Fitter | None = None
     _errors: dict[tuple[bytes, str, bytes], float] = field(default_factory=dict, repr=False)  # a cache of probes
 
     @classmethod
@@ -100,6 +103,44 @@ class ErrorBudget:
         return error
 
     def search(self, run: Search, context: Context) -> Sequence[PassResult]:
+        """Return the networks that passes find alone, and those whose weights are solved for; the smallest first.
+
+        Solving takes longer, and is left out where passes alone save `SAVED_ENOUGH`.
+        """
+        if self.original is None:
+            return run(context)
+        if context.size is not None:
+            return self._of_size(run, context)
+        found = [*self._within(run, context)]
+        assert self.fitter is not None
+        worth = self.fitter.saving(context)
+        if max(map(worth, found), default=0.0) < SAVED_ENOUGH and not context.out_of_time():
+            fit = self.fitter.fit(context.note)
+            if fit is not None:
+                solved = [*self._within(run, _fitting(context, fit))]
+                better = [each for each in solved if worth(each) > max(map(worth, found), default=0.0)]
+                if better and self.fits(better[0].network):
+                    context.note(fit.said)
+                    found = [better[0], *found]
+        return found
+
+    def _of_size(self, run: Search, context: Context) -> Sequence[PassResult]:
+        """Return the network of least output error at a size; the smallest within the bound where that is beyond it."""
+        assert self.fitter is not None
+        fit = self.fitter.fit(context.note)
+        found = run(context if fit is None else _fitting(context, fit))
+        if not found or self.fits(found[0].network):
+            if found and fit is not None:
+                context.note(fit.said)
+            return found
+        error = self.confirming.drift(_plain(found[0].network))
+        context.note(
+            f"the network of the size that is asked for has an output error of {error:.3g} of the range, beyond "
+            f"--max-error {self.max_error:g}: the smallest network found within --max-error is mapped"
+        )
+        return self.search(run, replace(context, size=None))
+
+    def _within(self, run: Search, context: Context) -> Sequence[PassResult]:
         """Compress by `run` to bounds for the deciding samples, until the error of a network is just confirmed.
 
         The first bound is the one that was asked for. After one that is passed comes a tighter one, by the secant of
@@ -109,7 +150,7 @@ class ErrorBudget:
         results, kept = run(context), list[PassResult]()
         rounds = Bounds(context.max_error)
         for _ in range(MAX_SEARCHES - 1):
-            if self.original is None or context.out_of_time():
+            if context.out_of_time():
                 break
             excess = self._excess(results[0].network) if results else 0.0
             if results and excess <= 1:
@@ -121,7 +162,7 @@ class ErrorBudget:
                 break
             results = run(replace(context, max_error=rounds.bound))
         found = {id(each): each for each in (*results, *kept)}
-        return sorted(found.values(), key=lambda each: cells(each.network))
+        return sorted(found.values(), key=lambda each: footprint(each.network, context.mapping).cells)
 
     def _excess(self, network: Network | Path) -> float:
         """How many times the bound is passed, on the confirming samples or by one further draw of a thousand.
@@ -153,6 +194,11 @@ class ErrorBudget:
         return Measured(rows, found.largest, found)
 
 
+def _fitting(context: Context, fit: SyntheticFit) -> Context:
+    """Return a context in which passes measure layers, and solve for weights, on synthetic samples."""
+    return replace(context, moments=fit.moments, refit=fit.refit)
+
+
 def _plain(model: Path | Network) -> Runner:
     """As the file says: optimised, products with dequantised weights are rounded to integers."""
     return Runner(model, optimise=False)
@@ -161,7 +207,7 @@ def _plain(model: Path | Network) -> Runner:
 def compiled_around(what: str, options: Options) -> ErrorBudget:
     """Nothing is run, so nothing may be lost."""
     said = f"compiled around an op that onnxruntime does not run, no output compared: {what}"
-    return ErrorBudget.without_samples(options.max_error, said, runs=False)
+    return ErrorBudget.without_samples(options.error, said, runs=False)
 
 
 def budget_by_error(original: Network, folded: Network, options: Options) -> ErrorBudget:
@@ -174,11 +220,11 @@ def budget_by_error(original: Network, folded: Network, options: Options) -> Err
     exam = None if options.test is None else TestSet.of(options.test, runner, original.model, options.batch_size)
     if not has_tensor_inputs(original.model):
         said = "an input is no tensor: no data was made for it, no output compared"
-        return ErrorBudget.without_samples(options.max_error, said)
+        return ErrorBudget.without_samples(options.error, said)
     chosen = choose_samples(original, folded, runner, options)
     if chosen is None:
         said = "no synthetic input gives finite outputs, so nothing is compared and nothing lost: give --data"
-        return ErrorBudget.without_samples(options.max_error, said)
+        return ErrorBudget.without_samples(options.error, said)
     claim = "the test data is measured once, at the end" if exam else "no accuracy is claimed"
     said = f"no data: ranks are clipped to an output error on synthetic samples, and {claim}"
     messages = (said, *_not_reached(chosen.unmoved))
@@ -186,10 +232,11 @@ def budget_by_error(original: Network, folded: Network, options: Options) -> Err
         runner,
         chosen.deciding,
         chosen.confirming,
-        options.max_error,
+        options.error,
         messages,
         exam=exam,
         untouchable=frozenset(chosen.unmoved),
+        fitter=Fitter(folded, chosen, options.seed),
     )
 
 

@@ -24,11 +24,15 @@ APART = 500_000  # from the numbers of deciding draws to those of confirming one
 
 @dataclass(frozen=True, eq=False)
 class ChosenSamples:
-    """Samples to decide on and others to confirm on, and the layers that move no output on those that decide."""
+    """Samples to decide on and others to confirm on, and the layers that move no output on those that decide.
+
+    `sampler` draws more of the same kind.
+    """
 
     deciding: Samples
     confirming: Samples
     unmoved: tuple[str, ...]
+    sampler: Sampler
 
 
 def choose_samples(original: Network, folded: Network, run: Runner, options: Options) -> ChosenSamples | None:
@@ -75,11 +79,11 @@ def _choose(
         _try_out(run, filler, original, given, seed)
         return None
     sampler = Sampler(run, filler, tuple(shapes), seed)
-    deciding = Samples(drawn if len(shapes) == 1 else sampler.draws(decide))
     confirming = Samples(sampler.draws(confirm, APART))
+    deciding = Samples(drawn if len(shapes) == 1 else sampler.draws(decide), like=confirming)
     if not confirming.draws:
         return None
-    return ChosenSamples(deciding, confirming, tuple(layer.origin for layer in waiting))
+    return ChosenSamples(deciding, confirming, tuple(layer.origin for layer in waiting), sampler)
 
 
 def _try_out(run: Runner, filler: Filler, original: Network, given: Shapes, seed: int) -> None:

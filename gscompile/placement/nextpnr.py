@@ -221,15 +221,15 @@ def _is_routed(path: Path, terminals: Sequence[tuple[int, int, str]], nets: Sequ
     for bit, squares in enumerate(nets, 2):
         ends = [_bel(number + i, terminals[number + i]) for i in range(len(squares))]
         number += len(squares)
-        steps = _steps(found[f"n{bit}"]["attributes"].get("ROUTING", ""))
+        steps = routing_steps(found[f"n{bit}"]["attributes"].get("ROUTING", ""))
         tracks = {wire for wire, _ in steps}
-        if not all(_leads(end, ends[0], dict(steps)) for end in ends[1:]) or tracks & taken:
+        if not all(leads_to(end, ends[0], dict(steps)) for end in ends[1:]) or tracks & taken:
             return False
         taken |= tracks
     return True
 
 
-def _steps(routing: str) -> list[tuple[str, str]]:
+def routing_steps(routing: str) -> list[tuple[str, str]]:
     """(wire, the wire before it) of a route, from nextpnr's `wire;pip;strength` triples."""
     words = routing.split(";")
     pairs = zip(words[::3], words[1::3], strict=False)
@@ -240,7 +240,8 @@ def _source(pip: str) -> str:
     return pip.split("/", 2)[2].split(">")[0].replace(".", "/") if pip else ""
 
 
-def _leads(wire: str, driver: str, before: dict[str, str]) -> bool:
+def leads_to(wire: str, driver: str, before: dict[str, str]) -> bool:
+    """Return whether following `before` from `wire` reaches `driver`, without going in circles."""
     for _ in range(len(before) + 1):
         if wire == driver:
             return True

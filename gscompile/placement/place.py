@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gscompile.command_options import Engine, PlacementOptions
 from gscompile.crossbars.netlist import Netlist
+from gscompile.declaration import declarations
 from gscompile.errors import UsageError
 from gscompile.hardware.components import FILL, empty_plan, net_ends, pad
 from gscompile.hardware.floorplan import Component, Floorplan, overlaps
@@ -21,19 +23,17 @@ from gscompile.hardware.target import Target
 
 NetPins = Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]]  # (components, x offsets, y offsets) a net
 _DIE_SCALES = (1.0, 1.1, 1.21)  # parts of the die that `fill` asks for
-Engine = Callable[[Floorplan, NetPins, int], tuple[Component, ...]]
+PlacementEngine = Callable[[Floorplan, NetPins, int], tuple[Component, ...]]
 
 
 @dataclass(frozen=True)
 class PlaceOptions:
-    """`engine`: auto (coloquinte where it is installed), coloquinte or shelves. `effort` 1 to 9, `fill` is
-    the part of the die that is filled. With `route_seconds`, nextpnr-generic searches for the channel
-    width afterwards, for at most so many seconds."""
+    """`engine` and `route_seconds` as in `PlacementOptions`; `effort` 1 to 9; `fill` is the filled part of the die."""
 
-    engine: str = "auto"
+    engine: Engine = PlacementOptions.engine
     effort: int = 3
     fill: float = FILL
-    route_seconds: int = 0
+    route_seconds: int = PlacementOptions.route_seconds
 
 
 def place(netlist: Netlist, target: Target, options: PlaceOptions | None = None) -> Floorplan:
@@ -47,7 +47,7 @@ def place(netlist: Netlist, target: Target, options: PlaceOptions | None = None)
     return next((plan for plan in found if plan is not None), plans[0])
 
 
-def _placed(netlist: Netlist, plan: Floorplan, engine: Engine, effort: int) -> Floorplan | None:
+def _placed(netlist: Netlist, plan: Floorplan, engine: PlacementEngine, effort: int) -> Floorplan | None:
     """Return the engine's placement, or the plan where that is no better; None where the components do not fit."""
     try:
         placed = replace(plan, components=engine(plan, _pins(netlist, plan), effort), engine="coloquinte")
@@ -57,9 +57,8 @@ def _placed(netlist: Netlist, plan: Floorplan, engine: Engine, effort: int) -> F
     return plan if worse else placed
 
 
-def _engine(name: str) -> Engine | None:
-    if name not in ("auto", "coloquinte", "shelves"):
-        raise UsageError(f"placement engine {name!r}: expected one of auto, coloquinte, shelves")
+def _engine(name: str) -> PlacementEngine | None:
+    declarations(PlacementOptions)["engine"].check(name)
     if name == "shelves":
         return None
     try:

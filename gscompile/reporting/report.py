@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gscompile.compression.passes import Change
+from gscompile.compression.steps import CompileStep
 from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.files.typed import typed
@@ -176,7 +177,7 @@ class CompileReport:
     difference relative to the range of the output, where labels do not decide. `routing_area` is the mean routing
     ratio of the matrices that need several crossbars (None when there are none). `files` maps names to sha256 digests.
     `chip` is there when a target was named or a placement was asked for. `confirmation` tells of the samples that
-    `drift` was measured on where synthetic samples decide.
+    `drift` was measured on where synthetic samples decide. `steps` are the figures after each step of the compilation.
     """
 
     model: str
@@ -200,6 +201,7 @@ class CompileReport:
     seconds: float
     chip: Chip | None = None
     confirmation: Confirmation | None = None
+    steps: tuple[CompileStep, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, fields in the order above."""

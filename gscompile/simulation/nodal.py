@@ -32,12 +32,12 @@ def transfer(conductance: Array, row_ohm: float, col_ohm: float | None = None) -
         return conductance.copy()
     floor = 1e-12  # a line without resistance beside one that has some
     lines = 1 / max(row_ohm, floor), 1 / max(col_ohm, floor)
-    found = _line_by_line(conductance, *lines)
-    return _sparse(conductance, *lines) if found is None else found
+    found = solve_line_by_line(conductance, *lines)
+    return solve_sparse(conductance, *lines) if found is None else found
 
 
-def _line_by_line(conductance: Array, g_row: float, g_col: float, sweeps: int = 40) -> Array | None:
-    """Word lines and bit lines solved in turn (block Gauss-Seidel), all of one kind at once.
+def solve_line_by_line(conductance: Array, g_row: float, g_col: float, sweeps: int = 40) -> Array | None:
+    """Solve word lines and bit lines in turn (block Gauss-Seidel), all lines of one kind at once.
 
     The error shrinks by about (cells in a line)^2 x segment x conductance each time, far below 1 for real
     lines; None where it does not settle to 1e-13.
@@ -67,7 +67,7 @@ def _chains(conductance: Array, g: float, grounded: int) -> Array:
     return np.broadcast_to(chain, (lines, nodes, nodes)) + conductance[:, :, None] * np.eye(nodes)
 
 
-def _sparse(conductance: Array, g_row: float, g_col: float) -> Array:
+def solve_sparse(conductance: Array, g_row: float, g_col: float) -> Array:
     """Solve by a sparse factorization of all nodes: slower than iteration, and always converges."""
     from scipy.sparse.linalg import splu
 

@@ -18,6 +18,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from gscompile.command_options import DEFAULT_TARGET, SimulateOptions
 from gscompile.crossbars.netlist import Netlist
 from gscompile.crossbars.netlist_file import read_netlist
 from gscompile.crossbars.tile_file import TileFile, check_tiles
@@ -28,7 +29,7 @@ from gscompile.data.inputs import input_specs
 from gscompile.errors import ModelError, UsageError
 from gscompile.files.native import native
 from gscompile.graph.network import Layer, Network
-from gscompile.hardware.target import DEFAULT_TARGET, Device, Target, load_target
+from gscompile.hardware.target import Device, Target, load_target
 from gscompile.onnx_files.op_names import is_standard
 from gscompile.simulation.agreement import Agreement, Tolerance, agreement, tolerance_of
 from gscompile.simulation.segments import OwnNode, Pieces
@@ -154,12 +155,11 @@ class Folder:
 
 @dataclass(frozen=True)
 class SimulationOptions:
-    """`samples` are taken from the start of the data; each figure with device effects is over `seeds`
-    chips."""
+    """`samples`, `seeds` and `sweep` of `SimulateOptions`; `batch` samples are run at once."""
 
-    samples: int = 1000
+    samples: int = SimulateOptions.samples
     batch: int = 100
-    seeds: int = 3
+    seeds: int = SimulateOptions.seeds
     target: str | Target = DEFAULT_TARGET
     sweep: bool = True
 

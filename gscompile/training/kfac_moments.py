@@ -8,7 +8,7 @@ A = E[x x'] over the layer's inputs x and G = E[g g'] over the gradients g at it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx_ir as ir
@@ -18,17 +18,38 @@ from torch import Tensor
 from torch.nn import functional
 
 from gscompile.compression.moments import Moments
+from gscompile.data.dataset import Batch
 from gscompile.errors import ExecutionError
 from gscompile.graph.network import Layer, Network
 from gscompile.graph.trainable import exposed
 from gscompile.onnx_files.einsum import parse_product, permutation
-from gscompile.training.torch_trainer import TorchTrainer
+from gscompile.training.batches import BatchLoader
+from gscompile.training.objective import Objective
 
 MOST_ROWS = 8192  # sampled input vectors a batch: enough for a matrix of a few thousand inputs
 
 
+class MomentSource(Protocol):
+    """The samples that moments are measured on, and the objective whose curvature is measured."""
+
+    @property
+    def feeder(self) -> BatchLoader: ...
+
+    @property
+    def objective(self) -> Objective: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def steps_per_epoch(self) -> int: ...  # batches of different samples
+
+    def some(self, count: int) -> Iterator[Batch]:
+        """Yield up to `count` batches."""
+
+
 def measure_moments(
-    trainer: TorchTrainer, network: Network, layers: Iterable[Layer], batches: int = 12, draws: int = 1
+    trainer: MomentSource, network: Network, layers: Iterable[Layer], batches: int = 12, draws: int = 1
 ) -> dict[str, Moments]:
     """The moments of each layer over `batches` batches of the training part, by layer name.
 
@@ -44,7 +65,7 @@ def measure_moments(
     executor = trainer.feeder.executor(network, {name: layer.value for name, layer in wanted.items()})
     capture = {v for layer in wanted.values() for v in (layer.uses[0].data, layer.uses[0].node.outputs[0])}
     sums: dict[str, list[Any]] = {}
-    generator = torch.Generator().manual_seed(trainer.options.seed)
+    generator = torch.Generator().manual_seed(trainer.seed)
     for batch in trainer.some(batches):
         _add_batch(sums, wanted, executor(trainer.feeder.feeds(batch), capture), trainer, generator, draws)
     found = {name: Moments(*(mean(*part) for part in parts)) for name, parts in sums.items()}
@@ -73,7 +94,7 @@ def _add_batch(
     sums: dict[str, list[Any]],
     wanted: Mapping[str, Layer],
     seen: Mapping[str, Any],
-    trainer: TorchTrainer,
+    trainer: MomentSource,
     gen: torch.Generator,
     draws: int,
 ) -> None:

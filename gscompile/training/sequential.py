@@ -36,12 +36,18 @@ PAIRS_PER_INPUT = 8  # more of them for each input of a matrix, over as many bat
 Feeds = Callable[[], Iterable[Mapping[str, Tensor]]]
 
 
-def refitted(original: Network, network: Network, feeds: Feeds, curvature: Mapping[str, Array]) -> Network:
+def refitted(
+    original: Network,
+    network: Network,
+    feeds: Feeds,
+    curvature: Mapping[str, Array],
+    untouchable: frozenset[str] = frozenset(),
+) -> Network:
     """Return a copy of `network`, compressed from `original`, whose weights were solved for anew in graph order.
 
     `feeds` yields the same batches each time it is called; `curvature` [parts, outputs, outputs] by the original's
     layers weighs errors at their outputs. A solve that does harm on held-out samples is not taken. Layers that are
-    shared, recurrent or inside a subgraph stay as they are.
+    shared, recurrent or inside a subgraph stay as they are, and those whose origin is `untouchable`.
     """
     network = network.copy()
     expose_weights(network)
@@ -53,7 +59,7 @@ def refitted(original: Network, network: Network, feeds: Feeds, curvature: Mappi
         producer = site.target.producer()
         assert producer is not None
         place = before.place(producer) + 1
-        if place >= reached and _is_ready(site, before, after):
+        if place >= reached and site.linear.origin not in untouchable and _is_ready(site, before, after):
             reached = place
             pairs = _pairs(site, zip(before.run(place), after.run(after.place(site.first)), strict=True))
             _refit(network, site, pairs, curvature.get(site.linear.origin), after)

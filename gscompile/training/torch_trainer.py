@@ -29,7 +29,7 @@ from gscompile.errors import DataError, ExecutionError, UsageError
 from gscompile.execute import Executor
 from gscompile.graph.network import Network
 from gscompile.graph.trainable import expose_weights, exposed, trainable_values
-from gscompile.options import Precision
+from gscompile.options import Options, Precision
 from gscompile.progress import Progress
 from gscompile.scoring.metrics import (
     AGREEMENT,
@@ -69,16 +69,16 @@ class TrainingOptions:
     Without `lr` one is found.
     """
 
-    lr: float | None = None
-    batch_size: int = 128
-    epochs: float = 1.0
-    seed: int = 0
-    threads: int | None = None
-    device: str = "cpu"
-    precision: Precision = "auto"
-    augment: tuple[Any, ...] = ()
-    loss: Any = None
-    metric: Any = None
+    lr: float | None = Options.lr
+    batch_size: int = Options.batch_size
+    epochs: float = Options.epochs
+    seed: int = Options.seed
+    threads: int | None = Options.threads
+    device: str = Options.device
+    precision: Precision = Options.precision
+    augment: tuple[Any, ...] = Options.augment
+    loss: Any = Options.loss
+    metric: Any = Options.metric
     max_error: float = 0.0
 
 
@@ -443,6 +443,11 @@ class TorchTrainer:
         """Of one epoch, and of several where the data is small."""
         most = self.steps_per_epoch * MOST_PASSES if self.metric.looks_closely else MIN_RUN_STEPS
         return max(self.steps_per_epoch, min(MIN_RUN_STEPS, most))
+
+    @property
+    def seed(self) -> int:
+        """The seed of draws."""
+        return self.options.seed
 
     def some(self, count: int) -> Iterator[Batch]:
         """Up to `count` mixed batches of the training part; so many, again and again, where it is very small."""

@@ -120,6 +120,7 @@ def compiled(folder: Path, source: Path) -> None:
         "text_netlist": lambda out: (out / "netlist.json").write_text("{"),
         "other_model": lambda out: (out / "model.onnx").write_bytes((folder / "plain.onnx").read_bytes()),
         "lying_report": _lie,
+        "lying_steps": _lie_of_a_step,
     }
     for name, change in breaks.items():
         shutil.copytree(source, folder / name)
@@ -129,4 +130,10 @@ def compiled(folder: Path, source: Path) -> None:
 def _lie(out: Path) -> None:
     report = json.loads((out / "report.json").read_text("utf-8"))
     report["after"]["cells"] = 1
+    (out / "report.json").write_text(json.dumps(report))
+
+
+def _lie_of_a_step(out: Path) -> None:
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    report["steps"][0]["layers"][0]["factors"][0]["wires"] -= 1
     (out / "report.json").write_text(json.dumps(report))

@@ -117,7 +117,7 @@ def test_pictures_are_drawn_in_each_scale_unless_the_network_tells_which() -> No
         """g (float[1,3,16,16] x) => (float[1,3,16,16] y) <float[1] mean = {127.5}, float[1] size = {128}>
         { a = Sub (x, mean)  y = Div (a, size) }"""
     )
-    for proto, scales in ((plain, 3), (told, 1)):
+    for proto, scales in ((plain, 4), (told, 1)):
         network = Network.from_proto(proto)
         filler = Filler.of(network.model)
         shapes: Shapes = {"x": (1, 3, 16, 16)}
@@ -130,9 +130,10 @@ def test_pictures_are_drawn_in_each_scale_unless_the_network_tells_which() -> No
 def test_the_first_bias_tells_bytes_from_fractions() -> None:
     """A filter of nine ones has norm 3: a bias of 60 is that of sums of inputs that deviate by 20, of 3 by 1."""
     text = """g (float[n,1,16,16] x) => (float[n,2,14,14] y) <float[2,1,3,3] w, float[2] b> { y = Conv (x, w, b) }"""
-    for bias, scales in ((60, 1), (3, 2)):
+    for bias, ends in ((60, {"0 to 255", "-128 to 127"}), (3, {"mean 0 and deviation 1", "-1 to 1", "0 to 1"})):
         filler = Filler.of(Network.from_proto(weighted(text, w=np.ones((2, 1, 3, 3)), b=np.full(2, bias))).model)
-        assert filler.scales({"x": (1, 1, 16, 16)}) == scales
+        told = {filler.scale_name({"x": (1, 1, 16, 16)}, draw).removeprefix("values of ") for draw in range(8)}
+        assert told == ends
 
 
 def test_a_statistic_at_the_front_tells_the_scale() -> None:

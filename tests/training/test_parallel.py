@@ -20,7 +20,7 @@ from gscompile.options import Options
 from gscompile.progress import Progress
 from gscompile.reporting.report_file import read_report
 from gscompile.training.checkpoint import is_begun
-from gscompile.training.parallel import _environment, _verdict, is_first, is_launched, world_size
+from gscompile.training.parallel import common_exit_code, is_first, is_launched, worker_environment, world_size
 from gscompile.training.run_context import open_run
 from gscompile.training.world import LostError, World
 from tests.training.test_batch_norm_reinsertion import LABELS, X, deep
@@ -69,7 +69,7 @@ with joined() as world:
 
 def trained(folder: Path, processes: int, network: str, *data: str) -> dict[str, np.ndarray]:
     """The weights that TRAINING ends with, and the score."""
-    shared = _environment(processes, folder / "rendezvous", -1)
+    shared = worker_environment(processes, folder / "rendezvous", -1)
     out = folder / f"{processes}.npz"
     command = [sys.executable, "-c", TRAINING, str(out), network, *data]
     runs = [subprocess.Popen(command, env={**shared, "RANK": str(rank)}) for rank in range(processes)]
@@ -187,12 +187,12 @@ def test_parts_cover_a_batch_evenly(count: int, size: int) -> None:
 )
 def test_the_process_that_was_lost_first_is_named(codes: list[int | None], line: str) -> None:
     with pytest.raises(LostError, match=f"{line}; the same command goes on"):
-        _verdict(codes)
+        common_exit_code(codes)
 
 
 @pytest.mark.parametrize(("codes", "code"), [([0, 0], 0), ([2, 2], 2), ([3, 75], 3), ([0, -9], 0)])
 def test_the_first_process_speaks_for_all(codes: list[int | None], code: int) -> None:
-    assert _verdict(codes) == code
+    assert common_exit_code(codes) == code
 
 
 def test_more_processes_from_python_are_a_matter_for_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
