@@ -72,7 +72,8 @@ class Context:
 
     `trainer` and `floor`, the lowest validation score within the budget in percent, are there with data;
     `moments` measures what the data does to each layer. Without data,
-    `refit` solves for the weights of a compressed network without gradients, where nothing else is to tune them.
+    `refit` solves for the weights of a compressed network without gradients, where nothing else is to tune them; `loss`
+    then tells how far outputs are from the original's on samples that were held out.
     `drift` tells the output error of a candidate, relative to the outputs' range, and `max_error` bounds it;
     `drift_replacing` tells it for one network with other matrices in the place of a layer's, at the cost of a run.
     `blur` is the standard error of a score, in points: less than that is no difference.
@@ -90,6 +91,7 @@ class Context:
     trainer: Trainer | None = None
     moments: Callable[[Network], Mapping[str, Moments]] | None = None
     refit: Callable[[Network], Network] | None = None
+    loss: Callable[[Network], float] | None = None
     floor: float = 0.0
     effort: float = 1.0
     price: Pricing = field(default_factory=Pricing)

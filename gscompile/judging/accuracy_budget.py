@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from gscompile.compression.moments import Moments
     from gscompile.training.torch_trainer import TorchTrainer
 
-DRAWS = 8  # of a class for each sample, where few samples are all there is: the curvature of one draw is too rough
+DRAWS = 4  # of a class for each sample, where few samples are all there is: the curvature of one draw is too rough
 ROUNDED = 1e-6  # points by which two scores that count as equal may differ
 HELD_OUT, HELD_SAMPLES = 0.1, 200  # of --data, where there is no --eval: a tenth, or so many if that is up to half
 
@@ -102,6 +102,7 @@ class AccuracyBudget:
             blur=self.blur,
             moments=self._measured if self.finetune == "none" else self._moments,
             refit=self._refit if self.finetune == "none" else None,
+            loss=self._loss if self.finetune == "none" else None,
             seed=self.trainer.options.seed,
             progress=self.progress,
         )
@@ -116,7 +117,10 @@ class AccuracyBudget:
         """What measures moments from few samples, those of a network of the same weights once."""
         from gscompile.training.kfac_moments import measure_moments, measured_once
 
-        return measured_once(lambda network: measure_moments(self.trainer, network, network.layers, draws=DRAWS))
+        of_logits = self.trainer.objective.of_logits
+        return measured_once(
+            lambda network: measure_moments(self.trainer, network, network.layers, draws=DRAWS, objective=of_logits)
+        )
 
     @cached_property
     def _refit(self) -> Callable[[Network], Network]:
@@ -124,6 +128,12 @@ class AccuracyBudget:
 
         original = self.trainer.original
         return refitting(self.trainer, output_curvature(original, self._measured(original)))
+
+    @cached_property
+    def _loss(self) -> Callable[[Network], float]:
+        from gscompile.training.sequential import held_out_loss
+
+        return held_out_loss(self.trainer)
 
     def search(self, run: Search, context: Context) -> Sequence[PassResult]:
         return run(context)

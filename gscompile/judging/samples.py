@@ -131,9 +131,7 @@ def _ranges(draws: Sequence[Draw]) -> dict[tuple[str, str], tuple[float, float]]
         for name, array in draw.outputs.items():
             if is_floating(array) and array.size:
                 finite = np.isfinite(array)
-                lows, highs = (
-                    np.where(finite, array, none).reshape(draw.rows, -1) for none in (np.inf, -np.inf)
-                )
+                lows, highs = (np.where(finite, array, none).reshape(draw.rows, -1) for none in (np.inf, -np.inf))
                 for group, low, high in zip(draw.groups, lows.min(1), highs.max(1), strict=True):
                     for each in {group, draw.group}:
                         ends.setdefault((name, each), []).append((float(low), float(high)))

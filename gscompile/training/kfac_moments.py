@@ -2,7 +2,8 @@
 
 Together they measure what a change of a weight matrix does to the loss (the Kronecker-factored approximation of
 Martens and Grosse 2015): loss(W + D) - loss(W) is about the squared Frobenius norm of A^(1/2) D G^(1/2), with
-A = E[x x'] over the layer's inputs x and G = E[g g'] over the gradients g at its outputs.
+A = E[x x'] over the layer's inputs x, and G the sum of g g' over the gradients g at the outputs of a sample: a weight
+that is used at many positions, as in a convolution, costs so many times more (Grosse and Martens 2016, equation 33).
 """
 
 from __future__ import annotations
@@ -49,12 +50,17 @@ class MomentSource(Protocol):
 
 
 def measure_moments(
-    trainer: MomentSource, network: Network, layers: Iterable[Layer], batches: int = 12, draws: int = 1
+    trainer: MomentSource,
+    network: Network,
+    layers: Iterable[Layer],
+    batches: int = 12,
+    draws: int = 1,
+    objective: Objective | None = None,
 ) -> dict[str, Moments]:
-    """The moments of each layer over `batches` batches of the training part, by layer name.
+    """Return the moments of each layer over `batches` batches of the training part, by layer name.
 
-    The curvature is the mean over so many draws of a class (or direction) for each sample: one is enough where
-    there are many samples.
+    The curvature is that of `objective`, by default the trainer's. It is the mean over so many draws of a class (or
+    direction) for each sample: one is enough where there are many samples.
     A layer whose inputs cannot be read off (inside a subgraph, a recurrent state) is left out, and so is one of whose
     inputs or gradients some are no numbers.
     """
@@ -67,7 +73,8 @@ def measure_moments(
     sums: dict[str, list[Any]] = {}
     generator = torch.Generator().manual_seed(trainer.seed)
     for batch in trainer.some(batches):
-        _add_batch(sums, wanted, executor(trainer.feeder.feeds(batch), capture), trainer, generator, draws)
+        seen = executor(trainer.feeder.feeds(batch), capture)
+        _add_batch(sums, wanted, seen, trainer, objective or trainer.objective, _rows(batch), generator, draws)
     found = {name: Moments(*(mean(*part) for part in parts)) for name, parts in sums.items()}
     return {name: m for name, m in found.items() if np.isfinite(m.inputs).all() and np.isfinite(m.outputs).all()}
 
@@ -95,28 +102,39 @@ def _add_batch(
     wanted: Mapping[str, Layer],
     seen: Mapping[str, Any],
     trainer: MomentSource,
+    objective: Objective,
+    rows: int,
     gen: torch.Generator,
     draws: int,
 ) -> None:
     outputs = [seen[str(layer.uses[0].node.outputs[0].name)] for layer in wanted.values()]
     for draw in range(draws):
-        probe = trainer.objective.probe(seen, gen)
+        probe = objective.probe(seen, gen)
         if not probe.requires_grad:
             raise ExecutionError("no gradient of an output reaches a weight: compile without --data")
         gradients = torch.autograd.grad(probe, outputs, retain_graph=draw < draws - 1, allow_unused=True)
         for (name, layer), output, gradient in zip(wanted.items(), outputs, gradients, strict=True):
             sums.setdefault(name, [(0.0, 0, 0), (0.0, 0, 0)])
             at_outputs = output_vectors(layer, torch.zeros_like(output) if gradient is None else gradient)
-            sums[name][1] = _added(sums[name][1], at_outputs, trainer.steps_per_epoch * draws)
+            positions = 1.0 if layer.op in _OPS_WITH_INNER_PRODUCTS else at_outputs.shape[1] / rows
+            sums[name][1] = _added(sums[name][1], at_outputs, trainer.steps_per_epoch * draws, positions)
             if draw == 0:
                 inputs = input_vectors(layer, seen[str(layer.uses[0].data.name)].detach())
                 sums[name][0] = _added(sums[name][0], inputs, trainer.steps_per_epoch)
 
 
-def _added(old: tuple[Any, int, int], vectors: Tensor, once: int) -> tuple[Any, int, int]:
-    """A sum of second moments, of how many batches, and of how many vectors, each counted once."""
+def _rows(batch: Batch) -> int:
+    """Return the number of samples of a batch: the longest first axis of its inputs."""
+    return max((len(array) for array in batch.inputs.values() if array.ndim), default=1) or 1
+
+
+def _added(old: tuple[Any, int, int], vectors: Tensor, once: int, times: float = 1.0) -> tuple[Any, int, int]:
+    """Return a sum of second moments, each `times` that of its vectors, of how many batches, and of how many vectors.
+
+    Each vector is counted once.
+    """
     total, count, seen = old
-    return total + _second_moment(vectors), count + 1, seen + vectors.shape[1] * (count < once)
+    return total + times * _second_moment(vectors), count + 1, seen + vectors.shape[1] * (count < once)
 
 
 def mean(total: NDArray[np.float64], count: int, vectors: int) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from gscompile.user_function import UserFunction
 TEMPERATURE = 2.0
 OF_ANOTHER = 4.0  # the temperature of a teacher that is not the original: larger ones are surer, and tell little else
 TEACHER_WEIGHT = 0.7
+FLAT = 1e3  # the temperature at which all classes are as likely as each other, whatever the logits
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,14 @@ class Objective:
         if name not in self.probabilities:
             return wide(output)
         return wide(output).clamp_min(max(1e-12, torch.finfo(output.dtype).tiny)).log()
+
+    @property
+    def of_logits(self) -> Objective:
+        """The objective whose curvature is that of the squared error of logits, but for what they have in common.
+
+        A network that is sure of most samples hardly has a curvature of its loss there, and a few samples would decide.
+        """
+        return replace(self, temperature=FLAT)
 
     def loss(self, outputs: Mapping[str, Tensor], teacher: Mapping[str, Tensor], labels: Tensor | None) -> Tensor:
         """The mean over the batch; a scalar."""

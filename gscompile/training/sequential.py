@@ -191,6 +191,28 @@ def refitting(trainer: TorchTrainer, curvature: Mapping[str, Array]) -> Callable
     return lambda network: refitted(trainer.original, network, feeds, curvature)
 
 
+def held_out_loss(trainer: TorchTrainer) -> Callable[[Network], float]:
+    """Return what tells how far a network's outputs are from the original's, on average over the samples that decide.
+
+    That is the loss of fine-tuning without labels: finer than a score, which few samples tell in steps.
+    """
+    batches = [batch for _, batch in trainer.feeder.batches(trainer.val, None)]
+    counts = np.array([max(map(len, batch.inputs.values())) for batch in batches], np.float64)
+
+    @torch.no_grad()
+    def said(network: Network) -> list[dict[str, Tensor]]:
+        executor = trainer.feeder.executor(network)
+        return [executor(trainer.feeder.feeds(batch)) for batch in batches]
+
+    wanted = said(trainer.original)
+
+    def loss(network: Network) -> float:
+        losses = [float(trainer.objective.loss(*pair, None)) for pair in zip(said(network), wanted, strict=True)]
+        return float(counts @ losses / counts.sum())
+
+    return loss
+
+
 def output_curvature(original: Network, moments: Mapping[str, Moments]) -> dict[str, Array]:
     """Return the curvature at the outputs of the original's linear maps [parts, outputs, outputs], by their origin."""
     lasts = ((linear.origin, (linear.v or linear.u).name) for linear in linear_maps(original))
