@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 ROOMS = """
 version errors printable stopping streams
 progress
-registry user_function files sizes
+declaration
+registry user_function files sizes command_options charts
 onnx_files
 graph execute
 channels data
@@ -25,20 +26,31 @@ hardware
 compression simulation targets
 compensation search
 reporting formats readback
-options passes reduction
+passes reduction
+options
 placement training
 emit judging
 write record compiled_folder hardware_text
 driver
 curve
 api
+click_options
 cli
 __main__ __init__
 """.strip().splitlines()
 PLACED = {name: number for number, line in enumerate(ROOMS) for name in line.split()}
 TORCH_USERS = {"torch_trainer", "training_run", "batches", "optimizer", "teacher_outputs", "teacher_cache", "objective"}
 TORCH_USERS |= {"kfac_moments", "fisher_saliency", "batch_norm_reinsertion", "augment", "channels_last", "precision"}
-TORCH_USERS |= {"process_group", "accelerator", "sequential", "scorer", "teacher", "training_step", "make_trainer"}
+TORCH_USERS |= {
+    "process_group",
+    "accelerator",
+    "sequential",
+    "scorer",
+    "teacher",
+    "training_step",
+    "make_trainer",
+    "synthetic_fit",
+}
 TORCH = {f"training.{name}" for name in TORCH_USERS}  # beside execute
 
 

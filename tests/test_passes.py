@@ -279,7 +279,7 @@ def test_a_layer_whose_gradient_is_no_number_is_measured_by_its_weights() -> Non
 def test_groups_go_until_the_budget_is_met() -> None:
     net = network(CHAIN)
     context = with_data(net, lowest=60.0, effort=0.3)
-    result = DeleteGroups(recover=1.0, least=0.2).run(net.copy(), context)
+    result = DeleteGroups(recovery_epochs=1.0, min_step=0.2).run(net.copy(), context)
     assert context.trainer is not None
     assert context.trainer.score(result.network) >= 60.0
     assert footprint(result.network, MAPPING).wires < footprint(net, MAPPING).wires
@@ -297,7 +297,9 @@ def test_groups_of_a_state_go_in_both_directions(op: str, gates: int) -> None:
         y = MatMul (c, v) }}""")
     state = next(layer for layer in net.layers if layer.name.endswith(".R"))
     assert state.matrices.shape == (2, 16, 16 * gates)
-    result = DeleteGroups(recover=1.0, slack=20.0, least=0.2).run(net.copy(), with_data(net, lowest=50.0, effort=0.3))
+    result = DeleteGroups(recovery_epochs=1.0, curve_slack=20.0, min_step=0.2).run(
+        net.copy(), with_data(net, lowest=50.0, effort=0.3)
+    )
     pruned = result.network.layer(state.name).matrices.reshape(2, 2, 8, 2 * gates, 8)  # tiles of 8x8
     gone = [(~part.any(axis=3)).sum() + (~part.any(axis=1)).sum() for part in pruned]
     assert min(gone) > 0

@@ -6,8 +6,10 @@ import asyncio
 import json
 import math
 import os
+import posix
 import sys
 from collections.abc import Callable, Iterator
+from os import _exit
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +260,7 @@ def test_functions_of_one_place_are_told_apart_by_what_they_captured() -> None:
 def test_a_data_function_that_ends_the_process_is_named() -> None:
     from gscompile.data.sources import parts_of
 
-    for ends in (lambda: sys.exit(0), lambda: os._exit(0)):
+    for ends in (lambda: sys.exit(0), lambda: os._exit(0), lambda: posix._exit(0), lambda: _exit(0)):
         with pytest.raises(DataError, match=r"raised an error .SystemExit: 0, which would end the process"):
             [*parts_of(ends, "f")]
 
@@ -313,3 +315,26 @@ def test_the_working_folder_is_ours_again_after_theirs() -> None:
     with Theirs():
         os.chdir("/")
     assert os.getcwd() == here
+
+
+def test_streams_that_a_function_replaces_or_closes_are_ours_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gscompile.data.sources import parts_of
+    from gscompile.streams import guard_streams
+
+    monkeypatch.setattr(sys, "__stdout__", sys.stdout)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    guard_streams()
+    ours = sys.stdout
+
+    def replaces() -> Any:
+        sys.stdout = None
+        return {"x": np.ones((1, 4))}
+
+    def closes() -> Any:
+        sys.stdout.close()
+        return {"x": np.ones((1, 4))}
+
+    assert [*parts_of(replaces, "f")]
+    assert sys.stdout is ours
+    assert [*parts_of(closes, "f")]
+    assert not sys.stdout.closed

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # torch is handed to passes, never imported by them
 
 
 UNITS = "units"  # `Change.what` of the removal of dead units
+OUT_OF_TIME = "the time budget was over"  # a reason why a pass stopped
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,35 @@ class Change:
     after: str
 
 
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """The network after one pass, if the pass changed it, and the reason why the pass stopped there."""
+
+    name: str
+    network: Network
+    is_changed: bool
+    stopped: str = ""
+
+
 @dataclass(frozen=True)
 class PassResult:
-    """The network that a pass returns and its changes."""
+    """The network that a pass returns, its changes, and the networks that earlier passes left."""
 
     network: Network
     changes: tuple[Change, ...] = ()
+    stages: tuple[Stage, ...] = ()
+
+    def after(self, earlier: PassResult) -> PassResult:
+        """Return this result with the changes and stages of an earlier result before its own."""
+        return replace(self, changes=(*earlier.changes, *self.changes), stages=(*earlier.stages, *self.stages))
 
 
 def without_dead_units(network: Network) -> PassResult:
     """Remove dead units from a network, in place: channels, neurons and ranks that are zero or that nothing reads."""
     dropped = drop_dead_units(network)
-    changes = (Change(layer, UNITS, str(before), str(after)) for layer, before, after in dropped)
-    return PassResult(network, tuple(changes))
+    changes = tuple(Change(layer, UNITS, str(before), str(after)) for layer, before, after in dropped)
+    stage = Stage("drop-dead-units", network, bool(changes), "every unit that is left carries a value that is read")
+    return PassResult(network, changes, (stage,))
 
 
 @dataclass(frozen=True)
@@ -64,6 +81,8 @@ class Context:
         moments: Function that returns the second moments of inputs and gradients of each layer; with data.
         refit: Function that solves for the weights of a compressed network without gradients; if there is no
             fine-tuning.
+        loss: Function that returns how far the outputs of a network are from the original's on held-out samples; if
+            there is no fine-tuning.
         budget: Validation scores that are allowed; with data.
         effort: Factor of the epochs that may be spent.
         price: Prices of cells, wires and tiles, by `--minimize`.
@@ -75,6 +94,7 @@ class Context:
         progress: Display of the progress.
         size: Largest size that is asked for, if any.
         note: Function that takes a sentence for the report.
+        stopped: Function that takes the reason why a pass ends its search; the last one is reported.
     """
 
     mapping: MapOptions
@@ -85,6 +105,7 @@ class Context:
     moments: Callable[[Network], Mapping[str, Moments]] | None = None
     refit: Callable[[Network], Network] | None = None
     budget: ScoreBudget = field(default=ScoreBudget(base=0.0, max_drop=0.0))
+    loss: Callable[[Network], float] | None = None
     effort: float = 1.0
     price: Pricing = field(default_factory=Pricing)
     time_left: Callable[[], float] = field(default=lambda: math.inf)
@@ -95,6 +116,7 @@ class Context:
     progress: Progress = field(default_factory=Progress)
     size: SizeBudget | None = None
     note: Callable[[str], None] = field(default=lambda _: None)
+    stopped: Callable[[str], None] = field(default=lambda _: None)
 
     def required_trainer(self) -> Trainer:
         """Return the trainer, in code that runs only if there is data."""
@@ -142,15 +164,17 @@ class Pass(Protocol):
 
 def pass_results(network: Network, passes: Iterable[Pass], context: Context) -> Iterator[PassResult]:
     """Run passes in order, each on a copy; yield the network after each, with all changes so far."""
-    changes: list[Change] = []
+    total = PassResult(network)
     steps = [*passes]
     for number, step in enumerate(steps, 1):
         later = (*(each.name for each in steps[number:]), *context.later)
+        reasons, start = list[str](), total.network.copy()
         with context.progress.stage(step.name):
-            result = step.run(network.copy(), replace(context, later=later))
-        network = result.network
-        changes.extend(result.changes)
-        yield PassResult(network, tuple(changes))
+            result = step.run(start, replace(context, later=later, stopped=reasons.append))
+        is_changed = bool(result.changes) or result.network is not start
+        stages = result.stages or (Stage(step.name, result.network, is_changed, reasons[-1] if reasons else ""),)
+        total = replace(result, stages=stages).after(total)
+        yield total
 
 
 def run_passes(network: Network, passes: Iterable[Pass], context: Context) -> PassResult:

@@ -33,7 +33,7 @@ class ResizedAxis:
 
 @op("Upsample")
 def upsample_attributes(node: NodeInfo, x: Tensor) -> Tensor:
-    """By attributes (until opset 8)."""
+    """Upsample by attributes (until opset 8)."""
     scales = node.get("scales", (1.0, 1.0, node.get("height_scale", 1.0), node.get("width_scale", 1.0)))
     return _simple(node, x, list(scales))
 
@@ -41,7 +41,7 @@ def upsample_attributes(node: NodeInfo, x: Tensor) -> Tensor:
 @op("Upsample", since=9)
 @op("Resize", since=10)
 def upsample(node: NodeInfo, x: Tensor, scales: Tensor) -> Tensor:
-    """By the input `scales`, coordinates simply divided."""
+    """Upsample by the input `scales`; coordinates are divided by it."""
     return _simple(node, x, scales.tolist())
 
 
@@ -72,7 +72,7 @@ def resize(
     scales: Tensor | None = None,
     sizes: Tensor | None = None,
 ) -> Tensor:
-    """To `sizes`, or by `scales`, along `axes`."""
+    """Resize to `sizes`, or by `scales`, along `axes`."""
     axes = [axis % x.ndim for axis in node.get("axes", tuple(range(x.ndim)))]
     lengths = [x.shape[axis] for axis in axes]
     targets, factors = _targets(node, lengths, scales, sizes)
@@ -164,7 +164,7 @@ def _coordinates(how: ResizedAxis) -> Tensor:
 
 @functools.lru_cache(maxsize=256)
 def _nearest(how: ResizedAxis) -> Tensor:
-    """The input place that each output place takes [outputs]."""
+    """Return the input place that each output place takes [outputs]."""
     roundings: dict[str, Callable[[Tensor], Tensor]] = {
         "floor": torch.floor,
         "ceil": torch.ceil,
@@ -176,7 +176,7 @@ def _nearest(how: ResizedAxis) -> Tensor:
 
 @functools.lru_cache(maxsize=256)
 def _matrix(how: ResizedAxis) -> Tensor:
-    """The weights of the inputs in each output, float64 [outputs, inputs]; rows sum to 1."""
+    """Return the weights of the inputs in each output, float64 [outputs, inputs]; rows sum to 1."""
     shrink = min(how.scale, 1.0) if how.antialias else 1.0
     kernel = _linear if how.mode == "linear" else functools.partial(_cubic, a=how.cubic)
     reach = math.ceil((1 if how.mode == "linear" else 2) / shrink)

@@ -33,7 +33,7 @@ def _check_labels(splits: Splits, trainer: TorchTrainer) -> tuple[str, ...]:
     if trainer.plain_metric.name == ACCURACY or trainer.objective.labelled:
         for data in splits.all:
             check_labels(data, trainer.classes)
-        return ()
+        return splits.labels_read
     if trainer.metric.function or trainer.objective.function:
         return ()  # a function of the user reads the labels
     if splits.val.has_labels and trainer.metric.classes and not splits.val.ready_made:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from gscompile.data.dataset import Dataset, InputSpec, load_data
+from gscompile.data.labels import with_class_numbers
 from gscompile.errors import DataError
 from gscompile.options import Options
 
@@ -22,6 +25,7 @@ class Splits:
     test: Dataset | None
     split: str
     messages: tuple[str, ...] = ()
+    labels_read: tuple[str, ...] = ()  # how labels were converted to class numbers
 
     @property
     def all(self) -> tuple[Dataset, ...]:
@@ -32,15 +36,30 @@ class Splits:
 def load_splits(options: Options, specs: tuple[InputSpec, ...]) -> Splits:
     """Load the data of the options. Without validation data, a part of the training data is held out for it.
 
+    Columns of class numbers and one-hot rows are read as class numbers, unless a function of the user reads the labels.
     Raises DataError if only one of training and validation data has labels.
     """
-    train = load_data(options.data, specs)
-    test = load_data(options.test, specs) if options.test is not None else None
+    lines: dict[str, None] = {}
+
+    def load(source: Any) -> Dataset:
+        data = load_data(source, specs)
+        if options.loss is None and options.metric is None:
+            data, line = with_class_numbers(data)
+            lines.update(dict.fromkeys(line))
+        return data
+
+    return replace(_by_use(options, load), labels_read=(*lines,))
+
+
+def _by_use(options: Options, load: Callable[[Any], Dataset]) -> Splits:
+    """Load training, validation and test data by `load`."""
+    train = load(options.data)
+    test = load(options.test) if options.test is not None else None
     if options.eval is None:
         train, val = train.split(held_out_share(train, 0.25 if options.max_drop is None else 0.5), options.seed)
         message = "no --eval: a part of --data decides, on which the original network may have been trained"
         return Splits(train, val, test, split="a part held out of the data", messages=(message,))
-    val = load_data(options.eval, specs)
+    val = load(options.eval)
     if train.has_labels != val.has_labels:
         raise DataError("labels: in one of --data and --eval but not in the other; give both or neither")
     return Splits(train, val, test, split="the eval data")

@@ -1,4 +1,4 @@
-"""The chip that a network becomes on a target, before and after compression: figures, tables and pictures."""
+"""The chip of a network on a target, before and after compression: figures, tables and pictures."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from gscompile.placement.place_folder import (
 )
 from gscompile.reporting.report import Chip, ChipFigures, ratio
 
-CHEAP = 160  # arrays and blocks: so many are placed within seconds, without being asked
+CHEAP = 160  # arrays and blocks that are placed in a few seconds, and therefore without --place
 
 
 @dataclass(frozen=True, eq=False)
 class ChipSide:
-    """A network and the netlist it is mapped to."""
+    """A network and its netlist."""
 
     network: Network
     netlist: Netlist
@@ -37,7 +37,7 @@ class ChipSide:
 
 @dataclass(frozen=True, eq=False)
 class ChipResult:
-    """The chip section of the report; `plans` are the floorplans of the pictures, by name."""
+    """The chip section of the report, and the floorplans that have pictures, by name."""
 
     figures: Chip | None = None
     plans: Mapping[str, Floorplan] = field(default_factory=dict)
@@ -45,9 +45,9 @@ class ChipResult:
 
 
 def make_chip(before: ChipSide, after: ChipSide, options: Options, folder: Path, sample: Sample | None) -> ChipResult:
-    """Cost of both networks, placed where that was asked for or is cheap; `cost.csv` and pictures go to `folder`.
+    """Return the cost of both networks, placed if asked for or cheap; write `cost.csv` and pictures to `folder`.
 
-    Nothing without a target and without `--place`. `sample` is one input of the networks.
+    Without a target and without `--place` the result is empty. `sample` is one input of the networks.
     """
     if options.target is None and not options.place:
         return ChipResult()
@@ -61,7 +61,7 @@ def make_chip(before: ChipSide, after: ChipSide, options: Options, folder: Path,
 
 
 def is_cheap(netlist: Netlist) -> bool:
-    """Return whether placing takes a few seconds only."""
+    """Return whether placing takes only a few seconds."""
     return netlist.arrays + len(netlist.blocks) <= CHEAP
 
 

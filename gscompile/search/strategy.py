@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gscompile.compression.bisection import bisect_largest
-from gscompile.compression.passes import Context
+from gscompile.compression.passes import OUT_OF_TIME, Context
 from gscompile.compression.ranking import ranked, without_cheapest
 from gscompile.graph.network import Network
 from gscompile.search.recovery import ScoredNetwork, recover
@@ -38,11 +38,18 @@ def prune_within(start: Network, context: Context, settings: SearchSettings) -> 
         best, new_failed = smallest_recoverable(best, trajectory, context, settings)
         if new_failed is not None or not trajectory:
             failed, step = new_failed or failed, step_after_failure(step)
+    context.stopped(stop_reason(step, context, settings))
     if best is start and not budget.met(first_score):
         best, _ = recover(start, first_score, context, settings)
     if best is start and not context.out_of_time():
         return smallest_untuned(start, context, settings)
     return best
+
+
+def stop_reason(step: float, context: Context, settings: SearchSettings) -> str:
+    """Return why the search ended: the time was over, or no smaller network recovered."""
+    tried = f"no network recovered after another round, down to rounds of {100 * min(2 * step, settings.step):.2g} %"
+    return OUT_OF_TIME if context.out_of_time() else tried
 
 
 def stop_score(context: Context, settings: SearchSettings, is_recovered: bool) -> float:

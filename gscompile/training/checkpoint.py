@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gscompile.declaration import declarations
 from gscompile.errors import BudgetError, OutputError
 from gscompile.files.staging import is_aside, tidy
 from gscompile.progress import Progress
@@ -285,14 +286,14 @@ def _take(lock: int) -> bool:
 
 # -- the key of a command ---------------------------------------------------------------------------------------
 
-# Options that training does not depend on, and names of files, whose contents are in the digest instead.
-_READ = {"data", "eval", "test", "teacher"}
-_FREE = {*_READ, "threads", "device", "nproc", "time_budget", "emit", "place", "strict", "arrange"}
-
 
 def key_of(networks: Iterable[Network | None], options: Options, datasets: Iterable[Dataset]) -> str:
-    """Return a digest of all that the training of a command depends on; `networks` are original and other teacher."""
-    values = {name: value for name, value in options.plain().items() if name not in _FREE}
+    """Return a digest of all that the training of a command depends on: networks, data, code and options.
+
+    `networks` are the original and another teacher. Options count that are declared with `affects_training`.
+    """
+    declared, plain = declarations(type(options)), options.plain()
+    values = {name: value for name, value in plain.items() if declared[name].about.affects_training}
     functions = [part for function in options.functions for part in function.identity()]
     models = [network.to_proto().SerializeToString() for network in networks if network is not None]
     parts = (data_digest(data) for data in datasets)

@@ -4,13 +4,14 @@ The moments estimate how much a change D of a weight matrix W changes the loss (
 
     loss(W + D) - loss(W) = || A^(1/2) D G^(1/2) ||^2, the squared Frobenius norm
 
-A = E[x x'] over the inputs x of the layer; G = E[g g'] over the gradients g at its outputs.
+A = E[x x'] over the inputs x of the layer; G is the sum of g g' over the gradients g at the outputs of a sample. A weight
+that is used at many positions, as in a convolution, costs so many times more (Grosse and Martens 2016, equation 33).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx_ir as ir
@@ -20,17 +21,43 @@ from torch import Tensor
 from torch.nn import functional
 
 from gscompile.compression.moments import Moments
+from gscompile.data.dataset import Batch
 from gscompile.errors import ExecutionError
 from gscompile.graph.network import Layer, Network
 from gscompile.graph.trainable import exposed
 from gscompile.onnx_files.einsum import parse_product, permutation
-from gscompile.training.torch_trainer import TorchTrainer
+from gscompile.training.batches import BatchLoader
+from gscompile.training.objective import Objective
 
 MOST_ROWS = 8192  # input vectors per batch that are used: enough for a matrix of a few thousand inputs
 
 
+class MomentSource(Protocol):
+    """The samples that moments are measured on, and the objective whose curvature is measured."""
+
+    @property
+    def feeder(self) -> BatchLoader: ...
+
+    @property
+    def objective(self) -> Objective: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def steps_per_epoch(self) -> int: ...  # batches of different samples
+
+    def sample_batches(self, count: int) -> Iterator[Batch]:
+        """Yield up to `count` batches."""
+
+
 def measure_moments(
-    trainer: TorchTrainer, network: Network, layers: Iterable[Layer], batches: int = 12, draws: int = 1
+    trainer: MomentSource,
+    network: Network,
+    layers: Iterable[Layer],
+    batches: int = 12,
+    draws: int = 1,
+    objective: Objective | None = None,
 ) -> dict[str, Moments]:
     """Return the moments of each layer over `batches` batches of the training data, by layer name.
 
@@ -40,6 +67,7 @@ def measure_moments(
     Args:
         draws: Random projections of the outputs per sample, over which the curvature is averaged. One is enough if
             there are many samples.
+        objective: Objective whose curvature is measured, by default the trainer's.
     """
     names, network = {layer.name for layer in layers}, exposed(network)
     wanted = {layer.name: layer for layer in network.layers if layer.name in names and _is_readable(network, layer)}
@@ -48,9 +76,10 @@ def measure_moments(
     executor = trainer.feeder.executor(network, {name: layer.value for name, layer in wanted.items()})
     capture = {v for layer in wanted.values() for v in (layer.uses[0].data, layer.uses[0].node.outputs[0])}
     sums: dict[str, list[Any]] = {}
-    generator = torch.Generator().manual_seed(trainer.options.seed)
+    generator = torch.Generator().manual_seed(trainer.seed)
     for batch in trainer.sample_batches(batches):
-        _add_batch(sums, wanted, executor(trainer.feeder.feeds(batch), capture), trainer, generator, draws)
+        seen = executor(trainer.feeder.feeds(batch), capture)
+        _add_batch(sums, wanted, seen, trainer, objective or trainer.objective, _rows(batch), generator, draws)
     moments = {name: Moments(*(mean(*part) for part in parts)) for name, parts in sums.items()}
     return {name: m for name, m in moments.items() if np.isfinite(m.inputs).all() and np.isfinite(m.outputs).all()}
 
@@ -77,29 +106,40 @@ def _add_batch(
     sums: dict[str, list[Any]],
     wanted: Mapping[str, Layer],
     seen: Mapping[str, Any],
-    trainer: TorchTrainer,
+    trainer: MomentSource,
+    objective: Objective,
+    rows: int,
     gen: torch.Generator,
     draws: int,
 ) -> None:
     outputs = [seen[str(layer.uses[0].node.outputs[0].name)] for layer in wanted.values()]
     for draw in range(draws):
-        probe = trainer.objective.probe(seen, gen)
+        probe = objective.probe(seen, gen)
         if not probe.requires_grad:
             raise ExecutionError("no gradient of an output reaches a weight: compile without --data")
         gradients = torch.autograd.grad(probe, outputs, retain_graph=draw < draws - 1, allow_unused=True)
         for (name, layer), output, gradient in zip(wanted.items(), outputs, gradients, strict=True):
             sums.setdefault(name, [(0.0, 0, 0), (0.0, 0, 0)])
             at_outputs = output_vectors(layer, torch.zeros_like(output) if gradient is None else gradient)
-            sums[name][1] = _added(sums[name][1], at_outputs, trainer.steps_per_epoch * draws)
+            positions = 1.0 if layer.op in _OPS_WITH_INNER_PRODUCTS else at_outputs.shape[1] / rows
+            sums[name][1] = _added(sums[name][1], at_outputs, trainer.steps_per_epoch * draws, positions)
             if draw == 0:
                 inputs = input_vectors(layer, seen[str(layer.uses[0].data.name)].detach())
                 sums[name][0] = _added(sums[name][0], inputs, trainer.steps_per_epoch)
 
 
-def _added(old: tuple[Any, int, int], vectors: Tensor, once: int) -> tuple[Any, int, int]:
-    """Return a sum of second moments with the number of batches and of distinct vectors in it."""
+def _rows(batch: Batch) -> int:
+    """Return the number of samples of a batch: the longest first axis of its inputs."""
+    return max((len(array) for array in batch.inputs.values() if array.ndim), default=1) or 1
+
+
+def _added(old: tuple[Any, int, int], vectors: Tensor, once: int, times: float = 1.0) -> tuple[Any, int, int]:
+    """Return a sum of second moments, each `times` that of its vectors, of how many batches, and of how many vectors.
+
+    Each vector is counted once.
+    """
     total, count, seen = old
-    return total + _second_moment(vectors), count + 1, seen + vectors.shape[1] * (count < once)
+    return total + times * _second_moment(vectors), count + 1, seen + vectors.shape[1] * (count < once)
 
 
 def mean(total: NDArray[np.float64], count: int, vectors: int) -> NDArray[np.float64]:
@@ -136,11 +176,14 @@ _PRODUCTS = {"MatMul", "FusedMatMul", "Gemm", "FusedGemm"}
 _READABLE = {"Conv", "FusedConv", "ConvTranspose", "Einsum", *_PRODUCTS, *_OPS_WITH_INNER_PRODUCTS}
 
 
-def input_vectors(layer: Layer, data: Tensor) -> Tensor:
-    """Return the input vectors of a layer's matrices, one per sample and position: [parts, samples, inputs]."""
+def input_vectors(layer: Layer, data: Tensor, most: int = MOST_ROWS) -> Tensor:
+    """Return the input vectors of a layer's matrices, one per sample and position: [parts, samples, inputs].
+
+    Convolutions give about `most` of them where they have more.
+    """
     parts, inputs = layer.layout.parts, layer.layout.inputs
     if layer.op in ("Conv", "FusedConv"):
-        return _patches(layer.uses[0].node, data, layer.layout.shape[2:], parts)
+        return _patches(layer.uses[0].node, data, layer.layout.shape[2:], parts, most)
     if layer.op == "ConvTranspose":
         return _by_channel(data, parts)
     if layer.op == "Einsum":
@@ -198,7 +241,7 @@ def _by_channel(data: Tensor, parts: int) -> Tensor:
     return split.permute(1, 0, 3, 2).reshape(parts, -1, split.shape[2])
 
 
-def _patches(node: ir.Node, data: Tensor, kernel: tuple[int, ...], parts: int) -> Tensor:
+def _patches(node: ir.Node, data: Tensor, kernel: tuple[int, ...], parts: int, most: int) -> Tensor:
     """Unfolded patches, channel-major as a Conv weight is: [parts, samples, channels / parts * kernel]."""
     attributes, dims = node.attributes, len(kernel)
     strides = [*attributes.get_ints("strides", [1] * dims)]
@@ -212,20 +255,23 @@ def _patches(node: ir.Node, data: Tensor, kernel: tuple[int, ...], parts: int) -
     split = data.reshape(n, parts, channels // parts, *data.shape[2:])
     order = [1, 0, *range(3, 3 + dims), 2, *range(3 + dims, 3 + 2 * dims)]
     found = split.permute(*order)
-    picked: tuple[slice | Tensor, ...] = (slice(None), *_spread(found.shape[1 : 2 + dims]))  # all take long to copy
+    picked: tuple[slice | Tensor, ...] = (
+        slice(None),
+        *_spread(found.shape[1 : 2 + dims], most),
+    )  # all take long to copy
     return found[picked].reshape(parts, -1, channels // parts * int(np.prod(kernel)))
 
 
-def _spread(places: Sequence[int]) -> Iterator[Tensor]:
+def _spread(places: Sequence[int], most: int) -> Iterator[Tensor]:
     """Indices, axis by axis, of as many places as are looked at."""
     count = int(np.prod(places))
-    picked = np.arange(0, count, stride_of(count))
+    picked = np.arange(0, count, stride_of(count, most))
     return map(torch.from_numpy, np.unravel_index(picked, places))
 
 
-def stride_of(vectors: int) -> int:
+def stride_of(vectors: int, most: int = MOST_ROWS) -> int:
     """Return n where every n-th of so many vectors is looked at; odd, so that all columns of an image are."""
-    return max(1, vectors // MOST_ROWS) | 1
+    return max(1, vectors // most) | 1
 
 
 def _pads(node: ir.Node, sizes: Iterable[int], reach: list[int], strides: list[int]) -> list[int]:

@@ -72,7 +72,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
     """
     read, write = os.pipe()  # the processes end when this one does: then the pipe closes
     with tempfile.TemporaryDirectory(prefix="gscompile-", ignore_cleanup_errors=True) as folder:
-        shared = _environment(count, Path(folder) / "rendezvous", read)
+        shared = worker_environment(count, Path(folder) / "rendezvous", read)
         try:
             children = [_start(rank, arguments, shared, read) for rank in range(count)]
             return _watch(children)
@@ -92,7 +92,8 @@ def _start(rank: int, arguments: Sequence[str], shared: Mapping[str, str], lifel
     )
 
 
-def _environment(count: int, rendezvous: Path, lifeline: int) -> dict[str, str]:
+def worker_environment(count: int, rendezvous: Path, lifeline: int) -> dict[str, str]:
+    """Return the environment variables by which `count` processes of this machine find each other."""
     loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "lo")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
@@ -109,7 +110,7 @@ def _environment(count: int, rendezvous: Path, lifeline: int) -> dict[str, str]:
 
 def _watch(children: Sequence[subprocess.Popen[bytes]]) -> int:
     try:
-        return _verdict(_codes(children))
+        return common_exit_code(_codes(children))
     except KeyboardInterrupt as problem:
         for child in children:
             child.send_signal(getattr(problem, "signal", signal.SIGINT))
@@ -138,7 +139,7 @@ def _wait(children: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
         time.sleep(0.05)
 
 
-def _verdict(codes: Sequence[int | None]) -> int:
+def common_exit_code(codes: Sequence[int | None]) -> int:
     """Return the exit code of the first process. Raises LostError if it was ended without one of its own."""
     first = codes[0]
     if first is not None and first >= 0 and first != LostError.exit_code:

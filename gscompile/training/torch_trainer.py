@@ -229,6 +229,11 @@ class TorchTrainer:
         return self.data.steps_per_epoch
 
     @property
+    def seed(self) -> int:
+        """Return the seed of all random numbers of training."""
+        return self.options.seed
+
+    @property
     def throughput(self) -> Throughput:
         """Return the speed of training as measured in the last run, in epochs of the option of that name."""
         return self.teacher.throughput(self.seconds_per_step, self._steps(1.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gscompile.options import Finetune, Precision
+from gscompile.options import Finetune, Options, Precision
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class TrainingOptions:
         finetune: "none" if there is no training with gradients.
     """
 
-    lr: float | None = None
-    batch_size: int = 128
-    epochs: float = 1.0
-    seed: int = 0
-    threads: int | None = None
-    device: str = "cpu"
-    precision: Precision = "auto"
-    augment: tuple[Any, ...] = ()
-    loss: Any = None
-    metric: Any = None
+    lr: float | None = Options.lr
+    batch_size: int = Options.batch_size
+    epochs: float = Options.epochs
+    seed: int = Options.seed
+    threads: int | None = Options.threads
+    device: str = Options.device
+    precision: Precision = Options.precision
+    augment: tuple[Any, ...] = Options.augment
+    loss: Any = Options.loss
+    metric: Any = Options.metric
     max_error: float = 0.0
-    finetune: Finetune = "full"
+    finetune: Finetune = Options.finetune

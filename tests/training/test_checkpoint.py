@@ -281,7 +281,7 @@ def test_other_data_has_another_digest() -> None:
 # -- the command line -------------------------------------------------------------------------------------------
 
 COMMAND = ["--effort", "quick", "--epochs", "0.2", "--max-drop", "1", "--threads", "1", "--pass",
-           "delete-groups:step=0.5,epochs=0.5,recover=1,least=0.5"]  # fmt: skip
+           "delete-groups:step=0.5,epochs=0.5,recovery_epochs=1,min_step=0.5"]  # fmt: skip
 # Snapshots after every step, so that some of the interruptions hit one.
 SCRIPT = "import gscompile.training.checkpoint as j; j.SNAPSHOT_SECONDS = 0.0; from gscompile.cli import main; main()"
 
