@@ -4,8 +4,8 @@ The moments estimate how much a change D of a weight matrix W changes the loss (
 
     loss(W + D) - loss(W) = || A^(1/2) D G^(1/2) ||^2, the squared Frobenius norm
 
-A = E[x x'] over the inputs x of the layer; G is the sum of g g' over the gradients g at the outputs of a sample. A weight
-that is used at many positions, as in a convolution, costs so many times more (Grosse and Martens 2016, equation 33).
+A = E[x x'] over the inputs x of the layer; G is the sum of g g' over the gradients g at the outputs of a sample. A
+weight used at many positions, as in a convolution, costs as many times more (Grosse and Martens 2016, equation 33).
 """
 
 from __future__ import annotations
