@@ -31,6 +31,7 @@ from gscompile.passes.rank_clip import RankClip
 from gscompile.reporting.explanation import Explanation, explain_report, explanation_text
 from gscompile.reporting.report import CompileReport
 from gscompile.reporting.report_file import read_report
+from gscompile.scoring.score_budget import ScoreBudget
 from tests.small_networks import model, network
 
 # two 6 x 6 matrices: one of rank 1 whose last unit is dead, and one of full rank
@@ -159,15 +160,13 @@ def test_a_pass_whose_result_is_not_kept_says_so() -> None:
 class Scores:
     """A trainer that scores a network by its number of layers."""
 
-    base, toll = 99.0, 0.0
-
     def score(self, network: Network) -> float:
         return 99.0 if len(network.layers) == 2 else 98.5
 
 
 def test_with_data_the_score_of_each_network_that_a_pass_changed_is_recorded() -> None:
     net = network(NET, w=RANK_1)
-    context = Context(MAPPING, trainer=cast(Trainer, Scores()))
+    context = Context(MAPPING, trainer=cast(Trainer, Scores()), budget=ScoreBudget(base=99.0, max_drop=1.0))
     clipped = RankClip("pca").run(net.copy(), Context(MAPPING)).network
     stages = [Stage("rank-clip", clipped, True, "why"), Stage("delete-groups", clipped, False)]
     written = state_of_network(clipped, MAPPING)
