@@ -215,7 +215,10 @@ def _candidate(job: Job, number: int, result: PassResult, folder: Path) -> Candi
     scores = job.judge.measure(path).accuracy
     test = next((accuracy.after for accuracy in scores if accuracy.split == TEST), None)
     file = path.relative_to(folder).as_posix()
-    return Candidate(kept, FrontierPoint(now.cells, now.tiles, now.wires, scores[0].after, test, file))
+    return Candidate(
+        kept,
+        FrontierPoint(cells=now.cells, tiles=now.tiles, wires=now.wires, score=scores[0].after, test=test, file=file),
+    )
 
 
 def not_dominated(found: Sequence[Candidate]) -> list[Candidate]:

@@ -160,7 +160,13 @@ def _declarations(cls: Any) -> Mapping[str, Declaration]:
 
 
 def _declaration(each: Field[Any], resolved: Any) -> Declaration:
-    return Declaration(each.name, resolved, str(each.type), each.default, each.metadata.get(_KEY, About()))
+    return Declaration(
+        name=each.name,
+        type=resolved,
+        annotation=str(each.type),
+        default=each.default,
+        about=each.metadata.get(_KEY, About()),
+    )
 
 
 def _members(wanted: Any) -> tuple[Any, ...]:

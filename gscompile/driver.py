@@ -141,7 +141,17 @@ def prepare(
     size = SizeBudget.of(options.sizes, footprint(original, mapping)) if options.sizes else None
     notes: list[str] = []
     base = replace(base, time_left=run_context.time_left, size=size, note=notes.append)
-    return Job(original, name, folded, tuple(folds), judge, judge.context(base), options, began, notes)
+    return Job(
+        original=original,
+        name=name,
+        folded=folded,
+        folds=tuple(folds),
+        judge=judge,
+        context=judge.context(base),
+        options=options,
+        began=began,
+        notes=notes,
+    )
 
 
 def compress(job: Job, passes: Sequence[Pass], context: Context) -> list[PassResult]:
@@ -210,7 +220,15 @@ def finish(job: Job, write: Callable[[Path], Written], out: Path, force: bool) -
             emit_design(Design(netlist, weights, options.hardware, chip.floorplan), options.formats, folder)
         folds = () if result.network is job.original else job.folds
         record = CompileRecord(
-            job.original, written, netlist, result, folds, tuple(messages), checks, job.context, chip.figures
+            original=job.original,
+            written=written,
+            netlist=netlist,
+            result=result,
+            folds=folds,
+            messages=tuple(messages),
+            checks=checks,
+            context=job.context,
+            chip=chip.figures,
         )
         report = summarise(record, before, judge.measure(folder / "model.onnx"), options, folder, job.began)
         report = write_report(report, before, netlist, folder, chip.plans)

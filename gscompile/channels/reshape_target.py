@@ -49,5 +49,9 @@ def note_size(walk: Walk, node: ir.Node, place: int, each: int, units: Units) ->
         return True
     if not number:
         return False
-    walk.sized.append(SizeConstant(holder, index, within, each, units, None if holder is node else node))
+    walk.sized.append(
+        SizeConstant(
+            node=holder, index=index, place=within, each=each, unit_of=units, reader=None if holder is node else node
+        )
+    )
     return True

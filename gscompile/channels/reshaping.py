@@ -83,7 +83,9 @@ def to_rows(walk: Walk, node: ir.Node, channels: Channels, target: list[int]) ->
     known = bool(sizes) and len(inner) == len(sizes) - 1 and prod(inner) == target[1]
     if not known or target[0] not in (-1, 0, sizes[0]):
         return None
-    walk.sized.append(SizeConstant(node, 1, 1, target[1] // channels.size, channels.units))
+    walk.sized.append(
+        SizeConstant(node=node, index=1, place=1, each=target[1] // channels.size, unit_of=channels.units)
+    )
     return flat
 
 
@@ -91,12 +93,12 @@ def kept_axis(walk: Walk, node: ir.Node, channels: Channels, target: list[int]) 
     """Follow channels where the channel axis and all axes in front of it, or all behind it, keep their sizes."""
     size, count, place = channels.size, len(target), channels.place
     if channels.axis == -1 and target[-1] == size:
-        walk.sized.append(SizeConstant(node, 1, count - 1, 1, channels.units))
+        walk.sized.append(SizeConstant(node=node, index=1, place=count - 1, each=1, unit_of=channels.units))
         return channels.moved(count - 1, count)
     if place is None or place >= count or any(target[:place]) or target[place] not in (0, size):
         return None
     if target[place] == size:
-        walk.sized.append(SizeConstant(node, 1, place, 1, channels.units))
+        walk.sized.append(SizeConstant(node=node, index=1, place=place, each=1, unit_of=channels.units))
     return channels.moved(place, count)
 
 

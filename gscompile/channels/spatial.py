@@ -77,7 +77,7 @@ def keeps_size(walk: Walk, node: ir.Node, axis: int, channels: Channels) -> bool
     sizes = walk.array(inputs[3]) if len(node.inputs) > 3 else None
     if sizes is None or sizes.size <= axis or int(sizes[axis]) != channels.size:
         return False
-    walk.sized.append(SizeConstant(node, 3, axis, 1, channels.units))
+    walk.sized.append(SizeConstant(node=node, index=3, place=axis, each=1, unit_of=channels.units))
     return True
 
 

@@ -132,7 +132,13 @@ class RankAllocator:
         network = network.copy()
         maps = [m for m in linear_maps(network) if m.factorable and pays(m, 1) and m.origin not in context.untouchable]
         bounded = context.trainer is None or not context.later
-        return cls(network, [*_ways(network, maps, context)], Sizes(context.mapping), context.price, bounded)
+        return cls(
+            network=network,
+            maps=[*_ways(network, maps, context)],
+            sizes=Sizes(context.mapping),
+            pricing=context.price,
+            bounded=bounded,
+        )
 
     def part(self, share: float) -> Network:
         """A copy of at most a share of what there is, as far as ranks go, by one slope of the loss over all layers."""

@@ -63,7 +63,14 @@ def state_of_network(network: Network, options: MapOptions) -> State:
 
 def _factor(layer: Layer, options: MapOptions) -> Factor:
     taken, layout = footprint_of([layer], options), layer.layout
-    return Factor(layout.parts, layout.inputs, layout.outputs, taken.tiles, taken.cells, taken.wires)
+    return Factor(
+        parts=layout.parts,
+        inputs=layout.inputs,
+        outputs=layout.outputs,
+        tiles=taken.tiles,
+        cells=taken.cells,
+        wires=taken.wires,
+    )
 
 
 def state_of_matrices(matrices: Iterable[Matrix], origins: Mapping[str, str]) -> State:
@@ -75,7 +82,9 @@ def state_of_matrices(matrices: Iterable[Matrix], origins: Mapping[str, str]) ->
     for layer, parts in by_layer.items():
         tiles = sum(len(part.tiles) for part in parts)
         cells, wires = sum(part.cells for part in parts), sum(part.wires for part in parts)
-        factor = Factor(len(parts), parts[0].inputs, parts[0].outputs, tiles, cells, wires)
+        factor = Factor(
+            parts=len(parts), inputs=parts[0].inputs, outputs=parts[0].outputs, tiles=tiles, cells=cells, wires=wires
+        )
         origin = origins.get(layer, layer)
         found[origin] = (*found.get(origin, ()), factor)
     return found
@@ -104,7 +113,9 @@ def recorded_steps(
         now = state_of_network(stage.network, context.mapping) if stage.is_changed else state
         if stage.is_changed:
             score, error = _measured(stage.network, context)
-        steps.append(CompileStep(stage.name, _changed(state, now), score, error, stage.stopped))
+        steps.append(
+            CompileStep(name=stage.name, layers=_changed(state, now), score=score, error=error, stopped=stage.stopped)
+        )
         state = now
     return (*steps, CompileStep(MAPPING, _changed(state, written), score, error))
 

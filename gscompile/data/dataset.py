@@ -198,7 +198,15 @@ def _arranged(parts: tuple[SamplePart, ...], specs: Sequence[InputSpec]) -> Data
     rows, constants = _roles(parts, specs)
     dtypes = {spec.name: spec.dtype for spec in specs}
     if _is_ready_made(parts, rows, constants, labelled):
-        return Dataset(parts, dtypes, {}, np.arange(len(parts)), labelled, True, None)
+        return Dataset(
+            parts=parts,
+            dtypes=dtypes,
+            constants={},
+            order=np.arange(len(parts)),
+            has_labels=labelled,
+            ready_made=True,
+            fixed_batch=None,
+        )
     total = sum(_checked_count(part, rows, labelled) for part in parts)
     fixed = _fixed_batch(rows, constants)
     if total < (fixed or 1):
@@ -206,7 +214,15 @@ def _arranged(parts: tuple[SamplePart, ...], specs: Sequence[InputSpec]) -> Data
             f"{parts[0].name}: {total} samples, and the network's batch is fixed at {fixed}: give that many"
         )
     shared = {spec.name: np.array(parts[0].arrays[spec.name].read(), spec.dtype) for spec in constants}
-    return Dataset(parts, dtypes, shared, np.arange(total), labelled, False, fixed)
+    return Dataset(
+        parts=parts,
+        dtypes=dtypes,
+        constants=shared,
+        order=np.arange(total),
+        has_labels=labelled,
+        ready_made=False,
+        fixed_batch=fixed,
+    )
 
 
 def _are_labelled(parts: tuple[SamplePart, ...], specs: Sequence[InputSpec]) -> bool:

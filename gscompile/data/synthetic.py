@@ -338,14 +338,14 @@ class Filler:
         bytes_taken = {name: takes_bytes(model, name) for name in floats}
         uncentred = {name: scale for name in floats if (scale := uncentred_scale(model, name)) is not None}
         return cls(
-            specs,
-            index_limits(model),
-            compared_values(model),
-            told,
-            uncentred,
-            bytes_taken,
-            dense,
-            state_outputs(model),
+            specs=specs,
+            limits=index_limits(model),
+            compared=compared_values(model),
+            told=told,
+            uncentred=uncentred,
+            takes_bytes=bytes_taken,
+            dense=dense,
+            states=state_outputs(model),
         )
 
     def fill(self, shapes: Shapes, seed: int = 0, draw: int = 0) -> dict[str, NDArray[Any]]:

@@ -90,7 +90,14 @@ def _states(node: ir.Node, opset: int) -> Iterator[State]:
         return
     for number in range(min(count, len(node.outputs))):
         if number + before < len(bodies[0].inputs) and number + results < len(bodies[0].outputs):
-            yield State(node, bodies[0], number + before, number + before, number + results, number)
+            yield State(
+                node=node,
+                body=bodies[0],
+                given=number + before,
+                read=number + before,
+                result=number + results,
+                final=number,
+            )
 
 
 class _Roots:

@@ -572,7 +572,9 @@ def _make_layer(network: Network, name: str, root: ir.Value, layout: MatrixLayou
     if array is None:
         raise ModelError(f"weight {root.name!r} of {name!r}: no constant data was found")
     origin = network._origins.get(name, name)
-    return Layer(name, uses[0].node.op_type, layout, origin, root, tuple(uses), array)
+    return Layer(
+        name=name, op=uses[0].node.op_type, layout=layout, origin=origin, value=root, uses=tuple(uses), _array=array
+    )
 
 
 def _layer_name(path: str, use: Use, root: ir.Value, taken: Container[str]) -> str:

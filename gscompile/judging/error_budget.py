@@ -63,7 +63,14 @@ class ErrorBudget:
     @classmethod
     def without_samples(cls, max_error: float, said: str, runs: bool = True) -> ErrorBudget:
         """Nothing is compared, so nothing may be lost."""
-        return cls(None, Samples([]), Samples([]), max_error, (said,), runs)
+        return cls(
+            original=None,
+            deciding=Samples([]),
+            confirming=Samples([]),
+            max_error=max_error,
+            messages=(said,),
+            runs=runs,
+        )
 
     @property
     def probes(self) -> tuple[Batch, ...]:
@@ -265,11 +272,11 @@ def budget_by_error(original: Network, folded: Network, options: Options) -> Err
     said = f"no data: ranks are clipped to an output error on synthetic samples, and {claim}"
     messages = (said, *(exam.messages if exam else ()), *_not_reached(chosen.unmoved))
     return ErrorBudget(
-        runner,
-        chosen.deciding,
-        chosen.confirming,
-        options.error,
-        messages,
+        original=runner,
+        deciding=chosen.deciding,
+        confirming=chosen.confirming,
+        max_error=options.error,
+        messages=messages,
         exam=exam,
         untouchable=frozenset(chosen.unmoved),
         fitter=Fitter(folded, chosen, options.seed, _deletes(options)),

@@ -121,4 +121,6 @@ def _product(index: int, weight: str, data: str, output: str) -> EinsumProduct |
         return None  # an outer product, or a sum over the data alone
     if len(batch + contracted + free) != len(weight):
         return None  # a sum over the weight alone
-    return EinsumProduct(index, weight, data, output, batch, contracted, free)
+    return EinsumProduct(
+        index=index, weight=weight, data=data, output=output, batch=batch, contracted=contracted, free=free
+    )

@@ -119,7 +119,7 @@ def _fields(data: mmap.mmap, start: int, stop: int) -> Iterator[_Field]:
             raise ValueError(f"wire type {kind} at byte {start}")
         if body + length > stop:
             raise ValueError(f"a field at byte {start} ends behind its message")
-        yield _Field(key >> 3, kind, start, body, body + length)
+        yield _Field(number=key >> 3, kind=kind, start=start, body=body, stop=body + length)
         start = body + length
 
 

@@ -54,4 +54,6 @@ def _picture(path: Path, plan: Floorplan, words: str, largest: int) -> PlanPictu
     png = path.read_bytes()
     pixels = int.from_bytes(png[16:20], "big")  # the width, in the header of a PNG
     width, height = (micro(length(side / 1000)) for side in (plan.width, plan.height))  # plans are in nm
-    return PlanPicture(words, b64encode(png).decode("ascii"), width, height, 100 * pixels / largest)
+    return PlanPicture(
+        words=words, data=b64encode(png).decode("ascii"), width=width, height=height, share=100 * pixels / largest
+    )

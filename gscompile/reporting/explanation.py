@@ -104,7 +104,15 @@ def explain_report(report: CompileReport, matrix: str | None = None) -> Explanat
         _explained(number, before, after, report, only, size) for number, (before, after) in enumerate(pairwise(states))
     )
     metric = report.accuracy[0].metric if report.accuracy else "accuracy"
-    return Explanation(report.model, report.crossbar, report.tiling, metric, _budget(report), steps, report.messages)
+    return Explanation(
+        model=report.model,
+        crossbar=report.crossbar,
+        tiling=report.tiling,
+        metric=metric,
+        budget=_budget(report),
+        steps=steps,
+        messages=report.messages,
+    )
 
 
 def _layer_of(name: str, report: CompileReport) -> str:
@@ -142,17 +150,17 @@ def _explained(
     rewrites = tuple(each.before for each in report.changes if (step.name, each.layer) == (FOLD, "graph"))
     unchanged = len(after.keys() & ({only} if only else after.keys())) - len(changes)
     return ExplainedStep(
-        step.name,
-        changes,
-        max(unchanged, 0),
-        _total(before),
-        _total(after),
-        last.score,
-        step.score,
-        last.error,
-        step.error,
-        step.stopped,
-        rewrites,
+        name=step.name,
+        changes=changes,
+        unchanged=max(unchanged, 0),
+        before=_total(before),
+        after=_total(after),
+        score_before=last.score,
+        score=step.score,
+        error_before=last.error,
+        error=step.error,
+        stopped=step.stopped,
+        notes=rewrites,
     )
 
 
@@ -162,7 +170,7 @@ def _state(factors: Sequence[Factor], size: Crossbar, report: CompileReport) -> 
     dense = sum(f.parts * TileGrid(f.inputs, f.outputs, size, tiling).wires for f in factors)
     tiles, cells, wires = (sum(getattr(f, what) for f in factors) for what in ("tiles", "cells", "wires"))
     rank = min((side for f in factors for side in (f.inputs, f.outputs)), default=0)
-    return MatrixState(shapes, rank, dense - wires, tiles, cells, wires)
+    return MatrixState(shapes=shapes, rank=rank, deleted_groups=dense - wires, tiles=tiles, cells=cells, wires=wires)
 
 
 def _units(factors: Sequence[Factor]) -> int:

@@ -26,13 +26,13 @@ def frontier_svg(title: str, original: Spot, points: Sequence[Spot]) -> str:
     shares = [getattr(p, what) / max(getattr(original, what), 1) for what in CURVES for p in points]
     x = share_axis(min((share for share in shares if share > 0), default=1.0))
     chart = Chart(
-        title,
-        x,
-        round_axis([original.score, *(p.score for p in points)], "%", MIN_SCORE_STEP),
-        tuple(_curve(what, original, points, x.low) for what in CURVES),
-        "share of the original that is left",
-        ((original.score, f"the original: {original.score:.2f} %"),),
-        "above",
+        title=title,
+        x=x,
+        y=round_axis([original.score, *(p.score for p in points)], "%", MIN_SCORE_STEP),
+        curves=tuple(_curve(what, original, points, x.low) for what in CURVES),
+        x_label="share of the original that is left",
+        rules=((original.score, f"the original: {original.score:.2f} %"),),
+        legend="above",
     )
     return chart_svg([chart], title=title)
 

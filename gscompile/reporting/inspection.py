@@ -37,7 +37,16 @@ def _mapped(layer: Layer, options: MapOptions) -> MappedLayer:
     grid = TileGrid(layout.inputs, layout.outputs, options.crossbar, options.tiling)
     found = [grid.occupancy(matrix) for matrix in layer.matrices]
     cells, tiles, wires = (sum(getattr(f, what) for f in found) for what in ("cells", "tiles", "wires"))
-    return MappedLayer(layer.name, layer.op, layout.parts, layout.inputs, layout.outputs, cells, tiles, wires)
+    return MappedLayer(
+        layer=layer.name,
+        op=layer.op,
+        parts=layout.parts,
+        inputs=layout.inputs,
+        outputs=layout.outputs,
+        cells=cells,
+        tiles=tiles,
+        wires=wires,
+    )
 
 
 def table(rows: Sequence[MappedLayer]) -> str:

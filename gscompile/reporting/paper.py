@@ -53,7 +53,9 @@ def routing_table(
 
 def _dense(name: str, grid: TileGrid) -> DenseMatrix:
     tile = max(s.stop - s.start for s in grid.row_slices), max(s.stop - s.start for s in grid.col_slices)
-    return DenseMatrix(name, grid.inputs, grid.outputs, tile, grid.tiles, grid.wires)
+    return DenseMatrix(
+        name=name, inputs=grid.inputs, outputs=grid.outputs, tile=tile, crossbars=grid.tiles, wires=grid.wires
+    )
 
 
 def clip_shapes(shapes: Mapping[str, Shape], ranks: Mapping[str, int]) -> dict[str, Shape]:

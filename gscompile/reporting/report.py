@@ -54,11 +54,11 @@ class Figures:
 
     def __add__(self, other: Figures) -> Figures:
         return Figures(
-            self.tiles + other.tiles,
-            self.cells + other.cells,
-            self.wires + other.wires,
-            self.dense_cells + other.dense_cells,
-            self.arrays + other.arrays,
+            tiles=self.tiles + other.tiles,
+            cells=self.cells + other.cells,
+            wires=self.wires + other.wires,
+            dense_cells=self.dense_cells + other.dense_cells,
+            arrays=self.arrays + other.arrays,
         )
 
 
@@ -261,17 +261,17 @@ def _taps(factors: Sequence[Matrix]) -> int:
 
 def _figures(m: Matrix, origin: str, dense: TileGrid) -> MatrixFigures:
     return MatrixFigures(
-        m.name,
-        m.layer,
-        origin,
-        m.inputs,
-        m.outputs,
-        len(m.tiles),
-        dense.tiles,
-        m.cells,
-        dense.cells,
-        m.wires,
-        dense.wires,
+        name=m.name,
+        layer=m.layer,
+        origin=origin,
+        inputs=m.inputs,
+        outputs=m.outputs,
+        tiles=len(m.tiles),
+        dense_tiles=dense.tiles,
+        cells=m.cells,
+        dense_cells=dense.cells,
+        wires=m.wires,
+        dense_wires=dense.wires,
     )
 
 
@@ -311,7 +311,17 @@ def _row(
     before, after = Figures.of(old), Figures.of(new)
     rank = _rank(new) if after.cells else None
     area, routing = ratio(after.cells, before.cells), routing_ratio(after.wires, dense_wires.get(name, 0))
-    return LayerRow(name, op, before, after, _rank(old), rank, area, routing, note)
+    return LayerRow(
+        name=name,
+        op=op,
+        before=before,
+        after=after,
+        rank_before=_rank(old),
+        rank_after=rank,
+        area_ratio=area,
+        routing_ratio=routing,
+        note=note,
+    )
 
 
 def _rank(matrices: Sequence[Matrix]) -> int:

@@ -50,13 +50,13 @@ def html(report: CompileReport, before: Netlist, after: Netlist, floorplans: Mar
     """
     style = files("gscompile.reporting").joinpath("report.css").read_text("utf-8")
     page = Page(
-        Markup(style),
-        tuple(_charts(report)),
-        tuple(_chip_rows(report.chip)) if report.chip else (),
-        floorplans or Markup(),
-        tuple(_gallery(report, before, after)),
-        unusual(report.untouched),
-        tuple(usual(report.untouched)),
+        style=Markup(style),
+        charts=tuple(_charts(report)),
+        chip_rows=tuple(_chip_rows(report.chip)) if report.chip else (),
+        floorplans=floorplans or Markup(),
+        gallery=tuple(_gallery(report, before, after)),
+        unusual=unusual(report.untouched),
+        usual=tuple(usual(report.untouched)),
     )
     helpers: dict[str, Callable[..., object]] = {"percent": percent, "ratio": ratio, "area": _area, "points": _points}
     return render("gscompile.reporting", "report.html.j2", page=page, report=report, **helpers)

@@ -33,7 +33,7 @@ def _of_attributes(path: str, node: ir.Node) -> Iterator[Untouched]:
     for name, size in _tables(node):
         if size >= MIN_REPORTED_ELEMENTS and node.op_type != "Constant" and not _is_mapped(node):
             why = f"an attribute of {node.op_type}: it stays digital"
-            yield Untouched(path + _label(node), node.op_type, name, size, why)
+            yield Untouched(node=path + _label(node), op=node.op_type, tensor=name, elements=size, why=why)
 
 
 def _is_mapped(node: ir.Node) -> bool:
@@ -52,7 +52,9 @@ def _tables(node: ir.Node) -> Iterator[tuple[str, int]]:
 
 
 def _row(name: str, node: ir.Node, held: ir.TensorProtocol, why: str) -> Untouched:
-    return Untouched(name, node.op_type, str(held.name or node.outputs[0].name), int(held.size), why)
+    return Untouched(
+        node=name, op=node.op_type, tensor=str(held.name or node.outputs[0].name), elements=int(held.size), why=why
+    )
 
 
 def _label(node: ir.Node) -> str:

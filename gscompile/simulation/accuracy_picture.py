@@ -43,4 +43,6 @@ def _panel(parameter: str, points: Sequence[SweepPoint], ideal: float | None) ->
     curve = tuple(ChartPoint(i, p.mean, said, p.spread) for i, (p, said) in enumerate(zip(points, words, strict=True)))
     rules = () if ideal is None else ((ideal, ""),)
     axis = category_axis([f"{p.value:g}" for p in points])
-    return Chart(title, axis, PERCENT, (Curve(title, curve),), label, rules, width=400, height=250)
+    return Chart(
+        title=title, x=axis, y=PERCENT, curves=(Curve(title, curve),), x_label=label, rules=rules, width=400, height=250
+    )

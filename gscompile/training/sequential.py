@@ -139,7 +139,9 @@ def _solved(site: Site, pairs: Pairs, prior: Array, current: Array, bias: Array,
     if not rows.any() or not cols.any():
         return None
     inside, g = np.ix_(rows, cols), curvature[cols][:, cols]
-    fit = LayerFit(prior[inside], g, _live_rank(site), site.taps, site.bias is not None)
+    fit = LayerFit(
+        prior=prior[inside], curvature=g, rank=_live_rank(site), taps=site.taps, intercept=site.bias is not None
+    )
     found = fit.solved(pairs.part(rows, cols), current[inside], bias[cols])
     if found is None:
         return None

@@ -84,7 +84,15 @@ def find_sites(original: Network, network: Network) -> Iterator[Site]:
         else:  # it came as two factors: the second is fitted
             fitted, source, prior = (last,), last, last.matrices
         shortcuts = _shortcuts(network, last.uses[0].node.outputs[0], values)
-        yield Site(linear, fitted, source, np.asarray(prior, np.float64), target, _bias(last), shortcuts)
+        yield Site(
+            linear=linear,
+            fitted=fitted,
+            source=source,
+            prior=np.asarray(prior, np.float64),
+            target=target,
+            bias=_bias(last),
+            shortcuts=shortcuts,
+        )
 
 
 def _is_fitted(layer: Layer, network: Network) -> bool:
