@@ -208,7 +208,15 @@ def finish(job: Job, write: Callable[[Path], Written], out: Path, force: bool) -
             emit_design(Design(netlist, weights, options.hardware, chip.floorplan), options.formats, folder)
         folds = () if result.network is job.original else job.folds
         record = CompileRecord(
-            job.original, written, netlist, result, folds, tuple(messages), checks, job.context, chip.figures
+            job.original,
+            written,
+            netlist,
+            result,
+            folds=folds,
+            messages=tuple(messages),
+            checks=checks,
+            context=job.context,
+            chip=chip.figures,
         )
         report = summarise(record, before, judge.measure(folder / "model.onnx"), options, folder, job.began)
         report = write_report(report, before, netlist, folder, chip.plans)

@@ -68,7 +68,8 @@ def state_of_network(network: Network, options: MapOptions) -> State:
 
 def _factor(layer: Layer, options: MapOptions) -> Factor:
     taken, layout = footprint_of([layer], options), layer.layout
-    return Factor(layout.parts, layout.inputs, layout.outputs, taken.tiles, taken.cells, taken.wires)
+    sides = (layout.parts, layout.inputs, layout.outputs)
+    return Factor(*sides, tiles=taken.tiles, cells=taken.cells, wires=taken.wires)
 
 
 def state_of_matrices(matrices: Iterable[Matrix], origins: Mapping[str, str]) -> State:
@@ -80,7 +81,7 @@ def state_of_matrices(matrices: Iterable[Matrix], origins: Mapping[str, str]) ->
     for layer, parts in by_layer.items():
         tiles = sum(len(part.tiles) for part in parts)
         cells, wires = sum(part.cells for part in parts), sum(part.wires for part in parts)
-        factor = Factor(len(parts), parts[0].inputs, parts[0].outputs, tiles, cells, wires)
+        factor = Factor(len(parts), parts[0].inputs, parts[0].outputs, tiles=tiles, cells=cells, wires=wires)
         origin = origins.get(layer, layer)
         found[origin] = (*found.get(origin, ()), factor)
     return found

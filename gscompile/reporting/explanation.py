@@ -142,17 +142,17 @@ def _explained(
     rewrites = tuple(each.before for each in report.changes if (step.name, each.layer) == (FOLD, "graph"))
     unchanged = len(after.keys() & ({only} if only else after.keys())) - len(changes)
     return ExplainedStep(
-        step.name,
-        changes,
-        max(unchanged, 0),
-        _total(before),
-        _total(after),
-        last.score,
-        step.score,
-        last.error,
-        step.error,
-        step.stopped,
-        rewrites,
+        name=step.name,
+        changes=changes,
+        unchanged=max(unchanged, 0),
+        before=_total(before),
+        after=_total(after),
+        score_before=last.score,
+        score=step.score,
+        error_before=last.error,
+        error=step.error,
+        stopped=step.stopped,
+        notes=rewrites,
     )
 
 
@@ -161,7 +161,9 @@ def _state(factors: Sequence[Factor], size: Crossbar, report: CompileReport) -> 
     tiling: Tiling = "equal" if report.tiling == "equal" else "full"
     dense = sum(f.parts * TileGrid(f.inputs, f.outputs, size, tiling).wires for f in factors)
     tiles, cells, wires = (sum(getattr(f, what) for f in factors) for what in ("tiles", "cells", "wires"))
-    return MatrixState(shapes, rank_of(factors), dense - wires, tiles, cells, wires)
+    return MatrixState(
+        shapes, rank=rank_of(factors), deleted_groups=dense - wires, tiles=tiles, cells=cells, wires=wires
+    )
 
 
 def _units(factors: Sequence[Factor]) -> int:

@@ -261,14 +261,14 @@ def _figures(m: Matrix, origin: str, dense: TileGrid) -> MatrixFigures:
         m.name,
         m.layer,
         origin,
-        m.inputs,
-        m.outputs,
-        len(m.tiles),
-        dense.tiles,
-        m.cells,
-        dense.cells,
-        m.wires,
-        dense.wires,
+        inputs=m.inputs,
+        outputs=m.outputs,
+        tiles=len(m.tiles),
+        dense_tiles=dense.tiles,
+        cells=m.cells,
+        dense_cells=dense.cells,
+        wires=m.wires,
+        dense_wires=dense.wires,
     )
 
 
@@ -308,7 +308,17 @@ def _row(
     before, after = Figures.of(old), Figures.of(new)
     rank = _rank(new) if after.cells else None
     area, routing = ratio(after.cells, before.cells), routing_ratio(after.wires, dense_wires.get(name, 0))
-    return LayerRow(name, op, before, after, _rank(old), rank, area, routing, note)
+    return LayerRow(
+        name,
+        op,
+        before,
+        after,
+        rank_before=_rank(old),
+        rank_after=rank,
+        area_ratio=area,
+        routing_ratio=routing,
+        note=note,
+    )
 
 
 def _rank(matrices: Sequence[Matrix]) -> int:
