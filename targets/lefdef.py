@@ -3,10 +3,6 @@
 Component and pin names are those of the Verilog, flattened: `matrix_fc1/tile_fc1_0_0` and `row[3]`. A short wire lies
 on every pin of a net, so that connectivity can be read from the geometry before anything is routed. One database unit
 is a nanometre.
-
-Component and pin names are those of the Verilog, flattened: `matrix_fc1/tile_fc1_0_0` and `row[3]`. A short
-wire lies on every pin of a net, so that connectivity can be read off the geometry before anything is routed.
-One database unit is a nanometre.
 """
 
 from __future__ import annotations

@@ -2,9 +2,6 @@
 
 `top` holds the matrices and the digital blocks, a matrix holds its tiles. A bit line is `inout`: the currents of
 several tiles add up on it, so that no single tile drives it.
-
-`top` holds the matrices and the digital blocks, a matrix holds its tiles. A bit line is `inout`: the
-currents of several tiles add on it, so that no tile alone drives it.
 """
 
 from __future__ import annotations

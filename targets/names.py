@@ -7,14 +7,6 @@ index can be read from the name of a net.
 A name is made from the part's own text and from no table: matrices, tiles, arrays and blocks have a prefix of their
 kind that no other name begins with. If two parts have the same spelling, even apart from case, each gets a digest of
 its text at the end; only these spellings are kept in memory. The name of a tile is that of its matrix and its place.
-
-The alphabet is what Verilog, SPICE, LEF/DEF and JSON tools all take: a letter, then letters, digits and
-single underscores, at most 60 of them, no Verilog keyword. Net i of a bus is `bus__i`; `__` stands nowhere else, so
-that a net's name can be taken apart.
-
-A name comes from the part's own text and from no table: matrices, tiles, arrays and blocks have a prefix of their
-kind that nothing else begins with. Where two parts would be spelt alike, even but for case, each gets a digest of its
-text behind it; which spellings those are is all that is remembered. A tile adds its place to the name of its matrix.
 """
 
 from __future__ import annotations

@@ -4,12 +4,6 @@ Volts stand for numbers: a matrix takes x on its input nets and gives x @ W on i
 in every matrix, so files that are included together are joined. Only tiles are subcircuits, since ngspice takes at most
 1,005 nodes in a call; a tile with more lines is called in parts. Each bit line has a plus and a minus half, held at 0 V
 by a sense source; a pair of current-controlled sources gives output = weight_per_siemens x (I_plus - I_minus).
-
-Volts stand for numbers: a matrix takes x on its input nets and gives x @ W on its output nets. Nets have their
-names in every matrix, so files that are included together are joined; only tiles are subcircuits, since ngspice
-takes no more than 1,005 nodes in a call, and so one of many lines is called in parts. Each bit line has a plus
-and a minus half, held at 0 V by a sense source; a pair of current-controlled
-sources gives output = weight_per_siemens x (I_plus - I_minus).
 """
 
 from __future__ import annotations

@@ -172,6 +172,12 @@ WRONG: dict[str, tuple[Callable[[], Any], type[GscompileError], str]] = {
         "option 'crossbar' is 64; expected ROWSxCOLS, as in 64x64",
     ),
     "folder of verify": (lambda: gscompile.verify(None), UsageError, "out is of type NoneType; expected a path"),  # type: ignore[arg-type]
+    "folder of explain": (lambda: gscompile.explain("none"), OutputError, "none: no such folder"),
+    "matrix": (
+        lambda: gscompile.explain("none", 3),  # type: ignore[arg-type]
+        UsageError,
+        "matrix is of type int; expected the name of a matrix",
+    ),
     "no folder": (lambda: gscompile.verify("none"), OutputError, "none: no such folder"),
     "shape": (
         lambda: gscompile.verify("none", "x=1"),  # type: ignore[arg-type]

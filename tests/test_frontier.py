@@ -18,6 +18,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from gscompile.cli import main
+from gscompile.compiled_folder import explain_folder
 from gscompile.compression.passes import PassResult
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.mapping import MapOptions, footprint
@@ -114,6 +115,9 @@ def test_each_point_is_a_complete_folder_that_verifies_and_reports_the_same(desk
         assert (report.after.cells, report.after.wires) == (point["cells"], point["wires"])
         assert [a.after for a in report.accuracy] == [point["score"], point["test"]]
         assert {row.name for row in report.layers} == {"n0", "n2"}  # factors are told by where they come from
+    steps = {step.name: step for step in explain_folder(home).steps}  # of the smallest network
+    assert steps["delete-groups"].stopped == "the frontier tunes a network of this size"
+    assert steps["mapping"].score == pytest.approx(points[-1]["score"])
 
 
 def test_without_folders_there_are_models_only(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,5 +207,5 @@ def test_a_picture_keeps_everything_inside(scores: list[float]) -> None:
     points = [Spot(1000 // 10**i, 100, 0, score) for i, score in enumerate(scores)]
     picture = ET.fromstring(frontier_svg("a < b", Spot(1000, 100, 5, 90.0), points))
     circles = [*picture.iter("{http://www.w3.org/2000/svg}circle")]
-    assert len(circles) == len(CURVES) * (len(scores) + 1)
+    assert len(circles) == len(CURVES) * len(scores)
     assert all(0 < float(c.get("cx", 0)) < 720 and 0 < float(c.get("cy", 0)) < 400 for c in circles)

@@ -50,6 +50,11 @@ class CompileStep:
     stopped: str = ""
 
 
+def rank_of(factors: Iterable[Factor]) -> int:
+    """Return the largest rank that the product of the factors can have: their smallest side, 0 without factors."""
+    return min((side for factor in factors for side in (factor.inputs, factor.outputs)), default=0)
+
+
 State = Mapping[str, tuple[Factor, ...]]  # factors by layer of the original network
 
 

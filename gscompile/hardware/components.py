@@ -2,10 +2,6 @@
 
 All components are as high as the largest array (the row height), so that they stand in rows. The width of an array
 holds its live columns, or its own area and its share of the periphery; that of a block holds its registers and pins.
-
-All are as high as the largest array (the row height), so that they stand in rows. An array is as wide as its
-live columns, or as its own area and its share of the periphery need; a block as its registers and its pins
-need.
 """
 
 from __future__ import annotations

@@ -2,9 +2,6 @@
 
 w = (g_plus - g_minus) x scale: a positive weight is programmed into the plus device, a negative one into the minus
 device; the other device stays at the off conductance, as both do for a zero.
-
-w = (g_plus - g_minus) x scale: a positive weight is programmed into the plus device, a negative one into the
-minus device, the other one stays at the off conductance; a zero leaves both off.
 """
 
 from __future__ import annotations

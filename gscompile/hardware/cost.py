@@ -2,10 +2,6 @@
 
 Area: a cell is `area_f2` F^2 a device; converters are shared as the target says (ISAAC, ISCA 2016); wires between
 arrays take length x pitch / layers. Cell area alone exaggerates what compression saves, so the headline is the chip.
-
-Area: a cell is `area_f2` F^2 a device; converters are shared as the target says (ISAAC, ISCA 2016); wires
-between arrays take length x pitch / layers. Cell area alone oversells compression, so the headline is the
-chip.
 """
 
 from __future__ import annotations

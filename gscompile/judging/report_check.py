@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from itertools import chain
 from typing import Any
 
 from gscompile.command_options import DEFAULT_TARGET
-from gscompile.compression.steps import INPUT, MAPPING, Factor, State, state_of_matrices, states_after
+from gscompile.compression.steps import INPUT, MAPPING, Factor, State, rank_of, state_of_matrices, states_after
 from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.errors import VerificationError
@@ -334,11 +334,7 @@ def _check_input(report: CompileReport, state: State) -> None:
             _same(f"steps[0]: {what} of {name!r}", found, getattr(row.before, what))
         dense = sum(factor.parts * factor.inputs * factor.outputs for factor in factors)
         _same(f"steps[0]: dense cells of {name!r}", dense, row.before.dense_cells)
-        _same(f"steps[0]: rank of {name!r}", _rank(factors), row.rank_before)
-
-
-def _rank(factors: Sequence[Factor]) -> int:
-    return min((side for factor in factors for side in (factor.inputs, factor.outputs)), default=0)
+        _same(f"steps[0]: rank of {name!r}", rank_of(factors), row.rank_before)
 
 
 _PLACED = ("die_um2", "utilisation", "wire_um", "longest_um", "crowding")  # what only a placement knows

@@ -3,10 +3,6 @@
 The squares of the grid are as high as a row. Nets with pins in the same squares are routed together, each along the
 cheapest tree of paths (rustworkx, PyPI); the cost of an edge grows with its fullness. Without rustworkx the wire of a
 net is spread evenly over its bounding box (RUDY, Spindler and Johannes, DATE 2007).
-
-The grid has a square a row's height. Nets with pins in the same squares are routed together, each along the
-cheapest tree of paths (rustworkx, PyPI), where an edge costs the more the fuller it is. Without rustworkx
-the wire of a net is spread evenly over its bounding box (RUDY, Spindler and Johannes, DATE 2007).
 """
 
 from __future__ import annotations

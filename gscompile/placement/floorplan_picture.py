@@ -2,9 +2,6 @@
 
 All pictures of a set have one scale, so that before and after can be compared by eye. The die is a transparent grey and
 its surroundings are transparent: the pictures fit white paper and a dark page.
-
-All pictures of a set are drawn at one scale, so that before and after can be compared by eye. The die is a veil of
-grey and what is outside it transparent: they stand on white paper and on a dark page.
 """
 
 from __future__ import annotations

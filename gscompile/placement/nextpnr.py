@@ -4,11 +4,6 @@ The described fabric is a grid of squares with W tracks between neighbours. A ne
 holds a pin of it; the first terminal drives, the others listen. A terminal reaches some of the tracks at its square.
 Where tracks meet, each track continues straight, and turns into the track of its own number or the next. The routes are
 read back and followed: the exit code of the router is not taken as proof.
-
-The fabric is a grid of squares with W tracks between neighbours. A net has one terminal in each square that
-holds a pin of it; the first drives, the others listen. A terminal reaches some of the tracks at its square;
-where tracks meet, each goes on straight, and turns into the track of its own number or the next. That there
-are no failed routes is not believed: the routes are read back and followed.
 """
 
 from __future__ import annotations

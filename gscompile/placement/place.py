@@ -3,10 +3,6 @@
 `coloquinte` (PyPI) minimises the wire length. If it finds no room for all components, it gets a die that is a tenth
 larger, twice. Without it, or if it fails, the result is the netlist order in rows ("shelves"). The result is checked
 for overlaps.
-
-`coloquinte` (PyPI) minimises the wire length. Where it finds no room for all components, it gets a die with a tenth
-more, twice; without it, or for what it cannot do, shelves in netlist order are the result. Legality is checked here and
-not believed.
 """
 
 from __future__ import annotations
@@ -86,7 +82,7 @@ def _pins(netlist: Netlist, plan: Floorplan) -> NetPins:
     return found
 
 
-# -- what a placement is worth -----------------------------------------------------------------------------
+# -- wire length -----------------------------------------------------------------------------
 
 
 def net_boxes(netlist: Netlist, plan: Floorplan) -> tuple[list[tuple[str, int]], NDArray[np.int64]]:

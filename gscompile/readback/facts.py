@@ -2,9 +2,6 @@
 
 A reader yields the facts of a file in the order of the file, and the facts that netlist.json implies in the order in
 which a writer writes them. The streams are compared side by side, with one fact of each in memory.
-
-A reader yields the facts of a file in the order of the file, and those that netlist.json asks for in the order in which
-they are written. The streams are compared side by side: a fact of each is in memory at a time.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Read `<network>.lef` and `<network>.def` back: macros with pins, components, ports, and nets with their connections.
 
 Places and sizes belong to the placement and are not compared.
-
-Places and sizes are the placement's: the netlist says nothing of them.
 """
 
 from __future__ import annotations

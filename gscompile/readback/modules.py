@@ -14,10 +14,10 @@ BLACK_BOX, TOP = "blackbox", "top"
 def module_fact(module: Module, mark: str | None = None) -> Fact:
     """Return a module with its mark, attributes, and ports by name, direction and width."""
     ports = tuple((port.name, port.direction, port.width) for port in module.ports)
-    return ("module", module.name, mark, told(module.attributes), ports)
+    return ("module", module.name, mark, sorted_attributes(module.attributes), ports)
 
 
-def told(attributes: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def sorted_attributes(attributes: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Return attributes in order of their names."""
     return tuple(sorted(attributes.items()))
 
@@ -25,7 +25,7 @@ def told(attributes: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 def instance_fact(instance: Instance, tied: frozenset[str] = frozenset()) -> Fact:
     """Return an instance with its module, attributes, and nets by port, lowest bit first; tied nets are "0"."""
     nets = ((port, tuple("0" if n in tied else n for n in nets)) for port, nets in instance.connections.items())
-    return ("instance", instance.name, instance.module, told(instance.attributes), tuple(nets))
+    return ("instance", instance.name, instance.module, sorted_attributes(instance.attributes), tuple(nets))
 
 
 def black_boxes(hierarchy: Hierarchy) -> Iterator[Module]:

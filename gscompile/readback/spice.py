@@ -2,8 +2,6 @@
 
 A tile is a subcircuit of two resistors a cell. On a target that comes with gscompile the resistances are compared with
 the weights.
-
-A tile is a subcircuit of two resistors a cell; on a target that comes with gscompile, these stand for its weights.
 """
 
 from __future__ import annotations

@@ -7,7 +7,15 @@ import re
 from collections.abc import Iterable, Iterator
 
 from gscompile.readback.facts import Fact, Source, compare, lines_of
-from gscompile.readback.modules import BLACK_BOX, TOP, black_boxes, instance_fact, module_fact, tile_facts, told
+from gscompile.readback.modules import (
+    BLACK_BOX,
+    TOP,
+    black_boxes,
+    instance_fact,
+    module_fact,
+    sorted_attributes,
+    tile_facts,
+)
 from gscompile.targets.modules import Hierarchy
 
 _PAIR = re.compile(r'(\w+) = "((?:[^"\\]|\\.)*)"')
@@ -48,26 +56,26 @@ def _asked(hierarchy: Hierarchy) -> Iterator[Fact]:
 def _read(lines: Iterable[str]) -> Iterator[Fact]:
     """Yield the facts of a file; a line that the writer does not write is a fact that no netlist has."""
     rest = ((number, line.strip()) for number, line in enumerate(lines, 1))
-    mark, attributes = None, told({})
+    mark, attributes = None, sorted_attributes({})
     for number, line in rest:
         if not line:
             continue
         if line in ("(* blackbox *)", "(* top *)"):
             mark = line[3:-3]
         elif found := _ATTRIBUTES.fullmatch(line):
-            attributes = told({key: _text(value) for key, value in _PAIR.findall(found[1])})
+            attributes = sorted_attributes({key: _text(value) for key, value in _PAIR.findall(found[1])})
         elif line == "endmodule":
             yield ("end",)
         elif found := _MODULE.fullmatch(line):
             yield ("module", found[1], mark, attributes, () if found[2] else tuple(_items(rest, _PORT, _port)))
-            mark, attributes = None, told({})
+            mark, attributes = None, sorted_attributes({})
         elif found := _WIRE.fullmatch(line):
             yield ("wire", found[1])
         elif found := _ASSIGN.fullmatch(line):
             yield ("assign", found[1], found[2])
         elif found := _INSTANCE.fullmatch(line):
             yield ("instance", found[2], found[1], attributes, () if found[3] else tuple(_items(rest, _PIN_LINE, _pin)))
-            attributes = told({})
+            attributes = sorted_attributes({})
         else:
             yield ("line", number, line)
 

@@ -3,9 +3,6 @@
 A line is an entry. Bits stand for nets. The net names of a matrix, which follow its cells, are read first, then its
 ports and cells, so that the names of one matrix are in memory at a time. In `top`, bits are numbered in the order of
 the buses.
-
-A line is an entry. Bits stand for nets. The net names of a matrix, which follow its cells, are read first, then its
-ports and cells, so that one matrix's names are in memory at a time; in `top`, bits are numbered as buses are declared.
 """
 
 from __future__ import annotations
@@ -20,7 +17,15 @@ from typing import Any, Protocol, TextIO
 from gscompile.errors import VerificationError
 from gscompile.files.strict_json import no_twins
 from gscompile.readback.facts import Fact, Source, compare, opened
-from gscompile.readback.modules import BLACK_BOX, TOP, black_boxes, instance_fact, module_fact, tile_facts, told
+from gscompile.readback.modules import (
+    BLACK_BOX,
+    TOP,
+    black_boxes,
+    instance_fact,
+    module_fact,
+    sorted_attributes,
+    tile_facts,
+)
 from gscompile.targets.modules import Hierarchy, Module
 
 _HEAD = '{"creator": "gscompile", "modules": {'
@@ -132,7 +137,7 @@ def _module(file: TextIO, name: str, attributes: dict[str, str], top: _Bits) -> 
     bits = top if TOP in marks else _names(file)
     ports = [*_entries(file, _PORTS)]
     described = tuple((port, entry["direction"], len(entry["bits"])) for port, entry in ports)
-    yield ("module", name, marks[0] if len(marks) == 1 else None, told(attributes), described)
+    yield ("module", name, marks[0] if len(marks) == 1 else None, sorted_attributes(attributes), described)
     if name.startswith("crossbar_"):
         numbers = [bit for _, entry in ports for bit in entry["bits"]]
         yield ("bits", name, len(set(numbers)))
@@ -140,7 +145,7 @@ def _module(file: TextIO, name: str, attributes: dict[str, str], top: _Bits) -> 
         yield from (("port", port, *(_net(bit, bits) for bit in entry["bits"])) for port, entry in ports)
     for cell, entry in _entries(file, _CELLS):
         pins = ((port, tuple(_net(bit, bits) for bit in on)) for port, on in entry["connections"].items())
-        yield ("instance", cell, entry["type"], told(entry["attributes"]), tuple(pins))
+        yield ("instance", cell, entry["type"], sorted_attributes(entry["attributes"]), tuple(pins))
     for net, entry in _entries(file, _NETS):
         yield ("net", net, *(_net(bit, bits) for bit in entry["bits"]))
 

@@ -9,7 +9,7 @@ from io import StringIO
 from itertools import pairwise
 from typing import Any
 
-from gscompile.compression.steps import FOLD, Factor, State, states_after
+from gscompile.compression.steps import FOLD, Factor, State, rank_of, states_after
 from gscompile.crossbars.crossbar import Crossbar, TileGrid, Tiling
 from gscompile.crossbars.mapping import Footprint
 from gscompile.errors import UsageError
@@ -169,7 +169,7 @@ def _state(factors: Sequence[Factor], size: Crossbar, report: CompileReport) -> 
     tiling: Tiling = "equal" if report.tiling == "equal" else "full"
     dense = sum(f.parts * TileGrid(f.inputs, f.outputs, size, tiling).wires for f in factors)
     tiles, cells, wires = (sum(getattr(f, what) for f in factors) for what in ("tiles", "cells", "wires"))
-    rank = min((side for f in factors for side in (f.inputs, f.outputs)), default=0)
+    rank = rank_of(factors)
     return MatrixState(shapes=shapes, rank=rank, deleted_groups=dense - wires, tiles=tiles, cells=cells, wires=wires)
 
 

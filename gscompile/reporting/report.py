@@ -2,9 +2,6 @@
 
 Cells are crossbar cells, wires are pins of tiles. *Dense* figures are those of a matrix whose cells all hold a weight.
 The HTML view is `report_html.py`.
-
-Cells are crossbar cells, wires are pins of tiles. *Dense* figures are those a matrix would have if every cell
-held a weight. The HTML view is `report_html.py`.
 """
 
 from __future__ import annotations
@@ -503,11 +500,11 @@ def _confirmed(report: CompileReport) -> str:
 
     Without a floating-point output, differences are shares of values that changed.
     """
-    if (told := report.confirmation) is None:
+    if (found := report.confirmation) is None:
         return "of the output's range"
-    whole = "of the output's range" if told.ranges else "of an output's values"
-    samples = f"{_number(told.samples)} other synthetic samples"
-    return f"{whole} on {samples}, {percent(told.percentile_99)} at the 99th percentile"
+    whole = "of the output's range" if found.ranges else "of an output's values"
+    samples = f"{_number(found.samples)} other synthetic samples"
+    return f"{whole} on {samples}, {percent(found.percentile_99)} at the 99th percentile"
 
 
 def _not_compressed(rows: Sequence[Untouched]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from gscompile.reporting.names import PAGE_NAME, short
 
 def render(package: str, name: str, **values: Any) -> Markup:
     """Return the template `name` of a package folder, as in `gscompile.reporting`, filled with `values`."""
-    return Markup(_environment(package).get_template(name).render(values))
+    return Markup(_environment(package).get_template(name).render(values).strip() + "\n")
 
 
 @cache
@@ -32,7 +32,7 @@ def _environment(package: str) -> Environment:
 
 
 def _shown(value: Any) -> Any:
-    """Return a value without characters that control a terminal or a browser; markup is left as it is."""
+    """Return a text with control characters replaced by their escapes; markup and other values are not changed."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 

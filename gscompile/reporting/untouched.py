@@ -107,8 +107,8 @@ class _Uncompressed:
         found = [layer for layer in self._fed_by(node) if layer is not None]
         if not found:
             return "computed with before anything is fed: it stays digital"
-        said = [self._of_layer(layer) for layer in found]
-        return None if None in said else f"{said[0]} (behind {node.op_type})"
+        reasons = [self._of_layer(layer) for layer in found]
+        return None if None in reasons else f"{reasons[0]} (behind {node.op_type})"
 
     def _fed_by(self, node: ir.Node) -> Iterator[Layer | None]:
         for value in node.outputs:

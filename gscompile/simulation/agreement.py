@@ -2,9 +2,6 @@
 
 Floating-point outputs are compared as numbers, relative to the range of each output over all samples. Integers,
 booleans and strings are answers (indexes, classes, labels): the share of the answers that differ counts.
-
-Floating outputs are compared as numbers, relative to the range of each output over all samples. Integers, booleans and
-strings are answers (indexes, classes, labels): the share of the answers that differ counts.
 """
 
 from __future__ import annotations

@@ -2,9 +2,6 @@
 
 Row r is driven at its left end through one segment of line, column c is held at 0 V below the last row through one
 segment; between neighbouring cells of a row or column there is a segment of `segment_ohm`.
-
-Row r is driven at its left end through one segment of line, column c is held at 0 V below the last row
-through one segment; between neighbouring cells there is a segment of `segment_ohm` each way.
 """
 
 from __future__ import annotations

@@ -2,9 +2,6 @@
 
 Nodes between two weighted nodes, in graph order, are one piece: a small ONNX model. A piece is made when its inputs are
 seen for the first time and their types are known.
-
-Nodes between two weighted nodes, in graph order, are one piece: a small ONNX model of its own, made when its
-inputs are seen for the first time and their types are known.
 """
 
 from __future__ import annotations

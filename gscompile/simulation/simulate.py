@@ -3,10 +3,6 @@
 `model.onnx` has the order of the operations; every weight comes from `netlist.json` and `tiles.npz`. Conv,
 ConvTranspose, Gemm and MatMul of the main graph are executed tile by tile. Weights of other nodes (recurrent nodes,
 nodes inside loops) are rebuilt from the tiles, and onnxruntime runs the nodes.
-
-`model.onnx` says what is computed in which order; every weight comes from `netlist.json` and `tiles.npz`.
-Conv, ConvTranspose, Gemm and MatMul of the main graph are executed tile by tile; weights of other nodes
-(recurrent ones, those inside loops) are put together from the tiles and their nodes run by onnxruntime.
 """
 
 from __future__ import annotations

@@ -2,10 +2,6 @@
 
 A product takes (part, x [n, inputs]) and returns [n, outputs]: one matrix times n input vectors. An op forms the
 vectors, calls the product, and puts the results where the ONNX operator specification says.
-
-A product takes (part, x [n, inputs]) and gives [n, outputs]: what one matrix does with n input vectors. An
-op forms the vectors, calls it, and puts the results where they belong, as the ONNX operator specification
-says.
 """
 
 from __future__ import annotations

@@ -2,9 +2,6 @@
 
 `Ideal` and device effects share one form. Writing, stuck devices and line resistance are linear and fixed once the
 array is written, so they give effective weights; read noise and converters act at each read.
-
-`Ideal` and device effects share one shape. All that writing, stuck devices and line resistance do is linear
-and fixed once the array is written, so it is an effective weight; read noise and converters act at each read.
 """
 
 from __future__ import annotations

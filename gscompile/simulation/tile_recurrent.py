@@ -2,10 +2,6 @@
 
 After the ONNX operator specification: x [steps, batch, inputs], gates in its order (LSTM i o f c, GRU z r h). Nodes
 with clipping, other activations, sequence lengths, batch first or coupled gates are left to onnxruntime.
-
-As the ONNX operator specification has them: x [steps, batch, inputs], gates in its order (LSTM i o f c, GRU
-z r h). What is rare (clipping, other activations, sequence lengths, batch first, coupled gates) is left to
-onnxruntime.
 """
 
 from __future__ import annotations

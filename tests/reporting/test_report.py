@@ -197,6 +197,7 @@ def page_of(before: Netlist, after: Netlist, origins: dict[str, str] | None = No
 
 def test_the_page_is_well_formed_and_loads_nothing() -> None:
     page = page_of(*pair())
+    assert page.startswith("<!doctype html>\n<html")
     tags = parsed(page).seen
     assert {"svg", "table", "figure"} <= tags
     assert not tags & {"script", "link", "img", "iframe"}
