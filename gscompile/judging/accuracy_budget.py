@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 DRAWS = 8  # of a class for each sample, where few samples are all there is: the curvature of one draw is too rough
 ROUNDED = 1e-6  # points by which two scores that count as equal may differ
-HELD_OUT, HELD_SAMPLES = 0.1, 200  # of --data, where there is no --eval: a tenth, or so many if that is up to half
+HELD_OUT, HELD_SAMPLES = 0.1, 200  # of --data, where there is no --val: a tenth, or so many if that is up to half
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,13 +185,13 @@ class Splits:
 def _splits(options: Options, specs: tuple[InputSpec, ...]) -> Splits:
     train = load_data(options.data, specs)
     test = load_data(options.test, specs) if options.test is not None else None
-    if options.eval is None:
+    if options.val is None:
         train, val = train.split(_held_out(train, 0.25 if options.max_drop is None else 0.5), options.seed)
-        said = "no --eval: a part of --data decides, on which the original network may have been trained"
+        said = "no --val: a part of --data decides, on which the original network may have been trained"
         return Splits(train, val, test, "a part held out of the data", (said,))
-    val = load_data(options.eval, specs)
+    val = load_data(options.val, specs)
     if train.has_labels != val.has_labels:
-        raise DataError("labels: in one of --data and --eval but not in the other; give both or neither")
+        raise DataError("labels: in one of --data and --val but not in the other; give both or neither")
     return Splits(train, val, test, "the eval data", ())
 
 
@@ -279,7 +279,7 @@ def _few(splits: Splits, trainer: TorchTrainer) -> tuple[str, ...]:
         else f"{trainer.informative_samples:.0f} of them not of the commonest class, too few"
     )
     return (
-        f"{told}, {why} for classes alone: the outputs count as unchanged within {within} (--max-error); beyond "
+        f"{told}, {why} for classes alone: the outputs count as unchanged within {within} (--max-output-error); beyond "
         "that their unexplained variance counts, in points",
     )
 

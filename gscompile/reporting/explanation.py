@@ -179,7 +179,7 @@ def _budget(report: CompileReport) -> str:
     """Return in words what the network could lose."""
     options = report.options
     if options.get("data") is None:
-        return f"output error at most {options.get('max_error')} of the range (--max-error)"
+        return f"output error at most {options.get('max_output_error')} of the range (--max-output-error)"
     drop = options.get("max_drop")
     return f"at most {drop if drop is not None else 0:g} points below the original (--max-drop)"
 

@@ -38,7 +38,7 @@ MAPPING = MapOptions(Crossbar(4, 4))
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("explained") / "out"
-    gscompile.compile(model(NET, w=RANK_1, v=np.eye(6) + 1), crossbar="4x4", out=out, max_error=1e-4)
+    gscompile.compile(model(NET, w=RANK_1, v=np.eye(6) + 1), crossbar="4x4", out=out, max_output_error=1e-4)
     return out
 
 
@@ -71,7 +71,7 @@ def test_a_dead_unit_goes_from_both_its_matrices_and_then_a_rank(explained: Expl
 def test_a_page_has_a_block_for_each_step_and_a_line_for_each_matrix(explained: Explanation) -> None:
     page = explanation_text(explained)
     assert page.startswith(
-        "g on 4x4, full tiling; output error at most 0.0001 of the range (--max-error)\n\n0 input: 66 cells"
+        "g on 4x4, full tiling; output error at most 0.0001 of the range (--max-output-error)\n\n0 input: 66 cells"
     )
     block = page.split("\n\n")[3].splitlines()
     assert block[0].startswith("2 rank-clip: cells 60 -> 41 (68.33 %), tiles 8, wires 44 -> 37")
@@ -111,7 +111,7 @@ def test_the_error_of_a_step_is_within_the_budget_and_a_step_without_a_change_sp
 
 def test_rewrites_of_a_fold_are_listed(tmp_path: Path) -> None:
     text = """g (float[n,6] x) => (float[n,6] y) <float[6,6] w, float[6] b> { h = MatMul (x, w)  y = Add (h, b) }"""
-    out = gscompile.compile(model(text), crossbar="4x4", out=tmp_path / "out", max_error=0).folder
+    out = gscompile.compile(model(text), crossbar="4x4", out=tmp_path / "out", max_output_error=0).folder
     fold = gscompile.explain(out).steps[1]
     assert fold.name == "fold"
     assert len(fold.notes) == 1
