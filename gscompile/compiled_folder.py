@@ -1,4 +1,4 @@
-"""What an output folder remembers of its compilation, where its report is there to tell."""
+"""The facts about a compilation in an output folder's report: target, origins of layers, input shapes, steps."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def _check_folder(out: Path) -> None:
 
 
 def target_of(out: Path, name: str | None = None) -> Target:
-    """The target of that name, else the one compiled for; its arrays are of the size the netlist was cut to.
+    """Return the target of that name, by default the target of the compilation, with arrays of the netlist's size.
 
-    Raises OutputError where there is no such folder, VerificationError for one that is not whole.
+    Raises OutputError if there is no such folder, VerificationError for an incomplete folder.
     """
     _check_folder(out)
     report = _report(out)
@@ -47,7 +47,7 @@ def target_of(out: Path, name: str | None = None) -> Target:
 
 
 def origins_of(out: Path) -> dict[str, str]:
-    """Layer of the original network by layer of the compressed one."""
+    """Return the layer of the original network for each layer of the compressed network."""
     report = _report(out)
     return {matrix.layer: matrix.origin for matrix in report.matrices} if report else {}
 
@@ -61,5 +61,5 @@ def shapes_of(out: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _report(out: Path) -> CompileReport | None:
-    """The report of a folder, None where there is none. Raises VerificationError for a file that is no report."""
+    """Return the report of a folder, or None without one. Raises VerificationError for a file that is not a report."""
     return read_report(out) if os.path.lexists(out / "report.json") else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,7 @@ class Job:
     options: Options
     began: float
     notes: Sequence[str] = ()  # lines from passes for the report
+    tried: list[Stage] = field(default_factory=list)  # the stages of the last search, kept or not
 
     @property
     def mapping(self) -> MapOptions:
@@ -110,7 +111,7 @@ def _taken_over(last: tuple[bytes, Netlist, CompileReport], out: Path) -> Result
 
 def follow(job: Job, world: World) -> Any:
     """Help the first process to train, and return what it shares at the end."""
-    return job.context.trainer.follow() if job.context.trainer else world.share()
+    return job.context.trainer.run_worker() if job.context.trainer else world.share()
 
 
 def tell(outcome: Callable[[], Any], world: World) -> None:
@@ -156,12 +157,22 @@ def compress(job: Job, passes: Sequence[Pass], context: Context) -> list[PassRes
     last = without_dead_units(results[-1].network.copy())
     if last.changes:
         results.append(last.after(results[-1]))
+    job.tried[:] = results[-1].stages
     return [result for result in reversed(results) if result.changes and not grown(job, result.network)]
 
 
 def as_folded(job: Job) -> PassResult:
     """Return the network as it was folded, before any pass."""
     return PassResult(job.folded, stages=(Stage(FOLD, job.folded, True),) if job.folds else ())
+
+
+def discarded_stages(job: Job, kept: PassResult) -> Iterator[Stage]:
+    """Yield the stages of the search that come after those of the network that is kept, without their changes."""
+    done, tried = ([each for each in stages if each.name != FOLD] for stages in (kept.stages, job.tried))
+    if [each.name for each in tried[: len(done)]] == [each.name for each in done]:
+        for stage in tried[len(done) :]:
+            reasons = [*filter(None, [stage.stopped]), *([DISCARDED] if stage.is_changed else [])]
+            yield Stage(stage.name, kept.network, False, "; ".join(reasons))
 
 
 def grown(job: Job, network: Network) -> bool:
@@ -172,6 +183,7 @@ def grown(job: Job, network: Network) -> bool:
     return bool(getattr(after, job.options.minimize) > getattr(before, job.options.minimize))
 
 
+DISCARDED = "its result is not kept: it is beyond the budget, or no smaller than the original"
 Written = tuple[PassResult, list[str]]  # the result, and messages for the report
 
 
@@ -180,6 +192,7 @@ def finish(job: Job, write: Callable[[Path], Written], out: Path, force: bool) -
     options, judge = job.options, job.judge
     with staged(out, force) as folder:
         result, messages = write(folder / "model.onnx")
+        result = replace(result, stages=(*result.stages, *discarded_stages(job, result)))
         written = Network.load(folder / "model.onnx")
         written.adopt_origins(result.network)
         netlist = map_network(written, job.mapping, job.name)

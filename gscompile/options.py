@@ -367,8 +367,8 @@ def read_config(path: Path) -> dict[str, Any]:
         found = tomllib.loads(path.read_text("utf-8-sig"))  # some editors begin a file with a byte order mark
     except OSError as problem:
         raise UsageError(f"{path}: cannot be read: {problem.strerror}") from problem
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise UsageError(f"{path}: not TOML: {problem}") from problem
+    except ValueError as problem:  # tomllib's own errors, other encodings, integers of thousands of digits
+        raise UsageError(f"{path}: not TOML: {str(problem).partition(';')[0]}") from problem
     except RecursionError as problem:
         raise UsageError(f"{path}: not TOML that can be read: its brackets are nested too deeply") from problem
     options: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The report of a compilation, every figure recomputed from the files that were written."""
+"""The report of a compilation, with every figure recomputed from the files that were written."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _VERSIONS = ("gscompile", "onnx", "onnxruntime", "onnx-ir", "numpy", "torch")
 
 @dataclass(frozen=True, eq=False)
 class CompileRecord:
-    """What happened: the two networks, the netlist, and what was said on the way."""
+    """The input of a report: both networks, the netlist, the result of the passes, messages and verification lines."""
 
     original: Network
     written: Network
@@ -45,7 +45,7 @@ class CompileRecord:
 def summarise(
     record: CompileRecord, before: Netlist, measured: Measured, options: Options, folder: Path, began: float
 ) -> CompileReport:
-    """The report; `began` is the clock (`time.perf_counter`) when the compilation did."""
+    """Return the report; `began` is the clock (`time.perf_counter`) at the start of the compilation."""
     origins = {layer.name: layer.origin for layer in record.written.layers}
     ops = {layer.name: layer.op for layer in record.original.layers}
     matrices = matrix_figures(record.netlist, origins, before)

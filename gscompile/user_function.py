@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gscompile.errors import GscompileError, UsageError, one_line
+from gscompile.streams import reopen_streams
 
 EXCEPTIONS = (Exception, SystemExit)  # what `Theirs` lets out, apart from KeyboardInterrupt
 
@@ -25,9 +26,9 @@ class UnusualError(Exception):
 class Theirs:
     """A context manager for the user's code.
 
-    A call of `os._exit` raises SystemExit instead of ending this process silently. An error that is not an Exception,
-    and that no caller would catch, becomes one. The user's code has a working folder of its own, from one entry to the
-    next.
+    A call of `os._exit`, also under a name that another module took it by, raises SystemExit instead of ending this
+    process silently. An error that is not an Exception, and that no caller would catch, becomes one. The user's code
+    has a working folder of its own, from one entry to the next.
     """
 
     def __init__(self) -> None:
@@ -35,6 +36,7 @@ class Theirs:
 
     def __enter__(self) -> None:
         self._here, self._exit = os.getcwd(), os._exit
+        self._streams = sys.stdin, sys.stdout, sys.stderr
         if self._there is not None:
             os.chdir(self._there)
         ours, ends = os.getpid(), self._exit
@@ -44,15 +46,28 @@ class Theirs:
                 raise SystemExit(status)
             ends(status)  # in a process that the user's code forked
 
-        os._exit = end
+        self._holders = [*_holders_of(ends)]
+        for names in self._holders:
+            names["_exit"] = end
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        os._exit = self._exit
+        for names in self._holders:
+            names["_exit"] = self._exit
+        sys.stdin, sys.stdout, sys.stderr = self._streams
+        reopen_streams()
         with suppress(OSError):
             self._there = os.getcwd()
         os.chdir(self._here)
         if error is not None and not isinstance(error, (*EXCEPTIONS, KeyboardInterrupt)):
             raise UnusualError from error
+
+
+def _holders_of(function: object) -> Iterator[dict[str, Any]]:
+    """Yield the names of each module in which `_exit` is that function: of os, and of modules that took it from os."""
+    for module in [*sys.modules.values()]:
+        names = getattr(module, "__dict__", None)
+        if isinstance(names, dict) and names.get("_exit") is function:
+            yield names
 
 
 @dataclass(frozen=True)

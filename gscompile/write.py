@@ -33,7 +33,7 @@ def write_report(
 ) -> CompileReport:
     """Write `report.html`, then `report.json`, which lists the digest of the page too; return the written report.
 
-    The pictures of the floorplans in `plans` are in the folder.
+    The pictures of the floorplans in `plans` must be in the folder.
     """
     from gscompile.placement.floorplan_html import floorplans
     from gscompile.reporting.report_html import html

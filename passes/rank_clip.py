@@ -9,7 +9,7 @@ from functools import partial
 from typing import Literal
 
 from gscompile.compensation.search import compressed_by_closed_form
-from gscompile.compensation.without_data import compressed_without_data
+from gscompile.compensation.without_data import compressed_to_size
 from gscompile.compression.bisection import bisect_largest, bracket, secant_closest
 from gscompile.compression.decomposition import WeightSpectrum, pca_rank, weight_spectrum
 from gscompile.compression.linear_maps import LinearMap, cells, linear_maps, pays
@@ -74,8 +74,8 @@ class RankClip:
         before, start = {m.origin: m for m in linear_maps(network)}, network
         if self.method == "pca":
             network = self._by_pca(network, context)
-        elif context.trainer is None and (context.refit is not None or context.size is not None):
-            network = compressed_without_data(network, context)
+        elif context.trainer is None and context.size is not None:
+            network = compressed_to_size(network, context)
         elif context.refit is not None:
             network = compressed_by_closed_form(network, context)
         elif context.trainer is not None:
@@ -96,8 +96,8 @@ class RankClip:
         The first that does not come back, but for what chance makes of it, ends it; a first round is tried once more, a
         third as far. Where nothing comes back, and no groups are deleted later, it goes as far as it can untuned.
         """
-        assert context.trainer is not None
-        start, score, clipper = network, context.trainer.score, RankAllocator.of(network, context)
+        context = context.ready_for_training()
+        start, score, clipper = network, context.required_trainer().score, RankAllocator.of(network, context)
         for reach in (self.max_drop_per_round, self.max_drop_per_round / 3):
             network = self._clipped(start, clipper, context, reach)
             if network is not start or context.out_of_time():
@@ -105,7 +105,7 @@ class RankClip:
         if DELETION in context.later:
             return start
         context.stopped("no clipped network recovered by fine-tuning: the smallest that fits without it is kept")
-        return self._fewest_cells(clipper, context, lambda candidate: score(candidate) >= context.floor)
+        return self._fewest_cells(clipper, context, lambda candidate: context.budget.met(score(candidate)))
 
     def _clipped(self, network: Network, clipper: RankAllocator | None, context: Context, reach: float) -> Network:
         """The last network that came back; the one that is given, and its clipper, where none did."""
@@ -115,7 +115,7 @@ class RankClip:
             judged = dict.fromkeys((candidate, clipper.half))  # often the same
             saved = context.saving(network)(candidate)
             if saved <= 0:
-                context.stopped(f"no lower rank keeps the score within {reach:.2g} points of the budget before tuning")
+                context.stopped(f"no lower rank keeps the score within {reach:.2f} points of the budget before tuning")
                 return network
             if self._is_over(network, judged, context):
                 context.stopped("deleting groups that save as much costs the loss less than lower ranks")
@@ -144,7 +144,7 @@ class RankClip:
         More than half at a time does not come back as well: what is left has to take over what was clipped.
         """
         assert context.trainer is not None
-        score, lowest = context.trainer.score, context.bar - reach
+        score, lowest = context.trainer.score, context.budget.recoverable_score - reach
         if score(clipper.half) >= lowest:
             return clipper.half
         best = bisect_largest(clipper.part, lambda candidate: score(candidate) >= lowest, good=0.9, bad=0.5, rounds=3)
@@ -157,7 +157,7 @@ class RankClip:
         """
         assert context.trainer is not None
         tuned = context.trainer.tune(network, epochs * context.effort)
-        lowest = context.bar - 0.5 * context.blur
+        lowest = context.budget.recoverable_score - 0.5 * context.budget.standard_error
         if (score := context.trainer.score(tuned)) < lowest:
             tuned = context.trainer.tune(tuned, context.effort, anneal=True)
             score = context.trainer.score(tuned)

@@ -24,7 +24,7 @@ from gscompile.crossbars.mapping import MapOptions, footprint
 from gscompile.curve import Candidate, FrontierPoint, next_stop, not_dominated
 from gscompile.graph.network import Network
 from gscompile.judging.verify import verify_again
-from gscompile.reporting.frontier_picture import COLOURS, Spot, frontier_svg
+from gscompile.reporting.frontier_picture import CURVES, Spot, frontier_svg
 from gscompile.reporting.report_file import read_report
 from gscompile.scoring.runner import Runner
 from gscompile.training.checkpoint import is_begun
@@ -203,5 +203,5 @@ def test_a_picture_keeps_everything_inside(scores: list[float]) -> None:
     points = [Spot(1000 // 10**i, 100, 0, score) for i, score in enumerate(scores)]
     picture = ET.fromstring(frontier_svg("a < b", Spot(1000, 100, 5, 90.0), points))
     circles = [*picture.iter("{http://www.w3.org/2000/svg}circle")]
-    assert len(circles) == len(COLOURS) * (len(scores) + 1)
+    assert len(circles) == len(CURVES) * (len(scores) + 1)
     assert all(0 < float(c.get("cx", 0)) < 720 and 0 < float(c.get("cy", 0)) < 400 for c in circles)

@@ -17,6 +17,8 @@ def weight_axis(layer: Layer, side: str) -> int | None:
         return (1, 0)[place]
     if layer.op == "ConvTranspose" and layer.layout.parts == 1:
         return (0, 1)[place]
+    if layer.op in _MATRIX_OPS and len(shape) == 1:
+        return 0 if side == "inputs" else None
     if layer.op in _MATRIX_OPS:
         return len(shape) - 2 + (place != turned)
     if layer.op == "Einsum":

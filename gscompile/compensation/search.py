@@ -28,7 +28,7 @@ def compressed_by_closed_form(network: Network, context: Context) -> Network:
         return _smallest(clipper, context)
     best = _of_size(clipper, context.size, context)
     context.stopped(_reached(best, context.size, context))
-    short = context.floor - context.trainer.score(best)
+    short = context.budget.min_score - context.trainer.score(best)
     if short <= 0:
         return best
     taken = footprint(best, context.mapping)
@@ -50,7 +50,7 @@ def _smallest(clipper: RankAllocator, context: Context) -> Network:
     network, score, saved = clipper.network, context.trainer.score, context.saving(clipper.network)
 
     def fits(candidate: Network) -> bool:
-        return score(candidate) >= context.floor and saved(candidate) > 0
+        return context.budget.met(score(candidate)) and saved(candidate) > 0
 
     def shot(share: float) -> Network:
         return improved(clipper.filled(share), context)

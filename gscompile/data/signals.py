@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from gscompile.data.dead_leaves import dead_leaves
 
 Floats = NDArray[np.float64]
-PICTURES = (
+PICTURE_TURNS = (
     *("leaves", "strokes", "natural", "leaves", "leaves", "even", "leaves", "strokes"),
     *("leaves", "natural", "leaves", "white", "leaves", "strokes", "natural", "leaves"),
 )
-SOUNDS = "voice", "voice", "noise", "voice", "tones", "voice", "silence", "voice"
-VECTORS = "normal", "half smooth", "normal", "smooth", "offset", "half smooth", "normal", "zero"
+SOUND_TURNS = "voice", "voice", "noise", "voice", "tones", "voice", "silence", "voice"
+VECTOR_TURNS = "normal", "half smooth", "normal", "smooth", "offset", "half smooth", "normal", "zero"
 KINDS = {
     "pictures": {"leaves": "pictures", "natural": "pictures", "strokes": "writing"},
     "sounds": {"voice": "voices", "noise": "tones and noise", "tones": "tones and noise"},
@@ -30,6 +30,8 @@ KINDS = {
 }  # of what an output has a range of its own; the range of extremes is that of all
 DARKEST = 2.0  # deviations from the middle of a scale to its black or white
 SMALLEST_LETTER, MAX_LETTERS = 8, 24  # pixels of a line's height, and letters in a line
+FORMANTS = ((300.0, 800.0), (800.0, 2300.0), (2200.0, 3200.0))  # Hz, of vowels (Peterson and Barney 1952)
+WIDTHS = 80.0, 110.0, 160.0  # Hz, of formants
 RATE = 16_000.0  # Hz, assumed of sound: pitches and syllables only have to be about right
 
 
@@ -39,7 +41,7 @@ def picture(shape: tuple[int, int, int], rng: np.random.Generator, number: int =
     Of sixteen pictures in turn, eight are dead leaves, three 1/f noise, three strokes, one is white noise and one of an
     even colour between the black and the white of the scale.
     """
-    turn = PICTURES[number % len(PICTURES)]
+    turn = PICTURE_TURNS[number % len(PICTURE_TURNS)]
     if turn == "leaves":
         return dead_leaves(shape, rng)
     if turn == "strokes":
@@ -100,7 +102,7 @@ def sound(length: int, rng: np.random.Generator, number: int = 0) -> Floats:
     Of eight sounds in turn, five are voices, one is tones, one noise, and one silence but for a little noise. All but
     a quarter have a microphone's noise.
     """
-    turn = SOUNDS[number % len(SOUNDS)]
+    turn = SOUND_TURNS[number % len(SOUND_TURNS)]
     made = {"voice": voice, "tones": tones, "noise": noise}
     wave = made[turn](length, rng) if turn in made else np.zeros(length)
     hiss = 0.0 if rng.random() < 0.25 else 10 ** rng.uniform(-3, -1)
@@ -123,19 +125,29 @@ def tones(length: int, rng: np.random.Generator) -> Floats:
 
 
 def voice(length: int, rng: np.random.Generator) -> Floats:
-    """Return syllables of a gliding pitch of 80 to 250 Hz, 2 to 6 a second, with fricatives and pauses between some."""
+    """Return syllables of a gliding pitch of 80 to 250 Hz, 2 to 6 a second, with fricatives and pauses between some.
+
+    Each syllable has three formants of its own, between which the voice glides, and a loudness of its own.
+    """
     time = np.arange(length) / RATE
-    pitch = rng.uniform(80, 250) * (1 + 0.1 * np.sin(2 * np.pi * rng.uniform(0.3, 2) * time + rng.uniform(0, 6)))
+    rate = rng.uniform(2, 6)  # syllables a second
+    place = time * rate + rng.uniform(0, 1)  # in syllables
+    count = int(place[-1]) + 3
+    pitch = rng.uniform(80, 250) * (1 + 0.15 * np.sin(2 * np.pi * rng.uniform(0.3, 2) * time + rng.uniform(0, 6)))
     phase = 2 * np.pi * np.cumsum(pitch) / RATE
-    formants, widths = rng.uniform((300, 900, 2200), (800, 2000, 3200)), np.array([120.0, 200.0, 300.0])
+    middles = np.arange(count) + 0.5
+    formants = [np.interp(place, middles, rng.uniform(low, high, count)) for low, high in FORMANTS]
     wave = np.zeros(length)
     for number in range(1, int(4000 / pitch.mean())):
-        gain = np.exp(-0.5 * ((number * pitch.mean() - formants) / widths) ** 2).sum() + 0.05 / number
-        wave += gain * np.sin(number * phase)
-    beat = np.sin(np.pi * rng.uniform(2, 6) * time + rng.uniform(0, np.pi)) ** 2
-    pause = rng.random(int(time[-1] * 2) + 1)[(time * 2).astype(int)] > 0.2  # half seconds, one of five silent
-    hissed = np.diff(rng.standard_normal(length + 1)) * rng.uniform(0, 0.5) * wave.std()
-    return standardised((wave * beat + hissed * (1 - beat) ** 4) * pause)
+        gain = np.full(length, 0.02)
+        for order, (formant, width) in enumerate(zip(formants, WIDTHS, strict=True)):
+            gain += 0.5**order * np.exp(-0.5 * ((number * pitch - formant) / width) ** 2)
+        wave += gain / number**0.5 * np.sin(number * phase)
+    loud = np.abs(np.sin(np.pi * place)) * (rng.uniform(0.2, 1, count) * (rng.random(count) > 0.2))[place.astype(int)]
+    hissed = (
+        np.diff(rng.standard_normal(length + 1)) * rng.uniform(0, 0.7, count)[(place + 0.5).astype(int)] * wave.std()
+    )
+    return standardised(wave * loud + hissed * (1 - np.abs(np.sin(np.pi * place))) ** 2)
 
 
 def vector(shape: tuple[int, ...], rng: np.random.Generator, number: int = 0) -> Floats:
@@ -145,7 +157,7 @@ def vector(shape: tuple[int, ...], rng: np.random.Generator, number: int = 0) ->
     between 0.5 and 1.4: of two, half of the variance is smooth along the
     last axis, and of one, nearly all is; of one, half of the variance is an offset that all numbers share; one is zero.
     """
-    turn, values = VECTORS[number % len(VECTORS)], rng.standard_normal(shape)
+    turn, values = VECTOR_TURNS[number % len(VECTOR_TURNS)], rng.standard_normal(shape)
     if turn in ("zero", "normal"):
         return values if turn == "normal" else np.zeros(shape)
     if turn == "offset":

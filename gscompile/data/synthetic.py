@@ -34,7 +34,7 @@ from gscompile.data.scales import (
     told_scale,
     uncentred_scale,
 )
-from gscompile.data.signals import KINDS, PICTURES, SOUNDS, VECTORS, picture, sound, vector
+from gscompile.data.signals import KINDS, PICTURE_TURNS, SOUND_TURNS, VECTOR_TURNS, picture, sound, vector
 from gscompile.errors import DataError, UsageError
 from gscompile.files.native import native
 from gscompile.onnx_files.loading import on_files, pointing_proto
@@ -43,6 +43,8 @@ from gscompile.onnx_files.op_names import kind
 # Sizes to try for an open axis: of pictures and feature maps, and of sequences, tokens and audio.
 _MAP_SIZES = (224, 64, 32, 48, 128, 256, 320, 640, 512, 96, 160, 16, 8, 1)
 _SEQUENCE_SIZES = (16, 32, 64, 8, 128, 256, 512, 1, 1600, 16000, 2, 4)
+MAX_DRAWS, FEW_DRAWS = 16, 4  # tried where a network may refuse the values of one: of known sizes, and of each tried
+_STEPS = 64  # of a sequence beside a state, which comes about in time
 _SEQUENCE_WORDS = "seq", "time", "frame", "step", "token", "length"
 MAX_SIZE_TRIES = 64
 ACCEPTED_SIZES = 6  # accepted sizes after which an empty output is taken for what the network does with noise
@@ -84,6 +86,38 @@ def synthetic_batch(
     graph, DataError when no size is accepted.
     """
     return Filler.of(model).fill(find_shapes(model, shapes, batch, seed), seed, draw)
+
+
+def running_batch(
+    model: ir.Model, run: Callable[[dict[str, NDArray[Any]]], object], shapes: Shapes | None = None
+) -> dict[str, NDArray[Any]] | None:
+    """Return a batch for the graph; of several draws the first that `run` takes where values of inputs may be refused.
+
+    None where it takes none. `run` raises RuntimeError for a batch that it does not take.
+    """
+    if not values_may_be_refused(model):
+        return synthetic_batch(model, shapes)
+    filler, found = Filler.of(model), find_shapes(model, shapes)
+    for draw in range(MAX_DRAWS):
+        batch = filler.fill(found, draw, draw)
+        try:
+            run(batch)
+        except RuntimeError:
+            continue
+        return batch
+    return None
+
+
+def values_may_be_refused(model: ir.Model) -> bool:
+    """Return whether a network that does not run on one batch may run on another of the same shapes.
+
+    So it may where an input is of whole numbers, booleans or strings, or has one axis at most: it may be a size, an
+    axis, a split or a threshold. Values of types that numpy does not have cannot be fed at all.
+    """
+    specs = input_specs(model)
+    steering = any(spec.dtype.kind != "f" or spec.shape is None or len(spec.shape) <= 1 for spec in specs)
+    types = {value.dtype for value in (*model.graph.inputs, *model.graph.outputs) if value.dtype is not None}
+    return steering or any(each.numpy().isbuiltin != 1 for each in types)
 
 
 def find_shapes(
@@ -154,11 +188,13 @@ def _open_axes(specs: Sequence[InputSpec], given: Shapes) -> dict[str, tuple[int
     every = [(spec, axis, dim) for spec in specs for axis, dim in enumerate(_axes(spec)) if isinstance(dim, str)]
     symbols = {dim for _, _, dim in every}
     named = any("batch" in dim.lower() for dim in symbols)
+    recurs = any(is_state(spec) for spec in specs)
     found: dict[str, tuple[int, ...]] = {}
     for spec, axis, dim in every:
         if dim not in bound and spec.name not in given and not _terms(dim, symbols):
             is_batch = "batch" in dim.lower() if named else axis == _batch_axis(spec) and not _is_sequence(dim)
             sizes = _MAP_SIZES if len(_axes(spec)) >= 4 and spec.dtype.kind != "i" else _SEQUENCE_SIZES
+            sizes = (_STEPS, *sizes) if recurs and not len(_axes(spec)) >= 4 else sizes
             found[dim] = () if is_batch or found.get(dim) == () else sizes
     return found
 
@@ -227,13 +263,18 @@ def _size(dim: str, sizes: OpenSizes) -> int:
 def _accepted(model: ir.Model, attempts: Iterator[Shapes], seed: int) -> Iterator[Shapes]:
     run, filler = _runner(model), Filler.of(model)
     empty: list[Shapes] = []
+    done: list[Shapes] = []
     found, problem = False, ""
-    for shapes in islice(attempts, MAX_SIZE_TRIES):
+    draws = FEW_DRAWS if values_may_be_refused(model) else 1
+    for shapes, draw in product(islice(attempts, MAX_SIZE_TRIES), range(draws)):
+        if shapes in done:
+            continue
         try:
-            outputs = run(filler.fill(shapes, seed))
+            outputs = run(filler.fill(shapes, seed + draw, draw))
         except Exception as error:  # onnxruntime's own classes have no common base
             problem = problem or _line(error)
             continue
+        done.append(shapes)
         if all(np.size(output) for output in outputs):
             found = True
             yield shapes
@@ -296,7 +337,16 @@ class Filler:
         dense = frozenset(name for name, ops in read.items() if {"MatMul", "Gemm"} & {*ops})
         bytes_taken = {name: takes_bytes(model, name) for name in floats}
         uncentred = {name: scale for name in floats if (scale := uncentred_scale(model, name)) is not None}
-        return cls(specs, index_limits(model), compared_values(model), told, uncentred, bytes_taken, dense, state_outputs(model))
+        return cls(
+            specs,
+            index_limits(model),
+            compared_values(model),
+            told,
+            uncentred,
+            bytes_taken,
+            dense,
+            state_outputs(model),
+        )
 
     def fill(self, shapes: Shapes, seed: int = 0, draw: int = 0) -> dict[str, NDArray[Any]]:
         """Return an array for each input, the same for the same seed and draw."""
@@ -347,12 +397,12 @@ class Filler:
             return ()
         turn, rows = self._turn(draw) // len(self._scales(spec, shape)), shape[0]
         if _is_picture(shape):
-            turns, words = PICTURES, KINDS["pictures"]
+            turns, words = PICTURE_TURNS, KINDS["pictures"]
         elif self._is_sound(spec, shape):
-            turns, words = SOUNDS, KINDS["sounds"]
+            turns, words = SOUND_TURNS, KINDS["sounds"]
             rows = 1 if self._is_stream(spec, shape) else prod(shape) // max(shape)
         else:
-            turns, words, rows = VECTORS, KINDS["vectors"], rows if len(shape) > 1 else 1
+            turns, words, rows = VECTOR_TURNS, KINDS["vectors"], rows if len(shape) > 1 else 1
         return tuple(words.get(turns[(turn * rows + row) % len(turns)], "") for row in range(rows))
 
     def _scales(self, spec: InputSpec, shape: tuple[int, ...]) -> tuple[Scale, ...]:
@@ -387,6 +437,8 @@ class Filler:
             return scale.of(_pictures(shape, rng, turn))
         if self._is_state(spec) and len(self.specs) > 1:  # of a recurrent network: zero at the beginning, else below 1
             return np.zeros(shape) if self._turn(draw) % 2 else np.tanh(rng.standard_normal(shape))
+        if prod(shape) == 1 and len(shape) <= 1 and len(self.specs) > 1 and self._turn(draw) % 2:  # perhaps a threshold
+            return rng.random(shape)
         if self._is_sound(spec, shape):
             if self._is_stream(spec, shape):
                 return scale.of(sound(prod(shape), rng, turn).reshape(shape))
@@ -441,10 +493,10 @@ def _whole(
 
 
 def _tokens(shape: tuple[int, ...], limit: int, rng: np.random.Generator, draw: int) -> NDArray[Any]:
-    """Return indices below `limit`: of all values alike, and in about half of the rows after the first draw as in texts.
+    """Return indices below `limit`: of all values alike, after the first draw in about half of the rows as in texts.
 
-    Texts: the n-th token in an order of its own is as frequent as 1 / n (Zipf's law), and the order of half of the texts
-    is ascending from an index drawn, as of letters among bytes. Half of the texts end in one index that fills them up.
+    Texts: the n-th token in an order of its own is as frequent as 1 / n (Zipf's law), and the order of half of the
+    texts is ascending from an index drawn, as of letters among bytes. Half of them end in one index that fills them up.
     """
     tokens = np.asarray(rng.integers(0, limit, shape))
     if draw and shape and limit > 1:

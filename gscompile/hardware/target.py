@@ -184,8 +184,8 @@ def _source(place: str) -> str:
 def _toml(place: str, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise TargetError(f"target {place}: not TOML ({error})") from error
+    except ValueError as error:  # tomllib's own errors, and integers of thousands of digits
+        raise TargetError(f"target {place}: not TOML ({str(error).partition(';')[0]})") from error
     except RecursionError as error:
         raise TargetError(f"target {place}: not TOML that can be read: its brackets are nested too deeply") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import sha1
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gscompile.compression.passes import Context, PassResult
+from gscompile.compensation.tile_rows import priced_rows
+from gscompile.compensation.without_data import solved, without_cheap_rows
+from gscompile.compression.passes import Change, Context, PassResult, without_dead_units
 from gscompile.compression.rank_allocation import EXACT
 from gscompile.crossbars.mapping import footprint
 from gscompile.data.dataset import (
@@ -86,18 +89,18 @@ class ErrorBudget:
         return float("inf") if self.original is None else self.deciding.drift(_plain(network))
 
     def _drift_replacing(self, network: Network) -> Callable[[Layer, Matrices], float]:
-        """Return the output error of `network` as a function of one layer's matrices.
+        """Return the output error of `network`, on few samples, as a function of one layer's matrices.
 
         Every round of a search asks about the same matrices of the same network: their errors are computed once.
         """
-        replaced, errors = Replaced(network), self._errors
+        replaced, errors, few = Replaced(network), self._errors, self.deciding.few
         if network.shelf is not None:  # too large to be read for a digest
-            return lambda layer, matrices: self.deciding.drift(replaced.run(layer, matrices))
+            return lambda layer, matrices: self.deciding.drift_on(few, replaced.run(layer, matrices))
 
         def error(layer: Layer, matrices: Matrices) -> float:
             key = (replaced.digest, layer.name, sha1(np.ascontiguousarray(matrices).tobytes()).digest())
             if key not in errors:
-                errors[key] = self.deciding.drift(replaced.run(layer, matrices))
+                errors[key] = self.deciding.drift_on(few, replaced.run(layer, matrices))
             return errors[key]
 
         return error
@@ -112,22 +115,44 @@ class ErrorBudget:
         if context.size is not None:
             return self._of_size(run, context)
         found = [*self._within(run, context)]
+        if self.fitter is None or not self.fitter.deletes or self.max_error <= EXACT:
+            return found
+        saved = context.saving(self.fitter.network)
+        least = max((saved(each.network) for each in found), default=0.0)
+        if least >= SAVED_ENOUGH or context.out_of_time():
+            return found
+        fit = self.fitter.fit(context.note)
+        smaller = None if fit is None else self._solved(found, fit, context)
+        if fit is None or smaller is None or saved(smaller.network) <= least:
+            return found
+        context.note(fit.said)
+        return [smaller, *found]
+
+    def _solved(self, found: Sequence[PassResult], fit: SyntheticFit, context: Context) -> PassResult | None:
+        """Return the smallest network of those found that fits, solved for and without rows that others stand in for.
+
+        None where it has no more rows that may go within the bound, or where it does not fit then.
+        """
         assert self.fitter is not None
-        worth = self.fitter.saving(context)
-        if max(map(worth, found), default=0.0) < SAVED_ENOUGH and not context.out_of_time():
-            fit = self.fitter.fit(context.note)
-            if fit is not None:
-                solved = [*self._within(run, _fitting(context, fit))]
-                better = [each for each in solved if worth(each) > max(map(worth, found), default=0.0)]
-                if better and self.fits(better[0].network):
-                    context.note(fit.said)
-                    found = [better[0], *found]
-        return found
+        first = next((each for each in found if self.fits(each.network)), PassResult(self.fitter.network))
+        context = replace(context, moments=fit.moments, refit=fit.refit)
+        start = solved(first.network, context) if first.changes else first.network
+        price, error = context.priced(start), self._drift_replacing(start)
+        rows = priced_rows(start, fit.moments(start), context.mapping, price, error, self.untouchable)
+        before = footprint(first.network, context.mapping)
+
+        def run(at: Context) -> list[PassResult]:
+            network = without_dead_units(without_cheap_rows(start, rows, at)).network
+            after = footprint(network, context.mapping)
+            change = Change("all layers", "wires", str(before.wires), str(after.wires))
+            return [PassResult(network, (*first.changes, change))] if after != before else []
+
+        smallest = next(iter(self._within(run, context)), None)
+        return smallest if smallest is not None and self.fits(smallest.network) else None
 
     def _of_size(self, run: Search, context: Context) -> Sequence[PassResult]:
         """Return the network of least output error at a size; the smallest within the bound where that is beyond it."""
-        assert self.fitter is not None
-        fit = self.fitter.fit(context.note)
+        fit = None if self.fitter is None else self.fitter.fit(context.note)
         found = run(context if fit is None else _fitting(context, fit))
         if not found or self.fits(found[0].network):
             if found and fit is not None:
@@ -173,7 +198,18 @@ class ErrorBudget:
         largest = float(errors.max())
         if largest <= EXACT:
             return 0.0
-        return max(largest / bound, tail_quantile(errors.tolist(), PASSED_BY) / (MAX_OVERSHOOT * bound))
+        beyond = tail_quantile(errors.tolist(), PASSED_BY) / (MAX_OVERSHOOT * bound)
+        if largest > bound or beyond <= 1 or self.further is None:
+            return max(largest / bound, beyond)
+        return self.further.drift(_plain(network)) / bound
+
+    @cached_property
+    def further(self) -> Samples | None:
+        """As many samples as the tail of few tells of, drawn where that would refuse a network; None of large ones.
+
+        The largest error of 1 / `PASSED_BY` samples is the quantile that the tail estimates.
+        """
+        return None if self.fitter is None else self.fitter.further(round(1 / PASSED_BY))
 
     def fits(self, network: Network) -> bool:
         return self.original is None or self._excess(network) <= 1
@@ -190,7 +226,8 @@ class ErrorBudget:
             return Measured((), None)
         compiled = _plain(path)
         rows = (self.exam.accuracy(self.original, compiled),) if self.exam else ()
-        found = self.confirming.confirmation(compiled)
+        told = self.__dict__.get("further") or self.confirming
+        found = told.confirmation(compiled)
         return Measured(rows, found.largest, found)
 
 
@@ -222,12 +259,11 @@ def budget_by_error(original: Network, folded: Network, options: Options) -> Err
         said = "an input is no tensor: no data was made for it, no output compared"
         return ErrorBudget.without_samples(options.error, said)
     chosen = choose_samples(original, folded, runner, options)
-    if chosen is None:
-        said = "no synthetic input gives finite outputs, so nothing is compared and nothing lost: give --data"
-        return ErrorBudget.without_samples(options.error, said)
+    if isinstance(chosen, str):
+        return ErrorBudget.without_samples(options.error, chosen)
     claim = "the test data is measured once, at the end" if exam else "no accuracy is claimed"
     said = f"no data: ranks are clipped to an output error on synthetic samples, and {claim}"
-    messages = (said, *_not_reached(chosen.unmoved))
+    messages = (said, *(exam.messages if exam else ()), *_not_reached(chosen.unmoved))
     return ErrorBudget(
         runner,
         chosen.deciding,
@@ -236,8 +272,14 @@ def budget_by_error(original: Network, folded: Network, options: Options) -> Err
         messages,
         exam=exam,
         untouchable=frozenset(chosen.unmoved),
-        fitter=Fitter(folded, chosen, options.seed),
+        fitter=Fitter(folded, chosen, options.seed, _deletes(options)),
     )
+
+
+def _deletes(options: Options) -> bool:
+    """Return whether passes delete groups, beside ranks that are chosen by the output error."""
+    names = [spec.partition(":")[0] for spec in options.passes]
+    return "delete-groups" in names and not any("method=pca" in spec for spec in options.passes)
 
 
 def _not_reached(layers: Sequence[str]) -> Iterator[str]:
@@ -245,4 +287,5 @@ def _not_reached(layers: Sequence[str]) -> Iterator[str]:
         names = ", ".join(layers[:MAX_NAMED_LAYERS]) + (
             f" and {len(layers) - MAX_NAMED_LAYERS} more" if len(layers) > MAX_NAMED_LAYERS else ""
         )
-        yield f"no sample moves an output through {names}: left as they are; --input-shape or --data may reach them"
+        said = f"no sample moves an output through all weights of {names}: left as they are"
+        yield f"{said}; --input-shape or --data may reach them"

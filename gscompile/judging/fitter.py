@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gscompile.compression.linear_maps import cells
-from gscompile.compression.passes import Context, PassResult
 from gscompile.data.dataset import Batch
 from gscompile.errors import ExecutionError, UsageError
 from gscompile.graph.network import Network
+from gscompile.judging.samples import Samples
 from gscompile.judging.sampling import ChosenSamples
 from gscompile.training.installed import check_torch
 
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from gscompile.training.synthetic_fit import SyntheticFit
 
 FITTING = 1_000_000  # the number of the first draw that is solved on, apart from those that decide and that confirm
+FURTHER = 2_000_000  # the same, of samples that confirm where few do not tell enough
+MOST_FURTHER_VALUES = 1 << 22  # of the inputs of such samples: of a thousand pictures of 32x32
 MOST_VALUES = 1 << 18  # of the inputs of all samples that are solved on: 85 pictures of 32x32
-FEWEST, MOST = 32, 512  # samples that are solved on
-MOST_CELLS = 1 << 22  # of a network that is solved for: a moment of n inputs takes n² numbers, a solve n³ products
+FEWEST_FITTED, MOST_FITTED = 32, 512  # samples that are solved on
+INPUTS = 4  # samples that are solved on for each input of the largest matrix, as far as that
+MOST_FITTED_CELLS = 1 << 22  # of a network that is solved for: a moment of n inputs takes n² numbers, a solve n³
 LARGEST_SAMPLE = 1 << 16  # values of a sample: convolutions hold many times as many, of several samples
 
 
@@ -33,17 +36,25 @@ class Fitter:
     network: Network
     chosen: ChosenSamples
     seed: int
+    deletes: bool = True  # whether passes delete groups, so that rows may go
 
-    def saving(self, context: Context) -> Callable[[PassResult], float]:
-        """Return a function that tells what a result saves, as a share of what the network takes."""
-        saved = context.saving(self.network)
-        return lambda result: saved(result.network)
+    def further(self, count: int) -> Samples | None:
+        """Return `count` samples more than those that confirm, and these; None where that is too much to run."""
+        if self._values * count > MOST_FURTHER_VALUES or cells(self.network) > MOST_FITTED_CELLS:
+            return None
+        draws = self.chosen.sampler.draws(count, FURTHER)
+        return Samples([*self.chosen.confirming.draws, *draws])
+
+    @property
+    def _values(self) -> int:
+        """Return how many values the largest sample has."""
+        return max(int(sum(map(np.size, draw.inputs.values()))) // draw.rows for draw in self.chosen.deciding.draws)
 
     def fit(self, note: Callable[[str], None]) -> SyntheticFit | None:
         """Return what solves for weights; None where that is not possible, which is noted where torch is the reason."""
-        values = max(sum(map(np.size, draw.inputs.values())) // draw.rows for draw in self.chosen.deciding.draws)
+        values = self._values
         ranges = _widest(self.chosen.deciding.ranges)
-        if self.network.shelf or cells(self.network) > MOST_CELLS or values > LARGEST_SAMPLE or not ranges:
+        if self.network.shelf or cells(self.network) > MOST_FITTED_CELLS or values > LARGEST_SAMPLE or not ranges:
             return None
         try:
             check_torch()
@@ -52,10 +63,12 @@ class Fitter:
             return None
         from gscompile.training.synthetic_fit import SyntheticFit
 
-        count = min(max(MOST_VALUES // max(values, 1), FEWEST), MOST)
-        batches = [Batch(draw.inputs, None) for draw in self.chosen.sampler.draws(count, FITTING)]
+        inputs = max((layer.layout.inputs for layer in self.network.layers), default=1)
+        count = max(FEWEST_FITTED, min(INPUTS * inputs, MOST_VALUES // max(values, 1), MOST_FITTED))
+        draws = self.chosen.sampler.draws(count, FITTING)
+        batches, count = [Batch(draw.inputs, None) for draw in draws], sum(draw.rows for draw in draws)
         try:
-            fit = SyntheticFit(self.network, batches, ranges, self.seed, frozenset(self.chosen.unmoved))
+            fit = SyntheticFit(self.network, batches, count, ranges, self.seed, frozenset(self.chosen.unmoved))
             return fit if fit.moments(self.network) else None
         except ExecutionError as problem:
             note(f"no weights are solved for on synthetic samples: {problem}")

@@ -269,7 +269,25 @@ def _check_measured(report: CompileReport, _: Netlist) -> None:
             _require(f"accuracy[{number}].{name}", value, 0 <= value <= 100, "0 to 100 percent")
         _require(f"accuracy[{number}].samples", row.samples, row.samples > 0, "at least 1")
     _require("drift", report.drift, report.drift is None or report.drift >= 0, "at least 0")
+    _check_confirmation(report)
     _require("seconds", report.seconds, report.seconds >= 0, "at least 0")
+
+
+def _check_confirmation(report: CompileReport) -> None:
+    """The error on the samples that confirm is what the report gives as the output error."""
+    found = report.confirmation
+    if found is None:
+        return
+    _same("drift", report.drift, found.largest)
+    _require(
+        "confirmation.percentile_99",
+        found.percentile_99,
+        0 <= found.percentile_99 <= found.largest,
+        f"0 to the largest, {found.largest!r}",
+    )
+    _require("confirmation.samples", found.samples, found.samples > 0, "at least 1")
+    for number, ends in enumerate(found.ranges):
+        _require(f"confirmation.ranges[{number}].low", ends.low, ends.low <= ends.high, f"at most {ends.high!r}")
 
 
 # -- the steps ----------------------------------------------------------------------------------------------

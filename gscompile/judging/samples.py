@@ -14,11 +14,12 @@ from gscompile.data.synthetic import Filler, Shapes
 from gscompile.reporting.report import Confirmation, OutputRange
 from gscompile.scoring.explained_variance import differences
 from gscompile.scoring.metrics import is_floating
-from gscompile.scoring.runner import RunBatch
+from gscompile.scoring.runner import RunBatch, Runner
 
 MAX_REDRAWS = 16  # draws in the place of one on which the original is not finite
 MOST_BYTES = 64 << 20  # of inputs and outputs that one set of samples may hold
 FEWEST_OF_KIND = 4  # samples of a kind from which on it has a range of its own
+MIN_PROBED_SAMPLES = 4  # samples on which single layers are probed
 PASSED_BY = 0.001  # share of further draws that may exceed 1.5 times the bound
 
 Errors = NDArray[np.float64]
@@ -58,6 +59,7 @@ class Samples:
     draws: Sequence[Draw]
     ranges: Mapping[tuple[str, str], tuple[float, float]] = field(init=False)
     like: Samples | None = field(default=None, repr=False)  # samples, perhaps more of them, whose ranges are taken
+    _known: dict[bytes, Errors] = field(default_factory=dict, init=False, repr=False)  # by the digest of a runner
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ranges", _ranges(self.draws) if self.like is None else self.like.ranges)
@@ -73,11 +75,34 @@ class Samples:
 
     def drift(self, run: RunBatch) -> float:
         """Return the largest error of a candidate."""
-        return max((float(self.errors_of(run, draw).max()) for draw in self.draws), default=0.0)
+        return float(self.errors(run).max(initial=0.0))
 
     def errors(self, run: RunBatch) -> Errors:
-        """Return the error of each sample: the largest difference of an output, relative to its range. [samples]"""
-        return np.concatenate([self.errors_of(run, draw) for draw in self.draws])
+        """Return the error of each sample: the largest difference of an output, relative to its range. [samples]
+
+        A model of the same bytes is not run again.
+        """
+        digest = run.digest if isinstance(run, Runner) else None
+        errors = self._known.get(digest) if digest else None
+        if errors is None:
+            errors = np.concatenate([np.zeros(0), *(self.errors_of(run, draw) for draw in self.draws)])
+        if digest:
+            self._known[digest] = errors
+        return errors
+
+    @property
+    def few(self) -> Sequence[Draw]:
+        """The first draws: at least MIN_PROBED_SAMPLES samples, and each group once."""
+        groups, rows = {draw.group for draw in self.draws}, 0
+        for number, draw in enumerate(self.draws):
+            groups, rows = groups - {draw.group}, rows + draw.rows
+            if rows >= MIN_PROBED_SAMPLES and not groups:
+                return self.draws[: number + 1]
+        return self.draws
+
+    def drift_on(self, draws: Sequence[Draw], run: RunBatch) -> float:
+        """Return the largest error of a candidate on some of the draws."""
+        return max((float(self.errors_of(run, draw).max()) for draw in draws), default=0.0)
 
     def confirmation(self, run: RunBatch) -> Confirmation:
         """Return what a report says of the errors."""
@@ -131,9 +156,7 @@ def _ranges(draws: Sequence[Draw]) -> dict[tuple[str, str], tuple[float, float]]
         for name, array in draw.outputs.items():
             if is_floating(array) and array.size:
                 finite = np.isfinite(array)
-                lows, highs = (
-                    np.where(finite, array, none).reshape(draw.rows, -1) for none in (np.inf, -np.inf)
-                )
+                lows, highs = (np.where(finite, array, none).reshape(draw.rows, -1) for none in (np.inf, -np.inf))
                 for group, low, high in zip(draw.groups, lows.min(1), highs.max(1), strict=True):
                     for each in {group, draw.group}:
                         ends.setdefault((name, each), []).append((float(low), float(high)))

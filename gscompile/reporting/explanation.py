@@ -180,8 +180,11 @@ def _budget(report: CompileReport) -> str:
     options = report.options
     if options.get("data") is None:
         return f"output error at most {options.get('max_output_error')} of the range (--max-output-error)"
-    drop = options.get("max_drop")
-    return f"at most {drop if drop is not None else 0:g} points below the original (--max-drop)"
+    sizes = [what for what in ("cells", "tiles", "wires") if options.get(f"max_{what}") is not None]
+    parts = [f"at most {options[f'max_{what}']} {what} (--max-{what})" for what in sizes]
+    if isinstance(drop := options.get("max_drop"), int | float):
+        parts = [f"score at most {drop:.2f} points below the original (--max-drop)", *parts]
+    return ", ".join(parts) or "any loss is allowed"
 
 
 # -- text ---------------------------------------------------------------------------------------------------

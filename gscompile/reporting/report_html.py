@@ -15,10 +15,11 @@ from itertools import groupby
 
 from markupsafe import Markup
 
+from gscompile.charts import Bar, bar_chart
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.printable import printable
 from gscompile.reporting.grouped import Untouched, unusual, usual
-from gscompile.reporting.pictures import Bar, PictureFrame, bar_chart, matrix_picture, parts_picture
+from gscompile.reporting.pictures import PictureFrame, matrix_picture, parts_picture
 from gscompile.reporting.report import (
     Chip,
     CompileReport,
@@ -182,6 +183,7 @@ class _Column:
 
     @classmethod
     def of(cls, netlist: Netlist, origins: Mapping[str, str]) -> _Column:
+        """Return the matrices of a netlist by the layer of the original network that `origins` maps them to."""
         found: dict[str, list[Matrix]] = {}
         for matrix in netlist.matrices:
             found.setdefault(origins.get(matrix.layer, matrix.layer), []).append(matrix)

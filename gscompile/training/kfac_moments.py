@@ -1,8 +1,8 @@
-"""What the data does to each layer: second moments of its inputs, and the curvature of the loss at its outputs.
+"""Moments of a layer: second moments of its inputs, and the curvature of the loss at its outputs (K-FAC).
 
-Together they measure what a change of a weight matrix does to the loss (the Kronecker-factored approximation of
-Martens and Grosse 2015): loss(W + D) - loss(W) is about the squared Frobenius norm of A^(1/2) D G^(1/2), with
-A = E[x x'] over the layer's inputs x and G = E[g g'] over the gradients g at its outputs.
+They estimate how much a change D of a weight matrix W changes the loss (Martens and Grosse 2015). loss(W + D) - loss(W)
+is about the squared Frobenius norm of A^(1/2) D G^(1/2), where A = E[x x'] over the inputs x of the layer, and
+G = E[g g'] over the gradients g at its outputs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gscompile.onnx_files.einsum import parse_product, permutation
 from gscompile.training.batches import BatchLoader
 from gscompile.training.objective import Objective
 
-MOST_ROWS = 8192  # sampled input vectors a batch: enough for a matrix of a few thousand inputs
+MOST_ROWS = 8192  # input vectors per batch that are used: enough for a matrix of a few thousand inputs
 
 
 class MomentSource(Protocol):
@@ -44,19 +44,21 @@ class MomentSource(Protocol):
     @property
     def steps_per_epoch(self) -> int: ...  # batches of different samples
 
-    def some(self, count: int) -> Iterator[Batch]:
+    def sample_batches(self, count: int) -> Iterator[Batch]:
         """Yield up to `count` batches."""
 
 
 def measure_moments(
     trainer: MomentSource, network: Network, layers: Iterable[Layer], batches: int = 12, draws: int = 1
 ) -> dict[str, Moments]:
-    """The moments of each layer over `batches` batches of the training part, by layer name.
+    """Return the moments of each layer over `batches` batches of the training data, by layer name.
 
-    The curvature is the mean over so many draws of a class (or direction) for each sample: one is enough where
-    there are many samples.
-    A layer whose inputs cannot be read off (inside a subgraph, a recurrent state) is left out, and so is one of whose
-    inputs or gradients some are no numbers.
+    Layers are left out if their inputs cannot be read (inside a subgraph, a recurrent state), or if some of their
+    inputs or gradients are not finite.
+
+    Args:
+        draws: Random projections of the outputs per sample, over which the curvature is averaged. One is enough if
+            there are many samples.
     """
     names, network = {layer.name for layer in layers}, exposed(network)
     wanted = {layer.name: layer for layer in network.layers if layer.name in names and _is_readable(network, layer)}
@@ -66,14 +68,14 @@ def measure_moments(
     capture = {v for layer in wanted.values() for v in (layer.uses[0].data, layer.uses[0].node.outputs[0])}
     sums: dict[str, list[Any]] = {}
     generator = torch.Generator().manual_seed(trainer.seed)
-    for batch in trainer.some(batches):
+    for batch in trainer.sample_batches(batches):
         _add_batch(sums, wanted, executor(trainer.feeder.feeds(batch), capture), trainer, generator, draws)
-    found = {name: Moments(*(mean(*part) for part in parts)) for name, parts in sums.items()}
-    return {name: m for name, m in found.items() if np.isfinite(m.inputs).all() and np.isfinite(m.outputs).all()}
+    moments = {name: Moments(*(mean(*part) for part in parts)) for name, parts in sums.items()}
+    return {name: m for name, m in moments.items() if np.isfinite(m.inputs).all() and np.isfinite(m.outputs).all()}
 
 
 def measured_once(measure: Callable[[Network], Mapping[str, Moments]]) -> Callable[[Network], Mapping[str, Moments]]:
-    """Return `measure`, asked once for networks of the same layers and weights, as long as these come in a row."""
+    """Return `measure` with a cache of its last result, for consecutive networks of the same layers and weights."""
     last: list[tuple[Network, Mapping[str, Moments]]] = []
 
     def measured(network: Network) -> Mapping[str, Moments]:
@@ -114,7 +116,7 @@ def _add_batch(
 
 
 def _added(old: tuple[Any, int, int], vectors: Tensor, once: int) -> tuple[Any, int, int]:
-    """A sum of second moments, of how many batches, and of how many vectors, each counted once."""
+    """Return a sum of second moments with the number of batches and of distinct vectors in it."""
     total, count, seen = old
     return total + _second_moment(vectors), count + 1, seen + vectors.shape[1] * (count < once)
 

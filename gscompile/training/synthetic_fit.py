@@ -8,7 +8,6 @@ from functools import cached_property
 from hashlib import sha1
 from itertools import islice
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,20 +22,20 @@ from gscompile.training.objective import Objective
 from gscompile.training.sequential import output_curvature, refitted
 from gscompile.training.world import World
 
-DRAWS = 4  # of a direction at the outputs for each sample: one is too rough for a few hundred samples
-UNLIKE = 0.01  # of the mean diagonal of input moments, added to it: inputs may be unlike the synthetic ones
+DIRECTIONS = 4  # of a direction at the outputs for each sample: one is too rough for a few hundred samples
 
 
 @dataclass(frozen=True, eq=False)
 class SyntheticFit:
     """Measures networks, and solves for their weights, on synthetic samples.
 
-    `ranges` tells by how much each floating output varies: an error counts relative to it. `untouchable` are the
-    origins of layers that no sample exercises. Raises ExecutionError where torch cannot run the network.
+    `count` is how many samples all `batches` have; `ranges` tells by how much each floating output varies: an error
+    counts relative to it. `untouchable` are the origins of layers that no sample exercises. Raises ExecutionError where torch cannot run the network.
     """
 
     original: Network
     batches: Sequence[Batch]
+    count: int
     ranges: Mapping[str, float]
     seed: int
     untouchable: frozenset[str] = frozenset()
@@ -45,8 +44,8 @@ class SyntheticFit:
     @property
     def said(self) -> str:
         """What a report says of a network that was solved for."""
-        count = sum(max(map(len, batch.inputs.values()), default=0) for batch in self.batches)
-        return f"weights were solved for by least squares on {count} synthetic samples that neither decide nor confirm"
+        on = f"{self.count:,} synthetic samples that neither decide nor confirm"
+        return f"the weights that are left were solved for by least squares on {on}"
 
     @cached_property
     def feeder(self) -> BatchLoader:
@@ -61,7 +60,7 @@ class SyntheticFit:
     def steps_per_epoch(self) -> int:
         return len(self.batches)
 
-    def some(self, count: int) -> Iterator[Batch]:
+    def sample_batches(self, count: int) -> Iterator[Batch]:
         return islice(self.batches, count)
 
     @cached_property
@@ -70,8 +69,7 @@ class SyntheticFit:
         return measured_once(self._measured)
 
     def _measured(self, network: Network) -> Mapping[str, Moments]:
-        found = measure_moments(self, network, network.layers, batches=len(self.batches), draws=DRAWS)
-        return {name: Moments(_spread_out(each.inputs), each.outputs) for name, each in found.items()}
+        return measure_moments(self, network, network.layers, batches=len(self.batches), draws=DIRECTIONS)
 
     def refit(self, network: Network) -> Network:
         """Return the network with weights solved for in graph order; the same object for the same network."""
@@ -86,10 +84,3 @@ class SyntheticFit:
     @cached_property
     def _curvature(self) -> Mapping[str, Array]:
         return output_curvature(self.original, self._measured(self.original))
-
-
-def _spread_out(inputs: Array) -> Array:
-    """Return input moments [parts, n, n] in which every direction counts for a little."""
-    size = inputs.shape[-1]
-    diagonal = np.trace(inputs, axis1=1, axis2=2)[:, None, None] / max(size, 1)
-    return np.asarray(inputs + UNLIKE * diagonal * np.eye(size))

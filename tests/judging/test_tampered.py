@@ -161,7 +161,7 @@ def refusal(folder: Path) -> str | None:
 
 
 def passed(folder: Path, name: str) -> set[str]:
-    """The places of a JSON file that can be changed unseen."""
+    """The places of a JSON file that can be changed unseen, each with the first change that is not seen."""
     data = json.loads((folder / name).read_text("utf-8"))
     found = set()
     for place in places(data):
@@ -171,6 +171,7 @@ def passed(folder: Path, name: str) -> set[str]:
                 sign(folder, name)
             if refusal(folder) is None:
                 found.add(f"{spelt(place)} -> {what}")
+                break  # another change of this place says no more
     return found
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -20,13 +22,15 @@ from gscompile.compression.trainer import Trainer
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.mapping import MapOptions
 from gscompile.crossbars.netlist_file import read_netlist
+from gscompile.driver import DISCARDED, Job, discarded_stages
 from gscompile.errors import UsageError, VerificationError
 from gscompile.graph.network import Network
 from gscompile.judging.report_check import check_report
 from gscompile.passes.delete_groups import DeleteGroups
 from gscompile.passes.rank_clip import RankClip
-from gscompile.reporting.explanation import Explanation, explanation_text
+from gscompile.reporting.explanation import Explanation, explain_report, explanation_text
 from gscompile.reporting.report import CompileReport
+from gscompile.reporting.report_file import read_report
 from tests.small_networks import model, network
 
 # two 6 x 6 matrices: one of rank 1 whose last unit is dead, and one of full rank
@@ -118,12 +122,35 @@ def test_rewrites_of_a_fold_are_listed(tmp_path: Path) -> None:
     assert f"\n  {fold.notes[0]}\n" in explanation_text(gscompile.explain(out))
 
 
-def test_a_network_without_weights_has_two_steps_without_matrices(tmp_path: Path) -> None:
+def test_a_network_without_weights_has_steps_without_matrices(tmp_path: Path) -> None:
     out = gscompile.compile(model("g (float[n] x) => (float[n] y) { y = Relu (x) }"), "4x4", tmp_path / "out").folder
-    assert [(step.name, step.changes) for step in gscompile.explain(out).steps] == [("input", ()), ("mapping", ())]
+    assert {step.changes for step in gscompile.explain(out).steps} == {()}
     assert "0 input: 0 cells, 0 tiles, 0 wires" in explanation_text(gscompile.explain(out))
     with pytest.raises(UsageError, match="matrix 'w' is unknown; expected none: the network has no matrices"):
         gscompile.explain(out, "w")
+
+
+def test_passes_that_found_nothing_are_listed_with_their_reasons(tmp_path: Path) -> None:
+    out = gscompile.compile(model(NET), crossbar="4x4", out=tmp_path / "out", max_output_error=0).folder
+    _, *passes, _ = gscompile.explain(out).steps
+    assert [(step.name, step.changes, step.stopped) for step in passes] == [
+        ("rank-clip", (), "no lower ranks were found within an output error of 0"),
+        ("delete-groups", (), "groups are deleted while fine-tuning, which needs --data"),
+        ("drop-dead-units", (), "every unit that is left carries a value that is read"),
+    ]
+
+
+def test_a_pass_whose_result_is_not_kept_says_so() -> None:
+    net = network(NET)
+    tried = [Stage("fold", net, True), Stage("rank-clip", net, True, "why"), Stage("delete-groups", net, True)]
+    job = cast(Job, SimpleNamespace(tried=tried))
+    folded = PassResult(net, stages=(Stage("fold", net, True),))
+    assert [(stage.name, stage.is_changed, stage.stopped) for stage in discarded_stages(job, folded)] == [
+        ("rank-clip", False, f"why; {DISCARDED}"),
+        ("delete-groups", False, DISCARDED),
+    ]
+    assert [stage.name for stage in discarded_stages(job, PassResult(net, stages=(*tried[:2],)))] == ["delete-groups"]
+    assert not [*discarded_stages(job, PassResult(net, stages=(Stage("custom", net, True),)))]
 
 
 # -- what passes say ----------------------------------------------------------------------------------------
@@ -214,3 +241,27 @@ def test_steps_that_contradict_the_netlist_are_refused(what: str, compiled: Path
     edit(data)
     with pytest.raises(VerificationError, match=message):
         check_report(CompileReport.from_json(data), read_netlist(compiled / "netlist.json"))
+
+
+BUDGETS: Mapping[str, tuple[dict[str, object], str]] = {
+    "no data": ({"data": None, "max_output_error": 0.5}, "output error at most 0.5 of the range (--max-output-error)"),
+    "a drop": ({"data": "x", "max_drop": 1}, "score at most 1.00 points below the original (--max-drop)"),
+    "a size": ({"data": "x", "max_drop": None, "max_cells": "5%"}, "at most 5% cells (--max-cells)"),
+}
+
+
+@pytest.mark.parametrize("what", BUDGETS)
+def test_the_first_line_says_what_could_be_lost(what: str, compiled: Path) -> None:
+    options, words = BUDGETS[what]
+    report = read_report(compiled)
+    changed = replace(report, options={**report.options, **options})
+    assert explanation_text(explain_report(changed)).startswith(f"g on 4x4, full tiling; {words}\n")
+
+
+def test_a_name_cannot_control_the_terminal(compiled: Path) -> None:
+    report = read_report(compiled)
+    first, *others = report.steps
+    layer = replace(first.layers[0], layer="\x1b[2J[red]n0")
+    page = explanation_text(explain_report(replace(report, steps=(replace(first, layers=(layer,)), *others))))
+    assert "\x1b" not in page
+    assert "\\x1b[2J[red]n0" in page

@@ -57,6 +57,8 @@ NETWORKS = {
     '{ y = ConvTranspose <auto_pad="SAME_UPPER", strides=[2,2]> (x, w) }',
     "transposed shape": "(float[n,4,5,6] x) => (float[n,o,h,w] y) <float[4,3,3,3] w> "
     "{ y = ConvTranspose <output_shape=[10,12], strides=[2,2]> (x, w) }",
+    "vector": "(float[n,4,7] x) => (float[n,4] y) <float[7] w> { y = MatMul (x, w) }",
+    "vector on the left": "(float[n,7,4] x) => (float[n,4] y) <float[7] w> { y = MatMul (w, x) }",
     "gemm": "(float[n,7] x) => (float[n,5] y) <float[5,7] w, float[5] b> "
     "{ y = Gemm <transB=1, alpha=0.5, beta=2.0> (x, w, b) }",
     "gemm left": "(float[n,7] x) => (float[5,n] y) <float[5,7] w, float[5,1] b> "
