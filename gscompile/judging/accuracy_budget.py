@@ -39,10 +39,11 @@ if TYPE_CHECKING:
     from gscompile.compression.moments import Moments
     from gscompile.training.torch_trainer import TorchTrainer
 
-DRAWS = 8  # random projections per sample without fine-tuning, where few samples are used: one is too rough
+DRAWS = 4  # random projections per sample without fine-tuning, where few samples are used: one is too rough
 
 MeasureMoments = Callable[[Network], Mapping[str, "Moments"]]
 Refit = Callable[[Network], Network]
+Loss = Callable[[Network], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,7 @@ class AccuracyBudget:
         written_base: Function that returns its score on `val`, in percent, computed at the first call.
         moments: Function that returns the second moments of each layer of a network.
         refit: Function that solves for weights without gradients; if there is no fine-tuning.
+        loss: Function that returns the distance from the original's outputs on held-out samples; likewise.
         runs: True, since onnxruntime runs the original.
     """
 
@@ -81,6 +83,7 @@ class AccuracyBudget:
     written_base: Callable[[], float]
     moments: MeasureMoments
     refit: Refit | None = None
+    loss: Loss | None = None
     runs: bool = True
 
     @property
@@ -107,6 +110,7 @@ class AccuracyBudget:
             budget=self.score_budget,
             moments=self.moments,
             refit=self.refit,
+            loss=self.loss,
             seed=self.trainer.options.seed,
             progress=self.progress,
         )
@@ -171,7 +175,7 @@ def budget_by_data(
     base = trainer.score_original()
     if not math.isfinite(base):
         raise UsageError(f"metric {trainer.metric.name}: gives no finite number for the original network")
-    moments, refit = _moments_and_refit(trainer, options)
+    moments, refit, loss = _closed_form(trainer, options)
     return AccuracyBudget(
         original=original,
         trainer=trainer,
@@ -189,19 +193,24 @@ def budget_by_data(
         written_base=cache(lambda: score(runner, runner, splits.val, trainer.metric, batch_size)),
         moments=moments,
         refit=refit,
+        loss=loss,
     )
 
 
-def _moments_and_refit(trainer: TorchTrainer, options: Options) -> tuple[MeasureMoments, Refit | None]:
-    """Return the function that measures moments and, without fine-tuning, the one that solves for weights."""
+def _closed_form(trainer: TorchTrainer, options: Options) -> tuple[MeasureMoments, Refit | None, Loss | None]:
+    """Return the function that measures moments and, without fine-tuning, those that solve for weights and compare."""
     from gscompile.training.kfac_moments import measure_moments, measured_once
 
     if options.finetune != "none":
-        return lambda network: measure_moments(trainer, network, network.layers), None
-    from gscompile.training.sequential import output_curvature, refitting
+        return lambda network: measure_moments(trainer, network, network.layers), None, None
+    from gscompile.training.sequential import held_out_loss, output_curvature, refitting
 
-    measure = measured_once(lambda network: measure_moments(trainer, network, network.layers, draws=DRAWS))
-    return measure, refitting(trainer, output_curvature(trainer.original, measure(trainer.original)))
+    logits = trainer.objective.of_logits
+    measure = measured_once(
+        lambda network: measure_moments(trainer, network, network.layers, draws=DRAWS, objective=logits)
+    )
+    refit = refitting(trainer, output_curvature(trainer.original, measure(trainer.original)))
+    return measure, refit, held_out_loss(trainer)
 
 
 def _test_metric(

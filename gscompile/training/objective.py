@@ -17,6 +17,7 @@ TEMPERATURE = 2.0  # of distillation from the original network (Hinton et al. 20
 # Temperature for another teacher: larger networks are more confident, so that their outputs need more softening.
 OTHER_TEMPERATURE = 4.0
 TEACHER_WEIGHT = 0.7  # of the distance from the teacher; the rest is for the labels
+FLAT = 1e3  # the temperature at which all classes are as likely as each other, whatever the logits
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,14 @@ class Objective:
         if name not in self.probabilities:
             return wide(output)
         return wide(output).clamp_min(max(1e-12, torch.finfo(output.dtype).tiny)).log()
+
+    @property
+    def of_logits(self) -> Objective:
+        """The objective whose curvature is that of the squared error of logits, but for what they have in common.
+
+        A network that is sure of most samples hardly has a curvature of its loss there, and a few samples would decide.
+        """
+        return replace(self, temperature=FLAT)
 
     def loss(self, outputs: Mapping[str, Tensor], teacher: Mapping[str, Tensor], labels: Tensor | None) -> Tensor:
         """Return the mean loss over the batch, a scalar tensor."""
