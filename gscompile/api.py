@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 
 from gscompile.command_options import Engine
 from gscompile.crossbars.crossbar import Crossbar, Tiling
-from gscompile.declaration import declarations, did_you_mean
+from gscompile.declaration import declarations, did_you_mean, with_aliases
 from gscompile.driver import Result, compile_model
 from gscompile.errors import ModelError, OutputError, UsageError, VerificationError
 from gscompile.files.staging import check_apart
@@ -53,9 +53,14 @@ class DisagreementError(VerificationError):
 def _command(function: Callable[P, R]) -> Callable[P, R]:
     """Make a function check its options first, by their declarations; UsageError names the wrong one."""
     known, options = signature(function).parameters, options_of(function.__name__)
+    named = with_aliases(options)
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for former in [name for name in kwargs if name in named and name not in known]:
+            if named[former].name in kwargs:
+                raise UsageError(f"option {former!r} is given twice, once as {named[former].name!r}")
+            kwargs[named[former].name] = kwargs.pop(former)
         for name in sorted(kwargs.keys() - known.keys()):
             raise UsageError(f"option {name!r} is unknown{did_you_mean(name, known)}")
         for name, value in signature(function).bind(*args, **kwargs).arguments.items():
@@ -80,11 +85,11 @@ def compile(
     pack: bool = True,
     arrange: bool = True,
     data: Any = None,
-    eval: Any = None,
+    val: Any = None,
     test: Any = None,
     max_drop: float | None = None,
     margin: float = 0.0,
-    max_error: float | None = None,
+    max_output_error: float | None = None,
     max_cells: str | int | None = None,
     max_tiles: str | int | None = None,
     max_wires: str | int | None = None,
@@ -92,7 +97,7 @@ def compile(
     minimize: Minimize = "area",
     finetune: Finetune = "full",
     effort: Effort = "standard",
-    epochs: float = 1.0,
+    epochs_per_round: float = 1.0,
     batch_size: int = 128,
     lr: float | None = None,
     seed: int = 0,
@@ -140,15 +145,15 @@ def frontier(
     pack: bool = True,
     arrange: bool = True,
     data: Any = None,
-    eval: Any = None,
+    val: Any = None,
     test: Any = None,
     margin: float = 0.0,
-    max_error: float | None = None,
+    max_output_error: float | None = None,
     passes: list[str] | tuple[str, ...] = ("rank-clip", "delete-groups", "drop-dead-units"),
     minimize: Minimize = "area",
     finetune: Finetune = "full",
     effort: Effort = "standard",
-    epochs: float = 1.0,
+    epochs_per_round: float = 1.0,
     batch_size: int = 128,
     lr: float | None = None,
     seed: int = 0,
@@ -285,7 +290,7 @@ def _opened(model: Model, out: str | Path | None, kind: str, settings: Options) 
     Raises UsageError where the folder is, or holds, something that is read.
     """
     if out is not None:
-        read = [model, settings.data, settings.eval, settings.test, settings.teacher, settings.target]
+        read = [model, settings.data, settings.val, settings.test, settings.teacher, settings.target]
         check_apart(_path("out", out), read)
     network, name = _taken(model)
     folder = _temporary() / f"{_file_name(name)}.{kind}" if out is None else _path("out", out)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -33,9 +34,26 @@ class _ListedFloatRange(click.FloatRange):
 
 
 class GroupedOption(click.Option):
-    """An option that `--help` lists under the heading `group`."""
+    """An option that `--help` lists under the heading `group`, without its former names."""
 
     group = ""
+    former: tuple[str, ...] = ()
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        with self._without_former_names():
+            return super().get_help_record(ctx)
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        with self._without_former_names():
+            return super().get_error_hint(ctx)
+
+    @contextmanager
+    def _without_former_names(self) -> Iterator[None]:
+        accepted, self.opts = self.opts, [name for name in self.opts if name not in self.former]
+        try:
+            yield
+        finally:
+            self.opts = accepted
 
 
 def click_option(declared: Declaration) -> GroupedOption:
@@ -43,6 +61,7 @@ def click_option(declared: Declaration) -> GroupedOption:
     about, name = declared.about, declared.key
     on_off = declared.plain_type is bool and declared.default is not False
     flags = about.flags or (f"--{name}/--no-{name}" if on_off else f"--{name}",)
+    former = tuple(f"--{alias.replace('_', '-')}" for alias in about.aliases)
     settings: dict[str, Any] = {} if declared.is_required else {"default": declared.default}
     if declared.plain_type is bool:
         settings["is_flag"] = True
@@ -52,9 +71,9 @@ def click_option(declared: Declaration) -> GroupedOption:
         settings |= {"type": _type(declared), "multiple": declared.is_list, "metavar": metavar}
     shown = about.computed or (declared.is_required or declared.default not in (None, ()))
     made = GroupedOption(
-        [*flags, declared.name], required=declared.is_required, help=about.help, show_default=shown, **settings
+        [*flags, *former, declared.name], required=declared.is_required, help=about.help, show_default=shown, **settings
     )
-    made.group = about.group
+    made.group, made.former = about.group, former
     return made
 
 

@@ -153,6 +153,12 @@ def with_aliases(declared: Mapping[str, Declaration]) -> dict[str, Declaration]:
     return {name: each for each in declared.values() for name in (each.name, *each.about.aliases)}
 
 
+def with_new_names(declared: Mapping[str, Declaration], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values of options, as of an old file, under the names that the options have now."""
+    named = with_aliases(declared)
+    return {named[name].name if name in named else name: value for name, value in values.items()}
+
+
 @cache
 def _declarations(cls: Any) -> Mapping[str, Declaration]:
     types = get_type_hints(cls)

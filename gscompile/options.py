@@ -25,7 +25,7 @@ from gscompile.command_options import (
     TerminalOptions,
 )
 from gscompile.crossbars.size import Crossbar, Tiling
-from gscompile.declaration import Declaration, declarations, did_you_mean, option
+from gscompile.declaration import Declaration, declarations, did_you_mean, option, with_aliases
 from gscompile.errors import UsageError
 from gscompile.passes import PASSES
 from gscompile.sizes import Size, parse_size
@@ -52,7 +52,7 @@ _LARGEST: dict[str, Any] = {"group": OptionGroup.BUDGET, "metavar": "N|P%", "exp
 class Options:
     """Everything a compile can be told; a value that makes no sense raises UsageError.
 
-    `data`, `eval` and `test` are anything that `gscompile.data.dataset.load_data` takes.
+    `data`, `val` and `test` are anything that `gscompile.data.dataset.load_data` takes.
 
     `loss`, `metric` and items of `augment` are functions, or `package.module:function`:
     loss(outputs, targets, labels) is a scalar tensor, from tensors by output name, those of the network and of the
@@ -86,11 +86,12 @@ class Options:
         metavar="DATA",
         affects_training=False,  # by its name: checkpoints compare the samples
     )
-    eval: Any = option(
+    val: Any = option(
         None,
         "Validation data, on which all decisions are made.",
         group=OptionGroup.DATA,
         computed="a part of --data",
+        aliases=("eval",),
         metavar="DATA",
         affects_training=False,  # by its name: checkpoints compare the samples
     )
@@ -117,12 +118,13 @@ class Options:
         minimum=0,
         unit="standard errors",
     )
-    max_error: float | None = option(
+    max_output_error: float | None = option(
         None,
         "Largest output error where no accuracy decides, relative to the range of the output.",
         group=OptionGroup.BUDGET,
         minimum=0,
         unit="range of the output",
+        aliases=("max_error",),
         computed=f"{MAX_ERROR}, or any error where a size is given and no data",
     )
     max_cells: str | int | None = option(None, "Cells that may be taken, or percent of the original.", **_LARGEST)
@@ -144,8 +146,13 @@ class Options:
         group=OptionGroup.COMPRESSION,
     )
     effort: Effort = option("standard", "How much training the search may do.", group=OptionGroup.COMPRESSION)
-    epochs: float = option(
-        1.0, "Length of one training run; a search has many.", group=OptionGroup.TRAINING, minimum=1e-6, unit="epochs"
+    epochs_per_round: float = option(
+        1.0,
+        "Length of one training run; a search has many.",
+        group=OptionGroup.TRAINING,
+        minimum=1e-6,
+        unit="epochs",
+        aliases=("epochs",),
     )
     batch_size: int = option(
         128,
@@ -241,10 +248,10 @@ class Options:
         _ = self.hardware, self.formats, self.seconds, self.sizes  # each raises UsageError at once
         if self.max_drop is None and not self.sizes:
             object.__setattr__(self, "max_drop", 0.0)
-        if self.max_error is None and (self.data is not None or not self.sizes):
-            object.__setattr__(self, "max_error", MAX_ERROR)
-        if self.data is None and self.eval is not None:
-            raise UsageError("--eval needs --data: without training data nothing is tuned")
+        if self.max_output_error is None and (self.data is not None or not self.sizes):
+            object.__setattr__(self, "max_output_error", MAX_ERROR)
+        if self.data is None and self.val is not None:
+            raise UsageError("--val needs --data: without training data nothing is tuned")
         if self.data is None and (self.loss is not None or self.metric is not None or self.augment):
             raise UsageError("--loss, --metric and --augment need --data: without it nothing is tuned")
         if self.finetune == "none" and self.teacher is not None:
@@ -302,7 +309,17 @@ class Options:
     @property
     def error(self) -> float:
         """The output error that is allowed without data; infinite where only a size is asked for."""
-        return float("inf") if self.max_error is None else self.max_error
+        return float("inf") if self.max_output_error is None else self.max_output_error
+
+    @property
+    def epochs(self) -> float:
+        """The length of a training run: the name of `epochs_per_round` in `TrainingOptions`."""
+        return self.epochs_per_round
+
+    @property
+    def max_error(self) -> float | None:
+        """The bound of the output error: the name of `max_output_error` in `TrainingOptions`."""
+        return self.max_output_error
 
     @property
     def priced_by(self) -> Minimize:
@@ -354,11 +371,17 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: not TOML: {str(problem).partition(';')[0]}") from problem
     except RecursionError as problem:
         raise UsageError(f"{path}: not TOML that can be read: its brackets are nested too deeply") from problem
-    return dict(_checked(path, key, value) for key, value in found.items())
+    options: dict[str, Any] = {}
+    for key, value in found.items():
+        name, checked = _checked(path, key, value)
+        if name in options:
+            raise UsageError(f"{path}: option {key!r} is given twice, once as {name.replace('_', '-')!r}")
+        options[name] = checked
+    return options
 
 
 def _checked(path: Path, key: str, value: Any) -> tuple[str, Any]:
-    known, name = declarations(Options), key.replace("-", "_")
+    known, name = with_aliases(declarations(Options)), key.replace("-", "_")
     if name not in known:
         hint = did_you_mean(name, known, lambda close: close.replace("_", "-"))
         raise UsageError(f"{path}: option {key!r} is unknown{hint}")
@@ -366,7 +389,7 @@ def _checked(path: Path, key: str, value: Any) -> tuple[str, Any]:
         known[name].check(value, from_file=key)
     except UsageError as problem:
         raise UsageError(f"{path}: {problem}") from problem
-    return name, tuple(value) if isinstance(value, list) else value
+    return known[name].name, tuple(value) if isinstance(value, list) else value
 
 
 def crossbar_text(value: Any) -> Any:

@@ -10,7 +10,7 @@ from gscompile.crossbars.mapping import footprint
 from gscompile.declaration import option
 from gscompile.graph.network import Network
 from gscompile.search.recovery import ScoredNetwork, recover
-from gscompile.search.settings import RECOVERY_LR_SCALE, SearchSettings
+from gscompile.search.settings import SearchSettings
 from gscompile.search.strategy import prune_below, prune_within
 
 
@@ -28,18 +28,22 @@ class DeleteGroups:
     The search is in `gscompile/search/strategy.py`.
     """
 
-    step: float = option(0.25, "Share of the network that a round deletes.", minimum=0.001, maximum=1, unit="share")
-    epochs: float = option(1.0, "Training of a round.", minimum=1e-6, unit="epochs")
-    recovery_epochs: float = option(6.0, "Training of a recovery.", minimum=1e-6, unit="epochs", aliases=("recover",))
+    step: float = option(
+        SearchSettings.step, "Share of the network that a round deletes.", minimum=0.001, maximum=1, unit="share"
+    )
+    epochs: float = option(SearchSettings.round_epochs, "Training of a round.", minimum=1e-6, unit="epochs")
+    recovery_epochs: float = option(
+        SearchSettings.recovery_epochs, "Training of a recovery.", minimum=1e-6, unit="epochs", aliases=("recover",)
+    )
     recovery_lr_scale: float = option(
-        RECOVERY_LR_SCALE,
+        SearchSettings.recovery_lr_scale,
         "Learning rate of a recovery, relative to that of a round.",
         minimum=0.01,
         maximum=100,
         aliases=("heat",),
     )
     min_step: float = option(
-        0.05,
+        SearchSettings.min_step,
         "Smallest step: the search ends when its step is smaller.",
         minimum=0.001,
         maximum=1,
@@ -47,16 +51,18 @@ class DeleteGroups:
         aliases=("least",),
     )
     curve_slack: float = option(
-        1.0,
+        SearchSettings.curve_slack,
         "Score below the budget at which the walk of a frontier ends.",
         minimum=0,
         unit="percentage points",
         aliases=("slack",),
     )
-    units: bool = option(True, "Delete whole channels, neurons and ranks, too.")
-    allow_rank_clipping: bool = option(True, "Clip ranks in a round where that costs less.", aliases=("ranks",))
+    units: bool = option(SearchSettings.prune_units, "Delete whole channels, neurons and ranks, too.")
+    allow_rank_clipping: bool = option(
+        SearchSettings.clip_ranks, "Clip ranks in a round where that costs less.", aliases=("ranks",)
+    )
     reinsert_batch_norm: bool = option(
-        True,
+        SearchSettings.reinsert_batch_norm,
         "Reinsert batch normalization in recoveries of networks with eight convolutions or more.",
         aliases=("normalize",),
     )

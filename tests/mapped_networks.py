@@ -14,7 +14,13 @@ from gscompile.data.synthetic import synthetic_batch
 from gscompile.graph.network import Network
 from gscompile.reporting.report import Figures
 
-LITTLE: dict[str, Any] = {"crossbar": "64x64", "threads": 1, "effort": "quick", "time_budget": "2s", "epochs": 0.02}
+LITTLE: dict[str, Any] = {
+    "crossbar": "64x64",
+    "threads": 1,
+    "effort": "quick",
+    "time_budget": "2s",
+    "epochs_per_round": 0.02,
+}
 
 
 def counts(path: Path) -> tuple[int, ...]:

@@ -44,6 +44,12 @@ def allowed(declared: Declaration) -> str:
     return ", ".join([*words, *filter(None, [declared.bounds])])
 
 
+def formerly(declared: Declaration) -> str:
+    """Return the former names of an option, which are still accepted, in words."""
+    former = ", ".join(f"`{alias.replace('_', '-')}`" for alias in declared.about.aliases)
+    return f", formerly {former}" if former else ""
+
+
 def table(rows: Iterable[tuple[str, ...]], *heads: str) -> Iterator[str]:
     """Yield the lines of a table."""
     yield from ("| " + " | ".join(heads) + " |", "|---" * len(heads) + "|")
@@ -54,7 +60,7 @@ def table(rows: Iterable[tuple[str, ...]], *heads: str) -> Iterator[str]:
 
 def plain_table(options: Iterable[Declaration], head: str) -> Iterator[str]:
     """Yield a table of options that are given by name."""
-    rows = ((f"`{each.name}`", default(each), allowed(each), each.about.help) for each in options)
+    rows = ((f"`{each.name}`{formerly(each)}", default(each), allowed(each), each.about.help) for each in options)
     return table(rows, head, "default", "value", "meaning")
 
 
@@ -94,7 +100,7 @@ def _names(each: Declaration) -> str:
     other = [flag for flag in each.about.flags if flag != f"--{each.key}"]
     if each.name in declarations(TerminalOptions):
         return ", ".join(f"`{flag}`" for flag in each.about.flags or (f"--{each.key}",))
-    return f"`{each.key}`" + (f" (`{'`, `'.join(other)}`)" if other else "")
+    return f"`{each.key}`" + (f" (`{'`, `'.join(other)}`)" if other else "") + formerly(each)
 
 
 def _changes_training(command: str, each: Declaration) -> bool:

@@ -75,7 +75,7 @@ def test_every_command_is_a_function(here: Path) -> None:
 @pytest.mark.slow
 def test_the_frontier_is_a_function(here: Path) -> None:
     data = {"x": np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32)}
-    points = gscompile.frontier("m.onnx", "8x8", "curve", points=3, data=data, effort="quick", epochs=0.1)
+    points = gscompile.frontier("m.onnx", "8x8", "curve", points=3, data=data, effort="quick", epochs_per_round=0.1)
     assert (here / "curve" / points[0].file).is_file()
     assert callable(gscompile.frontier)  # and no module of that name
 
@@ -111,9 +111,9 @@ WRONG: dict[str, tuple[Callable[[], Any], type[GscompileError], str]] = {
         "option 'batch_size' is 1.5; expected a whole number",
     ),
     "NaN": (
-        lambda: gscompile.compile(PROTO, max_error=float("nan")),
+        lambda: gscompile.compile(PROTO, max_output_error=float("nan")),
         UsageError,
-        "max-error nan: must be at least 0",
+        "max-output-error nan: must be at least 0",
     ),
     "one text": (
         lambda: gscompile.compile(PROTO, passes="rank-clip"),  # type: ignore[arg-type]
@@ -124,6 +124,16 @@ WRONG: dict[str, tuple[Callable[[], Any], type[GscompileError], str]] = {
         lambda: gscompile.compile(PROTO, crossbar=(4,)),  # type: ignore[arg-type]
         UsageError,
         "option 'crossbar' is (4,); expected ROWSxCOLS, as in 64x64",
+    ),
+    "twice": (
+        lambda: gscompile.compile(PROTO, max_output_error=0.1, max_error=0.1),  # type: ignore[call-arg]
+        UsageError,
+        "option 'max_error' is given twice, once as 'max_output_error'",
+    ),
+    "former name": (
+        lambda: gscompile.compile(PROTO, epochs=0),  # type: ignore[call-arg]
+        UsageError,
+        "epochs-per-round 0: must be at least 1e-06",
     ),
     "empty crossbar": (
         lambda: gscompile.compile(PROTO, crossbar=(0, 4)),

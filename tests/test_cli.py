@@ -184,7 +184,7 @@ OPTIONS: dict[str, tuple[list[str], str]] = {
     "unknown option": (["--colour", "red"], "No such option '--colour'"),
     "no number": (["--seed", "x"], "'x' is not a valid integer"),
     "threads": (["--threads", "0"], "threads 0: must be at least 1"),
-    "eval alone": (["--eval", "x.npz"], "--eval needs --data"),
+    "eval alone": (["--eval", "x.npz"], "--val needs --data"),
     "no data": (["--data", "none.npz"], "data 'none.npz': no such file"),
     "no function": (["--data", "no_such_module:f"], "cannot be imported"),
     "config": (["--config", "none.toml"], "none.toml: cannot be read"),

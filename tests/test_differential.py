@@ -106,7 +106,7 @@ def sample_errors(wanted: np.ndarray, got: np.ndarray, batch: int) -> np.ndarray
 def assert_kept(model: onnx.ModelProto, folder: Path, bound: float) -> None:
     """Compile at the bound: outputs within it, nothing larger, the input not touched."""
     before = model.SerializeToString()
-    gscompile.compile(model, "4x4", out=folder, max_error=bound)
+    gscompile.compile(model, "4x4", out=folder, max_output_error=bound)
     assert model.SerializeToString() == before
     report = json.loads((folder / "report.json").read_text())
     for figure in ("cells", "wires"):

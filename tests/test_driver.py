@@ -60,7 +60,9 @@ def test_a_last_step_that_spoils_the_network_is_taken_back(tmp_path: Path, monke
 
     monkeypatch.setattr(driver, "without_dead_units", spoiling)
     proto = model(THIN, w=PRODUCT)
-    result = gscompile.compile(proto, out=tmp_path / "out", max_error=1e-4, crossbar="8x8", passes=("rank-clip",))
+    result = gscompile.compile(
+        proto, out=tmp_path / "out", max_output_error=1e-4, crossbar="8x8", passes=("rank-clip",)
+    )
     assert [layer.matrix.shape for layer in result.network.layers] == [(20, 2), (2, 16), (16, 4)]
     np.testing.assert_allclose(outputs(tmp_path / "out/model.onnx"), outputs(proto.SerializeToString()), atol=1e-4)
     assert "units" not in {change.what for change in result.report.changes}
@@ -70,7 +72,7 @@ def test_of_the_passes_the_last_that_fits_is_written(tmp_path: Path, monkeypatch
     monkeypatch.setitem(PASSES, "spoil", "tests.test_driver:Spoil")
     proto = model(THIN, w=PRODUCT)
     result = gscompile.compile(
-        proto, out=tmp_path / "out", max_error=1e-4, crossbar="8x8", passes=("rank-clip", "spoil")
+        proto, out=tmp_path / "out", max_output_error=1e-4, crossbar="8x8", passes=("rank-clip", "spoil")
     )
     assert [change.what for change in result.report.changes] == ["rank"]
     np.testing.assert_allclose(outputs(tmp_path / "out/model.onnx"), outputs(proto.SerializeToString()), atol=1e-4)
@@ -97,7 +99,7 @@ def test_what_is_minimised_never_grows(minimize: str, tmp_path: Path, monkeypatc
     monkeypatch.setitem(PASSES, "widen", "tests.test_driver:Widen")
     half = RNG.standard_normal((20, 16))
     half[10:] = 0
-    asked: dict[str, Any] = {"passes": ("widen",), "minimize": minimize, "max_error": 1e-3, "crossbar": "10x16"}
+    asked: dict[str, Any] = {"passes": ("widen",), "minimize": minimize, "max_output_error": 1e-3, "crossbar": "10x16"}
     report = gscompile.compile(model(THIN, w=half), out=tmp_path / "out", **asked).report
     assert report.changes == ()
     assert (report.before.cells, report.after.cells) == (160 + 64, 160 + 64)
@@ -116,7 +118,7 @@ def test_with_data_the_written_file_is_scored(tmp_path: Path, monkeypatch: pytes
     x = np.random.default_rng(1).standard_normal((400, 20)).astype(np.float32)
     labels = Runner(proto.SerializeToString())({"x": x})["y"].argmax(1)
     data, val = {"x": x[:200], "labels": labels[:200]}, {"x": x[200:], "labels": labels[200:]}
-    asked: dict[str, Any] = {"data": data, "eval": val, "max_drop": 5.0, "passes": ("drop-dead-units",), "threads": 1}
+    asked: dict[str, Any] = {"data": data, "val": val, "max_drop": 5.0, "passes": ("drop-dead-units",), "threads": 1}
     result = gscompile.compile(proto, out=tmp_path / "out", **asked)
     (row,) = result.report.accuracy
     assert (row.before, row.after) == (100, 100)
@@ -162,8 +164,8 @@ def test_what_was_compiled_compiles_again_and_does_not_grow(tmp_path: Path) -> N
     half[:8, :2], half[8:, 2:] = RNG.standard_normal((2, 8, 2))
     dead = np.concatenate([np.zeros((20, 10)), PRODUCT], axis=1)
     proto = model(THIN.replace("16", "26"), w=dead, v=np.concatenate([np.ones((10, 4)), half]))
-    first = gscompile.compile(proto, "8x8", tmp_path / "first", max_error=1e-3)
-    again = gscompile.compile(tmp_path / "first/model.onnx", "8x8", tmp_path / "again", max_error=1e-3)
+    first = gscompile.compile(proto, "8x8", tmp_path / "first", max_output_error=1e-3)
+    again = gscompile.compile(tmp_path / "first/model.onnx", "8x8", tmp_path / "again", max_output_error=1e-3)
     assert first.report.changes[0] == Change("n0", "units", "26", "16")
     assert first.report.after.cells == 40 + 32 + 32
     for figure in ("cells", "wires", "tiles"):
@@ -177,7 +179,7 @@ def test_dead_neurons_are_compiled_with_data(tmp_path: Path) -> None:
     weights["w"][:, :6], weights["v"][4:9] = 0, 0
     proto = model(THIN, **weights)
     x = np.random.default_rng(1).standard_normal((200, 20)).astype(np.float32)
-    asked: dict[str, Any] = {"max_drop": 5.0, "effort": "quick", "epochs": 0.2, "threads": 1}
+    asked: dict[str, Any] = {"max_drop": 5.0, "effort": "quick", "epochs_per_round": 0.2, "threads": 1}
     result = gscompile.compile(proto, "8x8", tmp_path / "out", data={"x": x}, **asked)
     assert result.report.changes[0] == Change("n0", "units", "16", "7")
     assert all(row.after >= row.before - 5 for row in result.report.accuracy)

@@ -16,7 +16,7 @@ CASES = [case for path in FILES for case in read(path)]
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("desk").resolve()
     lay(folder)
-    assert run("gscompile net.onnx --crossbar 2x2 --max-error 0.05 -q -o whole", folder).exit_code == 0
+    assert run("gscompile net.onnx --crossbar 2x2 --max-output-error 0.05 -q -o whole", folder).exit_code == 0
     compiled(folder, folder / "whole")
     return folder
 

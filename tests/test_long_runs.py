@@ -18,10 +18,10 @@ from tests.small_networks import model
 
 CHAIN = "g (float[n,{n}] x) => (float[n,{m}] y) <float[{n},{n}] a, float[{n},{m}] b> {{ h = MatMul (x, a)  i = Relu (h)  y = MatMul (i, b) }}"
 OPTIONS: tuple[dict[str, Any], ...] = (
-    {"crossbar": "8x8", "max_error": 0.2},
+    {"crossbar": "8x8", "max_output_error": 0.2},
     {"crossbar": "16x4", "tiling": "equal", "passes": ("drop-dead-units",)},
     {"crossbar": "5x9", "pack": True, "emit": ("verilog",)},
-    {"crossbar": "64x64", "fold": False, "max_error": 0.5, "seed": 3},
+    {"crossbar": "64x64", "fold": False, "max_output_error": 0.5, "seed": 3},
 )
 FILES = ("model.onnx", "netlist.json", "tiles.npz")
 
@@ -42,7 +42,7 @@ def digits_for(folder: Path, seed: int) -> dict[str, str]:
     data = {"x": rng.standard_normal((800, 12)).astype(np.float32)}
     out = folder / f"trained{seed}"
     gscompile.compile(
-        model(CHAIN.format(n=12, m=9)), out=out, data=data, crossbar="4x4", max_drop=30.0, effort="quick", epochs=0.2,
+        model(CHAIN.format(n=12, m=9)), out=out, data=data, crossbar="4x4", max_drop=30.0, effort="quick", epochs_per_round=0.2,
         batch_size=32, seed=seed, threads=1, place=False,
     )  # fmt: skip
     return {name: sha256(out / name) for name in FILES}

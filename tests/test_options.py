@@ -28,7 +28,7 @@ def test_a_file_may_hold_every_kind_of_option(tmp_path: Path) -> None:
     )
     options = Options(**found)
     assert (options.crossbar, options.max_drop, options.seed, options.strict) == ("32x32", 1, 3, True)
-    assert (options.emit, options.threads, options.max_error) == (("dot",), 2, 0.1)
+    assert (options.emit, options.threads, options.max_output_error) == (("dot",), 2, 0.1)
 
 
 @pytest.mark.parametrize(
@@ -79,13 +79,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"max_tiles": "-5"}, "max-tiles '-5': expected a number"),
         ({"max_wires": "120%"}, "max-wires '120%': must be at most 100%"),
         ({"max_cells": 50, "data": "x.npz"}, "--max-cells needs --finetune none beside --data"),
-        ({"max_error": float("inf")}, "max-error inf"),
-        ({"epochs": 0.0}, "epochs 0.0"),
+        ({"max_output_error": float("inf")}, "max-output-error inf"),
+        ({"epochs_per_round": 0.0}, "epochs-per-round 0.0"),
         ({"lr": float("nan")}, "lr nan"),
         ({"batch_size": 0}, "batch-size 0"),
         ({"threads": 0}, "threads 0: must be at least 1"),
         ({"seed": -1}, "seed -1"),
-        ({"eval": "x.npz"}, "--eval needs --data"),
+        ({"val": "x.npz"}, "--val needs --data"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused(wrong: dict[str, Any], message: str) -> None:
@@ -94,8 +94,8 @@ def test_a_value_that_makes_no_sense_is_refused(wrong: dict[str, Any], message: 
 
 
 def test_a_report_prints_options_as_plain_data() -> None:
-    plain = Options(data={"x": 1}, eval=Path("a.npz"), emit=("dot",)).plain()
-    assert (plain["data"], plain["eval"], plain["emit"], plain["threads"]) == (
+    plain = Options(data={"x": 1}, val=Path("a.npz"), emit=("dot",)).plain()
+    assert (plain["data"], plain["val"], plain["emit"], plain["threads"]) == (
         "<dict>",
         "a.npz",
         ["dot"],
@@ -174,3 +174,22 @@ def test_a_file_may_be_shared_by_compile_and_frontier(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("strict = true\nmax-drop = -1\n")
     done = CliRunner().invoke(main, ["frontier", "none.onnx", "--config", str(tmp_path / "c.toml")])
     assert "max-drop -1: must be at least 0" in done.stderr  # and nothing about `strict`, which is of compile
+
+
+def test_former_names_are_accepted_in_a_file(tmp_path: Path) -> None:
+    found = config(tmp_path, "eval = 'v.npz'\nmax-error = 0.1\nepochs = 2\n")
+    assert found == {"val": "v.npz", "max_output_error": 0.1, "epochs_per_round": 2}
+    with pytest.raises(UsageError, match="option 'eval' is given twice, once as 'val'"):
+        config(tmp_path, "val = 'v.npz'\neval = 'v.npz'\n")
+
+
+def test_former_names_are_accepted_on_the_command_line_and_not_in_its_help() -> None:
+    done = CliRunner().invoke(main, ["none.onnx", "--eval", "v.npz"])
+    assert done.stderr == "gscompile: --val needs --data: without training data nothing is tuned\n"
+    done = CliRunner().invoke(main, ["none.onnx", "--max-error", "-1"])
+    assert done.stderr == "gscompile: max-output-error -1.0: must be at least 0\n"
+    done = CliRunner().invoke(main, ["none.onnx", "--epochs", "many"])
+    assert done.stderr == "gscompile: Invalid value for '--epochs-per-round': 'many' is not a valid float.\n"
+    shown = CliRunner().invoke(main, ["compile", "--help"]).stdout
+    assert "--val DATA" in shown
+    assert not re.findall(r"--eval|--max-error|--epochs ", shown)

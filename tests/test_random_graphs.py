@@ -50,11 +50,11 @@ def assert_same(proto: onnx.ModelProto, path: Path) -> None:
 def test_a_random_graph_compiles_to_the_same_outputs_and_the_same_files(proto: onnx.ModelProto) -> None:
     with tempfile.TemporaryDirectory() as folder:
         one, two = Path(folder, "one"), Path(folder, "two")
-        result = gscompile.compile(proto, "4x4", out=one, max_error=0)
+        result = gscompile.compile(proto, "4x4", out=one, max_output_error=0)
         assert result.report.verification[-1].startswith("netlist and tiles rebuild")
         if not any("onnxruntime ends its process" in message for message in result.report.messages):
             assert_same(proto, one / "model.onnx")
-        gscompile.compile(proto, "4x4", out=two, max_error=0)
+        gscompile.compile(proto, "4x4", out=two, max_output_error=0)
         verify_again(two)
         for name in FILES:
             assert (one / name).read_bytes() == (two / name).read_bytes()

@@ -179,7 +179,7 @@ def test_python_takes_the_functions_themselves(here: Path) -> None:
     def loss(outputs: dict[str, Tensor], targets: dict[str, Tensor], _: Tensor | None) -> Tensor:
         return (outputs["y"] - targets["y"]).square().mean()
 
-    settings: dict[str, Any] = {"threads": 1, "epochs": 0.02, "effort": "quick", "max_drop": 5}
+    settings: dict[str, Any] = {"threads": 1, "epochs_per_round": 0.02, "effort": "quick", "max_drop": 5}
     result = gscompile.compile(here / "mlp.onnx", data="data.npz", out=here / "out", loss=loss, **settings)
     assert str(result.report.options["loss"]).endswith("test_python_takes_the_functions_themselves.<locals>.loss")
 

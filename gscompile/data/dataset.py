@@ -105,7 +105,7 @@ class Dataset:
         if self.ready_made and len(self) < 2:
             raise DataError(
                 "the data is one batch, because its inputs do not all have their samples on axis 0: a part to decide "
-                "on cannot be split off; expected at least 2 batches (a file for each in a folder), or --eval"
+                "on cannot be split off; expected at least 2 batches (a file for each in a folder), or --val"
             )
         if len(self) < 2 * unit:
             samples = "1 sample" if len(self) == 1 else f"{len(self):,} samples"

@@ -53,8 +53,8 @@ def _few(splits: Splits, trainer: TorchTrainer) -> tuple[str, ...]:
         else f"{trainer.scorer.informative_samples:.0f} of them not of the commonest class, too few"
     )
     return (
-        f"{decide}, {why} for classes alone: the outputs count as unchanged within {within} (--max-error); beyond "
-        "that their unexplained variance counts, in points",
+        f"{decide}, {why} for classes alone: the outputs count as unchanged within {within} (--max-output-error); "
+        "beyond that their unexplained variance counts, in points",
     )
 
 

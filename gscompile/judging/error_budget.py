@@ -168,7 +168,7 @@ class ErrorBudget:
         error = self.confirming.drift(_plain(found[0].network))
         context.note(
             f"the network of the size that is asked for has an output error of {error:.3g} of the range, beyond "
-            f"--max-error {self.max_error:g}: the smallest network found within --max-error is mapped"
+            f"--max-output-error {self.max_error:g}: the smallest network found within --max-output-error is mapped"
         )
         return self.search(run, replace(context, size=None))
 

@@ -12,6 +12,7 @@ from gscompile.command_options import DEFAULT_TARGET
 from gscompile.compression.steps import INPUT, MAPPING, Factor, State, rank_of, state_of_matrices, states_after
 from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist
+from gscompile.declaration import declarations, with_new_names
 from gscompile.errors import VerificationError
 from gscompile.files.typed import fields_of
 from gscompile.hardware.cost import cost
@@ -45,7 +46,7 @@ def check_report(report: CompileReport, netlist: Netlist) -> str:
 def _check_options(report: CompileReport, _: Netlist) -> None:
     """The options are those of gscompile, of their types; what they did to the network is not in the folder."""
     try:
-        fields_of(Options, report.options, "options")
+        fields_of(Options, with_new_names(declarations(Options), report.options), "options")
     except ValueError as problem:
         raise VerificationError(f"report.json: {problem}") from problem
 

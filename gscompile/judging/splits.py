@@ -13,7 +13,7 @@ from gscompile.data.labels import with_class_numbers
 from gscompile.errors import DataError
 from gscompile.options import Options
 
-HELD_OUT, HELD_SAMPLES = 0.1, 200  # of --data without --eval: a tenth, or so many samples if that is up to half
+HELD_OUT, HELD_SAMPLES = 0.1, 200  # of --data without --val: a tenth, or so many samples if that is up to half
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +55,13 @@ def _by_use(options: Options, load: Callable[[Any], Dataset]) -> Splits:
     """Load training, validation and test data by `load`."""
     train = load(options.data)
     test = load(options.test) if options.test is not None else None
-    if options.eval is None:
+    if options.val is None:
         train, val = train.split(held_out_share(train, 0.25 if options.max_drop is None else 0.5), options.seed)
-        message = "no --eval: a part of --data decides, on which the original network may have been trained"
+        message = "no --val: a part of --data decides, on which the original network may have been trained"
         return Splits(train, val, test, split="a part held out of the data", messages=(message,))
-    val = load(options.eval)
+    val = load(options.val)
     if train.has_labels != val.has_labels:
-        raise DataError("labels: in one of --data and --eval but not in the other; give both or neither")
+        raise DataError("labels: in one of --data and --val but not in the other; give both or neither")
     return Splits(train, val, test, split="the eval data")
 
 

@@ -187,7 +187,7 @@ def _budget(report: CompileReport) -> str:
     """Return in words what the network could lose."""
     options = report.options
     if options.get("data") is None:
-        return f"output error at most {options.get('max_error')} of the range (--max-error)"
+        return f"output error at most {options.get('max_output_error')} of the range (--max-output-error)"
     sizes = [what for what in ("cells", "tiles", "wires") if options.get(f"max_{what}") is not None]
     parts = [f"at most {options[f'max_{what}']} {what} (--max-{what})" for what in sizes]
     if isinstance(drop := options.get("max_drop"), int | float):

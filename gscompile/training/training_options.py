@@ -29,7 +29,7 @@ class TrainingOptions:
 
     lr: float | None = Options.lr
     batch_size: int = Options.batch_size
-    epochs: float = Options.epochs
+    epochs: float = Options.epochs_per_round
     seed: int = Options.seed
     threads: int | None = Options.threads
     device: str = Options.device

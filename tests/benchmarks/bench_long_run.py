@@ -35,7 +35,7 @@ def growth(folder: Path, compiles: int) -> float:
         if number == WARM:
             before = memory()
         proto = model(TEXT, a=rng.standard_normal((12, 2)) @ rng.standard_normal((2, 10)))
-        gscompile.compile(proto, out=folder / "out", crossbar="8x8", max_error=0.1)
+        gscompile.compile(proto, out=folder / "out", crossbar="8x8", max_output_error=0.1)
         shutil.rmtree(folder / "out")
     return memory() / before
 

@@ -9,7 +9,6 @@ run of the same command and seed.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from gscompile.declaration import Declaration, declarations, with_new_names
 from gscompile.options import Options
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ PAGE = ROOT / "docs/results/index.md"
 BEGIN, END = "<!-- searches: made by tests/benchmarks/searches.py -->", "<!-- end of searches -->"
 NOT_SAID = {"seed", "threads", "emit", "place", "nproc"}  # no part of what is searched for
 NAMED_DEFAULTS = " --pass rank-clip --pass delete-groups:normalize=true --pass drop-dead-units"
-FILES = ("data", "eval", "test", "teacher")
+FILES = ("data", "val", "test", "teacher")
 Row = Mapping[str, Any]
 
 
@@ -48,22 +48,23 @@ def row(report: Row, date: str) -> dict[str, Any]:
 
 def command(model: str, options: Row) -> str:
     """The command line of a report's options, files by their names alone; the seed is left out."""
-    default = Options(crossbar=options["crossbar"]).plain()
+    declared, default = declarations(Options), Options(crossbar=options["crossbar"]).plain()
+    options = with_new_names(declared, options)
     words = [f"gscompile {model}.onnx --crossbar {options['crossbar']}"]
-    for field in dataclasses.fields(Options):
-        value = options.get(field.name, default[field.name])  # a report from before there was such an option
-        if field.name not in NOT_SAID | {"crossbar"} and value != default[field.name]:
-            words += _words(field.name, value)
+    for name, each in declared.items():
+        value = options.get(name, default[name])  # a report from before there was such an option
+        if name not in NOT_SAID | {"crossbar"} and value != default[name]:
+            words += _words(each, value)
     return " ".join(words)
 
 
-def _words(name: str, value: Any) -> Iterator[str]:
-    option = {"passes": "--pass"}.get(name, "--" + name.replace("_", "-"))
+def _words(declared: Declaration, value: Any) -> Iterator[str]:
+    option = (*declared.about.flags, f"--{declared.key}")[0]
     for each in value if isinstance(value, list) else [value]:
         if each is False:
             yield option.replace("--", "--no-", 1)
         else:
-            yield option if each is True else f"{option} {Path(each).name if name in FILES else each}"
+            yield option if each is True else f"{option} {Path(each).name if declared.name in FILES else each}"
 
 
 def added(known: Sequence[Row], new: Iterable[Row]) -> list[Row]:

@@ -14,7 +14,7 @@ def rewrite() -> None:
         desk = Path(folder).resolve() / "desk"
         desk.mkdir()
         lay(desk)
-        run("gscompile net.onnx --crossbar 2x2 --max-error 0.05 -q -o whole", desk)
+        run("gscompile net.onnx --crossbar 2x2 --max-output-error 0.05 -q -o whole", desk)
         compiled(desk, desk / "whole")
         for path in FILES:
             path.write_text("\n\n".join(str(run(case.command, desk)) for case in read(path)) + "\n", "utf-8")

@@ -21,7 +21,7 @@ from gscompile.scoring.runner import Runner
 from tests.small_networks import model
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-QUICK: dict[str, Any] = {"crossbar": "16x16", "epochs": 0.1, "effort": "quick", "threads": 1}
+QUICK: dict[str, Any] = {"crossbar": "16x16", "epochs_per_round": 0.1, "effort": "quick", "threads": 1}
 
 
 def digits(count: int, part: str = "train", labels: bool = False) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def test_many_samples_of_one_class_are_few(tmp_path: Path) -> None:
 
 
 def test_a_margin_keeps_standard_errors_away_from_the_budget() -> None:
-    labelled: dict[str, Any] = {"data": digits(300, labels=True), "eval": digits(200, "val", labels=True)}
+    labelled: dict[str, Any] = {"data": digits(300, labels=True), "val": digits(200, "val", labels=True)}
     floors = []
     for margin in (0.0, 2.0):
         options = Options(max_drop=3.0, margin=margin, **labelled, **QUICK)
@@ -81,7 +81,7 @@ def test_an_original_that_is_no_better_than_chance_is_said(what: str) -> None:
         val["image"] = np.zeros_like(val["image"])
     if what == "labels":
         val["labels"] = np.random.default_rng(0).permutation(val["labels"])
-    options = Options(max_drop=3.0, data=digits(300, labels=True), eval=val, **QUICK)
+    options = Options(max_drop=3.0, data=digits(300, labels=True), val=val, **QUICK)
     messages = prepare(Network.load(SAMPLES / "digits.onnx"), "digits", options, Progress()).judge.messages
     assert any("the original network is no better than chance: " in m for m in messages) == (what != "nothing")
     if what != "nothing":

@@ -94,5 +94,5 @@ def test_one_batch_whose_samples_are_on_two_axes_is_not_called_one_sample() -> N
         data.split(0.1, 0)
     assert str(refused.value) == (
         "the data is one batch, because its inputs do not all have their samples on axis 0: a part to decide on cannot "
-        "be split off; expected at least 2 batches (a file for each in a folder), or --eval"
+        "be split off; expected at least 2 batches (a file for each in a folder), or --val"
     )

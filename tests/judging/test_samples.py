@@ -76,7 +76,7 @@ def test_the_error_of_whole_numbers_is_the_share_that_changed() -> None:
 def test_a_network_that_answers_with_a_class_says_how_many_answers_changed(tmp_path: Path) -> None:
     draw = np.random.default_rng(0).standard_normal((16, 8))
     text_of = "g (float[n,16] x) => (int64[n] y) <float[16,8] w = {0}> { h = MatMul (x, w) y = ArgMax <axis=1,keepdims=0> (h) }"
-    report, _ = compiled(weighted(text_of, w=draw), tmp_path / "out", max_error=0.0)
+    report, _ = compiled(weighted(text_of, w=draw), tmp_path / "out", max_output_error=0.0)
     assert "no sample moves an output" not in text(report)
     assert "largest output difference: 0 % of an output's values on" in text(report)
 
@@ -109,7 +109,7 @@ def test_samples_on_which_the_original_is_not_finite_are_replaced() -> None:
 def test_no_finite_sample_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
     text = """g (float[n,32] x) => (float[n,32] y) <float[32,32] w, float[1] nothing = {0}>
         { a = MatMul (x, w)  zero = Mul (a, nothing)  y = Div (a, zero) }"""
-    report, weights = compiled(weighted(text, w=low_rank(32)), tmp_path / "out", max_error=0.5)
+    report, weights = compiled(weighted(text, w=low_rank(32)), tmp_path / "out", max_output_error=0.5)
     assert report.messages[0] == (
         "no synthetic input gives finite outputs, so nothing is compared and nothing lost: give --data"
     )
@@ -239,7 +239,7 @@ BRANCHES = """g (float[n,32] x, int64 rate) => (float[n,32] y) <int64 wide = {16
 
 def test_both_ways_of_a_branch_are_taken(tmp_path: Path) -> None:
     proto = weighted(BRANCHES, u=low_rank(32), w=low_rank(32, 1))
-    report, _ = compiled(proto, tmp_path / "out", max_error=0.05)
+    report, _ = compiled(proto, tmp_path / "out", max_output_error=0.05)
     assert report.after.cells < report.before.cells
     x = np.random.default_rng(9).standard_normal((64, 32)).astype(np.float32)
     for rate in (16000, 8000):
@@ -261,7 +261,7 @@ NEVER = """g (float[n,32] x) => (float[n,32] y) <float limit = {1e30}, float[32,
 
 def test_what_no_sample_reaches_stays_bit_for_bit_and_is_named(tmp_path: Path) -> None:
     proto = weighted(NEVER, u=low_rank(32), w=low_rank(32, 1))
-    report, weights = compiled(proto, tmp_path / "out", max_error=0.05)
+    report, weights = compiled(proto, tmp_path / "out", max_output_error=0.05)
     np.testing.assert_array_equal(weights["w"], low_rank(32, 1).astype(np.float32))
     assert report.after.cells < report.before.cells
     (line,) = (message for message in report.messages if "no sample moves an output" in message)
@@ -326,7 +326,7 @@ def test_a_model_of_the_same_bytes_is_measured_once(tmp_path: Path, monkeypatch:
 def test_the_report_tells_of_samples_that_did_not_choose(tmp_path: Path) -> None:
     graph = "g (float[n,32] x) => (float[n,32] y) <float[32,32] w> { a = MatMul (x, w)  y = Tanh (a) }"
     proto = weighted(graph, w=3 * low_rank(32))
-    report, _ = compiled(proto, tmp_path / "out", max_error=0.05)
+    report, _ = compiled(proto, tmp_path / "out", max_output_error=0.05)
     told = report.confirmation
     assert told is not None
     assert told.samples >= 64

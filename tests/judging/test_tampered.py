@@ -122,7 +122,7 @@ OPTIONS: dict[str, Any] = {"crossbar": "20x4", "pack": True, "target": "rram_45n
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two channels of nine inputs and one output on one array, a matrix of 8 x 3, every format, and a chip."""
     out = tmp_path_factory.mktemp("tampered") / "small.gscompile"
-    gscompile.compile(model(NETWORK), out=out, max_error=0, **OPTIONS)
+    gscompile.compile(model(NETWORK), out=out, max_output_error=0, **OPTIONS)
     return out
 
 
@@ -136,7 +136,7 @@ def clipped(tmp_path: Path) -> Path:
     """The same network with a matrix of rank 1, which becomes two, and an accuracy: no list of the report is empty."""
     test = {"x": np.ones((2, 2, 4, 4), np.float32), "labels": np.array([0, 1])}
     rank_1 = np.outer(np.arange(1, 9), np.arange(1, 4))
-    asked = {"max_error": 1e-4, "test": test, "minimize": "cells", **OPTIONS}
+    asked = {"max_output_error": 1e-4, "test": test, "minimize": "cells", **OPTIONS}
     gscompile.compile(model(NETWORK, w=rank_1), out=tmp_path / "out", **asked)
     return tmp_path / "out"
 

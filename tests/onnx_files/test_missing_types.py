@@ -60,7 +60,7 @@ def test_a_classifier_of_words_compiles(with_data: bool, tmp_path: Path) -> None
         out=tmp_path / "out",
         data=data,
         effort="quick",
-        epochs=0.1,
+        epochs_per_round=0.1,
         threads=1,
         time_budget="2s",
     )
@@ -73,6 +73,6 @@ def test_an_output_without_a_shape_is_compiled_and_said_not_to_be_checked(tmp_pa
     proto = model("g (float[n,8] x) => (float[n,8] y) <float[8,8] w> { y = MatMul (x, w) }")
     proto.graph.output[0].type.tensor_type.ClearField("shape")
     onnx.save(proto, tmp_path / "model.onnx")
-    result = gscompile.compile(tmp_path / "model.onnx", out=tmp_path / "out", max_error=0)
+    result = gscompile.compile(tmp_path / "model.onnx", out=tmp_path / "out", max_output_error=0)
     assert "checks no shapes where an output has none" in result.report.verification[0]
     assert not onnx.load(tmp_path / "out" / "model.onnx").graph.output[0].type.tensor_type.HasField("shape")

@@ -33,7 +33,7 @@ def at(opset: int) -> onnx.ModelProto:
 @pytest.mark.parametrize("opset", range(OLDEST_OPSET, NEWEST + 1))
 def test_a_network_compiles_at_every_opset(opset: int, tmp_path: Path) -> None:
     proto = at(opset)
-    result = gscompile.compile(proto, "8x8", out=tmp_path / "out", max_error=0.001)
+    result = gscompile.compile(proto, "8x8", out=tmp_path / "out", max_output_error=0.001)
     assert result.report.after.cells == 12 * 27 + 2 * (12 + 10)
     written = onnx.load(tmp_path / "out" / "model.onnx")
     assert (written.opset_import, written.ir_version) == (proto.opset_import, proto.ir_version)

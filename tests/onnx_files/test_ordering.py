@@ -57,7 +57,7 @@ def test_a_file_in_any_order_compiles_to_the_same_outputs(tmp_path: Path) -> Non
     onnx.save(proto, path)
     feeds = feeds_for(proto)
     wanted = Runner(path)(feeds)["y"]  # by onnxruntime, in its own order
-    gscompile.compile(path, out=tmp_path / "out", max_error=0)
+    gscompile.compile(path, out=tmp_path / "out", max_output_error=0)
     np.testing.assert_array_equal(Runner(tmp_path / "out" / "model.onnx")(feeds)["y"], wanted)
     onnx.checker.check_model(tmp_path / "out" / "model.onnx", full_check=True)
 

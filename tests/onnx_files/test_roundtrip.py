@@ -146,7 +146,7 @@ def with_sparse(array: np.ndarray, where: str) -> onnx.ModelProto:
 @pytest.mark.parametrize("where", ["flat", "by axis", "node"])
 def test_a_sparse_tensor_that_was_not_compressed_is_sparse_again(where: str, tmp_path: Path) -> None:
     proto = with_sparse(SOME, where)
-    result = gscompile.compile(proto, "16x16", out=tmp_path / "out", max_error=0)
+    result = gscompile.compile(proto, "16x16", out=tmp_path / "out", max_output_error=0)
     assert onnx.load(tmp_path / "out" / "model.onnx") == proto
     assert [layer.matrix.tolist() for layer in result.network.layers] == [SOME.tolist()]
     assert len(verify_again(tmp_path / "out")) == 5

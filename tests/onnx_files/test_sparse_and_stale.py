@@ -31,5 +31,5 @@ def test_a_wrong_shape_beside_a_sparse_weight_is_corrected(tmp_path: Path) -> No
         value_info=[info("b", TensorProto.FLOAT, ["n", 77])],
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    result = gscompile.compile(proto, "4x4", out=tmp_path / "out", max_error=0)
+    result = gscompile.compile(proto, "4x4", out=tmp_path / "out", max_output_error=0)
     assert result.report.messages[0] == "declared shapes contradict shape inference and are corrected: 'b'"

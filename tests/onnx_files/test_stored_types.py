@@ -120,7 +120,9 @@ def test_a_classifier_in_half_precision_is_trained_on_eight_batches(tmp_path: Pa
         """g (float16[n,24] x) => (float16[n,20] y) <float16[24,20] w> { h = MatMul (x, w)  y = Softmax (h) }""", w=low
     )
     data = {"x": rng.standard_normal((256, 24)).astype(np.float16)}
-    result = gscompile.compile(proto, out=tmp_path / "out", data=data, effort="quick", epochs=0.1, threads=1, seed=0)
+    result = gscompile.compile(
+        proto, out=tmp_path / "out", data=data, effort="quick", epochs_per_round=0.1, threads=1, seed=0
+    )
     assert result.report.after.cells <= 3 * (24 + 20)
     assert all(np.isfinite(layer.matrix).all() for layer in result.network.layers)
     assert result.report.accuracy[0].after == 100

@@ -43,7 +43,7 @@ MAPPING = MapOptions(Crossbar(4, 4))
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("explained") / "out"
-    gscompile.compile(model(NET, w=RANK_1, v=np.eye(6) + 1), crossbar="4x4", out=out, max_error=1e-4)
+    gscompile.compile(model(NET, w=RANK_1, v=np.eye(6) + 1), crossbar="4x4", out=out, max_output_error=1e-4)
     return out
 
 
@@ -76,7 +76,7 @@ def test_a_dead_unit_goes_from_both_its_matrices_and_then_a_rank(explained: Expl
 def test_a_page_has_a_block_for_each_step_and_a_line_for_each_matrix(explained: Explanation) -> None:
     page = explanation_text(explained)
     assert page.startswith(
-        "g on 4x4, full tiling; output error at most 0.0001 of the range (--max-error)\n\n0 input: 66 cells"
+        "g on 4x4, full tiling; output error at most 0.0001 of the range (--max-output-error)\n\n0 input: 66 cells"
     )
     block = page.split("\n\n")[3].splitlines()
     assert block[0].startswith("2 rank-clip: cells 60 -> 41 (68.33 %), tiles 8, wires 44 -> 37")
@@ -116,7 +116,7 @@ def test_the_error_of_a_step_is_within_the_budget_and_a_step_without_a_change_sp
 
 def test_rewrites_of_a_fold_are_listed(tmp_path: Path) -> None:
     text = """g (float[n,6] x) => (float[n,6] y) <float[6,6] w, float[6] b> { h = MatMul (x, w)  y = Add (h, b) }"""
-    out = gscompile.compile(model(text), crossbar="4x4", out=tmp_path / "out", max_error=0).folder
+    out = gscompile.compile(model(text), crossbar="4x4", out=tmp_path / "out", max_output_error=0).folder
     fold = gscompile.explain(out).steps[1]
     assert fold.name == "fold"
     assert len(fold.notes) == 1
@@ -132,7 +132,7 @@ def test_a_network_without_weights_has_steps_without_matrices(tmp_path: Path) ->
 
 
 def test_passes_that_found_nothing_are_listed_with_their_reasons(tmp_path: Path) -> None:
-    out = gscompile.compile(model(NET), crossbar="4x4", out=tmp_path / "out", max_error=0).folder
+    out = gscompile.compile(model(NET), crossbar="4x4", out=tmp_path / "out", max_output_error=0).folder
     _, *passes, _ = gscompile.explain(out).steps
     assert [(step.name, step.changes, step.stopped) for step in passes] == [
         ("rank-clip", (), "no lower ranks were found within an output error of 0"),
@@ -243,7 +243,7 @@ def test_steps_that_contradict_the_netlist_are_refused(what: str, compiled: Path
 
 
 BUDGETS: Mapping[str, tuple[dict[str, object], str]] = {
-    "no data": ({"data": None, "max_error": 0.5}, "output error at most 0.5 of the range (--max-error)"),
+    "no data": ({"data": None, "max_output_error": 0.5}, "output error at most 0.5 of the range (--max-output-error)"),
     "a drop": ({"data": "x", "max_drop": 1}, "score at most 1.00 points below the original (--max-drop)"),
     "a size": ({"data": "x", "max_drop": None, "max_cells": "5%"}, "at most 5% cells (--max-cells)"),
 }

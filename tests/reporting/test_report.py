@@ -293,7 +293,7 @@ def test_a_dead_unit_that_goes_where_nothing_else_fits_is_in_the_report(tmp_path
         { h = MatMul (x, a)  r = Relu (h)  y = MatMul (r, b) }""",
         a=weights,
     )
-    report = gscompile.compile(net.to_proto(), out=tmp_path / "out", max_error=0, passes=("rank-clip",)).report
+    report = gscompile.compile(net.to_proto(), out=tmp_path / "out", max_output_error=0, passes=("rank-clip",)).report
     assert report.messages[-1] == (
         "nothing smaller fits an output error of 0 of the range: the original network is mapped, without its dead units"
     )

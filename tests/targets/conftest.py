@@ -162,7 +162,7 @@ SAMPLE = Path(__file__).parents[2] / "samples" / "lenet.onnx"
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Design:
     """The trained LeNet as the compiler leaves it without data: 39 tiles of factors, read from the folder."""
     out = tmp_path_factory.mktemp("compiled") / "lenet.gscompile"
-    gscompile.compile(SAMPLE, crossbar="64x64", max_error=0.3, out=out)
+    gscompile.compile(SAMPLE, crossbar="64x64", max_output_error=0.3, out=out)
     return Design(read_netlist(out / "netlist.json"), TileFile(out / "tiles.npz"))
 
 

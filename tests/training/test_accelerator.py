@@ -35,7 +35,7 @@ def test_a_gpu_gives_the_same_files_twice(tmp_path: Path) -> None:
             SAMPLES / "digits.onnx",
             out=tmp_path / out,
             data=SAMPLES / "digits_train.npz",
-            eval=SAMPLES / "digits_val.npz",
+            val=SAMPLES / "digits_val.npz",
             passes=("rank-clip", "delete-groups"),
             max_drop=1.0,
             device="cuda",

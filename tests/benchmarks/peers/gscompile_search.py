@@ -48,7 +48,7 @@ def compress(task: Problem, training: Training, args: argparse.Namespace) -> Non
             crossbar="64x64",
             out=folder / "out",
             data=str(folder / "train.npz"),
-            eval=str(folder / "val.npz"),
+            val=str(folder / "val.npz"),
             max_drop=args.strength,
             effort="quick",
             lr=task.rate,
