@@ -29,8 +29,9 @@ DIRECTIONS = 4  # of a direction at the outputs for each sample: one is too roug
 class SyntheticFit:
     """Measures networks, and solves for their weights, on synthetic samples.
 
-    `count` is how many samples all `batches` have; `ranges` tells by how much each floating output varies: an error
-    counts relative to it. `untouchable` are the origins of layers that no sample exercises. Raises ExecutionError where torch cannot run the network.
+    `count` is how many samples all `batches` have. `ranges` tells by how much each floating output varies; an error
+    counts relative to it. `untouchable` are the origins of layers that no sample exercises. Raises ExecutionError where
+    torch cannot run the network.
     """
 
     original: Network
