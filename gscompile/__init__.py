@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from gscompile.version import __version__
 
 if TYPE_CHECKING:
-    from gscompile.api import Result, compile, frontier, inspect, place, simulate, verify
+    from gscompile.api import Result, compile, explain, frontier, inspect, place, simulate, verify
     from gscompile.crossbars.crossbar import Crossbar, TileGrid
     from gscompile.crossbars.netlist import Netlist
     from gscompile.errors import GscompileError
     from gscompile.graph.network import Layer, Network
 
 __all__ = ["Crossbar", "GscompileError", "Layer", "Netlist", "Network", "Result", "TileGrid", "__version__"]
-__all__ += ["compile", "frontier", "inspect", "place", "simulate", "verify"]
+__all__ += ["compile", "explain", "frontier", "inspect", "place", "simulate", "verify"]
 
 # Imported when first asked for, so that `gscompile --help` loads neither onnx nor torch.
 _HOME = {
@@ -27,6 +27,7 @@ _HOME = {
     "Result": "api",
     "TileGrid": "crossbars.crossbar",
     "compile": "api",
+    "explain": "api",
     "frontier": "api",
     "inspect": "api",
     "place": "api",

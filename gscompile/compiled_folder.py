@@ -1,25 +1,44 @@
-"""What an output folder remembers of its compilation, where its report is there to tell."""
+"""The facts about a compilation in an output folder's report: target, origins of layers, input shapes, steps."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from gscompile.command_options import DEFAULT_TARGET
 from gscompile.crossbars.netlist_file import read_netlist
 from gscompile.data.synthetic import parse_input_shape
 from gscompile.errors import OutputError, VerificationError
-from gscompile.hardware.target import DEFAULT_TARGET, Target, load_target
+from gscompile.hardware.target import Target, load_target
+from gscompile.judging.report_check import check_report
+from gscompile.reporting.explanation import Explanation, explain_report
 from gscompile.reporting.report import CompileReport
 from gscompile.reporting.report_file import read_report
 
 
-def target_of(out: Path, name: str | None = None) -> Target:
-    """The target of that name, else the one compiled for; its arrays are of the size the netlist was cut to.
+def explain_folder(out: Path, matrix: str | None = None) -> Explanation:
+    """Return what each step of the compilation did to each matrix, or to the one that `matrix` names.
 
-    Raises OutputError where there is no such folder, VerificationError for one that is not whole.
+    Raises OutputError if there is no such folder, VerificationError if its report is missing or contradicts the
+    netlist, UsageError for an unknown matrix.
     """
+    _check_folder(out)
+    report = read_report(out)
+    check_report(report, read_netlist(out / "netlist.json"))
+    return explain_report(report, matrix)
+
+
+def _check_folder(out: Path) -> None:
     if not os.path.isdir(out):
         raise OutputError(f"{out}: no such folder")
+
+
+def target_of(out: Path, name: str | None = None) -> Target:
+    """Return the target of that name, by default the target of the compilation, with arrays of the netlist's size.
+
+    Raises OutputError if there is no such folder, VerificationError for an incomplete folder.
+    """
+    _check_folder(out)
     report = _report(out)
     compiled = report.options.get("target") if report else None
     if not isinstance(compiled, str | None):
@@ -28,7 +47,7 @@ def target_of(out: Path, name: str | None = None) -> Target:
 
 
 def origins_of(out: Path) -> dict[str, str]:
-    """Layer of the original network by layer of the compressed one."""
+    """Return the layer of the original network for each layer of the compressed network."""
     report = _report(out)
     return {matrix.layer: matrix.origin for matrix in report.matrices} if report else {}
 
@@ -42,5 +61,5 @@ def shapes_of(out: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _report(out: Path) -> CompileReport | None:
-    """The report of a folder, None where there is none. Raises VerificationError for a file that is no report."""
+    """Return the report of a folder, or None without one. Raises VerificationError for a file that is not a report."""
     return read_report(out) if os.path.lexists(out / "report.json") else None

@@ -14,9 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
-from gscompile.compression.passes import Change, Context, Pass, PassResult, run_passes, without_dead_units
+from gscompile.compression.passes import Change, Context, Pass, PassResult, Stage, run_passes, without_dead_units
 from gscompile.crossbars.mapping import Footprint, footprint
-from gscompile.driver import Job, Written, finish, first_fitting, follow, prepare, tell, write_original
+from gscompile.driver import Job, Written, as_folded, finish, first_fitting, follow, prepare, tell, write_original
 from gscompile.errors import DataError, UsageError
 from gscompile.files.staging import staged
 from gscompile.graph.network import Network
@@ -90,7 +90,7 @@ def write_frontier(
             return told
         with staged(out, force) as folder:
             found = [_candidate(job, n, result, folder) for n, result in enumerate(_stops(job, passes, points))]
-            best = _not_dominated(found)
+            best = not_dominated(found)
             final = tuple(_settled(job, n, candidate, folder, folders) for n, candidate in enumerate(best))
             for candidate in found:
                 shutil.rmtree(folder / Path(candidate.point.file).parent, ignore_errors=True)
@@ -125,16 +125,17 @@ def _stops(job: Job, passes: _Passes, points: int) -> Iterator[PassResult]:
     judge = job.judge
     if not isinstance(judge, AccuracyBudget):
         raise DataError(f"frontier: {'; '.join(judge.messages)}")
-    yield PassResult(job.folded)
+    yield as_folded(job)
     # the walk needs the rest of the budget
-    gentle = replace(job.context, floor=judge.base - judge.max_drop / 2, later=(passes.walker.name,))
-    start = run_passes(job.folded, passes.before, gentle)
+    gentle = replace(job.context, budget=job.context.budget.half(), later=(passes.walker.name,))
+    start = run_passes(job.folded, passes.before, gentle).after(as_folded(job))
     descent = _Descent(start.network, passes.walker, job.context)
     with job.context.progress.stage(passes.walker.name):
         for network in descent.stops(points - 1):
             last = run_passes(network, passes.after, job.context)
             change = Change("all layers", "taken from the frontier", "", f"one of {len(descent.way)} on the way down")
-            yield PassResult(last.network, (*start.changes, change, *last.changes))
+            stage = Stage(passes.walker.name, network, True, "the frontier tunes a network of this size")
+            yield last.after(PassResult(network, (change,), (stage,)).after(start))
 
 
 class _Descent:
@@ -169,7 +170,7 @@ class _Descent:
             score = self.context.trainer.score(network)
         else:
             network, score = self.walker.recovered(network, self.context)
-        self.fits[place] = score >= self.context.floor
+        self.fits[place] = self.context.budget.met(score)
         return network if self.fits[place] else None
 
 
@@ -208,7 +209,7 @@ def _candidate(job: Job, number: int, result: PassResult, folder: Path) -> Candi
     tidied = without_dead_units(result.network.copy())
     path = folder / f"candidate-{number:02d}" / "model.onnx"
     path.parent.mkdir()
-    smaller = [replace(tidied, changes=(*result.changes, *tidied.changes))] if tidied.changes else []
+    smaller = [tidied.after(result)] if tidied.changes else []
     kept = first_fitting([*smaller, result], job.judge, path) or write_original(job, path)
     now = footprint(Network.load(path), job.mapping)
     scores = job.judge.measure(path).accuracy
@@ -217,8 +218,11 @@ def _candidate(job: Job, number: int, result: PassResult, folder: Path) -> Candi
     return Candidate(kept, FrontierPoint(now.cells, now.tiles, now.wires, scores[0].after, test, file))
 
 
-def _not_dominated(found: Sequence[Candidate]) -> list[Candidate]:
-    """Candidates that no other beats in cells, wires and score at once, the largest first; of equals the first."""
+def not_dominated(found: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates that no other beats in cells, wires and score at once, the largest first.
+
+    Of equal candidates the first is kept.
+    """
     kept = [c for i, c in enumerate(found) if not any(_beats(o.point, c.point, j < i) for j, o in enumerate(found))]
     return sorted(kept, key=lambda c: (-c.point.cells, -c.point.wires))
 

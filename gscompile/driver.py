@@ -1,20 +1,21 @@
-"""The pipeline from end to end, in the order things happen."""
+"""Run the whole pipeline in order: prepare, compress, map, write, verify, report."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from gscompile.compression.passes import UNITS, Context, Pass, PassResult, pass_results, without_dead_units
+from gscompile.compression.passes import UNITS, Context, Pass, PassResult, Stage, pass_results, without_dead_units
 from gscompile.compression.pricing import Pricing
 from gscompile.compression.size_budget import SizeBudget
+from gscompile.compression.steps import FOLD
 from gscompile.crossbars.mapping import Footprint, MapOptions, footprint, map_network
 from gscompile.crossbars.netlist import Netlist
 from gscompile.crossbars.tile_file import TileFile
@@ -57,7 +58,7 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A network ready to be compressed: as it came and folded, who judges, and what passes are told."""
+    """A network ready to be compressed: the original, its folded copy, the budget, and the context of the passes."""
 
     original: Network
     name: str
@@ -67,11 +68,12 @@ class Job:
     context: Context
     options: Options
     began: float
-    notes: Sequence[str] = ()  # what passes say for the report
+    notes: Sequence[str] = ()  # lines from passes for the report
+    tried: list[Stage] = field(default_factory=list)  # the stages of the last search, kept or not
 
     @property
     def mapping(self) -> MapOptions:
-        """How the final network is cut; the search, and the network as it came, are cut in order."""
+        """Return how the final network is cut; the search and the original are cut without rearranging."""
         return replace(self.context.mapping, arrange=self.options.arrange)
 
 
@@ -84,9 +86,9 @@ def compile_model(
     progress: Progress | None = None,
     resume: bool = True,
 ) -> Result:
-    """Compile `original` into the folder `out`. Raises a GscompileError; then `out` was not touched.
+    """Compile `original` into the folder `out`. Raises a GscompileError and leaves `out` untouched on failure.
 
-    Goes on from where the same compile was interrupted, unless `resume` is False.
+    A compile that was interrupted is resumed, unless `resume` is False.
     """
     passes = [create("pass", PASSES, spec) for spec in options.passes]
     with (
@@ -108,12 +110,12 @@ def _taken_over(last: tuple[bytes, Netlist, CompileReport], out: Path) -> Result
 
 
 def follow(job: Job, world: World) -> Any:
-    """Help the first process to train; returns what it tells in the end."""
-    return job.context.trainer.follow() if job.context.trainer else world.share()
+    """Help the first process to train, and return what it shares at the end."""
+    return job.context.trainer.run_worker() if job.context.trainer else world.share()
 
 
 def tell(outcome: Callable[[], Any], world: World) -> None:
-    """Tell the processes that helped what came out, if any; it is written whether or not they still listen."""
+    """Share the outcome with the processes that helped, if any; one that is gone is no error: all files are written."""
     if world.size > 1:
         with suppress(LostError):
             world.share(outcome())
@@ -122,9 +124,9 @@ def tell(outcome: Callable[[], Any], world: World) -> None:
 def prepare(
     original: Network, name: str, options: Options, progress: Progress, run_context: RunContext | None = None
 ) -> Job:
-    """Check and fold the network, and find out what it may lose."""
+    """Check and fold the network, and set up its budget."""
     began, run_context = time.perf_counter(), run_context or RunContext()
-    if original.shelf is None:  # what is mapped from a file that somebody cuts short ends the process
+    if original.shelf is None:  # a mapped file that is truncated meanwhile would kill the process
         original = original.in_memory()
     check_weights(original)
     check_constants(original.graph, original.constants, original.opset)
@@ -143,43 +145,60 @@ def prepare(
 
 
 def compress(job: Job, passes: Sequence[Pass], context: Context) -> list[PassResult]:
-    """Return what may be written, the smallest network first: after the last pass, after the one before, and so on.
+    """Return candidates for writing, the smallest network first: after the last pass, after the one before, and so on.
 
-    Dead units go before the first pass and after the last. They are left in place where the network without them does
-    not fit. Left out is what takes more than the original of what is minimised; the list may be empty.
+    Dead units are removed before the first pass and after the last, if the network without them fits the budget.
+    Candidates that take more than the original of what is minimised are left out; the list may be empty.
     """
-    start = without_dead_units(job.folded.copy())
-    if not start.changes or not job.judge.fits(start.network):
-        start = PassResult(job.folded)
-    results = [start]
-    for result in pass_results(start.network, passes, context):
-        results.append(replace(result, changes=(*start.changes, *result.changes)))
+    tidied, start = without_dead_units(job.folded.copy()), as_folded(job)
+    if tidied.changes and job.judge.fits(tidied.network):
+        start = tidied.after(start)
+    results = [start, *(result.after(start) for result in pass_results(start.network, passes, context))]
     last = without_dead_units(results[-1].network.copy())
     if last.changes:
-        results.append(replace(last, changes=(*results[-1].changes, *last.changes)))
+        results.append(last.after(results[-1]))
+    job.tried[:] = results[-1].stages
     return [result for result in reversed(results) if result.changes and not grown(job, result.network)]
 
 
+def as_folded(job: Job) -> PassResult:
+    """Return the network as it was folded, before any pass."""
+    return PassResult(job.folded, stages=(Stage(FOLD, job.folded, True),) if job.folds else ())
+
+
+def discarded_stages(job: Job, kept: PassResult) -> Iterator[Stage]:
+    """Yield the stages of the search that come after those of the network that is kept, without their changes."""
+    done, tried = ([each for each in stages if each.name != FOLD] for stages in (kept.stages, job.tried))
+    if [each.name for each in tried[: len(done)]] == [each.name for each in done]:
+        for stage in tried[len(done) :]:
+            reasons = [*filter(None, [stage.stopped]), *([DISCARDED] if stage.is_changed else [])]
+            yield Stage(stage.name, kept.network, False, "; ".join(reasons))
+
+
 def grown(job: Job, network: Network) -> bool:
-    """Whether a network takes more than the original of what `Options.minimize` names."""
+    """Return whether a network takes more than the original of what `Options.minimize` names."""
     before, after = (footprint(each, job.context.mapping) for each in (job.original, network))
     if job.options.minimize == "area":
         return job.context.price(before).saved(before, after) < 0
     return bool(getattr(after, job.options.minimize) > getattr(before, job.options.minimize))
 
 
-Written = tuple[PassResult, list[str]]  # and the messages
+DISCARDED = "its result is not kept: it is beyond the budget, or no smaller than the original"
+Written = tuple[PassResult, list[str]]  # the result, and messages for the report
 
 
 def finish(job: Job, write: Callable[[Path], Written], out: Path, force: bool) -> Result:
-    """Have `write` choose and write the final network, map it, verify what was written and report on it."""
+    """Write the network that `write` chooses, map it, verify the written files and report on them."""
     options, judge = job.options, job.judge
     with staged(out, force) as folder:
         result, messages = write(folder / "model.onnx")
+        result = replace(result, stages=(*result.stages, *discarded_stages(job, result)))
         written = Network.load(folder / "model.onnx")
         written.adopt_origins(result.network)
         netlist = map_network(written, job.mapping, job.name)
-        if any(matrix.cells < matrix.inputs * matrix.outputs for matrix in netlist.matrices):  # else no order is better
+        if any(
+            matrix.cells < matrix.inputs * matrix.outputs for matrix in netlist.matrices
+        ):  # a dense matrix gains nothing from another order
             messages = [*messages, *_rearranged(netlist, map_network(written, job.context.mapping))]
         messages = [*messages, *_size_missed(job, netlist)]
         write_design(written, netlist, folder)
@@ -191,7 +210,7 @@ def finish(job: Job, write: Callable[[Path], Written], out: Path, force: bool) -
             emit_design(Design(netlist, weights, options.hardware, chip.floorplan), options.formats, folder)
         folds = () if result.network is job.original else job.folds
         record = CompileRecord(
-            job.original, written, netlist, result.changes, folds, tuple(messages), checks, chip.figures
+            job.original, written, netlist, result, folds, tuple(messages), checks, job.context, chip.figures
         )
         report = summarise(record, before, judge.measure(folder / "model.onnx"), options, folder, job.began)
         report = write_report(report, before, netlist, folder, chip.plans)
@@ -200,7 +219,7 @@ def finish(job: Job, write: Callable[[Path], Written], out: Path, force: bool) -
 
 
 def _size_missed(job: Job, netlist: Netlist) -> list[str]:
-    """Return by how much the sizes that were asked for are missed, and why. Raise BudgetError if options are strict."""
+    """Return by how much the sizes that were asked for are missed, and why. Raise BudgetError with `--strict`."""
     figures = Figures.of(netlist.matrices)
     taken = Footprint(cells=figures.cells, wires=figures.wires, tiles=figures.tiles)
     missed = [*job.context.size.missed(taken)] if job.context.size is not None else []
@@ -210,7 +229,7 @@ def _size_missed(job: Job, netlist: Netlist) -> list[str]:
 
 
 def _rearranged(netlist: Netlist, in_order: Netlist) -> Iterator[str]:
-    """What it brought to let inputs and outputs change places among the tiles of a matrix."""
+    """Yield a line on what rearranging the inputs and outputs of matrices among tiles saved."""
     pairs = zip(netlist.matrices, in_order.matrices, strict=True)
     moved = sum((m.wires, m.cells, len(m.tiles)) != (o.wires, o.cells, len(o.tiles)) for m, o in pairs)
     if moved:
@@ -221,7 +240,7 @@ def _rearranged(netlist: Netlist, in_order: Netlist) -> Iterator[str]:
 
 
 def first_fitting(results: Iterable[PassResult], judge: Budget, path: Path) -> PassResult | None:
-    """Write one result after the other to `path`; return the first whose file fits the budget, None where none does."""
+    """Write one result after the other to `path`; return the first whose file fits the budget, None if none does."""
     for result in results:
         write_model(result.network, path)
         if judge.fits_written(path):
@@ -230,9 +249,9 @@ def first_fitting(results: Iterable[PassResult], judge: Budget, path: Path) -> P
 
 
 def write_within_budget(job: Job, results: Sequence[PassResult], path: Path) -> Written:
-    """Write the first of the results that fits, else the network as it came; return it, and the messages.
+    """Write the first result that fits, else the original network; return it, and the messages of the report.
 
-    Raise BudgetError where nothing smaller fits and the options are strict.
+    Raise BudgetError if nothing smaller fits and the options are strict.
     """
     judge, messages = job.judge, [*job.original.corrected, *job.judge.messages]
     if ops := unmapped_models(job.original.graph):
@@ -251,16 +270,16 @@ def write_within_budget(job: Job, results: Sequence[PassResult], path: Path) -> 
 
 
 def write_original(job: Job, path: Path) -> PassResult:
-    """Write the network as it came, folded where that leaves it within the budget."""
+    """Write the original network, folded if that stays within the budget."""
     original = PassResult(job.original)
-    kept = first_fitting([PassResult(job.folded), original] if job.folds else [original], job.judge, path)
+    kept = first_fitting([as_folded(job), original] if job.folds else [original], job.judge, path)
     if kept is None and (wrong := job.judge.other_form(path)):
         raise VerificationError(f"{path.name}: {wrong}")
     return kept or original
 
 
 def _nothing_smaller(job: Job, kept: PassResult) -> Iterator[str]:
-    """What is said where no pass made the network smaller; dead units may be gone."""
+    """Yield the lines for a network that no pass made smaller, apart from dead units."""
     is_folded = bool(job.folds) and kept.network is not job.original
     tidied = ", without its dead units" if kept.changes else ""
     if job.folded.layers:

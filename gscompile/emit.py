@@ -1,4 +1,4 @@
-"""`--emit`: an output folder's netlist written in the formats that hardware tools read."""
+"""Write an output folder's netlist in the formats that hardware tools read (`--emit`)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def emit_folder(
     target: Target,
     options: PlaceOptions | None = None,
 ) -> list[Path]:
-    """Write the netlist of `out` into `out` in every format; components are placed where a format needs it.
+    """Write the netlist of `out` into `out` in every format; components are placed if a format needs that.
 
-    Raises VerificationError for a folder that is not whole, OutputError where a file cannot be written.
+    Raises VerificationError for an incomplete folder, OutputError if a file cannot be written.
     """
     out = Path(out)
     netlist, weights = read_netlist(out / "netlist.json"), TileFile(out / "tiles.npz")
@@ -34,7 +34,7 @@ def emit_folder(
 def emit_design(
     design: Design, formats: Sequence[Format], folder: Path, options: PlaceOptions | None = None
 ) -> list[Path]:
-    """Write a design into `folder` in every format; it is placed first where one needs that and it is not."""
+    """Write a design into `folder` in every format; it is placed first if a format needs a placement."""
     if design.floorplan is None and any(form.name == "lefdef" for form in formats):
         design = replace(design, floorplan=place(design.netlist, design.target, options))
     return [path for form in formats for path in form.emit(design, folder)]

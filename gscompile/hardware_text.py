@@ -1,4 +1,4 @@
-"""What `gscompile simulate` and `gscompile place` say in a terminal."""
+"""The text that `gscompile simulate` and `gscompile place` print."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gscompile.simulation.simulate import Figure, SimulationReport
 
 
 def simulation_text(report: SimulationReport) -> str:
-    """Agreement first, then accuracy, then a line for each device effect."""
+    """Return the agreement with model.onnx, then the accuracy, then a line for each device effect."""
     return "\n".join(_simulation(report)) + "\n"
 
 
@@ -37,7 +37,7 @@ def _simulation(report: SimulationReport) -> Iterator[str]:
 
 
 def disagreement(report: SimulationReport) -> str:
-    """Say by how much tiles and model.onnx differ, where that is more than is allowed."""
+    """Return by how much tiles and model.onnx differ, where that is more than the tolerance."""
     return _answers(report) if report.difference <= report.tolerance else _difference(report)
 
 
@@ -58,7 +58,7 @@ def _accuracy(figure: Figure) -> str:
 
 
 def place_text(report: PlaceReport) -> str:
-    """A line for each figure: before, after and their ratio where the original was given."""
+    """Return a line for each figure: before, after and their ratio if the original was given."""
     rows = [(name, *cells) for name, *cells in _placement(report)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows)
@@ -66,7 +66,7 @@ def place_text(report: PlaceReport) -> str:
 
 
 def _engines(side: Placed) -> str:
-    """What placed and routed, and the package that does it better where it is not installed."""
+    """Return the tools that placed and routed, and the package to install where a better tool is missing."""
     placed, routed = side.plan.engine, side.crowd.engine
     if placed == "shelves":
         placed += ", in netlist order (coloquinte, from PyPI, shortens the wires)"

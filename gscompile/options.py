@@ -1,54 +1,58 @@
-"""Everything a compilation can be told, in one place: the command line, `--config` and the Python API all fill this."""
+"""The options of a compile, each declared once: command line, `--config` and Python API all fill `Options`."""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from gscompile.crossbars.crossbar import Crossbar, Tiling
+from gscompile.command_options import (
+    DEFAULT_TARGET,
+    TARGET_OPTION,
+    CompileOutput,
+    ExplainOptions,
+    FrontierOptions,
+    OptionGroup,
+    PlacementOptions,
+    ReduceOptions,
+    SimulateOptions,
+    TerminalOptions,
+)
+from gscompile.crossbars.size import Crossbar, Tiling
+from gscompile.declaration import Declaration, declarations, did_you_mean, option
 from gscompile.errors import UsageError
-from gscompile.formats import parse_formats
-from gscompile.hardware.target import DEFAULT_TARGET, Format, Target, load_target
+from gscompile.passes import PASSES
 from gscompile.sizes import Size, parse_size
+from gscompile.targets import FORMATS
 from gscompile.user_function import UserFunction, called
+
+if TYPE_CHECKING:
+    from gscompile.hardware.target import Format, Target
 
 Effort = Literal["quick", "standard", "max"]
 Minimize = Literal["area", "cells", "wires", "tiles"]
 Finetune = Literal["none", "full"]
 Precision = Literal["auto", "float32", "bfloat16"]
 MAX_ERROR = 0.01  # of the output's range, where neither another bound nor a size is asked for
-DEFAULT_PASSES = ("rank-clip", "delete-groups", "drop-dead-units")
-EFFORTS: Mapping[str, float] = {"quick": 0.5, "standard": 1.0, "max": 2.5}
+DEFAULT_PASSES = tuple(PASSES)
+EFFORTS: Mapping[Effort, float] = {"quick": 0.5, "standard": 1.0, "max": 2.5}  # training relative to standard
+
+_SEARCHES = ("compile", "frontier")
+_SIZE = "a number or a percentage, as in 50000 or 40%"
+_LARGEST: dict[str, Any] = {"group": OptionGroup.BUDGET, "metavar": "N|P%", "expected": _SIZE, "commands": ("compile",)}
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to compile. `max_drop` is in points of the validation score, `margin` in its standard errors, `max_error`
-    relative to the output's range.
+    """Everything a compile can be told; a value that makes no sense raises UsageError.
 
-    `teacher` is the ONNX file of another network with the same inputs and outputs, larger or better trained, that is
-    learned from instead of the original.
-
-    `max_cells`, `max_tiles` and `max_wires` are numbers, or text with a percentage of the original as in "40%". Without
-    `max_drop`, and without data without `max_error`, any loss is allowed where one of them is given; else none, and
-    `max_error` is 0.01.
-
-    `crossbar` is text as in `64x64`, a pair (rows, columns) or a Crossbar.
-    `finetune` "full" trains the compressed network end to end; "none" solves for its weights by least squares, without
-    gradient steps, for which a few hundred samples are enough.
-
-    `data`, `eval` and `test` are whatever `gscompile.data.dataset.load_data` takes. `epochs` is the length of a
-    training run; a search takes many. `passes` are `name:option=value,...`. Without `crossbar` arrays are of the
-    target's size. `place` None places what is small when there is a `target`.
+    `data`, `eval` and `test` are anything that `gscompile.data.dataset.load_data` takes.
 
     `loss`, `metric` and items of `augment` are functions, or `package.module:function`:
     loss(outputs, targets, labels) is a scalar tensor, from tensors by output name, those of the network and of the
@@ -56,69 +60,189 @@ class Options:
     returns the inputs, tensors by name, varied. Labels are None where the data has none.
     """
 
-    crossbar: str | tuple[int, int] | Crossbar | None = None
-    tiling: Tiling = "full"
-    pack: bool = True
-    arrange: bool = True
-    data: Any = None
-    eval: Any = None
-    test: Any = None
-    max_drop: float | None = None
-    margin: float = 0.0
-    max_error: float | None = None
-    max_cells: str | int | None = None
-    max_tiles: str | int | None = None
-    max_wires: str | int | None = None
-    passes: tuple[str, ...] = DEFAULT_PASSES
-    minimize: Minimize = "area"
-    finetune: Finetune = "full"
-    effort: Effort = "standard"
-    epochs: float = 1.0
-    batch_size: int = 128
-    lr: float | None = None
-    seed: int = 0
-    time_budget: str | float | None = None
-    nproc: int = 1
-    threads: int | None = None
-    device: str = "cpu"
-    precision: Precision = "auto"
-    augment: tuple[Any, ...] = ()
-    teacher: str | None = None
-    loss: Any = None
-    metric: Any = None
-    strict: bool = False
-    fold: bool = True
-    input_shape: tuple[str, ...] = ()
-    emit: tuple[str, ...] = ()
-    target: str | None = None
-    place: bool | None = None
+    crossbar: str | tuple[int, int] | Crossbar | None = option(
+        None,
+        "Largest crossbar: rows by columns.",
+        group=OptionGroup.HARDWARE,
+        computed="that of the target, 64x64",
+        expected="ROWSxCOLS, as in 64x64",
+        metavar="ROWSxCOLS",
+        commands=(*_SEARCHES, "inspect"),
+    )
+    tiling: Tiling = option(
+        "full",
+        "full: whole crossbars and a remainder; equal: tiles of equal size, the rule of the paper.",
+        group=OptionGroup.HARDWARE,
+        commands=(*_SEARCHES, "inspect"),
+    )
+    pack: bool = option(True, "Let small tiles of a layer share an array.", group=OptionGroup.HARDWARE)
+    arrange: bool = option(
+        True, "Reorder inputs and outputs among tiles.", group=OptionGroup.HARDWARE, affects_training=False
+    )
+    data: Any = option(
+        None,
+        "Training data: an .npz file, a folder of them, or package.module:function.",
+        group=OptionGroup.DATA,
+        metavar="DATA",
+        affects_training=False,  # by its name: checkpoints compare the samples
+    )
+    eval: Any = option(
+        None,
+        "Validation data, on which all decisions are made.",
+        group=OptionGroup.DATA,
+        computed="a part of --data",
+        metavar="DATA",
+        affects_training=False,  # by its name: checkpoints compare the samples
+    )
+    test: Any = option(
+        None,
+        "Test data: measured once, on the written file.",
+        group=OptionGroup.DATA,
+        metavar="DATA",
+        affects_training=False,
+    )
+    max_drop: float | None = option(
+        None,
+        "Percentage points of the validation score that may be lost.",
+        group=OptionGroup.BUDGET,
+        minimum=0,
+        unit="percentage points",
+        computed="0, or any loss where a size is given",
+        commands=("compile",),
+    )
+    margin: float = option(
+        0.0,
+        "Safety margin inside --max-drop, in standard errors of the score.",
+        group=OptionGroup.BUDGET,
+        minimum=0,
+        unit="standard errors",
+    )
+    max_error: float | None = option(
+        None,
+        "Largest output error where no accuracy decides, relative to the range of the output.",
+        group=OptionGroup.BUDGET,
+        minimum=0,
+        unit="range of the output",
+        computed=f"{MAX_ERROR}, or any error where a size is given and no data",
+    )
+    max_cells: str | int | None = option(None, "Cells that may be taken, or percent of the original.", **_LARGEST)
+    max_tiles: str | int | None = option(None, "Tiles that may be taken, or percent of the original.", **_LARGEST)
+    max_wires: str | int | None = option(None, "Wires that may be taken, or percent of the original.", **_LARGEST)
+    passes: tuple[str, ...] = option(
+        DEFAULT_PASSES,
+        "A pass to run, with its options; once per pass, in order.",
+        group=OptionGroup.COMPRESSION,
+        metavar="NAME[:OPTION=VALUE,...]",
+        flags=("--pass",),
+    )
+    minimize: Minimize = option(
+        "area", "Quantity that the search minimizes; area is that of the target.", group=OptionGroup.COMPRESSION
+    )
+    finetune: Finetune = option(
+        "full",
+        "full: train the compressed network end to end; none: solve for its weights by least squares.",
+        group=OptionGroup.COMPRESSION,
+    )
+    effort: Effort = option("standard", "How much training the search may do.", group=OptionGroup.COMPRESSION)
+    epochs: float = option(
+        1.0, "Length of one training run; a search has many.", group=OptionGroup.TRAINING, minimum=1e-6, unit="epochs"
+    )
+    batch_size: int = option(
+        128,
+        "Samples per training step.",
+        group=OptionGroup.TRAINING,
+        minimum=1,
+        unit="samples",
+        computed="128, or what the network fixes",
+    )
+    lr: float | None = option(
+        None, "Learning rate.", group=OptionGroup.TRAINING, minimum=1e-12, computed="found by trials"
+    )
+    seed: int = option(0, "Seed of all random numbers.", group=OptionGroup.TRAINING, minimum=0)
+    time_budget: str | float | None = option(
+        None,
+        "Time after which the search ends with the best network so far.",
+        group=OptionGroup.COMPRESSION,
+        expected="a time, as in 90s, 30m or 2h",
+        metavar="TIME",
+        affects_training=False,
+    )
+    nproc: int = option(
+        1,
+        "Processes of this machine that train together.",
+        group=OptionGroup.MACHINE,
+        minimum=1,
+        affects_training=False,
+    )
+    threads: int | None = option(
+        None,
+        "Threads for training.",
+        group=OptionGroup.MACHINE,
+        minimum=1,
+        computed="all cores",
+        affects_training=False,
+    )
+    device: str = option("cpu", "Device that torch trains on.", group=OptionGroup.MACHINE, affects_training=False)
+    precision: Precision = option("auto", "Number format of products in training.", group=OptionGroup.TRAINING)
+    augment: tuple[Any, ...] = option(
+        (),
+        "Augmentation of training images: crop, flip or module:function.",
+        group=OptionGroup.TRAINING,
+        metavar="NAME",
+    )
+    teacher: str | None = option(
+        None,
+        "Network to learn from in place of the original, larger or better trained.",
+        group=OptionGroup.TRAINING,
+        is_path=True,
+        metavar="MODEL",
+        affects_training=False,  # by its name: checkpoints compare the network
+    )
+    loss: Any = option(None, "Custom loss, as module:function.", group=OptionGroup.TRAINING, metavar="FUNCTION")
+    metric: Any = option(
+        None,
+        "Custom metric in percent of a batch, in place of accuracy, as module:function.",
+        group=OptionGroup.TRAINING,
+        metavar="FUNCTION",
+    )
+    strict: bool = option(
+        False,
+        "Exit with code 3 where nothing smaller fits the budget.",
+        group=OptionGroup.BUDGET,
+        affects_training=False,
+        commands=("compile",),
+    )
+    fold: bool = option(True, "Fold batch normalization and constants first.", group=OptionGroup.COMPRESSION)
+    input_shape: tuple[str, ...] = option(
+        (),
+        "Sizes of an input that the file leaves open.",
+        group=OptionGroup.DATA,
+        metavar="NAME=D,D,...",
+        commands=(*_SEARCHES, "verify"),
+    )
+    emit: tuple[str, ...] = option(
+        (),
+        f"Netlist formats beside JSON: {', '.join(FORMATS)}.",
+        group=OptionGroup.OUTPUT,
+        metavar="FORMAT,...",
+        affects_training=False,
+    )
+    target: str | None = option(None, computed=DEFAULT_TARGET, **TARGET_OPTION)
+    place: bool | None = option(
+        None,
+        "Place the tiles on a die.",
+        group=OptionGroup.HARDWARE,
+        computed="where they are few, with --target",
+        affects_training=False,
+    )
 
     def __post_init__(self) -> None:
         self._take_types()
-        _ = self.hardware, self.formats, self.seconds, self.sizes  # what is wrong in them is said at once
-        _one_of("tiling", self.tiling, get_args(Tiling))
-        _one_of("effort", self.effort, get_args(Effort))
-        _one_of("finetune", self.finetune, get_args(Finetune))
-        _one_of("minimize", self.minimize, get_args(Minimize))
-        _one_of("precision", self.precision, get_args(Precision))
+        _ = self.hardware, self.formats, self.seconds, self.sizes  # each raises UsageError at once
         if self.max_drop is None and not self.sizes:
             object.__setattr__(self, "max_drop", 0.0)
         if self.max_error is None and (self.data is not None or not self.sizes):
             object.__setattr__(self, "max_error", MAX_ERROR)
-        for name, value, low in (
-            ("max-drop", 0.0 if self.max_drop is None else self.max_drop, 0.0),
-            ("margin", self.margin, 0.0),
-            ("max-error", 0.0 if self.max_error is None else self.max_error, 0.0),
-            ("epochs", self.epochs, 1e-6),
-            ("lr", 1.0 if self.lr is None else self.lr, 1e-12),
-            ("batch-size", self.batch_size, 1),
-            ("threads", 1 if self.threads is None else self.threads, 1),
-            ("seed", self.seed, 0),
-            ("nproc", self.nproc, 1),
-        ):
-            if not low <= value < float("inf"):
-                finite = "finite and " if value == float("inf") else ""
-                raise UsageError(f"{name} {value}: must be {finite}at least {low:g}")
         if self.data is None and self.eval is not None:
             raise UsageError("--eval needs --data: without training data nothing is tuned")
         if self.data is None and (self.loss is not None or self.metric is not None or self.augment):
@@ -134,28 +258,29 @@ class Options:
             raise UsageError("--teacher needs --data: without it nothing is tuned")
 
     def _take_types(self) -> None:
-        """Raise UsageError for a value of a wrong type; lists become tuples, paths and crossbars text."""
-        for field in dataclasses.fields(self):
-            value, wanted = getattr(self, field.name), str(field.type)
-            if wanted in _TEXTS and isinstance(value, os.PathLike):
+        """Check types and bounds; lists become tuples, paths and crossbars text. Raises UsageError."""
+        for name, declared in declarations(type(self)).items():
+            value = getattr(self, name)
+            if declared.about.is_path and isinstance(value, os.PathLike):
                 value = os.fsdecode(value)
-            if field.name == "crossbar":
+            if name == "crossbar":
                 value = crossbar_text(value)
-            if isinstance(value, list) and wanted.startswith("tuple"):
-                value = tuple(value)
-            if wanted != "Any" and not (value is None and "None" in wanted) and not _fits(wanted, value):
-                raise UsageError(f"option {field.name!r} is {_shown(value)}; expected {_described(wanted)}")
-            object.__setattr__(self, field.name, value)
+            declared.check(value)
+            object.__setattr__(self, name, tuple(value) if declared.is_list else value)
 
     @cached_property
     def hardware(self) -> Target:
         """The target with arrays of the size that was asked for."""
+        from gscompile.hardware.target import load_target  # numpy: not before it is needed
+
         target = load_target(self.target or DEFAULT_TARGET)
         return target if self.crossbar is None else target.with_crossbar(Crossbar.parse(str(self.crossbar)))
 
     @cached_property
     def formats(self) -> tuple[Format, ...]:
         """The netlist formats of `emit`, beside JSON."""
+        from gscompile.formats import parse_formats
+
         return parse_formats(",".join(self.emit))
 
     @cached_property
@@ -192,7 +317,7 @@ class Options:
 
     def plain(self) -> dict[str, object]:
         """The options as a report prints them; data objects by their type."""
-        values = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        values = {name: _plain(getattr(self, name)) for name in declarations(type(self))}
         return values | {"crossbar": str(self.hardware.size)}
 
 
@@ -219,91 +344,62 @@ def _plain(value: Any) -> object:
     return called(value) if callable(value) else f"<{type(value).__name__}>"
 
 
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UsageError(f"{name} {value!r}: expected one of {', '.join(known)}")
-
-
 def read_config(path: Path) -> dict[str, Any]:
     """Options from a TOML file; keys as on the command line. Raises UsageError for one that is unknown."""
     try:
         found = tomllib.loads(path.read_text("utf-8-sig"))  # some editors begin a file with a byte order mark
     except OSError as problem:
         raise UsageError(f"{path}: cannot be read: {problem.strerror}") from problem
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise UsageError(f"{path}: not TOML: {problem}") from problem
+    except ValueError as problem:  # tomllib's own errors, other encodings, integers of thousands of digits
+        raise UsageError(f"{path}: not TOML: {str(problem).partition(';')[0]}") from problem
     except RecursionError as problem:
         raise UsageError(f"{path}: not TOML that can be read: its brackets are nested too deeply") from problem
     return dict(_checked(path, key, value) for key, value in found.items())
 
 
 def _checked(path: Path, key: str, value: Any) -> tuple[str, Any]:
-    fields = {f.name: f for f in dataclasses.fields(Options)}
-    name = key.replace("-", "_")
-    if name not in fields:
-        hint = did_you_mean(name, fields, lambda close: close.replace("_", "-"))
+    known, name = declarations(Options), key.replace("-", "_")
+    if name not in known:
+        hint = did_you_mean(name, known, lambda close: close.replace("_", "-"))
         raise UsageError(f"{path}: option {key!r} is unknown{hint}")
-    wanted = str(fields[name].type)
-    if not _fits(wanted, value) or (_ACCEPTED_TYPES.get(wanted) == (tuple, list) and not isinstance(value, list)):
-        raise UsageError(f"{path}: option {key!r} is {_shown(value)}; expected {_described(wanted)}")
+    try:
+        known[name].check(value, from_file=key)
+    except UsageError as problem:
+        raise UsageError(f"{path}: {problem}") from problem
     return name, tuple(value) if isinstance(value, list) else value
-
-
-def did_you_mean(name: str, known: Iterable[str], spelt: Callable[[str], str] = str) -> str:
-    """Return a hint at the name that was meant, in brackets; empty where none is close."""
-    close = difflib.get_close_matches(name, [*known], n=1)
-    return f" (did you mean {spelt(close[0])!r}?)" if close else ""
 
 
 def crossbar_text(value: Any) -> Any:
     """Return a crossbar, or a pair of rows and columns, as text; anything else as it is."""
     if isinstance(value, Crossbar):
         return str(value)
-    if isinstance(value, tuple | list) and len(value) == 2 and all(_fits("int", side) for side in value):
+    if isinstance(value, tuple | list) and len(value) == 2 and all(_is_whole(side) for side in value):
         return str(Crossbar(int(value[0]), int(value[1])))
     return value
 
 
-def _shown(value: Any) -> str:
-    """A value in an error: as it is written, or its type where that is long."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"of type {type(value).__name__}"
+def _is_whole(side: object) -> bool:
+    return isinstance(side, Integral) and not isinstance(side, bool)
 
 
-_TEXTS = ("str", "str | None")
-_ACCEPTED_TYPES: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "float": (Real,),
-    "int": (Integral,),
-    "int | None": (Integral,),
-    "float | None": (Real,),
-    "bool": (bool,),
-    "bool | None": (bool,),
-    "tuple[str, ...]": (tuple, list),
-    "tuple[Any, ...]": (tuple, list),
-    "Any": (str,),
-    "str | None": (str,),
-    "str | float | None": (str, Real),
-    "str | int | None": (str, Integral),
+_OWN = {
+    "compile": CompileOutput,
+    "frontier": FrontierOptions,
+    "explain": ExplainOptions,
+    "simulate": SimulateOptions,
+    "place": PlacementOptions,
+    "reduce": ReduceOptions,
 }
+COMMANDS = ("compile", "frontier", "inspect", "explain", "verify", "simulate", "place", "reduce")
 
 
-def _fits(wanted: str, value: Any) -> bool:
-    kinds = _ACCEPTED_TYPES.get(wanted, (str,))
-    texts = isinstance(value, list) or wanted == "tuple[str, ...]"
-    items = all(isinstance(item, str) for item in value) if texts and isinstance(value, tuple | list) else True
-    return isinstance(value, kinds) and items and (bool in kinds or not isinstance(value, bool))
+def options_of(command: str) -> dict[str, Declaration]:
+    """Return the options that a command takes, by name; its own first, in the order of its Python signature."""
+    own = dict(declarations(_OWN[command])) if command in _OWN else {}
+    shared = declarations(Options).items()
+    return own | {k: d for k, d in shared if command in (d.about.commands or _SEARCHES) and k not in own}
 
 
-def _described(wanted: str) -> str:
-    names = {
-        "str | tuple[int, int] | Crossbar": "ROWSxCOLS, as in 64x64",
-        "str | float": "a time, as in 90s, 30m or 2h",
-        "str | int": "a number or a percentage, as in 50000 or 40%",
-        "float": "a number",
-        "int": "a whole number",
-        "bool": "true or false",
-        "tuple[str, ...]": "a list of texts",
-        "tuple[Any, ...]": "a list of texts",
-    }
-    return names.get(wanted.removesuffix(" | None"), "a text")
+def terminal_options_of(command: str) -> dict[str, Declaration]:
+    """Return the options that a command has on the command line alone, by name."""
+    return {name: each for name, each in declarations(TerminalOptions).items() if command in each.about.commands}

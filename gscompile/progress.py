@@ -1,4 +1,4 @@
-"""What a long run tells while it works; the command line shows it, everything else is silent."""
+"""Report the progress of long work; the command line shows it, everything else is silent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gscompile.printable import printable
 
 
 class Progress:
-    """Told of stages, steps and messages; this one keeps quiet."""
+    """A silent receiver of stages, steps and messages."""
 
     def __enter__(self) -> Self:
         return self
@@ -24,23 +24,23 @@ class Progress:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:  # noqa: ARG002
-        """A pass or another piece of work that takes a while."""
+        """Enter a pass or another piece of work that takes a while."""
         yield
 
     def steps(self, done: int, total: int) -> None:
-        """`done` of `total` optimiser steps of a training run."""
+        """Receive `done` of `total` optimiser steps of a training run."""
 
     def figures(self, **figures: float) -> None:
-        """Where the search stands: accuracy in percent, cells, wires."""
+        """Receive the state of the search: accuracy in percent, cells, wires."""
 
     def say(self, message: str) -> None:
-        """A line worth reading."""
+        """Receive a line for the user."""
 
 
 class TerminalProgress(Progress):
-    """A bar on stderr: the stage, the training run with the time it has left, and where the search stands.
+    """A bar on stderr: the stage, the training run with the time it has left, and the state of the search.
 
-    Where stderr is no terminal, a line for every stage and every figure instead.
+    If stderr is no terminal, it prints a line for every stage and every figure instead.
     """
 
     def __enter__(self) -> Self:

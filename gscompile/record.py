@@ -1,4 +1,4 @@
-"""The report of a compilation, every figure recomputed from the files that were written."""
+"""The report of a compilation, with every figure recomputed from the files that were written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from gscompile.compression.passes import Change
+from gscompile.compression.passes import Change, Context, PassResult
+from gscompile.compression.steps import recorded_steps, state_of_matrices
 from gscompile.crossbars.netlist import Netlist
 from gscompile.graph.network import Network
 from gscompile.judging.budget import Measured
@@ -28,22 +29,23 @@ _VERSIONS = ("gscompile", "onnx", "onnxruntime", "onnx-ir", "numpy", "torch")
 
 @dataclass(frozen=True, eq=False)
 class CompileRecord:
-    """What happened: the two networks, the netlist, and what was said on the way."""
+    """The input of a report: both networks, the netlist, the result of the passes, messages and verification lines."""
 
     original: Network
     written: Network
     netlist: Netlist
-    changes: tuple[Change, ...]
+    result: PassResult
     folds: tuple[str, ...]
     messages: tuple[str, ...]
     checks: tuple[str, ...]
+    context: Context
     chip: Chip | None = None
 
 
 def summarise(
     record: CompileRecord, before: Netlist, measured: Measured, options: Options, folder: Path, began: float
 ) -> CompileReport:
-    """The report; `began` is the clock (`time.perf_counter`) when the compilation did."""
+    """Return the report; `began` is the clock (`time.perf_counter`) at the start of the compilation."""
     origins = {layer.name: layer.origin for layer in record.written.layers}
     ops = {layer.name: layer.op for layer in record.original.layers}
     matrices = matrix_figures(record.netlist, origins, before)
@@ -56,7 +58,7 @@ def summarise(
         Figures.of(record.netlist.matrices),
         layer_rows(before, record.netlist, origins, ops),
         matrices,
-        (*folds, *record.changes),
+        (*folds, *record.result.changes),
         tuple(untouched(record.original, record.written)),
         measured.accuracy,
         measured.drift,
@@ -70,4 +72,10 @@ def summarise(
         time.perf_counter() - began,
         record.chip,
         measured.confirmation,
+        recorded_steps(
+            state_of_matrices(before.matrices, {}),
+            record.result.stages,
+            state_of_matrices(record.netlist.matrices, origins),
+            record.context,
+        ),
     )

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run alike: as an exception, so that everything is tidied up."""
+"""End a run on Ctrl-C or SIGTERM by an exception, so that everything is tidied up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class Stopped(KeyboardInterrupt):
-    """The process was asked to end; `signal` says how."""
+    """Raised when the process is asked to end; `signal` is the signal's number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -19,7 +19,7 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Within, SIGINT and SIGTERM raise Stopped; only the main thread can have that."""
+    """Raise Stopped for SIGINT and SIGTERM within the block; works in the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -31,12 +31,12 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-_late: list[int] | None = None  # signals that came within `unstopped`; None outside
+_late: list[int] | None = None  # signals received within `unstopped`; None outside
 
 
 @contextmanager
 def unstopped() -> Iterator[None]:
-    """Hold Stopped back to the end of the block, for code that an exception between two lines leaves half made.
+    """Delay Stopped to the end of the block, for code that an exception between two lines would leave half done.
 
     `zipfile.ZipFile` is an example: interrupted in its constructor, it prints a traceback when it is collected.
     """

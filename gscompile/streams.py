@@ -30,6 +30,10 @@ class _Kept(io.FileIO):
         return len(view)
 
 
+class _GuardedText(io.TextIOWrapper):
+    """A standard stream of this process that never raises."""
+
+
 def guard_streams() -> None:
     """Replace the streams of this process by ones that never raise; closed ones lead to the null device.
 
@@ -43,6 +47,18 @@ def guard_streams() -> None:
         sys.stdout = _guarded(sys.stdout, 1)
     if sys.stderr is sys.__stderr__:
         sys.stderr = _guarded(sys.stderr, 2)
+
+
+def reopen_streams() -> None:
+    """Replace standard streams that somebody closed, of those that `guard_streams` made."""
+    if _is_closed_guard(sys.stdout):
+        sys.stdout = _guarded(None, 1)
+    if _is_closed_guard(sys.stderr):
+        sys.stderr = _guarded(None, 2)
+
+
+def _is_closed_guard(stream: TextIO | None) -> bool:
+    return isinstance(stream, _GuardedText) and stream.closed
 
 
 def _open_if_closed(number: int, flags: int) -> None:
@@ -63,7 +79,7 @@ def _guarded(stream: TextIO | None, number: int) -> TextIO:
     encoding = getattr(stream, "encoding", None) or "utf-8"
     buffer = io.BufferedWriter(_Kept(number, "w", closefd=False))
     lines = number == 2 or os.isatty(number)
-    return io.TextIOWrapper(buffer, encoding=encoding, errors="backslashreplace", line_buffering=lines)
+    return _GuardedText(buffer, encoding=encoding, errors="backslashreplace", line_buffering=lines)
 
 
 def take_failure(stream: TextIO) -> OSError | None:

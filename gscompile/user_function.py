@@ -1,4 +1,4 @@
-"""Functions of the user's own, given or named as `package.module:function`: found, and called; errors in one line."""
+"""Find and call the user's functions, given as callables or as `package.module:function`; errors take one line."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gscompile.errors import GscompileError, UsageError, one_line
+from gscompile.streams import reopen_streams
 
-EXCEPTIONS = (Exception, SystemExit)  # whatever leaves `Theirs`, but for Ctrl-C
+EXCEPTIONS = (Exception, SystemExit)  # what `Theirs` lets out, apart from KeyboardInterrupt
 
 
 class UnusualError(Exception):
-    """An error of the user's code that is no Exception, as asyncio's CancelledError; it is the cause of this one."""
+    """Stands for an error of the user's code that is not an Exception, such as asyncio's CancelledError, its cause."""
 
 
 class Theirs:
-    """The surroundings in which code of the user's runs.
+    """A context manager for the user's code.
 
-    A call of `os._exit` raises SystemExit instead of ending this process, where nothing would be said. An error that is
-    no Exception, and that nobody would catch for it, becomes one. The working
-    folder is theirs while they run, from one entry to the next, and ours again afterwards.
+    A call of `os._exit`, also under a name that another module took it by, raises SystemExit instead of ending this
+    process silently. An error that is not an Exception, and that no caller would catch, becomes one. The user's code
+    has a working folder of its own, from one entry to the next.
     """
 
     def __init__(self) -> None:
@@ -35,6 +36,7 @@ class Theirs:
 
     def __enter__(self) -> None:
         self._here, self._exit = os.getcwd(), os._exit
+        self._streams = sys.stdin, sys.stdout, sys.stderr
         if self._there is not None:
             os.chdir(self._there)
         ours, ends = os.getpid(), self._exit
@@ -42,17 +44,30 @@ class Theirs:
         def end(status: int) -> NoReturn:
             if os.getpid() == ours:
                 raise SystemExit(status)
-            ends(status)  # a process of theirs
+            ends(status)  # in a process that the user's code forked
 
-        os._exit = end
+        self._holders = [*_holders_of(ends)]
+        for names in self._holders:
+            names["_exit"] = end
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        os._exit = self._exit
+        for names in self._holders:
+            names["_exit"] = self._exit
+        sys.stdin, sys.stdout, sys.stderr = self._streams
+        reopen_streams()
         with suppress(OSError):
             self._there = os.getcwd()
         os.chdir(self._here)
         if error is not None and not isinstance(error, (*EXCEPTIONS, KeyboardInterrupt)):
             raise UnusualError from error
+
+
+def _holders_of(function: object) -> Iterator[dict[str, Any]]:
+    """Yield the names of each module in which `_exit` is that function: of os, and of modules that took it from os."""
+    for module in [*sys.modules.values()]:
+        names = getattr(module, "__dict__", None)
+        if isinstance(names, dict) and names.get("_exit") is function:
+            yield names
 
 
 @dataclass(frozen=True)
@@ -65,7 +80,7 @@ class UserFunction:
 
     @classmethod
     def of(cls, option: str, given: Any) -> UserFunction:
-        """From a name, which is imported, or from a callable. Raises UsageError for anything else."""
+        """Return a user function from a callable, or import it by name. Raises UsageError for anything else."""
         if callable(given):
             return cls(option, called(given), given)
         if not re.fullmatch(r"[\w.]+:\w+", str(given), re.ASCII):
@@ -88,23 +103,23 @@ class UserFunction:
             raise self.wrong(f"raised an error ({said(problem)})") from problem
 
     def wrong(self, what: str) -> UsageError:
-        """The error that says what it did."""
+        """Return the error that says what the function did."""
         return UsageError(f"{self.option} {self.name}: {what}")
 
     def identity(self) -> tuple[object, ...]:
-        """What tells this function from another, and from itself once its file has changed."""
+        """Return a text that changes when the function or its file changes."""
         return self.option, self.name, repr(_inside(self.function)), _source(self.function)
 
 
 def imported(name: str) -> Any:
-    """What `package.module:name` names."""
+    """Return the object that `package.module:name` names."""
     module, _, function = name.partition(":")
     with working_folder_importable(), Theirs():
         return getattr(import_module(module), function)
 
 
 def called(function: Callable[..., Any]) -> str:
-    """How a report names a callable: `module:function`, or its class where it has no name.
+    """Return how a report names a callable: `module:function`, or its class if it has no name.
 
     >>> called(max), called(re.compile("a").match)
     ('builtins:max', 'Pattern.match')
@@ -117,18 +132,18 @@ def called(function: Callable[..., Any]) -> str:
 
 @contextmanager
 def working_folder_importable() -> Iterator[None]:
-    """A module beside the user is found, as with `python -m`."""
+    """Make modules in the working folder importable, as `python -m` does."""
     here = os.getcwd()
     sys.path.insert(0, here)
     try:
         yield
     finally:
-        with suppress(ValueError):  # their code may have changed the list
+        with suppress(ValueError):  # the user's code may have changed the list
             sys.path.remove(here)
 
 
 def _inside(function: Callable[..., Any]) -> object:
-    """What distinguishes functions of one name and file: code, defaults and what they captured."""
+    """Return what distinguishes functions of one name and file: code, defaults and captured values."""
     code = getattr(function, "__code__", None)
     if code is None:
         return function
@@ -139,7 +154,7 @@ def _inside(function: Callable[..., Any]) -> object:
 
 
 def _source(function: Callable[..., Any]) -> bytes:
-    """The file that a function is written in; empty where there is none."""
+    """Return the file that a function is written in; empty where there is none."""
     try:
         return Path(inspect.getfile(function)).read_bytes()
     except (TypeError, OSError):
@@ -154,5 +169,5 @@ def said(problem: BaseException) -> str:
         problem = problem.__cause__
     try:
         return f"{type(problem).__name__}: {one_line(problem)}"
-    except Exception:  # its own text raises an error, too
+    except Exception:  # str() of the error may raise as well
         return type(problem).__name__

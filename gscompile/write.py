@@ -1,4 +1,4 @@
-"""The files of an output folder."""
+"""Write the files of an output folder."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from gscompile.reporting.report import CompileReport
 
 
 def write_model(network: Network, path: Path) -> None:
-    """The compressed model, with external data beside it where one file is too small."""
+    """Write the compressed model, with external data beside it where one file is too small."""
     network.save(path)
 
 
 def write_design(network: Network, netlist: Netlist, folder: Path) -> None:
-    """`netlist.json` and `tiles.npz`."""
+    """Write `netlist.json` and `tiles.npz`."""
     write_netlist(netlist, folder / "netlist.json")
     write_tiles(tile_weights(network, netlist), folder / "tiles.npz")
 
@@ -31,9 +31,9 @@ def write_design(network: Network, netlist: Netlist, folder: Path) -> None:
 def write_report(
     report: CompileReport, before: Netlist, after: Netlist, folder: Path, plans: Mapping[str, Floorplan] | None = None
 ) -> CompileReport:
-    """Write `report.html`, then `report.json`, which lists the digest of the page too; return the report so written.
+    """Write `report.html`, then `report.json`, which lists the digest of the page too; return the written report.
 
-    The pictures of the floorplans in `plans` are in the folder.
+    The pictures of the floorplans in `plans` must be in the folder.
     """
     from gscompile.placement.floorplan_html import floorplans
     from gscompile.reporting.report_html import html

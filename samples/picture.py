@@ -11,9 +11,9 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
+from gscompile.charts import document, line, swatches, text
 from gscompile.crossbars.mapping import MapOptions, map_network
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.crossbars.netlist_file import read_netlist
@@ -25,16 +25,17 @@ SCALE = 2.1  # CSS pixels a cell
 GAP, BETWEEN = 7.0, 38.0  # pixels between two factors, between two layers
 MARGIN, TOP, BOTTOM = 24.0, 82.0, 46.0
 
+LEGEND = (("live", "live cells"), ("dead", "deleted row and column groups"), ("gone", "no tile built"))
 STYLE = """
 text { font: 13px ui-sans-serif, system-ui, "Segoe UI", Helvetica, Arial, sans-serif; fill: #62666d; }
 .title { font-size: 16px; font-weight: 600; fill: #16181c; }
 .live { fill: #2a78d6; } .dead { fill: #cfe1f7; } .gone { fill: #eeefed; }
 .seam { stroke: #fcfcfa; fill: none; vector-effect: non-scaling-stroke; } .tile { fill: none; }
-.paper { fill: #fcfcfa; } .rule { stroke: #e3e4e2; }
+.paper { fill: #fcfcfa; } .border { stroke: #e3e4e2; }
 @media (prefers-color-scheme: dark) {
   text { fill: #9da1a8; } .title { fill: #ecedee; }
   .live { fill: #4a94ea; } .dead { fill: #213853; } .gone { fill: #25272b; }
-  .seam { stroke: #131416; } .paper { fill: #131416; } .rule { stroke: #2e3034; }
+  .seam { stroke: #131416; } .paper { fill: #131416; } .border { stroke: #2e3034; }
 }
 """
 
@@ -62,14 +63,15 @@ class Panel:
 
     def draw(self, x: float) -> Iterator[str]:
         """The panel with its left edge at `x`."""
-        yield f'<text class="title" x="{x}" y="34">{self.title}</text><text x="{x}" y="55">{self.figures}</text>'
+        yield text(x, 34, self.title, kind="title")
+        yield text(x, 55, self.figures)
         for name, matrices in self.layers.items():
             for matrix in matrices:
                 yield placed(matrix_picture(self.netlist, matrix, to_scale(matrix)), x, TOP)
                 x += SCALE * matrix.outputs + GAP
             deepest = max(m.inputs for m in matrices)
             left = x - GAP - span(matrices)
-            yield f'<text x="{left:.1f}" y="{TOP + SCALE * deepest + 20:.1f}">{escape(caption(name, matrices))}</text>'
+            yield text(left, TOP + SCALE * deepest + 20, caption(name, matrices))
             x += BETWEEN - GAP
 
 
@@ -105,30 +107,18 @@ def compiled(folder: Path) -> Panel:
     return Panel("After", netlist, {name: found for name, found in layers.items() if found})
 
 
-def legend(x: float, y: float) -> Iterator[str]:
-    entries = (("live", "live cells"), ("dead", "deleted row and column groups"), ("gone", "no tile built"))
-    for kind, words in entries:
-        yield f'<rect class="{kind}" x="{x}" y="{y - 11}" width="12" height="12" rx="2"/>'
-        yield f'<text x="{x + 20}" y="{y}">{words}</text>'
-        x += 44 + 7 * len(words)
-
-
 def picture(left: Panel, right: Panel) -> str:
     middle = MARGIN + left.width + 1.2 * BETWEEN
     width = middle + 1.2 * BETWEEN + max(right.width, 300) + MARGIN
     deepest = TOP + max(left.height, right.height) + 30
     height = deepest + BOTTOM
     body = [
-        f'<rect class="paper" width="{width:.0f}" height="{height:.0f}" rx="10"/>',
-        f'<path class="rule" d="M{middle:.1f} 22V{deepest:.1f}"/>',
+        line(middle, 22, middle, deepest, "border"),
         *left.draw(MARGIN),
         *right.draw(middle + 1.2 * BETWEEN),
-        *legend(MARGIN, deepest + 24),
+        *swatches(LEGEND, MARGIN, deepest + 24),
     ]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="0 0 {width:.0f} {height:.0f}"><style>{STYLE}</style>\n' + "\n".join(body) + "\n</svg>\n"
-    )
+    return document(width, height, body, STYLE)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.crossbars.nets import Nets
+from gscompile.declaration import option
 from gscompile.hardware.target import Design
 from gscompile.targets.names import Names
 
@@ -19,10 +20,10 @@ class Dot:
     """`<network>.dot`; with `tiles` every tile is drawn inside its matrix."""
 
     name: ClassVar[str] = "dot"
-    tiles: bool = False
+    tiles: bool = option(False, "Draw the tiles of every matrix.")
 
     def emit(self, design: Design, folder: Path) -> list[Path]:
-        """Write the graph; an edge is a bus, its label the number of nets."""
+        """Write the graph; an edge is a bus, and its label is the number of nets."""
         names = Names(design.netlist)
         path = folder / f"{names.top}.dot"
         with path.open("w", encoding="utf-8", newline="\n") as file:
@@ -67,7 +68,7 @@ def _edges(netlist: Netlist, names: Names, bus: str, nets: int) -> Iterator[str]
 
 
 def _quoted(text: str) -> str:
-    """Return text as JSON quotes it; every character that controls instead of showing is an escape."""
+    """Return text as JSON quotes it, with control characters escaped."""
     return "".join(c if c.isprintable() else _escaped(c) for c in json.dumps(text, ensure_ascii=False))
 
 

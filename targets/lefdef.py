@@ -1,4 +1,8 @@
-"""LEF and placed DEF: macros of arrays and blocks, and where each stands; for OpenROAD, KLayout, qrouter.
+"""LEF and placed DEF: macros of arrays and blocks, and their places; for OpenROAD, KLayout, qrouter.
+
+Component and pin names are those of the Verilog, flattened: `matrix_fc1/tile_fc1_0_0` and `row[3]`. A short wire lies
+on every pin of a net, so that connectivity can be read from the geometry before anything is routed. One database unit
+is a nanometre.
 
 Component and pin names are those of the Verilog, flattened: `matrix_fc1/tile_fc1_0_0` and `row[3]`. A short
 wire lies on every pin of a net, so that connectivity can be read off the geometry before anything is routed.
@@ -31,7 +35,7 @@ class LefDef:
     name: ClassVar[str] = "lefdef"
 
     def emit(self, design: Design, folder: Path) -> list[Path]:
-        """Write macros, then components and nets, a net at a time."""
+        """Write macros, then components and nets, one net at a time. Returns the two files."""
         names, plan = Names(design.netlist), design.floorplan or empty_plan(design.netlist, design.target)
         files = {"lef": _lef(design, names, plan), "def": _def(design.netlist, names, plan)}
         return [_written(folder / f"{names.top}.{suffix}", lines) for suffix, lines in files.items()]
@@ -69,7 +73,7 @@ def _lef(design: Design, names: Names, plan: Floorplan) -> Iterator[str]:
 
 
 def _sizes(plan: Floorplan) -> Iterable[Component]:
-    """One array of every size there is; a crossbar has no more of them than cells."""
+    """Return one array of every size that occurs; a crossbar has no more sizes than cells."""
     return {(c.rows, c.cols): c for c in reversed(plan.components) if c.kind == "array"}.values()
 
 
@@ -89,7 +93,7 @@ def _macro_lines(component: Component, macro: str, pins: Iterable[PinAt]) -> Ite
 
 
 def _square(component: Component, at: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A pin's metal: a square about the pin, pushed inside the component."""
+    """Return the metal of a pin: a square around the pin, pushed inside the component."""
     x = min(max(at[0] - _PIN_NM // 2, 0), component.width - _PIN_NM)
     y = min(max(at[1] - _PIN_NM // 2, 0), component.height - _PIN_NM)
     return x, y, x + _PIN_NM, y + _PIN_NM
@@ -135,7 +139,7 @@ def _def(netlist: Netlist, names: Names, plan: Floorplan) -> Iterator[str]:
 
 
 def _instance(component: Component, names: Names) -> str:
-    """The tile's name in its matrix, or the array's where several tiles share it."""
+    """Return the name of the tile in its matrix, or of the array if several tiles share it."""
     if component.kind == "block":
         return names.block(component.name)
     if component.matrix:
@@ -172,7 +176,7 @@ def _nets(netlist: Netlist, names: Names, plan: Floorplan) -> Iterator[str]:
 
 
 class _Instances(dict[int, str]):
-    """Names of the components on one bus, each worked out once."""
+    """Names of the components on one bus, each computed once."""
 
     def __init__(self, plan: Floorplan, names: Names) -> None:
         super().__init__()
@@ -183,14 +187,14 @@ class _Instances(dict[int, str]):
 
 
 def _pin_name(end: End, plan: Floorplan, net: str) -> str:
-    """A block's port is called like its net."""
+    """Return the name of a pin; the port of a block has the name of its net."""
     if plan.components[end.component].kind == "block":
         return net
     return f"{end.pin[:3]}[{end.pin[3:]}]"
 
 
 def _wires(ends: Iterable[End], plan: Floorplan) -> Iterator[str]:
-    """A wire inside every pin, from its lower to its upper edge."""
+    """Yield a wire inside every pin, from its lower to its upper edge."""
     for number, end in enumerate(ends):
         component = plan.components[end.component]
         x0, y0, _, y1 = _square(component, (end.x, end.y))

@@ -1,4 +1,7 @@
-"""The hierarchy that Verilog and Yosys JSON share: which modules there are, their ports and what joins them.
+"""The hierarchy that Verilog and Yosys JSON share: modules, their ports and the nets between them.
+
+`top` holds the matrices and the digital blocks, a matrix holds its tiles. A bit line is `inout`: the currents of
+several tiles add up on it, so that no single tile drives it.
 
 `top` holds the matrices and the digital blocks, a matrix holds its tiles. A bit line is `inout`: the
 currents of several tiles add on it, so that no tile alone drives it.
@@ -28,7 +31,7 @@ class PortOf:
 
 @dataclass(frozen=True)
 class Instance:
-    """A module in a module: port -> nets, lowest bit first."""
+    """An instance of a module inside another: nets by port, lowest bit first."""
 
     module: str
     name: str
@@ -39,7 +42,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Module:
-    """A module's outside; `attributes` say what it stands for in the netlist."""
+    """The interface of a module; `attributes` name the part of the netlist that it stands for."""
 
     name: str
     ports: list[PortOf]
@@ -47,7 +50,7 @@ class Module:
 
 
 class Hierarchy:
-    """The modules of a netlist, made one at a time as they are written."""
+    """The modules of a netlist, made one at a time while they are written."""
 
     def __init__(self, netlist: Netlist) -> None:
         self.netlist, self.nets = netlist, Nets(netlist)
@@ -56,12 +59,12 @@ class Hierarchy:
     # -- black boxes ----------------------------------------
 
     def tile_modules(self) -> Iterator[Module]:
-        """A black box for every size of tile that occurs, smallest first."""
+        """Yield a black box for every size of tile that occurs, smallest first."""
         for rows, cols in sorted({(len(t.inputs), len(t.outputs)) for t in self.netlist.tiles}):
             yield Module(_size(rows, cols), [PortOf("row", "input", rows), PortOf("col", "inout", cols)])
 
     def block_modules(self) -> Iterator[Module]:
-        """A black box for every digital block, named after its first ONNX node."""
+        """Yield a black box for every digital block, named after its first ONNX node."""
         for block in self.netlist.blocks:
             ports = [PortOf(net, "input") for net in self._nets_of(block.inputs)]
             ports += [PortOf(net, "output") for net in self._nets_of(block.outputs)]
@@ -73,10 +76,11 @@ class Hierarchy:
     # -- matrices ----------------------------------------
 
     def matrices(self) -> Iterator[Matrix]:
-        """The matrices that hold a weight; the others are nowhere on the chip."""
+        """Return the matrices that hold a weight; the others are not on the chip."""
         return (matrix for matrix in self.netlist.matrices if matrix.tiles)
 
     def matrix_module(self, matrix: Matrix) -> Module:
+        """Return the module of a matrix, with its buses as ports."""
         ports = [PortOf(net, "input") for net in self._inputs(matrix)]
         ports += [PortOf(net, "inout") for net in self._outputs(matrix)]
         return Module(self.names.matrix(matrix.name), ports, {"matrix": matrix.name, "layer": matrix.layer})
@@ -88,6 +92,7 @@ class Hierarchy:
         return self.names.nets(matrix.output_bus, self.nets.outputs(matrix))
 
     def tile_instance(self, tile: Tile) -> Instance:
+        """Return the instance of a tile in the module of its matrix."""
         rows, cols = self.names.row_nets(tile), self.names.col_nets(tile)
         module, name = _size(len(rows), len(cols)), self.names.tile(tile.name)
         return Instance(module, name, {"row": rows, "col": cols}, {"tile": tile.name, "array": tile.array})
@@ -95,40 +100,54 @@ class Hierarchy:
     # -- top ----------------------------------------
 
     def top_module(self) -> Module:
+        """Return the module of the whole network."""
         ports: list[PortOf] = []
         for port in self.netlist.ports:
             ports.append(PortOf(self.names.port(port.name, port.direction), port.direction))
         return Module(self.names.top, ports, {"network": self.netlist.name})
 
     def top_instances(self) -> Iterator[Instance]:
+        """Yield the matrices and blocks of `top`, with the nets on their ports."""
         for block in self.netlist.blocks:
             yield self._block_instance(block)
         for matrix in self.matrices():
             nets = self._inputs(matrix) + self._outputs(matrix)
             name = self.names.matrix(matrix.name)
             buses = matrix.input_bus, matrix.output_bus
-            yield Instance(name, name, {net: [net] for net in nets}, {"matrix": matrix.name}, buses)
+            yield Instance(
+                module=name,
+                name=name,
+                connections={net: [net] for net in nets},
+                attributes={"matrix": matrix.name},
+                buses=buses,
+            )
 
     def _block_instance(self, block: Block) -> Instance:
         name = self.names.block(block.name)
         nets = self._nets_of(block.inputs) + self._nets_of(block.outputs)
         buses = (*block.inputs, *block.outputs)
-        return Instance(name, name, {net: [net] for net in nets}, {"block": block.name}, buses)
+        return Instance(
+            module=name,
+            name=name,
+            connections={net: [net] for net in nets},
+            attributes={"block": block.name},
+            buses=buses,
+        )
 
     def inner_nets(self) -> Iterator[str]:
-        """Nets of `top` that are no port, in the order of the buses."""
+        """Yield the nets of `top` that are not ports, in the order of the buses."""
         ports = {port.bus for port in self.netlist.ports}
         for bus in self.netlist.buses:
             if bus.name not in ports:
                 yield from self._nets_of((bus.name,))
 
     def tied_nets(self) -> Iterator[str]:
-        """Nets that nothing drives: rows whose input is always zero."""
+        """Yield the nets without a driver: rows whose input is always zero."""
         for bus in self.netlist.buses:
             yield from self.names.nets(bus.name, self.nets.tied(bus.name))
 
     def through_ports(self) -> Iterator[tuple[str, str]]:
-        """Ports beyond the first on a bus, with the net they share: an input that is an output too."""
+        """Yield ports beyond the first on a bus, with the net that they share: an input that is also an output."""
         for port in self.netlist.ports:
             name, net = self.names.port(port.name, port.direction), self.names.net(port.bus, 0)
             if name != net:

@@ -1,4 +1,12 @@
-"""One legal name for everything in a netlist, the same in every format, and the way back from a name.
+"""Legal names for all parts of a netlist, the same in every format, and the way back from a name.
+
+The alphabet is common to Verilog, SPICE, LEF/DEF and JSON tools: a letter, then letters, digits and single underscores,
+at most 60 characters, no Verilog keyword. Net i of a bus is `bus__i`; `__` occurs nowhere else, so that a bus and an
+index can be read from the name of a net.
+
+A name is made from the part's own text and from no table: matrices, tiles, arrays and blocks have a prefix of their
+kind that no other name begins with. If two parts have the same spelling, even apart from case, each gets a digest of
+its text at the end; only these spellings are kept in memory. The name of a tile is that of its matrix and its place.
 
 The alphabet is what Verilog, SPICE, LEF/DEF and JSON tools all take: a letter, then letters, digits and
 single underscores, at most 60 of them, no Verilog keyword. Net i of a bus is `bus__i`; `__` stands nowhere else, so
@@ -26,7 +34,7 @@ from gscompile.errors import UsageError, VerificationError
 LONGEST = 60
 _PREFIXED = ("matrix", "tile", "array", "block")
 _TAILS = {"tile": re.compile("(.*)/([0-9]+_[0-9]+)", re.DOTALL), "array": re.compile("(.*)/(shared[0-9]+)", re.DOTALL)}
-_NO_TAIL = "x"  # a tile or array that is not called after its matrix or layer; tails end in digits
+_NO_TAIL = "x"  # tail of a tile or array that is not named after its matrix or layer; other tails end in digits
 _RESERVED = re.compile(r"(matrix|tile|array|block|crossbar)_", re.IGNORECASE)
 KEYWORDS = frozenset(
     """always and assign automatic begin bit buf bufif0 bufif1 byte case casex casez cell cmos config const
@@ -46,7 +54,7 @@ KEYWORDS = frozenset(
 
 
 def legal(text: str) -> str:
-    """`text` in the common alphabet; what is lost is told apart by `Names`.
+    """Return `text` in the common alphabet; `Names` tells apart the texts that become equal.
 
     >>> legal("/layer1/conv.weight"), legal("3x3"), legal("ü")
     ('layer1_conv_weight', 'n3x3', 'unnamed')
@@ -59,7 +67,7 @@ def legal(text: str) -> str:
 
 
 def _stem(kind: str, text: str) -> tuple[str, str]:
-    """What a tile or array is called after, and the rest: no two of one stem have one rest.
+    """Return the matrix or layer that a tile or array is named after, and the rest, different for all of one stem.
 
     >>> _stem("tile", "fc1/0_12"), _stem("array", "conv/shared3"), _stem("tile", "mine")
     (('fc1', '0_12'), ('conv', 'shared3'), ('mine', 'x'))
@@ -69,7 +77,7 @@ def _stem(kind: str, text: str) -> tuple[str, str]:
 
 
 def unprefixed(text: str, top: str = "") -> str:
-    """The spelling of a port or net: no keyword, not that of the chip, none that begins like a matrix or a tile.
+    """Return the spelling of a port or net: no keyword, no name of the chip, no prefix of a matrix or a tile.
 
     >>> unprefixed("x.y"), unprefixed("wire"), unprefixed("tile/0"), unprefixed("net", top="net")
     ('x_y', 'nwire', 'ntile_0', 'nnet')
@@ -81,9 +89,9 @@ def unprefixed(text: str, top: str = "") -> str:
 
 
 class Names:
-    """Names of a netlist's parts. They depend on the netlist only, so every format and every run agrees.
+    """The names of a netlist's parts. They depend on the netlist only, so every format and every run agrees.
 
-    Raises VerificationError where two parts could not be told apart by 128 bits of a digest.
+    Raises VerificationError if 128 bits of a digest do not tell two parts apart.
     """
 
     def __init__(self, netlist: Netlist, nets: Nets | None = None) -> None:
@@ -95,7 +103,7 @@ class Names:
         self._tell_apart()
 
     def _tell_apart(self) -> None:
-        """Longer digests behind more spellings until no two parts have one name."""
+        """Lengthen digests behind spellings until no two parts have the same name."""
         count = sum(1 for _ in self._parts())
         for self._digits in (0, 8, 16, 32):
             found = twins(self._named_parts, count)
@@ -108,8 +116,10 @@ class Names:
         return ((self._name(kind, text).lower(), f"{kind} {text}") for kind, text in self._parts())
 
     def _parts(self) -> Iterator[tuple[str, str]]:
-        """Kind and text of everything that has a name; a port and the net on it are one. Tiles and shared
-        arrays are by their stems, of which a matrix has one."""
+        """Yield kind and text of everything that has a name; a port and its net are one part.
+
+        Tiles and shared arrays are represented by their stems, of which a matrix has one.
+        """
         yield from ((port.direction, port.name) for port in self._netlist.ports)
         yield from (("bus", bus.name) for bus in self._netlist.buses if bus.name not in self._ports)
         for matrix in self._netlist.matrices:
@@ -132,15 +142,19 @@ class Names:
         return unprefixed(text.removeprefix("tensor:") if kind == "bus" else text, self.top)
 
     def port(self, name: str, direction: str) -> str:
+        """Return the name of a port."""
         return self._name(direction, name)
 
     def matrix(self, name: str) -> str:
+        """Return the name of a matrix, with its prefix."""
         return self._name("matrix", name)
 
     def tile(self, name: str) -> str:
+        """Return the name of a tile: its prefix, the name of its matrix and its place."""
         return self._of_stem("tile", name)
 
     def array(self, name: str) -> str:
+        """Return the name of an array that several tiles share."""
         return self._of_stem("array", name)
 
     def _of_stem(self, kind: str, text: str) -> str:
@@ -148,6 +162,7 @@ class Names:
         return f"{self._name(kind, stem)}_{tail}"
 
     def block(self, name: str) -> str:
+        """Return the name of a digital block, with its prefix."""
         return self._name("block", name)
 
     def _bus(self, bus: str) -> str:
@@ -155,26 +170,26 @@ class Names:
         return self._name("bus", bus) if port is None else self.port(port.name, port.direction)
 
     def net(self, bus: str, index: int) -> str:
-        """Name of net `bus[index]`; a tensor bus is one net and has the bus's name."""
+        """Return the name of net `bus[index]`; a tensor bus is one net and has the bus's name."""
         return self._bus(bus) if self._netlist.ends[bus].stream else f"{self._bus(bus)}__{index}"
 
     def nets(self, bus: str, indices: Indices) -> list[str]:
-        """Names of nets of one bus."""
+        """Return the names of the nets of one bus."""
         name = self._bus(bus)
         if self._netlist.ends[bus].stream:
             return [name] * len(indices)
         return [f"{name}__{i}" for i in indices.tolist()]
 
     def row_nets(self, tile: Tile) -> list[str]:
-        """The nets on the live rows of a tile."""
+        """Return the nets on the live rows of a tile."""
         return self.nets(self._netlist.matrix(tile.matrix).input_bus, tile.inputs)
 
     def col_nets(self, tile: Tile) -> list[str]:
-        """The nets on the live columns of a tile."""
+        """Return the nets on the live columns of a tile."""
         return self.nets(self._netlist.matrix(tile.matrix).output_bus, tile.outputs)
 
     def bus_of(self, net: str) -> tuple[str, int]:
-        """The bus and index a net's name stands for. Raises UsageError for a name that is none."""
+        """Return the bus and the index of a net from its name. Raises UsageError for an unknown name."""
         name, _, index = net.partition("__")
         bus = self._buses.get(name)
         if bus is None or bool(index) == self._netlist.ends[bus].stream or not (index or "0").isdigit():
@@ -182,11 +197,11 @@ class Names:
         return bus, int(index or 0)
 
     def pins(self, net: str) -> list[Pin]:
-        """The tile rows and columns that hang on a net: from a name back to (matrix, tile, row or column)."""
+        """Return the tile rows and columns on a net, as (matrix, tile, row or column)."""
         bus, index = self.bus_of(net)
         return next((pins for i, pins in self._nets.pins(bus) if i == index), [])
 
     @cached_property
     def _buses(self) -> dict[str, str]:
-        """The way back: made when it is asked for, which no writer does."""
+        """Return buses by name; made at the first use, because no writer needs it."""
         return {self._bus(bus.name): bus.name for bus in self._netlist.buses}

@@ -1,5 +1,10 @@
 """SPICE: tiles as differential pairs of resistors, solved by ngspice.
 
+Volts stand for numbers: a matrix takes x on its input nets and gives x @ W on its output nets. Nets have the same names
+in every matrix, so files that are included together are joined. Only tiles are subcircuits, since ngspice takes at most
+1,005 nodes in a call; a tile with more lines is called in parts. Each bit line has a plus and a minus half, held at 0 V
+by a sense source; a pair of current-controlled sources gives output = weight_per_siemens x (I_plus - I_minus).
+
 Volts stand for numbers: a matrix takes x on its input nets and gives x @ W on its output nets. Nets have their
 names in every matrix, so files that are included together are joined; only tiles are subcircuits, since ngspice
 takes no more than 1,005 nodes in a call, and so one of many lines is called in parts. Each bit line has a plus
@@ -18,12 +23,13 @@ from typing import ClassVar
 import numpy as np
 
 from gscompile.crossbars.netlist import Matrix, Tile
+from gscompile.declaration import option
 from gscompile.hardware.conductance import Pair, to_pair, weight_per_siemens
 from gscompile.hardware.target import Design
 from gscompile.targets.modules import Hierarchy, Instance
 
-_WIDTH = 100  # ngspice takes any length; people do not
-_ROWS, _COLS = 400, 300  # of one subcircuit: with both bit lines of a column 1,000 nodes
+_WIDTH = 100  # columns of a line, for readers; ngspice takes any length
+_ROWS, _COLS = 400, 300  # most of one subcircuit: 1,000 nodes, since a column has two bit lines
 
 
 @dataclass(frozen=True)
@@ -34,10 +40,10 @@ class Spice:
     """
 
     name: ClassVar[str] = "spice"
-    input_v: float = 0.1
+    input_v: float = option(0.1, "Voltage of an input of 1.", minimum=1e-6, maximum=100, unit="V")
 
     def emit(self, design: Design, folder: Path) -> list[Path]:
-        """Write a matrix after the other, a tile's weights at a time; returns the file that includes them all."""
+        """Write one matrix after the other, one tile's weights at a time. Returns the file that includes all."""
         hierarchy = Hierarchy(design.netlist)
         for matrix in hierarchy.matrices():
             name = hierarchy.names.matrix(matrix.name)
@@ -79,7 +85,7 @@ def _tile(hierarchy: Hierarchy, design: Design, tile: Tile, largest: float) -> I
 
 
 def parts_of(rows: int, cols: int) -> Iterator[tuple[str, slice, slice]]:
-    """The parts a tile is called in: the end of the name, rows and columns.
+    """Yield the parts a tile is called in: the end of the name, rows and columns.
 
     >>> list(parts_of(64, 64)), [suffix for suffix, _, _ in parts_of(512, 64)]
     ([('', slice(0, 400, None), slice(0, 300, None))], ['__0', '__1'])
@@ -91,7 +97,7 @@ def parts_of(rows: int, cols: int) -> Iterator[tuple[str, slice, slice]]:
 
 
 def _block(name: str, pair: Pair) -> Iterator[str]:
-    """Rows r0.., bit lines p0.. and n0..; one resistor a device."""
+    """Yield rows r0.., bit lines p0.. and n0..; one resistor for each device."""
     rows, cols = pair.plus.shape
     pins = [f"r{r}" for r in range(rows)] + [f"{s}{c}" for s in "pn" for c in range(cols)]
     yield _wrapped([f".subckt {name}", *pins])
@@ -124,7 +130,7 @@ def _sense(net: str, ohms: float) -> str:
 
 
 def _top(hierarchy: Hierarchy) -> Iterator[str]:
-    """The analog part of the chip: digital blocks drive and read its nets by their names."""
+    """Yield the analog part of the chip; digital blocks drive and read its nets by their names."""
     yield from (f"V_{net} {net} 0 0\n" for net in hierarchy.tied_nets())
 
 
@@ -140,7 +146,7 @@ def _deck_lines(hierarchy: Hierarchy, matrix: Matrix, volts: float) -> Iterator[
 
 
 def _wrapped(words: list[str]) -> str:
-    """One statement on lines of readable length; `+` continues a line."""
+    """Return one statement on lines of readable length; `+` continues a line."""
     lines, line = [], ""
     for word in words:
         if line and len(line) + len(word) >= _WIDTH:

@@ -21,7 +21,7 @@ class Verilog:
     name: ClassVar[str] = "verilog"
 
     def emit(self, design: Design, folder: Path) -> list[Path]:
-        """Write the hierarchy front to back; an instance at a time is in memory."""
+        """Write the hierarchy front to back, with one instance in memory at a time. Returns the file."""
         hierarchy = Hierarchy(design.netlist)
         path = folder / f"{hierarchy.names.top}.v"
         with path.open("w", encoding="ascii", newline="\n") as file:
@@ -84,7 +84,7 @@ def _attributes(attributes: dict[str, str], indent: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Text for a Verilog string: as JSON escapes it, plain ASCII, which Yosys does not garble.
+    """Return text for a Verilog string: escaped as in JSON, plain ASCII, which Yosys does not garble.
 
     >>> quoted("ü")
     '\\\\\\\\u00fc'

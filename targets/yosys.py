@@ -1,5 +1,4 @@
-"""Yosys JSON: what `read_json` takes, and nextpnr and netlistsvg with it. The same hierarchy as the
-Verilog."""
+"""Yosys JSON, for `read_json`, nextpnr and netlistsvg. The hierarchy is that of the Verilog."""
 
 from __future__ import annotations
 
@@ -22,8 +21,7 @@ class Yosys:
     name: ClassVar[str] = "yosys"
 
     def emit(self, design: Design, folder: Path) -> list[Path]:
-        """Write the hierarchy front to back, a module's nets numbered from 2 as Yosys does (0 and 1 are
-        constants)."""
+        """Write the hierarchy front to back; nets of a module are numbered from 2, as 0 and 1 are constants."""
         hierarchy = Hierarchy(design.netlist)
         path = folder / f"{hierarchy.names.top}.yosys.json"
         with path.open("w", encoding="ascii", newline="\n") as file:
@@ -48,7 +46,7 @@ Bit = int | str  # a number, or "0"
 
 
 class _BitNumbers(dict[str, int]):
-    """Bit numbers of nets inside one module, counted as they come."""
+    """Bit numbers of nets inside one module, counted in their order of appearance."""
 
     def __missing__(self, net: str) -> int:
         return self.setdefault(net, len(self) + 2)
@@ -70,11 +68,11 @@ def _matrix(hierarchy: Hierarchy, matrix: Matrix) -> Iterator[str]:
 
 
 def _items(bits: _BitNumbers) -> Iterator[tuple[str, Bit]]:
-    yield from bits.items()  # when it is asked for: by then they are all known
+    yield from bits.items()  # evaluated last, when all bits are known
 
 
 def _top(hierarchy: Hierarchy) -> Iterator[str]:
-    """Nets of `top` are numbered as the buses are declared, so that there is no table of all of them."""
+    """Yield the module `top`, whose nets are numbered in the order of the buses, so that no table of them is needed."""
     module, netlist = hierarchy.top_module(), hierarchy.netlist
     on_ports = [(port, dict(_bus_bits(hierarchy, p.bus))) for port, p in zip(module.ports, netlist.ports, strict=True)]
     ports = ((port, [*bits.values()]) for port, bits in on_ports)
@@ -89,7 +87,7 @@ def _bits_of(hierarchy: Hierarchy, buses: tuple[str, ...]) -> dict[str, Bit]:
 
 
 def _bus_bits(hierarchy: Hierarchy, bus: str) -> Iterator[tuple[str, Bit]]:
-    """The nets of a bus with their bits; one that nothing drives is the constant 0."""
+    """Yield the nets of a bus with their bits; a net without a driver is the constant 0."""
     live, tied = hierarchy.nets.live(bus), set(hierarchy.nets.tied(bus).tolist())
     first = hierarchy.netlist.ends[bus].start + 2
     for net, index in zip(hierarchy.names.nets(bus, live), live.tolist(), strict=True):

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.checkout import ROOT, environment
 
-WARM = ("driver", "curve", "training.statistics", "simulation.simulate", "placement.place_folder", "reduction.reduce")
+WARM = ("driver", "curve", "training.kfac_moments", "simulation.simulate", "placement.place_folder", "reduction.reduce")
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from hypothesis import strategies as st
 from onnx import TensorProto
 
+from tests import choices as st
 from tests.random_graphs import FLOAT, Drawn
 
 MICROSOFT = "com.microsoft"

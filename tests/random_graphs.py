@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
+from random import Random
 from typing import Any
 
 import numpy as np
 import onnx
-from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+
+from tests import choices as st
 
 Shape = tuple[int, ...]  # without the batch axis
 FLOAT = TensorProto.FLOAT
@@ -33,12 +35,16 @@ class Drawn:
         return self.draw(st.sampled_from(names[-4:])) if names else None
 
     def weight(self, *shape: int) -> str:
-        """A weight of that shape: a shared one, or new, with dead rows or columns now and then."""
+        """A weight of that shape: a shared one, or new; now and then of rank 1, or with dead rows or columns."""
         same = [name for name, array in self.weights.items() if array.shape == shape and array.dtype == np.float32]
         if same and self.draw(st.booleans()):
             return str(self.draw(st.sampled_from(same)))
         rng = np.random.default_rng(self.draw(st.integers(0, 99)))
         array = (rng.standard_normal(shape) / max(1.0, prod(shape[1:]) ** 0.5)).astype(np.float32)
+        if len(shape) > 1 and array.size and self.draw(st.integers(0, 2)) == 0:
+            flat = array.reshape(*shape[:-2], shape[-2], -1) if len(shape) != 4 else array.reshape(shape[0], -1)
+            noise = np.float32(self.draw(st.sampled_from([0.0, 1e-4, 1e-2])))
+            array = (flat[..., :1] * flat[..., :1, :] + noise * flat).reshape(shape)
         if shape and shape[0] > 1 and self.draw(st.booleans()):
             array[rng.integers(0, shape[0])] = 0
         if len(shape) > 1 and shape[1] > 1 and self.draw(st.booleans()):
@@ -82,7 +88,7 @@ def _product(g: Drawn) -> None:
     x = g.pick(lambda s: len(s) in (1, 2))
     if x is not None:
         *lead, inputs = g.values[x]
-        outputs = g.draw(st.integers(1, 5))
+        outputs = g.draw(st.sampled_from([1, 2, 3, 5, 8, 12]))
         if len(lead) or g.draw(st.booleans()):
             g.add("MatMul", [x, g.weight(inputs, outputs)], (*lead, outputs))
         else:
@@ -112,7 +118,7 @@ def _conv(g: Drawn) -> None:
     if x is not None:
         channels, *sizes = g.values[x]
         depthwise = channels > 0 and g.draw(st.booleans())
-        outputs = channels if depthwise else g.draw(st.integers(1, 5))
+        outputs = channels if depthwise else g.draw(st.sampled_from([1, 2, 3, 5, 8]))
         group = channels if depthwise else 1
         bias = [g.weight(outputs)] if g.draw(st.booleans()) else []
         w = g.weight(outputs, channels // group, 3, 3)
@@ -415,7 +421,19 @@ OTHERS = [
     _reshape, _pool, _turn, _softmax, _layer_norm, _attention,
 ]  # fmt: skip
 STEPS = [*WEIGHTED, *OTHERS, *WEIGHTED]
-SHAPES = [(4,), (3,), (1,), (3, 5), (2, 4), (2, 4, 3), (3, 5, 4), (0,), (2, 0)]  # of inputs, behind the batch axis
+SHAPES = [
+    (4,),
+    (3,),
+    (1,),
+    (9,),
+    (3, 5),
+    (2, 4),
+    (6, 8),
+    (2, 4, 3),
+    (3, 5, 4),
+    (0,),
+    (2, 0),
+]  # of inputs, behind the batch axis
 
 
 HOMES = ["initializer", "initializer", "initializer", "Constant", "sparse", "sparse Constant"]
@@ -442,9 +460,9 @@ def housed(g: Drawn) -> tuple[list[onnx.TensorProto], list[onnx.SparseTensorProt
     return held, sparse, nodes
 
 
-@st.composite
-def graphs(draw: Callable[[Any], Any]) -> onnx.ModelProto:
-    """A model with a batch axis of any size, one or two inputs and outputs."""
+def random_graph(source: Random) -> onnx.ModelProto:
+    """Return a model with a batch axis of any size, one or two inputs and outputs."""
+    draw = st.drawing(source)
     g = Drawn(draw)
     shapes = draw(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=2))
     inputs = [helper.make_tensor_value_info("condition", TensorProto.BOOL, [])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,9 @@ import pytest
 import gscompile
 from gscompile import Crossbar, GscompileError, Network
 from gscompile.errors import DataError, ModelError, OutputError, UsageError, VerificationError
-from tests.checkout import environment
+from gscompile.options import COMMANDS, options_of
+from tests import signatures
+from tests.checkout import ROOT, environment
 from tests.small_networks import model
 
 # a matrix of rank 1: 4 x 1 and 1 x 3 cells instead of 4 x 3
@@ -82,18 +85,18 @@ WRONG: dict[str, tuple[Callable[[], Any], type[GscompileError], str]] = {
     "model": (lambda: gscompile.compile(object()), UsageError, f"model is of type object; expected {KINDS}"),  # type: ignore[arg-type]
     "no ONNX": (lambda: gscompile.compile(b"abc"), ModelError, "model of 3 bytes: not an ONNX file, or truncated"),
     "misspelt": (
-        lambda: gscompile.compile(PROTO, maxdrop=1),
+        lambda: gscompile.compile(PROTO, maxdrop=1),  # type: ignore[call-arg]
         UsageError,
         "option 'maxdrop' is unknown (did you mean 'max_drop'?)",
     ),
-    "unknown": (lambda: gscompile.compile(PROTO, zzz=1), UsageError, "option 'zzz' is unknown"),
+    "unknown": (lambda: gscompile.compile(PROTO, zzz=1), UsageError, "option 'zzz' is unknown"),  # type: ignore[call-arg]
     "options": (
-        lambda: gscompile.compile(PROTO, options={"seed": 1}),
+        lambda: gscompile.compile(PROTO, options={"seed": 1}),  # type: ignore[call-arg]
         UsageError,
         "option 'options' is unknown",
     ),
     "text": (
-        lambda: gscompile.compile(PROTO, max_drop="1"),
+        lambda: gscompile.compile(PROTO, max_drop="1"),  # type: ignore[arg-type]
         UsageError,
         "option 'max_drop' is '1'; expected a number",
     ),
@@ -103,7 +106,7 @@ WRONG: dict[str, tuple[Callable[[], Any], type[GscompileError], str]] = {
         "option 'seed' is True; expected a whole number",
     ),
     "half": (
-        lambda: gscompile.compile(PROTO, batch_size=1.5),
+        lambda: gscompile.compile(PROTO, batch_size=1.5),  # type: ignore[arg-type]
         UsageError,
         "option 'batch_size' is 1.5; expected a whole number",
     ),
@@ -113,7 +116,7 @@ WRONG: dict[str, tuple[Callable[[], Any], type[GscompileError], str]] = {
         "max-error nan: must be at least 0",
     ),
     "one text": (
-        lambda: gscompile.compile(PROTO, passes="rank-clip"),
+        lambda: gscompile.compile(PROTO, passes="rank-clip"),  # type: ignore[arg-type]
         UsageError,
         "option 'passes' is 'rank-clip'; expected a list of texts",
     ),
@@ -127,11 +130,11 @@ WRONG: dict[str, tuple[Callable[[], Any], type[GscompileError], str]] = {
         UsageError,
         "crossbar size 0x4: rows and columns must be at least 1",
     ),
-    "out": (lambda: gscompile.compile(PROTO, out=5), UsageError, "out is of type int; expected a path"),  # type: ignore[arg-type]
+    "out": (lambda: gscompile.compile(PROTO, out=5), UsageError, "option 'out' is 5; expected a path"),  # type: ignore[arg-type]
     "force": (
         lambda: gscompile.compile(PROTO, force="yes"),  # type: ignore[arg-type]
         UsageError,
-        "force is of type str; expected True or False",
+        "option 'force' is 'yes'; expected true or false",
     ),
     "progress": (
         lambda: gscompile.compile(PROTO, progress=print),  # type: ignore[arg-type]
@@ -139,7 +142,7 @@ WRONG: dict[str, tuple[Callable[[], Any], type[GscompileError], str]] = {
         "progress is of type builtin_function_or_method; expected a gscompile.progress.Progress",
     ),
     "effort": (
-        lambda: gscompile.compile(PROTO, effort="much"),
+        lambda: gscompile.compile(PROTO, effort="much"),  # type: ignore[arg-type]
         UsageError,
         "effort 'much': expected one of quick, standard, max",
     ),
@@ -151,10 +154,10 @@ WRONG: dict[str, tuple[Callable[[], Any], type[GscompileError], str]] = {
     "points": (
         lambda: gscompile.frontier(PROTO, points=2),
         UsageError,
-        "points is 2; expected a whole number, at least 3",
+        "points 2: must be at least 3",
     ),
     "misspelt in frontier": (
-        lambda: gscompile.frontier(PROTO, point=4),
+        lambda: gscompile.frontier(PROTO, point=4),  # type: ignore[call-arg]
         UsageError,
         "option 'point' is unknown (did you mean 'points'?)",
     ),
@@ -166,34 +169,34 @@ WRONG: dict[str, tuple[Callable[[], Any], type[GscompileError], str]] = {
     "crossbar of inspect": (
         lambda: gscompile.inspect(PROTO, 64),  # type: ignore[arg-type]
         UsageError,
-        "crossbar is of type int; expected ROWSxCOLS, as in 64x64",
+        "option 'crossbar' is 64; expected ROWSxCOLS, as in 64x64",
     ),
     "folder of verify": (lambda: gscompile.verify(None), UsageError, "out is of type NoneType; expected a path"),  # type: ignore[arg-type]
     "no folder": (lambda: gscompile.verify("none"), OutputError, "none: no such folder"),
     "shape": (
-        lambda: gscompile.verify("none", "x=1"),
+        lambda: gscompile.verify("none", "x=1"),  # type: ignore[arg-type]
         UsageError,
-        "input_shape is 'x=1'; expected a list of texts",
+        "option 'input_shape' is 'x=1'; expected a list of texts",
     ),
     "samples": (
         lambda: gscompile.simulate("none", {}, samples=0),
         UsageError,
-        "samples is 0; expected a whole number, at least 1",
+        "samples 0: must be at least 1",
     ),
     "seeds": (
         lambda: gscompile.simulate("none", {}, seeds="3"),  # type: ignore[arg-type]
         UsageError,
-        "seeds is of type str; expected a whole number, at least 1",
+        "option 'seeds' is '3'; expected a whole number",
     ),
     "target": (
         lambda: gscompile.place("none", target=5),  # type: ignore[arg-type]
         UsageError,
-        "target is of type int; expected the name of a target, or the path of a .toml file",
+        "option 'target' is 5; expected the name of a target, or the path of a .toml file",
     ),
     "route_seconds": (
         lambda: gscompile.place("none", route_seconds=-1),
         UsageError,
-        "route_seconds is -1; expected a whole number, at least 0",
+        "route-seconds -1: must be at least 0",
     ),
 }
 
@@ -211,8 +214,8 @@ def test_a_wrong_argument_is_one_line_and_nothing_is_written(case: str, here: Pa
 def test_an_engine_that_is_none_is_named() -> None:
     gscompile.compile("m.onnx", "8x8", out="out")
     with pytest.raises(UsageError) as refused:
-        gscompile.place("out", engine="best")
-    assert str(refused.value) == "placement engine 'best': expected one of auto, coloquinte, shelves"
+        gscompile.place("out", engine="best")  # type: ignore[arg-type]
+    assert str(refused.value) == "engine 'best': expected one of auto, coloquinte, shelves"
 
 
 @pytest.mark.usefixtures("here")
@@ -232,3 +235,45 @@ def test_the_package_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
+
+
+# -- signatures -------------------------------------------------------------------------------------------------
+
+
+def test_signatures_are_those_of_the_declarations() -> None:
+    """`python -m tests.signatures` writes them."""
+    source = signatures.API.read_text("utf-8")
+    assert signatures.written(source) == source
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "reduce"])
+def test_a_signature_shows_every_option_with_its_default(command: str) -> None:
+    shown = inspect.signature(getattr(gscompile, command)).parameters
+    for name, declared in options_of(command).items():
+        assert shown[name].default == (inspect.Parameter.empty if declared.is_required else declared.default), name
+
+
+USER_SCRIPT = """
+from pathlib import Path
+
+import gscompile
+
+result = gscompile.compile("m.onnx", crossbar=(16, 16), max_drop=0.5, passes=["rank-clip"], target=Path("t.toml"))
+print(result.report.after.wires)
+gscompile.compile("m.onnx", max_dorp=0.5)
+gscompile.compile("m.onnx", effort="much")
+gscompile.frontier("m.onnx", data="d.npz", points="8")
+"""
+
+
+@pytest.mark.slow
+def test_mypy_checks_the_options_of_a_script(tmp_path: Path) -> None:
+    """The package has `py.typed`: a misspelt option, an unknown choice and a wrong type are found without a run."""
+    (tmp_path / "script.py").write_text(USER_SCRIPT, "utf-8")
+    words = [sys.executable, "-m", "mypy", str(tmp_path / "script.py")]  # in the checkout: its cache saves 30 s
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert [line.split(":")[1] for line in errors] == ["8", "9", "10"], done.stdout
+    assert 'did you mean "max_drop"?' in errors[0]
+    assert "expected \"Literal['quick', 'standard', 'max']\"" in errors[1]
+    assert 'expected "int"' in errors[2]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.benchmarks.__main__ import NAMES
 from tests.benchmarks.conftest import merged, rows
-from tests.benchmarks.plots import Axis, Line, scaling_svg
+from tests.benchmarks.plots import Line, scaling_svg
 
 HERE = Path(__file__).parent / "benchmarks"
 
@@ -45,11 +45,6 @@ def test_what_is_measured_again_takes_the_place_of_what_was_known() -> None:
     known = [{"step": "mapping", "by": "gscompile", "s": 1}, {"step": "simulation", "by": "gscompile", "s": 2}]
     found = [{"step": "mapping", "by": "gscompile", "s": 3}, {"step": "simulation", "by": "onnxruntime", "s": 4}]
     assert [row["s"] for row in merged(known, found)] == [3, 2, 4]
-
-
-def test_an_axis_is_logarithmic() -> None:
-    axis = Axis.around([0.02, 5.0], 100, 300)
-    assert [axis.at(mark) for mark in axis.marks] == pytest.approx([100, 200, 300, 400])
 
 
 def test_the_picture_has_a_line_and_a_name_for_every_row() -> None:

@@ -177,7 +177,7 @@ def test_a_folder_is_placed_beside_its_original_on_the_target_it_was_compiled_fo
 def test_what_cannot_be_placed_or_simulated_is_one_line(out: Path, tmp_path: Path) -> None:
     assert "no such folder" in refused(2, "place", tmp_path / "none")
     assert "no such folder" in refused(2, "simulate", tmp_path / "none", "--data", "x.npz")
-    assert "placement engine 'best'" in refused(2, "place", out, "--engine", "best")
+    assert "engine 'best'" in refused(2, "place", out, "--engine", "best")
     assert "no such file" in refused(2, "simulate", out, "--data", tmp_path / "none.npz")
     (out / "place").write_text("in the way")
     assert "cannot be written" in refused(2, "place", out, "--engine", "shelves")

@@ -21,10 +21,10 @@ from gscompile.cli import main
 from gscompile.compression.passes import PassResult
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.mapping import MapOptions, footprint
-from gscompile.curve import Candidate, FrontierPoint, _not_dominated, next_stop
+from gscompile.curve import Candidate, FrontierPoint, next_stop, not_dominated
 from gscompile.graph.network import Network
 from gscompile.judging.verify import verify_again
-from gscompile.reporting.frontier_picture import COLOURS, Spot, frontier_svg
+from gscompile.reporting.frontier_picture import CURVES, Spot, frontier_svg
 from gscompile.reporting.report_file import read_report
 from gscompile.scoring.runner import Runner
 from gscompile.training.checkpoint import is_begun
@@ -195,7 +195,7 @@ def test_of_equal_points_one_stays_and_of_others_those_that_nothing_beats() -> N
     net = PassResult(network(MLP))
     figures = [(10, 9, 99.0), (10, 9, 99.0), (12, 9, 98.0), (5, 12, 97.0)]
     found = [Candidate(net, FrontierPoint(c, 1, w, s, None, str(i))) for i, (c, w, s) in enumerate(figures)]
-    assert [c.point.file for c in _not_dominated(found)] == ["0", "3"]
+    assert [c.point.file for c in not_dominated(found)] == ["0", "3"]
 
 
 @pytest.mark.parametrize("scores", [[90.0], [90.0, 89.97], [90.0, 90.0], [100.0, 3.0]])
@@ -203,5 +203,5 @@ def test_a_picture_keeps_everything_inside(scores: list[float]) -> None:
     points = [Spot(1000 // 10**i, 100, 0, score) for i, score in enumerate(scores)]
     picture = ET.fromstring(frontier_svg("a < b", Spot(1000, 100, 5, 90.0), points))
     circles = [*picture.iter("{http://www.w3.org/2000/svg}circle")]
-    assert len(circles) == len(COLOURS) * (len(scores) + 1)
+    assert len(circles) == len(CURVES) * (len(scores) + 1)
     assert all(0 < float(c.get("cx", 0)) < 720 and 0 < float(c.get("cy", 0)) < 400 for c in circles)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from gscompile.cli import main
+from gscompile.command_options import OptionGroup
 from gscompile.errors import UsageError
-from gscompile.options import Options, read_config
+from gscompile.options import COMMANDS, Options, options_of, read_config, terminal_options_of
+from gscompile.training.checkpoint import key_of
 
 
 def config(folder: Path, text: str) -> dict[str, Any]:
@@ -40,6 +45,9 @@ def test_a_file_may_hold_every_kind_of_option(tmp_path: Path) -> None:
         ("emit = [1]", r"option 'emit' is \[1\]; expected a list of texts"),
         ("threads = 'all'", "option 'threads' is 'all'; expected a whole number"),
         ("[crossbar]\nrows = 1", "option 'crossbar' is"),
+        ("threads = 0", "threads 0: must be at least 1"),
+        ("tiling = 'round'", "tiling 'round': expected one of full, equal"),
+        ("target = 5", "option 'target' is 5; expected the name of a target, or the path of a .toml file"),
         ("seed = ", "not TOML"),
         ("seed = 1\nseed = 2", "not TOML"),
     ],
@@ -127,3 +135,42 @@ def test_a_byte_order_mark_is_passed_over_and_deep_brackets_are_one_line(tmp_pat
     assert read_config(tmp_path / "c.toml") == {"seed": 3}
     with pytest.raises(UsageError, match="its brackets are nested too deeply"):
         config(tmp_path, "a=" + "[" * 5000)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_lists_every_option_in_the_group_it_is_declared_in(command: str) -> None:
+    shown = CliRunner().invoke(main, [command, "--help"], terminal_width=1000).stdout
+    sections = dict(re.findall(r"^(\S.*):\n((?:  .*\n)+)", shown, re.MULTILINE))
+    declared = {**options_of(command), **terminal_options_of(command)}
+    for each in declared.values():
+        assert each.about.help, each.name
+        assert each.about.help in sections[each.about.group], each.name
+    assert sections.keys() == {each.about.group for each in declared.values()} | {OptionGroup.GENERAL}
+
+
+def test_help_shows_choices_bounds_and_defaults() -> None:
+    shown = CliRunner().invoke(main, ["compile", "--help"], terminal_width=1000).stdout
+    for words in (
+        "--effort [quick|standard|max]",
+        "[default: standard]",
+        "in standard errors of the score.  [default: 0.0; x>=0]",
+        "Learning rate.  [default: (found by trials); x>=1e-12]",
+        "[default: rank-clip, delete-groups, drop-dead-units]",
+    ):
+        assert words in shown
+
+
+def test_a_checkpoint_is_of_the_options_that_affect_training() -> None:
+    def key(**options: Any) -> str:
+        return key_of([], Options(**options), [])
+
+    same: list[dict[str, Any]] = [{"emit": ["dot"]}, {"threads": 2}, {"strict": True}, {"time_budget": "1h"}]
+    assert {key(), *(key(**options) for options in same)} == {key()}
+    other: list[dict[str, Any]] = [{"seed": 1}, {"max_drop": 2.0}, {"crossbar": "8x8"}, {"passes": ["rank-clip"]}]
+    assert len({key(), *(key(**options) for options in other)}) == 5
+
+
+def test_a_file_may_be_shared_by_compile_and_frontier(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("strict = true\nmax-drop = -1\n")
+    done = CliRunner().invoke(main, ["frontier", "none.onnx", "--config", str(tmp_path / "c.toml")])
+    assert "max-drop -1: must be at least 0" in done.stderr  # and nothing about `strict`, which is of compile

@@ -15,6 +15,7 @@ from gscompile.crossbars.digital_blocks import wire_up
 from gscompile.crossbars.mapping import MapOptions, map_network
 from gscompile.crossbars.netlist import check as check_netlist
 from gscompile.graph.network import Network
+from gscompile.judging import sampling
 from gscompile.judging.verify import verify_again
 from tests.crossbars.test_digital_blocks import floating
 from tests.mapped_networks import LITTLE, counts, eight_batches
@@ -90,6 +91,13 @@ def _packaged(module: str, file: str) -> Path:
     return found
 
 
+@pytest.fixture
+def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as large networks have; what a promise on 64 samples is worth is seen on small networks."""
+    monkeypatch.setattr(sampling, "DECIDING", sampling.FEW_DECIDING)
+    monkeypatch.setattr(sampling, "CONFIRMING", sampling.FEW_CONFIRMING)
+
+
 def expected(name: str) -> tuple[int, ...]:
     return PACKAGED[name][2] if name in PACKAGED else SHARED[name]
 
@@ -122,6 +130,7 @@ def test_nothing_floats_between_inputs_and_outputs(name: str, path: Path) -> Non
     assert floating(wire_up(network)) == unread, name
 
 
+@pytest.mark.usefixtures("few_samples")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_network_compiles_without_data(name: str, path: Path, tmp_path: Path) -> None:
     result = gscompile.compile(path, out=tmp_path / "out", **little(name))

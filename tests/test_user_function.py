@@ -6,8 +6,10 @@ import asyncio
 import json
 import math
 import os
+import posix
 import sys
 from collections.abc import Callable, Iterator
+from os import _exit
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,8 @@ from gscompile.options import Options
 from gscompile.scoring.metrics import AGREEMENT, Metric
 from gscompile.training.augment import augmentation
 from gscompile.training.checkpoint import key_of
-from gscompile.training.torch_trainer import TorchTrainer, TrainingOptions
+from gscompile.training.make_trainer import make_trainer
+from gscompile.training.training_options import TrainingOptions
 from gscompile.user_function import UserFunction
 from tests.small_networks import model, network
 
@@ -107,7 +110,7 @@ def test_a_loss_is_told_outputs_the_originals_outputs_and_labels() -> None:
         return (outputs["y"] - labels).square().mean()
 
     net, data = regression()
-    trainer = TorchTrainer(net, data, data, TrainingOptions(batch_size=32, lr=0.05, loss=loss))
+    trainer = make_trainer(net, data, data, TrainingOptions(batch_size=32, lr=0.05, loss=loss))
     tuned = trainer.tune(net, 2.0)
     assert set(map(str, told)) == {str((["r", "y"], ["r", "y"], torch.Size([32, 2]), torch.float32))}
     labels = data.batch(np.arange(256)).labels
@@ -257,7 +260,7 @@ def test_functions_of_one_place_are_told_apart_by_what_they_captured() -> None:
 def test_a_data_function_that_ends_the_process_is_named() -> None:
     from gscompile.data.sources import parts_of
 
-    for ends in (lambda: sys.exit(0), lambda: os._exit(0)):
+    for ends in (lambda: sys.exit(0), lambda: os._exit(0), lambda: posix._exit(0), lambda: _exit(0)):
         with pytest.raises(DataError, match=r"raised an error .SystemExit: 0, which would end the process"):
             [*parts_of(ends, "f")]
 
@@ -312,3 +315,26 @@ def test_the_working_folder_is_ours_again_after_theirs() -> None:
     with Theirs():
         os.chdir("/")
     assert os.getcwd() == here
+
+
+def test_streams_that_a_function_replaces_or_closes_are_ours_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gscompile.data.sources import parts_of
+    from gscompile.streams import guard_streams
+
+    monkeypatch.setattr(sys, "__stdout__", sys.stdout)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    guard_streams()
+    ours = sys.stdout
+
+    def replaces() -> Any:
+        sys.stdout = None
+        return {"x": np.ones((1, 4))}
+
+    def closes() -> Any:
+        sys.stdout.close()
+        return {"x": np.ones((1, 4))}
+
+    assert [*parts_of(replaces, "f")]
+    assert sys.stdout is ours
+    assert [*parts_of(closes, "f")]
+    assert not sys.stdout.closed

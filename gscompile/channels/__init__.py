@@ -1,15 +1,15 @@
-"""Channels: which axes of which values hold the units that one layer produces and another consumes.
+"""Find the channels that layers share, so that units (neurons, channels, ranks) can be removed from all of them.
 
-A *space* is a set of channels that several values of the graph share: what one layer's columns produce and
-the rows of the next consume, with everything between them that treats channels alike (activations, pooling,
-biases, depthwise filters, residual additions and gates, which tie several producers; concatenations and splits,
-whose parts stay spaces of their own; the heads of an attention, in which a place of the heads is one unit). The
-ranks between two factors U and V are a space as well, so one mechanism removes neurons, channels and ranks. A space
-is *pinned* where an op between is not known to keep channels apart, or where a channel can be seen from outside.
+*Coupled channels* are the channels that several values of the graph have in common: the columns of the layer that
+produces them, the rows of the layers that consume them, and everything between that treats channels one by one
+(activations, pooling, biases, depthwise filters). A residual addition couples several producers; the parts of a
+concatenation or a split stay separate; one position within the heads of an attention is one unit. The ranks between
+two factors U and V are coupled channels as well, so one mechanism removes neurons, channels and ranks. Coupled channels
+are *locked* when an op between is not known to keep channels apart, or when a channel is visible from outside.
 
-The walk also keeps, for every value, when its channel is zero: *alternatives*, each a set of sources
-(producing layers, vectors) that must all be zero there. A sum needs both sides to be, a product one of them,
-and a sigmoid never is.
+The walk over the graph also records when a channel is zero, as *alternatives*: each is a set of sources (producing
+layers, vectors) that must all be zero. A sum is zero if both operands are, a product if one of them is, and a sigmoid
+never is.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ RULES = {
 
 
 def find_coupled_channels(network: Network) -> tuple[CoupledChannels, ...]:
-    """The spaces of the main graph, pinned ones included, in the order of their first producer."""
+    """Return the coupled channels of the main graph, locked ones included, in the order of their first producer."""
     walk = Walk(network)
     walk.run(RULES, weighted)
     return spaces_of(walk)

@@ -1,4 +1,4 @@
-"""Axes that come, go and change places."""
+"""Follow channels through ops that insert, remove and permute axes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from gscompile.channels.propagation import Rule, Walk
 
 
 def squeeze(walk: Walk, node: ir.Node) -> None:
+    """Follow channels through a `Squeeze` of other axes."""
     channels = walk.channels(node.inputs[0])
     if channels is None:
         return None
@@ -19,6 +20,7 @@ def squeeze(walk: Walk, node: ir.Node) -> None:
 
 
 def unsqueeze(walk: Walk, node: ir.Node) -> None:
+    """Follow channels through an `Unsqueeze`."""
     channels = walk.channels(node.inputs[0])
     if channels is None:
         return None
@@ -31,6 +33,7 @@ def unsqueeze(walk: Walk, node: ir.Node) -> None:
 
 
 def transpose(walk: Walk, node: ir.Node) -> None:
+    """Follow channels through a `Transpose`."""
     channels = walk.channels(node.inputs[0])
     if channels is None:
         return None

@@ -1,4 +1,4 @@
-"""Two values that meet, channel by channel: sums, products, constants beside channels, and two that are multiplied."""
+"""Follow channels through ops of two values: sums, products, a constant beside channels, and matrix products."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _BINARY_OPS = {"Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Max", "Min", "BiasGe
 
 
 def product(walk: Walk, node: ir.Node) -> None:
-    """Two computed values: units that both sum over meet, and others stay on their side."""
+    """Follow channels through a matrix product of two computed values.
+
+    Units that the product sums over are united; units of the other axes stay on their side of the result.
+    """
     first, second = (walk.channels(v) for v in node.inputs)
     if first is not None and second is not None and (first.axis, second.axis) == (-1, -2):
         return meet(walk, node, first, second)
@@ -31,6 +34,7 @@ def product(walk: Walk, node: ir.Node) -> None:
 
 
 def meet(walk: Walk, node: ir.Node, first: Channels, second: Channels) -> None:
+    """Unite the units that a matrix product of two computed values sums over."""
     if {first.spread, second.spread} != {1} or first.size != second.size:
         return walk.unknown(node)
     walk.sets.unite(first.units, second.units)
@@ -39,6 +43,7 @@ def meet(walk: Walk, node: ir.Node, first: Channels, second: Channels) -> None:
 
 
 def binary(walk: Walk, node: ir.Node) -> None:
+    """Follow channels through an elementwise op of two values."""
     carriers = [walk.channels(v) for v in node.inputs]
     known = [c for c in carriers if c is not None]
     if not known:
@@ -65,7 +70,7 @@ def binary(walk: Walk, node: ir.Node) -> None:
 
 
 def unless_single(walk: Walk, value: ir.Value | None, channels: Channels | None) -> Channels | None:
-    """One channel that is broadcast to all others stays as it is."""
+    """Return the channels of `value`; None, and lock it, when it is a single channel that is broadcast to others."""
     if channels is not None and channels.size == 1:
         walk.pin(value, "it meets all channels of another")
         return None
@@ -73,6 +78,7 @@ def unless_single(walk: Walk, value: ir.Value | None, channels: Channels | None)
 
 
 def both(walk: Walk, node: ir.Node, known: list[Channels]) -> None:
+    """Unite the channels of values that are combined element by element."""
     first, *rest = known
     if not all(alike(first, c) for c in rest):
         return walk.unknown(node)
@@ -90,7 +96,7 @@ def both(walk: Walk, node: ir.Node, known: list[Channels]) -> None:
 
 
 def with_other(walk: Walk, node: ir.Node, channels: Channels, other: ir.Value) -> None:
-    """A computed value without these channels may stand beside them where it is the same for all of them."""
+    """Follow channels combined with a computed value that has none, if that value is the same for all of them."""
     size = size_at(walk.sizes(other), channels)
     if size != 1 or channels.spread != 1:
         return walk.unknown(node)
@@ -101,7 +107,10 @@ def with_other(walk: Walk, node: ir.Node, channels: Channels, other: ir.Value) -
 def zero_with(
     node: ir.Node, channels: Channels, other: ir.Value, array: NDArray[np.generic], source: ChannelSource | float
 ) -> Zero:
-    """When the result of a channel and a constant is zero: x * c and x / c keep zeros, x + b needs b as well."""
+    """Return when the result of a channel and a constant is zero.
+
+    x * c and x / c keep zeros; x + b also needs b to be zero.
+    """
     if node.op_type in ("Mul", "PRelu", "Div", "Pow"):
         keeps = _keeps_zero(node.op_type, array, is_second=node.inputs[1] is other)
         return channels.zero if keeps else ()
@@ -125,7 +134,7 @@ def _keeps_zero(op: str, array: NDArray[np.generic], is_second: bool) -> bool:
 
 
 def one_over_one_plus(walk: Walk, node: ir.Node) -> bool:
-    """x / (k + a x^2)^b, local normalisation: zero over something that is not zero."""
+    """Return whether a node computes x / (k + a x^2)^b (local normalisation), whose divisor is never zero."""
     below = node.inputs[1]
     while below is not None and (producer := below.producer()) is not None:
         if kind(producer) == "Add":
@@ -138,7 +147,7 @@ def one_over_one_plus(walk: Walk, node: ir.Node) -> bool:
 
 
 def along(walk: Walk, value: ir.Value, channels: Channels) -> ChannelSource | float | None:
-    """A constant beside channels: a number, or a vector along their axis, which then is cut with them."""
+    """Return the source of a constant beside channels: a vector along their axis (it is cut with them), or a number."""
     array = walk.array(value)
     if array is None:
         return None

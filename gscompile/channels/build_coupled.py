@@ -1,4 +1,4 @@
-"""Spaces, made of what a walk has found."""
+"""Build coupled channels from what a walk over the graph recorded."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def spaces_of(walk: Walk) -> tuple[CoupledChannels, ...]:
 
 
 def _records(walk: Walk) -> dict[str, list[Record]]:
-    """All that holds units, by the field of a space that it belongs to."""
+    """Yield everything that holds units, with the field of `CoupledChannels` that it belongs to."""
     outputs = {name: walk.network.layer(name).layout.outputs for name in walk.made}
     return {
         "producers": [MatrixUse(name, u.repeat(outputs[name] // len(u))) for name, u in walk.made.items()],
@@ -46,7 +46,7 @@ def _records(walk: Walk) -> dict[str, list[Record]]:
 
 
 def _by_vector(walk: Walk) -> dict[ir.Value, Units]:
-    """The units along every vector; where it is used twice, both uses have the same."""
+    """Return the units along each vector; where a vector is used twice, the units of both uses are united."""
     found: dict[ir.Value, Units] = {}
     for vector in walk.vectors:
         walk.sets.unite(found.setdefault(vector.value, vector.unit_of), vector.unit_of)

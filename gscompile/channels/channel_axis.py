@@ -1,4 +1,4 @@
-"""The channels a value carries: on which axis, which units, and how they line up with another value's."""
+"""Describe the channels that a value carries: their axis, their units, and how they line up with another value's."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from gscompile.onnx_files.shapes import OpenShape
 
 @dataclass(frozen=True, eq=False)
 class Channels:
-    """Which axis of a value holds units, which ones, and how many neighbours on it make up one unit.
+    """The axis of a value that holds units, the units, and how many neighbouring entries on that axis make up one unit.
 
-    `axis` counts from the end (-1 is the last), as broadcasting does; `count` is the number of axes where it
-    is known.
+    `axis` counts from the end (-1 is the last), as broadcasting does; `count` is the number of axes of the value, None
+    where it is not known.
     """
 
-    units: Units  # as `UnitSets` numbers them
+    units: Units  # as `UnionFind` numbers them
     axis: int
     count: int | None
     zero: Zero
-    spread: int | None = 1  # None: flattened, known only where it is consumed
+    spread: int | None = 1  # None: flattened with positions; known only at the consumer
 
     @property
     def size(self) -> int:
@@ -30,7 +30,7 @@ class Channels:
 
     @property
     def place(self) -> int | None:
-        """The axis counted from the front."""
+        """Return the axis counted from the front."""
         return None if self.count is None else self.axis + self.count
 
     @property
@@ -44,7 +44,7 @@ class Channels:
 
 
 def alike(a: Channels, b: Channels) -> bool:
-    """Return whether two values correspond channel by channel when they are added or multiplied."""
+    """Return whether two values correspond channel by channel when they are added or multiplied elementwise."""
     return (a.axis, a.spread, a.size) == (b.axis, b.spread, b.size)
 
 
@@ -53,7 +53,7 @@ def product_of(sizes: OpenShape) -> int | None:
 
 
 def without(channels: Channels, gone: set[int]) -> Channels:
-    """The channels after other axes went."""
+    """Return the channels after the axes `gone` were removed."""
     place, count = channels.place, channels.count
     assert place is not None
     assert count is not None
@@ -61,7 +61,7 @@ def without(channels: Channels, gone: set[int]) -> Channels:
 
 
 def vector_axis(shape: tuple[int, ...], channels: Channels) -> int | None:
-    """The axis of a constant that runs along the channels and nothing else."""
+    """Return the axis of a constant that runs along the channels, if all its other axes have size 1."""
     long = [axis for axis, size in enumerate(shape) if size != 1]
     if len(long) != 1 or channels.spread != 1 or shape[long[0]] != channels.size:
         return None
@@ -69,7 +69,7 @@ def vector_axis(shape: tuple[int, ...], channels: Channels) -> int | None:
 
 
 def size_at(sizes: OpenShape | None, channels: Channels) -> int | None:
-    """The size of another value where it lines up with the channels; 1 where it does not reach so far."""
+    """Return the size of another value along the channel axis; 1 where that value has fewer axes."""
     if sizes is None or channels.count is None or len(sizes) > channels.count:
         return None
     return sizes[channels.axis] if -channels.axis <= len(sizes) else 1

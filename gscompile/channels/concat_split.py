@@ -1,4 +1,4 @@
-"""Channels one after another: concatenations, whose parts stay spaces of their own, and splits."""
+"""Follow channels through concatenations, whose parts stay separate coupled channels, and splits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gscompile.channels.propagation import Rule, Walk
 
 
 def concat(walk: Walk, node: ir.Node) -> None:
-    """Units one after another; or other axes, where all have the same units."""
+    """Follow channels through a `Concat` along the channel axis, or along another where all inputs have equal units."""
     parts = [walk.channels(v) for v in node.inputs]
     first = next((c for c in parts if c is not None), None)
     if first is None:
@@ -29,7 +29,7 @@ def concat(walk: Walk, node: ir.Node) -> None:
 
 
 def foreign(walk: Walk, value: ir.Value | None, beside: Channels) -> Channels | None:
-    """Entries beside channels that no layer makes: they stay, whatever they hold."""
+    """Return units for entries of a concatenation that no layer produces: they are locked."""
     sizes = walk.sizes(value)
     size = sizes[beside.axis] if sizes is not None and len(sizes) == beside.count else None
     if size is None:
@@ -64,7 +64,7 @@ def split(walk: Walk, node: ir.Node) -> None:
 
 
 def split_sizes(walk: Walk, node: ir.Node, channels: Channels) -> list[int] | None:
-    """As they are given, or in equal parts, of which the last may be smaller."""
+    """Return the sizes of the outputs of a `Split`: as given, or equal parts of which the last may be smaller."""
     if "split" in node.attributes or len(node.inputs) > 1:
         return walk.numbers(node, 1, "split")
     count = len(node.outputs)

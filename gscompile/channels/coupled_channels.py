@@ -1,4 +1,4 @@
-"""Coupled channels: their producers and consumers, the vectors that are cut with them, and when they are zero."""
+"""Describe coupled channels: producers, consumers, vectors that are cut with them, and when they are zero."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import onnx_ir as ir
 
 from gscompile.channels.union_find import Units
 
-ChannelSource = str | ir.Value  # a producing layer, by name, or a vector
-Zero = tuple[frozenset[ChannelSource], ...]  # alternatives; none: not known to be zero ever
-MAX_ALTERNATIVES = 4  # alternatives that are kept
+ChannelSource = str | ir.Value  # the name of a producing layer, or a vector
+Zero = tuple[frozenset[ChannelSource], ...]  # alternatives; empty: never known to be zero
+MAX_ALTERNATIVES = 4  # alternatives; a union may drop some beyond, which only keeps more units
 
 
 @dataclass(frozen=True, eq=False)
 class MatrixUse:
-    """Rows or columns of a layer's matrices that belong to a space; `unit_of` numbers the unit of each.
+    """The rows or columns of a layer's matrices that hold units; `unit_of` [rows or cols] gives the unit of each.
 
-    It is -1 where a row belongs to another space: what was concatenated is read together. `zero` says of a consumer
-    when what it reads of a channel is zero.
+    `unit_of` is -1 where a row belongs to other coupled channels, as after a concatenation. For a consumer, `zero`
+    gives the alternatives under which the value that it reads is zero.
     """
 
     layer: str
@@ -28,7 +28,7 @@ class MatrixUse:
 
 @dataclass(frozen=True, eq=False)
 class VectorUse:
-    """A constant, or any other value, whose `axis` holds units; `unit_of` numbers them, -1 being another space's."""
+    """A constant or another value whose `axis` holds units; `unit_of` gives the unit of each entry, -1 for others."""
 
     value: ir.Value
     axis: int
@@ -37,9 +37,10 @@ class VectorUse:
 
 @dataclass(frozen=True, eq=False)
 class SizeConstant:
-    """A constant that spells out how many channels there are: entry `place` of an input, `each` for a unit.
+    """A constant that holds the number of channels: entry `place` of an input, which counts `each` for one unit.
 
-    Where a Concat puts it together with computed sizes, `reader` is the node that this is for; others may read it too.
+    Where a `Concat` joins it with computed sizes, `reader` is the node that the constant is for; others may read it
+    too.
     """
 
     node: ir.Node
@@ -52,7 +53,7 @@ class SizeConstant:
 
 @dataclass(frozen=True, eq=False)
 class SplitUse:
-    """A `Split` along the units: those of each of its outputs, one after another."""
+    """A `Split` along the channel axis, with the units of each of its outputs in order."""
 
     node: ir.Node
     unit_of: tuple[Units, ...]
@@ -60,7 +61,7 @@ class SplitUse:
 
 @dataclass(frozen=True, eq=False)
 class Contraction:
-    """A product of two computed values that sums over units; `zero` says when what is summed is zero."""
+    """A product of two computed values that sums over units; `zero` gives the alternatives for a summand of zero."""
 
     unit_of: Units
     zero: Zero
@@ -71,10 +72,11 @@ Record = MatrixUse | VectorUse | SizeConstant | Contraction
 
 @dataclass(eq=False)
 class CoupledChannels:
-    """`size` channels: who produces and consumes them, what is cut with them, and what pins them.
+    """A number (`size`) of channels: the layers that produce and consume them, and all that must be cut with them.
 
-    `vectors` are constants with a channel axis, `filters` depthwise layers, `sized` and `parted` what tells `size`;
-    `meetings` read the channels as consumers do, but by no weights.
+    `vectors` are constants along the channel axis, `filters` depthwise layers, `sized` and `parted` constants and
+    splits that hold the number of channels; `meetings` read the channels as consumers do, but without weights.
+    `pinned` says why the channels are locked, None where they are not.
     """
 
     size: int
@@ -85,7 +87,7 @@ class CoupledChannels:
     filters: list[MatrixUse] = field(default_factory=list)
     sized: list[SizeConstant] = field(default_factory=list)
     parted: list[SplitUse] = field(default_factory=list)
-    values: list[VectorUse] = field(default_factory=list)  # tensors that have these channels
+    values: list[VectorUse] = field(default_factory=list)  # values that carry these channels
     pinned: str | None = None
 
     @property
@@ -94,7 +96,7 @@ class CoupledChannels:
 
     @property
     def zero_safe(self) -> bool:
-        """Return whether the values read are zero once all producers and vectors are zero."""
+        """Return whether every value that is read is zero once all producers and vectors are zero."""
         return all(reader.zero for reader in self.readers)
 
     @property

@@ -1,4 +1,4 @@
-"""Units: a dead channel, neuron or rank disappears from both neighbours, and outputs stay the same."""
+"""Remove dead units: a channel, neuron or rank that cannot change an output is cut from its producers and consumers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["CoupledChannels", "MatrixUse", "Units", "dead_units", "drop_dead_uni
 
 
 def dead_units(network: Network, space: CoupledChannels) -> NDArray[np.bool_]:
-    """Which units of a space can go without changing an output: nothing arrives, or nothing is read. [size]"""
+    """Return which units can be removed without changing an output, since nothing arrives or nothing is read. [size]"""
     if space.pinned is not None or not space.producers or not space.readers:
         return np.zeros(space.size, bool)
     is_zero = cache(partial(_is_zero, network, space))
@@ -35,7 +35,10 @@ def dead_units(network: Network, space: CoupledChannels) -> NDArray[np.bool_]:
 
 
 def _is_zero(network: Network, space: CoupledChannels, source: ChannelSource) -> NDArray[np.bool_]:
-    """Where a producer of a space, or a vector along it, holds nothing; units it has no part in may be. [size]"""
+    """Return the units for which a producer, or a vector along the channels, is zero. [size]
+
+    Units in which the source has no part count as zero.
+    """
     if isinstance(source, str):
         sides = [side for side in space.producers if side.layer == source]
         filters = [side for side in space.filters if side.layer == source]
@@ -65,15 +68,15 @@ def _zero_along(network: Network, along: VectorUse, size: int) -> NDArray[np.boo
 
 
 def _none_of(used: NDArray[np.bool_], unit_of: Units, size: int) -> NDArray[np.bool_]:
-    """Which units have no entry that is used; entries of other spaces, -1, are left out. [size]"""
+    """Return the units without any used entry; entries of other coupled channels (-1) are ignored. [size]"""
     mine = unit_of >= 0
     return np.asarray(np.bincount(unit_of[mine], weights=used[mine], minlength=size) == 0)
 
 
 def drop_dead_units(network: Network) -> list[tuple[str, int, int]]:
-    """Remove dead units until there are none; [(layer that produced them, before, after)], the network is changed.
+    """Remove dead units of `network`, in place, until there are none; return (producing layer, before, after) of each.
 
-    A space keeps at least one unit, since ONNX operators need not take empty tensors.
+    At least one unit stays in every tensor, since ONNX operators need not accept empty ones.
     """
     dropped: list[tuple[str, int, int]] = []
     while True:
@@ -98,7 +101,7 @@ def _drop_once(network: Network) -> Iterator[tuple[str, int, int]]:
 
 
 def _with_survivors(space: CoupledChannels, dead: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Every tensor keeps one unit at least: ONNX operators need not take empty ones."""
+    """Return `dead` with one unit of every tensor kept, since ONNX operators need not accept empty tensors."""
     for units in [along.unit_of for along in space.values]:
         if dead.any() and (units >= 0).all() and dead[units].all():
             dead[units[0]] = False
@@ -106,9 +109,9 @@ def _with_survivors(space: CoupledChannels, dead: NDArray[np.bool_]) -> NDArray[
 
 
 def shrink(network: Network, space: CoupledChannels, keep: Units) -> None:
-    """Keep only the units `keep` of a space, in every weight and vector that has them; the rest of these stays."""
+    """Keep only the units `keep`, in every weight and vector that has them; entries of other coupled channels stay."""
     kept = np.zeros(space.size + 1, bool)
-    kept[keep] = kept[-1] = True  # -1 is of another space
+    kept[keep] = kept[-1] = True  # -1: an entry of other coupled channels
     for sides, which in ((space.producers, "outputs"), (space.consumers, "inputs")):
         for side in sides:
             axis = weight_axis(network.layer(side.layer), which)
@@ -127,12 +130,12 @@ def shrink(network: Network, space: CoupledChannels, keep: Units) -> None:
     for split in space.parted:
         _part(network, split.node, [int(kept[units].sum()) for units in split.unit_of])
     for along in space.values:
-        along.value.shape = None  # what was inferred is no longer true
+        along.value.shape = None  # the inferred shape no longer holds
     network.changed()
 
 
 def _take(network: Network, name: str, axis: int, kept: NDArray[np.bool_]) -> None:
-    """Keep of an axis of a weight what is kept of the matrix's rows or columns, several of which are one channel."""
+    """Keep the entries of one axis of a weight that belong to kept rows or columns; several may be one channel."""
     layer = network.layer(name)
     tensor = network.array(layer.value)
     assert tensor is not None
@@ -141,7 +144,7 @@ def _take(network: Network, name: str, axis: int, kept: NDArray[np.bool_]) -> No
 
 
 def _resize(network: Network, sized: SizeConstant, units: int) -> None:
-    """Write the new number of units where a node has it spelled out; others may read the old constant."""
+    """Write the new number of units into the constant that holds it, or into a copy where other nodes read it too."""
     node = sized.node if sized.reader is None else _joint_of(network, sized.reader)
     old = node.inputs[sized.index]
     assert old is not None
@@ -151,7 +154,7 @@ def _resize(network: Network, sized: SizeConstant, units: int) -> None:
 
 
 def _joint_of(network: Network, reader: ir.Node) -> ir.Node:
-    """The Concat that puts together the sizes a Reshape reads; one of its own where others read them too."""
+    """Return the `Concat` that joins the sizes a `Reshape` reads; a copy of it where other nodes read it too."""
     sizes = reader.inputs[1]
     joint = None if sizes is None else sizes.producer()
     assert sizes is not None
@@ -168,7 +171,7 @@ def _joint_of(network: Network, reader: ir.Node) -> ir.Node:
 
 
 def _part(network: Network, node: ir.Node, sizes: list[int]) -> None:
-    """Write the sizes of a Split's outputs, where its opset has them."""
+    """Write the sizes of the outputs of a `Split`, as an attribute or an input according to its opset."""
     if network.opset < 13:
         node.attributes["split"] = ir.AttrInt64s("split", sizes)
         return

@@ -1,4 +1,4 @@
-"""Channels that every node of its kind treats alike: activations, poolings, bounds and normalisations."""
+"""Follow channels through ops that treat them one by one: activations, pooling, clipping, normalisation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gscompile.channels.propagation import Rule, Walk
 from gscompile.onnx_files.constants import behind_identity, held_tensor
 from gscompile.onnx_files.op_names import kind
 
-# f(0) = 0, and channels are treated alike.
+# f(0) = 0, applied to each channel by itself.
 _ZERO_SAFE = set(
     "Relu LeakyRelu "  # noqa: SIM905
     "Elu Selu Celu Tanh Abs Neg Sign Sin Sinh Asinh Atan Tan Erf Sqrt Ceil Floor Round Identity Cast "
@@ -24,6 +24,7 @@ _POOLS = {"MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPoo
 
 
 def unary(walk: Walk, node: ir.Node) -> None:
+    """Follow channels through an op of one value."""
     channels = walk.channels(node.inputs[0])
     if channels is None:
         return None
@@ -43,6 +44,7 @@ def _divides_by_zero(node: ir.Node) -> bool:
 
 
 def clip(walk: Walk, node: ir.Node) -> None:
+    """Follow channels through a `Clip`; zeros stay zero where its range contains zero."""
     channels = walk.channels(node.inputs[0])
     if channels is None:
         return None
@@ -54,7 +56,7 @@ def clip(walk: Walk, node: ir.Node) -> None:
 
 
 def bound(walk: Walk, node: ir.Node, index: int, name: str) -> float | None:
-    """An end of a Clip, 0 where there is none; None where it is not constant."""
+    """Return one end of a `Clip`: 0 where there is none, None where it is not constant."""
     value = node.inputs[index] if index < len(node.inputs) else None
     if value is None:
         return node.attributes.get_float(name, 0.0)
@@ -63,7 +65,7 @@ def bound(walk: Walk, node: ir.Node, index: int, name: str) -> float | None:
 
 
 def batch_norm(walk: Walk, node: ir.Node) -> None:
-    """scale (x - mean) / deviation + shift: zero where scale and shift are."""
+    """Follow channels through a `BatchNormalization`: its result is zero where its scale and shift are."""
     channels = walk.channels(node.inputs[0])
     vectors = [behind_identity(v) for v in node.inputs[1:] if v is not None]
     if channels is None:
@@ -77,12 +79,12 @@ def batch_norm(walk: Walk, node: ir.Node) -> None:
 
 
 def _may_divide_by_zero(node: ir.Node) -> bool:
-    """Return whether a variance of zero is divided by, since nothing is added to it."""
+    """Return whether a variance of zero would be divided by, since the node adds no epsilon to it."""
     return not node.attributes.get_float("epsilon", 1e-5) > 0
 
 
 def instance_norm(walk: Walk, node: ir.Node) -> None:
-    """scale (x - mean) / deviation + shift over the positions of a channel: of zeros, shift is left."""
+    """Follow channels through an `InstanceNormalization`: of a channel of zeros, the shift is left."""
     channels = walk.channels(node.inputs[0])
     scale, shift = (behind_identity(v) if v is not None else None for v in node.inputs[1:3])
     if channels is None:

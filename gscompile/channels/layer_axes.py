@@ -1,4 +1,4 @@
-"""Which axes of a weight, of what it reads and of what it makes hold units."""
+"""Tell which axes of a weight, of a layer's input and of its output hold units."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ _MATRIX_OPS = {"Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
 
 
 def weight_axis(layer: Layer, side: str) -> int | None:
-    """The axis of the weight that holds its input units (`inputs`) or output units; None where none does."""
+    """Return the axis of the weight that holds its input units (`inputs`) or output units; None where none does."""
     place = 0 if side == "inputs" else 1
     shape, turned = layer.layout.shape, layer.layout.transposed
     if layer.op in CONVS and layer.layout.parts == 1:
         return (1, 0)[place]
     if layer.op == "ConvTranspose" and layer.layout.parts == 1:
         return (0, 1)[place]
+    if layer.op in _MATRIX_OPS and len(shape) == 1:
+        return 0 if side == "inputs" else None
     if layer.op in _MATRIX_OPS:
         return len(shape) - 2 + (place != turned)
     if layer.op == "Einsum":
@@ -38,7 +40,7 @@ def _einsum_axis(layer: Layer, side: str) -> int | None:
 
 
 def axis_out(use: Use, layer: Layer) -> int | None:
-    """The axis of a node's output that holds its units, from the end."""
+    """Return the axis of a node's output that holds its units, counted from the end."""
     if layer.op == "Einsum":
         product = _product(use)
         return None if product is None else _place(product.output, product.free)
@@ -48,7 +50,7 @@ def axis_out(use: Use, layer: Layer) -> int | None:
 
 
 def axis_in(use: Use, layer: Layer) -> int | None:
-    """The axis of a node's data that it sums over, from the end."""
+    """Return the axis of a node's input that the layer sums over, counted from the end."""
     if layer.op == "Einsum":
         product = _product(use)
         return None if product is None else _place(product.data, product.contracted)
@@ -61,5 +63,5 @@ def axis_in(use: Use, layer: Layer) -> int | None:
 
 
 def _place(term: str, label: str) -> int | None:
-    """Where a label stands among the axes, from the end; dots behind it hide that."""
+    """Return the position of an einsum label among the axes, from the end; None where an ellipsis hides it."""
     return term.index(label) - len(term) if len(label) == 1 and "..." not in term.partition(label)[2] else None

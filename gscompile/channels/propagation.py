@@ -1,4 +1,4 @@
-"""The walk over the graph: what is known of every value so far, and what was found on the way."""
+"""Walk over the graph once and record, for every value, the channels that it carries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gscompile.onnx_files.shapes import OpenShape, known_shapes
 
 
 class Walk:
-    """One pass over the graph, front to back; `self.at` knows the channels of every value seen so far."""
+    """One pass over the graph from inputs to outputs; `self.at` holds the channels of every value reached so far."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -42,7 +42,7 @@ class Walk:
                 self.weighted.setdefault(use.node, []).append(layer)
 
     def run(self, rules: Mapping[str, Rule], weighted: Rule) -> None:
-        """Apply to each node the rule for its kind, or the one for nodes with weights."""
+        """Apply to each node the rule for its op, or `weighted` for nodes with weights."""
         for node in self.network.graph:
             if node in self.weighted:
                 weighted(self, node)
@@ -93,7 +93,7 @@ class Walk:
         return None if value is None else self.network.array(value)
 
     def numbers(self, node: ir.Node, index: int, attribute: str) -> list[int] | None:
-        """Whole numbers given as an attribute or, by newer opsets, as a constant input; None for anything else."""
+        """Return integers given as an attribute or, in newer opsets, as a constant input; None for anything else."""
         if attribute in node.attributes:
             return [int(n) for n in node.attributes.get_ints(attribute, [])]
         value = node.inputs[index] if index < len(node.inputs) else None
@@ -101,7 +101,7 @@ class Walk:
         return None if array is None or array.ndim > 1 else [int(n) for n in np.atleast_1d(array)]
 
     def front_axes(self, node: ir.Node, channels: Channels, index: int = 1) -> set[int]:
-        """The axes that a node names, from the front; empty when they are not known."""
+        """Return the axes that a node names, counted from the front; empty where they are not known."""
         axes, count = self.numbers(node, index, "axes"), channels.count
         return set() if axes is None or count is None else {axis % count for axis in axes}
 

@@ -1,4 +1,4 @@
-"""The target of a `Reshape`: its entries, and where the number of channels is written in it."""
+"""Read the target shape of a `Reshape`, and find the entry that holds the number of channels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gscompile.onnx_files.shapes import OpenShape
 
 
 def spelled_sizes(walk: Walk, node: ir.Node) -> OpenShape:
-    """The sizes a Reshape gives its axes; None where one is not known."""
+    """Return the sizes that a `Reshape` gives its axes; None where one is not known."""
     written = [size for size, *_ in target_entries(walk, node)]
     made = walk.sizes(node.outputs[0]) or (None,) * len(written)
     if written and len(written) != len(made):
@@ -21,7 +21,7 @@ def spelled_sizes(walk: Walk, node: ir.Node) -> OpenShape:
 
 
 def target_entries(walk: Walk, node: ir.Node) -> list[tuple[int | None, ir.Node, int, int]]:
-    """Return the entries of a Reshape's target: entries, None where computed, and the node, input and place of each."""
+    """Return the entries of the target, None where computed, and the node, input and position of each."""
     numbers = walk.numbers(node, 1, "shape")
     if numbers is not None:
         return [(number, node, 1, place) for place, number in enumerate(numbers)]
@@ -40,7 +40,7 @@ def target_entries(walk: Walk, node: ir.Node) -> list[tuple[int | None, ir.Node,
 
 
 def note_size(walk: Walk, node: ir.Node, place: int, each: int, units: Units) -> bool:
-    """Remember where the size of an axis is spelled out; False where it is computed."""
+    """Record where the size of an axis is written; return False where it is computed."""
     entries = target_entries(walk, node)
     if not entries:
         return False

@@ -1,4 +1,4 @@
-"""Reshapes and flattenings: channels kept as an axis, flattened with their positions, split into heads or joined."""
+"""Follow channels through reshapes: kept as an axis, flattened with positions, split into heads, or joined again."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gscompile.channels.reshape_target import note_size, spelled_sizes
 
 
 def flatten(walk: Walk, node: ir.Node) -> None:
+    """Follow channels through a `Flatten`."""
     channels = walk.channels(node.inputs[0])
     if channels is None:
         return None
@@ -27,7 +28,7 @@ def flatten(walk: Walk, node: ir.Node) -> None:
 
 
 def again_and_again(walk: Walk, node: ir.Node, channels: Channels) -> Channels | None:
-    """[n, *positions, channels] to [n, positions * channels]."""
+    """Follow channels from [n, *positions, channels] to [n, positions * channels]."""
     inner = (walk.sizes(node.inputs[0]) or (None, None))[1:-1]
     if channels.axis != -1 or None in inner:
         return None
@@ -35,6 +36,7 @@ def again_and_again(walk: Walk, node: ir.Node, channels: Channels) -> Channels |
 
 
 def reshape(walk: Walk, node: ir.Node) -> None:
+    """Follow channels through a `Reshape` with a known target."""
     channels = walk.channels(node.inputs[0])
     if channels is None:
         return None
@@ -48,10 +50,10 @@ def reshape(walk: Walk, node: ir.Node) -> None:
 
 
 def regrouped(walk: Walk, node: ir.Node, channels: Channels) -> Channels | None:
-    """Units split into groups of n, of which the same place is one unit in all; or groups joined again.
+    """Follow units that are split into groups of n, where equal positions of all groups become one unit; or rejoined.
 
-    Entries are in row-major order: where as many lie behind an axis of n as lay behind the channels, entry c of
-    these is entry c mod n of that axis, or entry c of every group there, whatever became of the axes in front.
+    Entries are in row-major order. If as many entries lie behind an axis of size n as lay behind the channels,
+    entry c of the channels is entry c mod n of that axis; otherwise it is entry c of every group.
     """
     sizes, spelled = walk.sizes(node.inputs[0]), spelled_sizes(walk, node)
     behind = 1 if channels.axis == -1 else product_of((sizes or (None,) * -channels.axis)[channels.axis + 1 :])
@@ -70,7 +72,7 @@ def regrouped(walk: Walk, node: ir.Node, channels: Channels) -> Channels | None:
 
 
 def to_rows(walk: Walk, node: ir.Node, channels: Channels, target: list[int]) -> Channels | None:
-    """[n, channels, positions] to [n, channels * positions], with -1 in either place."""
+    """Follow channels from [n, channels, positions] to [n, channels * positions]; either target entry may be -1."""
     if len(target) != 2 or not channels.is_second:
         return None
     flat = replace(channels, axis=-1, count=2, spread=None)
@@ -86,7 +88,7 @@ def to_rows(walk: Walk, node: ir.Node, channels: Channels, target: list[int]) ->
 
 
 def kept_axis(walk: Walk, node: ir.Node, channels: Channels, target: list[int]) -> Channels | None:
-    """The channel axis and all in front of it, or all behind it, stay as they are."""
+    """Follow channels where the channel axis and all axes in front of it, or all behind it, keep their sizes."""
     size, count, place = channels.size, len(target), channels.place
     if channels.axis == -1 and target[-1] == size:
         walk.sized.append(SizeConstant(node, 1, count - 1, 1, channels.units))

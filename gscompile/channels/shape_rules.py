@@ -1,4 +1,4 @@
-"""A `Shape` along channels, which may tell the sizes of the other axes."""
+"""Follow channels into a `Shape` node, whose readers may ask for the sizes of other axes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gscompile.onnx_files.op_names import kind
 
 
 def shape(walk: Walk, node: ir.Node) -> None:
-    """The sizes of other axes may be read: of those that are told, every reader picks one of those."""
+    """Accept a `Shape` of a value with channels if every reader picks sizes of other axes; else lock the channels."""
     channels = walk.channels(node.inputs[0])
     if channels is None:
         return None
@@ -30,7 +30,7 @@ def reads_others(walk: Walk, sizes: ir.Value, told: list[int], axis: int) -> boo
 
 
 def axes_picked(walk: Walk, node: ir.Node, told: list[int]) -> list[int] | None:
-    """The axes whose sizes a node picks out of those `told`; None where that is not known."""
+    """Return the axes whose sizes a node picks out of the sizes `told`; None where that is not known."""
     if kind(node) == "Gather":
         places = walk.numbers(node, 1, "")
         return None if places is None else [told[n] for n in places if -len(told) <= n < len(told)]

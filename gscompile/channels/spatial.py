@@ -1,4 +1,4 @@
-"""Rules of ops that change other axes only: padding, resizing, reductions, slices and lookups."""
+"""Follow channels through ops that change other axes only: padding, resizing, reductions, slices and lookups."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from gscompile.channels.coupled_channels import SizeConstant
 from gscompile.channels.propagation import Rule, Walk
 
 _REDUCTION_OPS = {"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare"}
-_MIXING = {"tf_crop_and_resize", "tf_half_pixel_for_nn"}  # entries move also where the scale is 1
+_MIXING = {"tf_crop_and_resize", "tf_half_pixel_for_nn"}  # modes that move entries even at scale 1
 _PAD_MODES = {"constant", "reflect", "edge", "wrap"}
 
 
 def pad(walk: Walk, node: ir.Node) -> None:
+    """Follow channels through a `Pad` of other axes."""
     channels, pads = walk.channels(node.inputs[0]), walk.numbers(node, 1, "pads")
     if channels is None:
         return None
@@ -32,7 +33,7 @@ def pad(walk: Walk, node: ir.Node) -> None:
 
 
 def pad_axes(walk: Walk, node: ir.Node, channels: Channels, pads: list[int]) -> list[int] | None:
-    """The axes that are padded, from the end; None when that is not known."""
+    """Return the axes that are padded, counted from the end; None where they are not known."""
     half = len(pads) // 2
     if len(node.inputs) < 4 or node.inputs[3] is None:
         return list(range(-half, 0))
@@ -51,7 +52,7 @@ def pads_with_zero(walk: Walk, node: ir.Node) -> bool:
 
 
 def resize(walk: Walk, node: ir.Node) -> None:
-    """Positions only: a scale of 1 for the channels, or their number spelled out in the sizes."""
+    """Follow channels through a `Resize` of positions: its scale for channels is 1, or the sizes hold their number."""
     channels = walk.channels(node.inputs[0])
     if channels is None:
         return None
@@ -81,6 +82,7 @@ def keeps_size(walk: Walk, node: ir.Node, axis: int, channels: Channels) -> bool
 
 
 def reduce(walk: Walk, node: ir.Node) -> None:
+    """Follow channels through a reduction over other axes."""
     channels = walk.channels(node.inputs[0])
     if channels is None:
         return None
@@ -92,7 +94,7 @@ def reduce(walk: Walk, node: ir.Node) -> None:
 
 
 def sliced(walk: Walk, node: ir.Node) -> None:
-    """Of other axes, whatever is left of them."""
+    """Follow channels through a `Slice` of other axes."""
     channels = walk.channels(node.inputs[0])
     if channels is None:
         return None
@@ -105,7 +107,7 @@ def sliced(walk: Walk, node: ir.Node) -> None:
 
 
 def gather(walk: Walk, node: ir.Node) -> None:
-    """Of other axes, whichever entries."""
+    """Follow channels through a `Gather` along other axes."""
     channels, indices = (walk.channels(v) for v in node.inputs)
     if channels is None and indices is None:
         return None

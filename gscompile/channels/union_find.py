@@ -1,7 +1,8 @@
-"""Units that are the same wherever they are met, and the spaces they make up: sets that are united as they meet.
+"""Unite units that are the same wherever they appear, and the blocks they were created in (union-find).
 
-Units are numbered as they are made, a block at a time. Two that meet channel by channel (in a sum, by a shared weight)
-are one unit, and their blocks are one space; units that merely lie side by side keep their spaces.
+Units are numbered as they are created, a block at a time. Two units that correspond channel by channel (in a sum, by a
+shared weight) are united, and so are their blocks, which become coupled channels; units that merely lie side by side
+stay apart.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ Units = NDArray[np.int64]
 
 
 class UnionFind:
-    """Disjoint sets of units, and of the blocks they were made in."""
+    """Disjoint sets of units, and of the blocks they were created in."""
 
     def __init__(self) -> None:
-        self._same: list[int] = []  # of a unit, another that is the same and nearer to the set's first
+        self._same: list[int] = []  # by unit: a united unit nearer to the representative
         self._block: list[int] = []  # of a unit
-        self._joined: list[int] = []  # of a block, another of the same space and nearer to its first
+        self._joined: list[int] = []  # by block: a united block nearer to the representative
         self._pinned: dict[int, str] = {}  # by block
 
     def new(self, count: int) -> Units:
-        """A block of units that nothing else has."""
+        """Return a block of `count` new units."""
         start = len(self._same)
         self._same += range(start, start + count)
         self._block += [len(self._joined)] * count
@@ -33,7 +34,7 @@ class UnionFind:
         return np.arange(start, start + count)
 
     def unite(self, a: Units, b: Units) -> None:
-        """The n-th unit of `a` is the n-th of `b`. [n] both"""
+        """Unite the n-th unit of `a` with the n-th of `b`. Both have shape [n]."""
         if a is b:
             return
         for one, other in zip(a.tolist(), b.tolist(), strict=True):
@@ -41,12 +42,12 @@ class UnionFind:
             _join(self._joined, self._block[one], self._block[other])
 
     def pin(self, units: Units, why: str) -> None:
-        """The spaces of these units stay as they are."""
+        """Lock the coupled channels of these units, with the reason `why`."""
         for block in dict.fromkeys(self._block[unit] for unit in units.tolist()):
             self._pinned.setdefault(block, why)
 
     def settled(self) -> Settled:
-        """The spaces as they are now, in the order they were made."""
+        """Return the sets as they are now, in the order of their creation."""
         first = np.array([_first(self._same, unit) for unit in range(len(self._same))], np.int64)
         block = np.array([_first(self._joined, self._block[unit]) for unit in first.tolist()], np.int64)
         spaces, space = np.unique(block, return_inverse=True)
@@ -61,7 +62,7 @@ class UnionFind:
 
 @dataclass(frozen=True, eq=False)
 class Settled:
-    """Spaces: how many units each has, what pins it, and of every unit ever made its `space` and `place` in it."""
+    """The united sets: the size of each, why it is locked, and the set (`space`) and `place` of every unit created."""
 
     sizes: tuple[int, ...]
     pinned: tuple[str | None, ...]
@@ -69,14 +70,14 @@ class Settled:
     place: Units
 
     def views(self, units: Units) -> Iterator[tuple[int, Units]]:
-        """For each space that has some of these units, its number and their places in it, -1 for the others."""
+        """Yield each set that has some of these units: its number, and their places in it, -1 for other units."""
         space, place = self.space[units], self.place[units]
         for number in np.unique(space).tolist():
             yield number, np.where(space == number, place, -1)
 
 
 def _first(parents: list[int], item: int) -> int:
-    """The first of the set that an item is in; paths are halved on the way."""
+    """Return the representative of the set that contains an item; paths are halved on the way."""
     while parents[item] != item:
         parents[item] = item = parents[parents[item]]
     return item

@@ -1,4 +1,4 @@
-"""Nodes with weights: what they read and make, their biases, and depthwise filters."""
+"""Follow channels through nodes with weights: what they read and produce, their biases, and depthwise filters."""
 
 from __future__ import annotations
 
@@ -42,11 +42,12 @@ def is_followed(walk: Walk, layer: Layer) -> bool:
 
 
 def produce(walk: Walk, node: ir.Node, layer: Layer) -> None:
+    """Record the units that a layer produces."""
     use = next(use for use in layer.uses if use.node is node)
     axis, place = weight_axis(layer, "outputs"), axis_out(use, layer)
     count = rank_of(walk, use, layer)
     if axis is None or place is None or (place < -1 and (count or 1) < -place):
-        return  # of a vector, multiplied from the left, there would be one axis less
+        return  # a vector multiplied from the left has one axis less
     units = units_made(walk, layer, axis)
     zero = add_bias(walk, node, units, (frozenset([layer.name]),), "Gemm" in layer.op and use.index == 0)
     walk.put(node.outputs[0], Channels(units, place, count, zero if keeps_zero(node) else ()))
@@ -59,6 +60,7 @@ def units_made(walk: Walk, layer: Layer, axis: int) -> Units:
 
 
 def consume(walk: Walk, node: ir.Node, layer: Layer) -> None:
+    """Record the units that a layer reads."""
     use = next(use for use in layer.uses if use.node is node)
     channels = walk.channels(use.data)
     units = None if channels is None else units_read(walk, use, layer, channels)
@@ -68,13 +70,13 @@ def consume(walk: Walk, node: ir.Node, layer: Layer) -> None:
         walk.pin(use.data, f"{node.op_type} reads another axis")
         if known is not None:
             walk.sets.pin(known[0], f"{node.op_type} reads something else by the same weight")
-    elif known is not seen:  # another node reads by the same weight: both spaces are one
+    elif known is not seen:  # another node reads through the same weight: unite the units
         walk.sets.unite(known[0], seen[0])
         walk.read[layer.name] = known[0], both_zero(known[1], seen[1])
 
 
 def units_read(walk: Walk, use: Use, layer: Layer, channels: Channels) -> Units | None:
-    """The unit of every row of a layer's matrix, in what it is fed with; None where that is another axis."""
+    """Return the unit of every row of a layer's matrix in its input; None where channels lie on another axis."""
     axis, rows, size = weight_axis(layer, "inputs"), layer.layout.inputs, channels.size
     counts = (rank_of(walk, use, layer), None)
     if axis is None or channels.axis != axis_in(use, layer) or channels.count not in counts:
@@ -85,7 +87,7 @@ def units_read(walk: Walk, use: Use, layer: Layer, channels: Channels) -> Units 
 
 
 def rank_of(walk: Walk, use: Use, layer: Layer) -> int | None:
-    """The number of axes of what a layer takes and, stacked matrices aside, gives."""
+    """Return the number of axes of a layer's input (and output, except for stacked matrices)."""
     if "Conv" in layer.op or "Gemm" in layer.op:
         return len(layer.layout.shape)
     sizes, channels = walk.sizes(use.data), walk.channels(use.data)
@@ -109,7 +111,7 @@ def add_bias(walk: Walk, node: ir.Node, units: Units, zero: Zero, by_row: bool =
 
 
 def depthwise(walk: Walk, node: ir.Node, layer: Layer) -> None:
-    """A filter for each channel is cut with it; other groups mix channels."""
+    """Follow channels through a depthwise convolution, whose filters are cut with them; other groups mix channels."""
     channels = walk.channels(node.inputs[0])
     if channels is None:
         return None

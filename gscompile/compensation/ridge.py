@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+from scipy.linalg import solve
 
 from gscompile.compensation.moments import Array, Centred, PairMoments
 
 # Strengths that are tried, relative to the mean diagonal of the moments: from as good as none to as good as no solve.
-STRENGTHS = tuple(float(strength) for strength in 10.0 ** np.arange(-4.0, 3.5, 0.5))
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """Weights [n, m] and bias [m]; `gain` is the error on held-out samples over that of the prior, at most 1.
-
-    `strength` is that of the ridge; None where the prior was best.
-    """
-
-    weights: Array
-    bias: Array
-    gain: float
-    strength: float | None
+STRENGTHS = tuple(float(strength) for strength in 10.0 ** np.arange(-4.0, 4.0))
 
 
 def ridge_path(centred: Centred, prior: Array, strengths: Iterable[float]) -> Iterator[Array]:
@@ -39,28 +26,30 @@ def ridge_path(centred: Centred, prior: Array, strengths: Iterable[float]) -> It
         yield prior + vectors @ (wanted / (np.maximum(values, 0.0) + strength * diagonal)[:, None])
 
 
-def cross_validated(folds: Sequence[PairMoments], prior: Array, curvature: Array, intercept: bool = True) -> Fit:
-    """Return the ridge solution of all folds, of the strength that does best on each fold solved without it.
+def best_strength(
+    solved_on: PairMoments, tested_on: PairMoments, prior: Array, curvature: Array, intercept: bool = True
+) -> float | None:
+    """Return the strength of the solution of some pairs that does best on others; None where the prior does.
 
-    `folds` hold different samples; errors are weighed by `curvature` G [m, m]. The prior itself is among what is tried,
-    so that a solve which does harm on held-out samples is not taken. A single fold has nothing held out: the prior.
+    Errors are weighed by `curvature` G [m, m]. The prior is among what is tried, so that a solve which does harm on
+    held-out samples is not taken; of equal errors the strongest regularisation counts.
     """
-    total = sum(folds[1:], folds[0])
-    errors = np.zeros(len(STRENGTHS) + 1)
-    for fold in folds if len(folds) > 1 else ():
-        centred = (total - fold).centred(intercept)
-        tried = (*ridge_path(centred, prior, STRENGTHS), prior)
-        errors += [fold.error(weights, centred.bias(weights), curvature) for weights in tried]
+    centred = solved_on.centred(intercept)
+    tried = (*ridge_path(centred, prior, STRENGTHS), prior)
+    errors = np.array([tested_on.error(weights, centred.bias(weights), curvature) for weights in tried])
     best = _last_best(errors)
-    strength = STRENGTHS[best] if best < len(STRENGTHS) else None
-    weights, bias = ridge(total, prior, strength, intercept)
-    return Fit(weights, bias, float(errors[best] / errors[-1]) if errors[-1] > 0 else 1.0, strength)
+    return STRENGTHS[best] if best < len(STRENGTHS) else None
 
 
 def ridge(moments: PairMoments, prior: Array, strength: float | None, intercept: bool = True) -> tuple[Array, Array]:
     """Return the weights [n, m] and bias [m] of one strength; those of the prior where it is None."""
     centred = moments.centred(intercept)
-    weights = prior if strength is None else next(ridge_path(centred, prior, (strength,)))
+    weights = prior
+    if strength is not None:
+        size = len(prior)
+        diagonal = max(float(np.trace(centred.inputs)) / size, np.finfo(float).tiny)
+        wanted = centred.cross - centred.inputs @ prior
+        weights = prior + solve(centred.inputs + strength * diagonal * np.eye(size), wanted, assume_a="pos")
     return weights, centred.bias(weights)
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+
 from gscompile.compensation.units import priced_units, within, without_units
 from gscompile.compression.bisection import bisect_largest
 from gscompile.compression.linear_maps import cells
-from gscompile.compression.passes import Context
+from gscompile.compression.passes import OUT_OF_TIME, Context
 from gscompile.compression.rank_allocation import RankAllocator
 from gscompile.compression.size_budget import SizeBudget
 from gscompile.crossbars.mapping import footprint
 from gscompile.graph.network import Network
 
-TRIALS = 5  # of the share of cells that ranks keep in one shot: to a thirtieth of the network
+SHOT_TRIALS = 5  # of the share of cells that ranks keep in one shot: to a thirtieth of the network
 MAX_SIZE_TRIALS = 10  # trials of the share that a size asks for, which are not solved for: to a thousandth
+DISCOUNT = 3.0  # the weight of the last layer over that of the first, and the factor from one trial to the next
 ROUND_SHARE = 0.08  # of what is left: a round of ranks or units, small enough for prices that were measured before it
 
 
@@ -27,7 +32,8 @@ def compressed_by_closed_form(network: Network, context: Context) -> Network:
     if context.size is None:
         return _smallest(clipper, context)
     best = _of_size(clipper, context.size, context)
-    short = context.floor - context.trainer.score(best)
+    context.stopped(_reached(best, context.size, context))
+    short = context.budget.min_score - context.trainer.score(best)
     if short <= 0:
         return best
     taken = footprint(best, context.mapping)
@@ -49,19 +55,32 @@ def _smallest(clipper: RankAllocator, context: Context) -> Network:
     network, score, saved = clipper.network, context.trainer.score, context.saving(clipper.network)
 
     def fits(candidate: Network) -> bool:
-        return score(candidate) >= context.floor and saved(candidate) > 0
+        return context.budget.met(score(candidate)) and saved(candidate) > 0
 
     def shot(share: float) -> Network:
         return improved(clipper.filled(share), context)
 
-    best = bisect_largest(shot, fits, 1.0, 0.0, TRIALS, context.out_of_time) or network
+    clipper, _ = discounted(clipper, lambda weighed: weighed.filled(0.5), context)
+    best = bisect_largest(shot, fits, 1.0, 0.0, SHOT_TRIALS, context.out_of_time) or network
     while not context.out_of_time():
         candidate = _round(best, context, ROUND_SHARE)
-        if not fits(candidate) or context.saving(best)(candidate) <= 0:
-            break
+        if context.saving(best)(candidate) <= 0:
+            context.stopped("no unit or rank that is left saves anything")
+            return best
+        if not fits(candidate):
+            context.stopped(f"the next round of {100 * ROUND_SHARE:.0f} % of the cells leaves the budget")
+            return best
         best = candidate
         context.progress.figures(accuracy=score(best), cells=cells(best))
+    context.stopped(OUT_OF_TIME)
     return best
+
+
+def _reached(network: Network, size: SizeBudget, context: Context) -> str:
+    """Return the reason why a search for a size ended."""
+    if size.holds(footprint(network, context.mapping)):
+        return "the size asked for is reached"
+    return OUT_OF_TIME if context.out_of_time() else "no unit or rank that is left saves anything"
 
 
 def _of_size(clipper: RankAllocator, size: SizeBudget, context: Context) -> Network:
@@ -75,8 +94,7 @@ def _of_size(clipper: RankAllocator, size: SizeBudget, context: Context) -> Netw
 
     if holds(clipper.network):
         return clipper.network
-    found = bisect_largest(clipper.filled, holds, 0.0, 1.0, MAX_SIZE_TRIALS)
-    best = improved(clipper.filled(0.0) if found is None else found, context)
+    _, best = discounted(clipper, lambda weighed: _largest(weighed, holds), context)
     while not holds(best) and not context.out_of_time():
         half = 0.5 * size.beyond(footprint(best, context.mapping))
         candidate = _round(best, context, max(ROUND_SHARE, half))
@@ -86,12 +104,50 @@ def _of_size(clipper: RankAllocator, size: SizeBudget, context: Context) -> Netw
     return best
 
 
+def _largest(clipper: RankAllocator, holds: Callable[[Network], bool]) -> Network:
+    """Return the network with the most ranks within a size; with the fewest where ranks do not go so far."""
+    found = bisect_largest(clipper.filled, holds, 0.0, 1.0, MAX_SIZE_TRIALS)
+    return clipper.filled(0.0) if found is None else found
+
+
+def discounted(
+    clipper: RankAllocator, make: Callable[[RankAllocator], Network], context: Context
+) -> tuple[RankAllocator, Network]:
+    """Return the allocator of which `make` makes the network that loses least, and that network, solved for.
+
+    Layers that follow take over a part of what a layer loses, and there are more of them behind an early one. Losses of
+    layers are weighed by a factor that grows from the first to the last, `DISCOUNT` times as far with each trial, until
+    the loss on held-out samples falls no more.
+    """
+    assert context.loss is not None
+    found, best = clipper, improved(make(clipper), context)
+    for power in count(1):
+        if context.out_of_time():
+            break
+        tried = weighed(clipper, DISCOUNT**power)
+        candidate = improved(make(tried), context)
+        if context.loss(candidate) >= context.loss(best) or not context.saving(clipper.network)(candidate) > 0:
+            break
+        found, best = tried, candidate
+    return found, best
+
+
+def weighed(clipper: RankAllocator, last: float) -> RankAllocator:
+    """Return the allocator with losses weighed by a factor that grows from 1 for the first map to `last`."""
+    end = max(len(clipper.maps) - 1, 1)
+    maps = [
+        [replace(way, scale=way.scale * last ** (number / end)) for way in ways]
+        for number, ways in enumerate(clipper.maps)
+    ]
+    return replace(clipper, maps=maps)
+
+
 def improved(network: Network, context: Context) -> Network:
-    """Return the network with its weights solved for anew, or as it is where that scores worse."""
-    assert context.trainer is not None
+    """Return the network with its weights solved for anew, or as it is where that loses more on held-out samples."""
     assert context.refit is not None
+    assert context.loss is not None
     solved = context.refit(network)
-    return solved if context.trainer.score(solved) >= context.trainer.score(network) else network
+    return solved if context.loss(solved) <= context.loss(network) else network
 
 
 def _round(network: Network, context: Context, share: float) -> Network:

@@ -105,7 +105,15 @@ def _columns(layer: Layer, member: GroupMember, moments: Moments, worth: Array) 
         curvature = _counting_all(moments.outputs[member.part])[np.ix_(cols, cols)]
         order, losses = row_order(weights[:, cols], inputs, curvature, seen & (worth[:, number] > 0))
         rows = np.array(order, np.int64)
-        yield RowDeletions(layer.name, member.part, cols, inputs, rows, losses, worth[rows, number])
+        yield RowDeletions(
+            layer=layer.name,
+            part=member.part,
+            cols=cols,
+            inputs=inputs,
+            order=rows,
+            losses=losses,
+            worth=worth[rows, number],
+        )
 
 
 def _counting_all(curvature: Array) -> Array:

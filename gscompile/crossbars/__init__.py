@@ -1,1 +1,1 @@
-"""Matrices on crossbars: how they are cut into tiles, the netlist of these, its files, and what can be deleted."""
+"""Cut matrices into crossbar tiles, and describe the tiles and their wiring as a netlist with its files."""

@@ -1,13 +1,13 @@
 """Arrange the inputs and outputs of a matrix among its tiles so that fewer wires are needed; any order can be wired.
 
-A row of a tile is a wire where it holds a weight in any of the tile's columns, a column likewise. So the wires at
-columns depend on which rows share a row of tiles, and on nothing else: their number is the sum, over the rows of
-tiles, of the columns alive there. Gathering rows that are alive in the same columns keeps it small (the connectivity
-of a hypergraph partition, with tiles as parts of fixed size). Columns are gathered in the same way by themselves.
+A row of a tile needs a wire if it holds a weight in any of the tile's columns; a column likewise. The number of column
+wires depends only on which rows share a row of tiles: it is the sum, over the rows of tiles, of the columns that are
+live there. Gathering rows that are live in the same columns keeps it small (the connectivity of a hypergraph partition,
+with tiles as parts of fixed size). Columns are gathered in the same way, independently of the rows.
 
-A greedy start, then swaps of two rows between tiles as long as one helps. Long sides are cut into windows of some
-tiles each, after a sort that brings alike rows together; large windows stay with that sort, so that time grows with the
-number of cells.
+The order starts from a greedy one, and pairs of rows are swapped between tiles while a swap saves a wire. Long sides
+are cut into windows of some tiles each, after a sort that brings similar rows together; large windows keep the sorted
+order, so that time grows linearly with the number of cells.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 Alive = NDArray[np.bool_]
 Indices = NDArray[np.int64]
-WINDOW_TILES = 16  # tiles that rows are moved among
+WINDOW_TILES = 16  # tiles among which rows are moved
 SWAP_PASSES = 4
-MAX_WINDOW_CELLS = 1 << 20  # cells of a window in which swaps are looked for
+MAX_WINDOW_CELLS = 1 << 20  # cells of a window in which swaps are searched
 
 
 def gathered(alive: Alive, edges: Sequence[int]) -> Indices:
-    """An order of the rows of `alive` [n, m] for tiles cut at `edges` (0, ..., n), with few columns alive per tile.
+    """Return an order of the rows of `alive` [n, m] for tiles cut at `edges` (0, ..., n) with few live columns each.
 
     Within a tile rows keep their order.
 
@@ -45,17 +45,17 @@ def gathered(alive: Alive, edges: Sequence[int]) -> Indices:
 
 
 def column_wires(alive: Alive, edges: Sequence[int]) -> int:
-    """Columns alive in each tile of rows, over all tiles."""
+    """Return the number of live columns of each row of tiles, summed over all tiles."""
     if len(edges) < 2:
         return 0
     return int(np.logical_or.reduceat(alive, edges[:-1], axis=0).sum())
 
 
 def alike(alive: Alive) -> Indices:
-    """Rows sorted by where they are alive, coarsely first: by eighths of the columns, then column by column."""
+    """Return the rows sorted by their live columns: coarsely by eighths of the columns first, then column by column."""
     coarse = np.array_split(alive, min(8, max(alive.shape[1], 1)), axis=1)
     key = np.concatenate([np.stack([c.any(axis=1) for c in coarse], 1), alive], axis=1)
-    packed = ~np.packbits(key, axis=1)  # alive ones first
+    packed = ~np.packbits(key, axis=1)  # live rows first
     return np.asarray(np.lexsort(packed.T[::-1]), np.int64)
 
 
@@ -73,7 +73,10 @@ def _window(alive: Alive, sizes: NDArray[np.int64]) -> Indices:
 
 
 def _filled(alive: Alive, sizes: NDArray[np.int64]) -> Indices:
-    """Tile by tile: the fullest row, then always the one that brings the fewest new columns; of those the fullest."""
+    """Fill one tile after the other: with the fullest row, then with the row that adds the fewest columns.
+
+    Of rows that add equally few columns the fullest is taken.
+    """
     order, free, full = list[int](), np.ones(len(alive), bool), alive.sum(axis=1)
     columns, most = np.ascontiguousarray(alive.T), alive.shape[1] + 1
     for size in sizes.tolist():
@@ -93,7 +96,7 @@ def _filled(alive: Alive, sizes: NDArray[np.int64]) -> Indices:
 
 
 def _swapped(alive: Alive, tile: Indices, tiles: int) -> Indices:
-    """Rows of two tiles change places as long as that saves a column somewhere."""
+    """Swap rows of two tiles while a swap saves a column in some tile."""
     weight = alive.astype(np.float32)
     count = np.stack([weight[tile == t].sum(axis=0) for t in range(tiles)])
     for _ in range(SWAP_PASSES):

@@ -1,55 +1,26 @@
-"""Crossbar sizes, and how a matrix is cut into tiles that fit one.
+"""Describe a crossbar's size, and cut a matrix into tiles that fit it.
 
 A row of a tile is an input (word line), a column an output (bit line). A *row group* is one row of one tile
-and costs one incoming wire where it holds a weight; a *column group* is one column of one tile and costs one
+and costs one incoming wire if it holds a weight; a *column group* is one column of one tile and costs one
 outgoing wire (Group Scissor, DAC 2017, section 3.2).
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gscompile.errors import UsageError
+from gscompile.crossbars.size import Crossbar, Tiling
 
-Tiling = Literal["full", "equal"]
-
-
-@dataclass(frozen=True)
-class Crossbar:
-    """The largest array there is: `rows` word lines by `cols` bit lines.
-
-    >>> Crossbar.parse("64x32")
-    Crossbar(rows=64, cols=32)
-    """
-
-    rows: int
-    cols: int
-
-    def __post_init__(self) -> None:
-        if self.rows < 1 or self.cols < 1:
-            raise UsageError(f"crossbar size {self.rows}x{self.cols}: rows and columns must be at least 1")
-
-    @classmethod
-    def parse(cls, text: str) -> Crossbar:
-        """Read `ROWSxCOLS`. Raises UsageError for anything else."""
-        match = re.fullmatch(r"(\d{1,9})x(\d{1,9})", text.strip().lower(), re.ASCII)
-        if match is None:
-            raise UsageError(f"crossbar size {text!r}: write ROWSxCOLS, as in 64x64")
-        return cls(int(match[1]), int(match[2]))
-
-    def __str__(self) -> str:
-        return f"{self.rows}x{self.cols}"
+__all__ = ["Crossbar", "Occupancy", "TileGrid", "Tiling", "largest_divisor"]
 
 
 def largest_divisor(number: int, limit: int) -> int:
-    """The largest divisor of `number` that is at most `limit`.
+    """Return the largest divisor of `number` that is at most `limit`.
 
     >>> largest_divisor(800, 64), largest_divisor(67, 64)
     (50, 1)
@@ -57,9 +28,14 @@ def largest_divisor(number: int, limit: int) -> int:
     return next(d for d in range(min(number, limit), 0, -1) if number % d == 0)
 
 
+def _step(length: int, limit: int, tiling: Tiling) -> int:
+    """Return the distance between two cuts of a dimension."""
+    return limit if tiling == "full" or length == 0 else largest_divisor(length, limit)
+
+
 def _edges(length: int, limit: int, tiling: Tiling) -> tuple[int, ...]:
-    """Where a dimension is cut, both ends included; a dimension of 0 has no tiles."""
-    step = limit if tiling == "full" or length == 0 else largest_divisor(length, limit)
+    """Return the positions at which a dimension is cut, both ends included; a dimension of 0 has no tiles."""
+    step = _step(length, limit, tiling)
     return (*range(0, length, step), length) if length else (0,)
 
 
@@ -78,17 +54,17 @@ class Occupancy:
 
     @cached_property
     def wires(self) -> int:
-        """Pin connections: a wire for every live row and every live column of every tile."""
+        """Return the number of pins: a wire for every live row and every live column of every tile."""
         return int(self.live_rows.sum() + self.live_cols.sum())
 
     @cached_property
     def cells(self) -> int:
-        """Cells that are built: live rows x live columns, over all tiles."""
+        """Return the number of cells that are built: live rows times live columns, over all tiles."""
         return int((self.live_rows * self.live_cols).sum())
 
     @cached_property
     def tiles(self) -> int:
-        """Tiles that hold at least one weight."""
+        """Return the number of tiles that hold at least one weight."""
         return int(np.count_nonzero(self.live_rows))
 
 
@@ -96,8 +72,8 @@ class Occupancy:
 class TileGrid:
     """A matrix [inputs, outputs] cut into tiles of at most `crossbar.rows` x `crossbar.cols`.
 
-    `full` tiling takes whole crossbars and leaves a smaller remainder; `equal` takes the largest divisors of
-    the dimensions that fit, so that all tiles are alike (the paper's rule).
+    `full` tiling takes whole crossbars and leaves a smaller remainder; `equal` tiling takes the largest divisors of
+    the dimensions that fit, so that all tiles have one size (the paper's rule).
 
     >>> TileGrid(800, 500, Crossbar(64, 64)).shape
     (13, 8)
@@ -128,27 +104,29 @@ class TileGrid:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Tile rows, tile columns."""
-        return len(self.row_edges) - 1, len(self.col_edges) - 1
+        """Return the number of tile rows and of tile columns."""
+        sides = (self.inputs, self.crossbar.rows), (self.outputs, self.crossbar.cols)
+        down, across = (-(-length // _step(length, limit, self.tiling)) for length, limit in sides)
+        return down, across
 
     @property
     def tiles(self) -> int:
-        """Tiles of the dense matrix."""
+        """Return the number of tiles of the dense matrix."""
         return self.shape[0] * self.shape[1]
 
     @property
     def wires(self) -> int:
-        """Wires of the dense matrix: every tile's rows and columns."""
+        """Return the number of wires of the dense matrix: all rows and columns of every tile."""
         down, across = self.shape
         return self.inputs * across + self.outputs * down
 
     @property
     def cells(self) -> int:
-        """Cells of the dense matrix."""
+        """Return the number of cells of the dense matrix."""
         return self.inputs * self.outputs
 
     def occupancy(self, weights: NDArray[np.generic]) -> Occupancy:
-        """Which groups of `weights` [inputs, outputs] hold a weight (anything that is not zero)."""
+        """Return which row and column groups of `weights` [inputs, outputs] hold a nonzero weight."""
         alive = np.asarray(weights != 0)
         if not self.tiles:
             return _nothing(self)

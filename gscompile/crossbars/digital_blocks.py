@@ -40,7 +40,7 @@ class _BlockPart:
 
 
 def wire_up(network: Network) -> Wiring:
-    """The digital side of a network's netlist."""
+    """Return the buses, digital blocks and ports of a network's netlist."""
     direct = factor_pairs(network)
     sides = _sides(network, direct)
     parts = [*_constant_parts(network), *_parts(network, direct, sides)]
@@ -67,7 +67,7 @@ def _sides(network: Network, direct: dict[str, str]) -> dict[str, tuple[str, str
 
 
 def _constant_parts(network: Network) -> Iterator[_BlockPart]:
-    """Outputs that nothing fed decides are driven too: by a block that holds them."""
+    """Return blocks that drive graph outputs which depend on no input."""
     for value in network.outputs:
         if network.is_constant(value):
             yield _BlockPart(f"{value.name}:constant", 0, [], [_tensor(value)])
@@ -150,8 +150,10 @@ def _weighted_parts(
 
 
 def _in_turn(node: ir.Node, held: list[tuple[Layer, Use]]) -> bool:
-    """Return whether one block drives and reads the matrices in turn: gates and states, what a loop carries round, what
-    a branch passes by."""
+    """Return whether one block drives and reads the matrices in turn.
+
+    This holds for the gates and states of a recurrent node, for values that a loop carries, and for branches.
+    """
     inside = any(use.node is not node for _, use in held)
     return inside or len(held) > 1 or any(is_state(layer) for layer, _ in held)
 
@@ -176,9 +178,9 @@ def _is_tensor(bus: str) -> bool:
 
 
 def _merge(parts: list[_BlockPart], kept: set[str]) -> tuple[Block, ...]:
-    """Blocks: parts of one depth that are joined by a tensor, and parts that drive the same bus (a shared matrix).
+    """Return blocks: parts of one depth that a tensor joins, and parts that drive the same bus (a shared matrix).
 
-    Tensors that stay inside a block are no buses, unless `kept` names them (graph outputs).
+    Tensors that stay inside a block become no buses, unless `kept` names them (graph outputs).
     """
     leader = list(range(len(parts)))
     _join_shared(parts, leader)
@@ -198,7 +200,7 @@ def _leaves(block: int, kept: set[str], readers: Mapping[str, set[int]], bus: st
 
 
 def _named_apart(blocks: Iterable[Block]) -> Iterator[Block]:
-    """ONNX nodes may share a name; blocks may not: the second `add` is `add~2`."""
+    """Rename blocks of equal name, since ONNX nodes may share a name: the second `add` becomes `add~2`."""
     taken = set[str]()
     for block in blocks:
         name, number = block.name, 1
@@ -250,7 +252,7 @@ def _block(group: list[_BlockPart], leaves: Callable[[str], bool]) -> Block:
 def _ports(network: Network) -> Iterator[Port]:
     for value in network.inputs:
         yield Port(value.name or "", "input", _tensor(value))
-    for value in dict.fromkeys(network.outputs):  # a value may be put out twice
+    for value in dict.fromkeys(network.outputs):  # a value may be an output twice
         yield Port(value.name or "", "output", _tensor(value))
 
 

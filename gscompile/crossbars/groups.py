@@ -1,6 +1,6 @@
-"""Groups of weights that disappear together, and what each is worth.
+"""Define groups of weights that are deleted together, and what deleting each saves.
 
-One idea covers them all: a group is a block of a partition of a matrix's rows times a partition of its columns.
+A group is a block of a partition of a matrix's rows times a partition of its columns.
 
 | group | rows | columns |
 |---|---|---|
@@ -31,10 +31,10 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class GroupMember:
-    """A partition of one matrix into groups numbered row block x column block, row-major.
+    """A partition of one matrix into groups, numbered row block x column block in row-major order.
 
-    `rows` [inputs] and `cols` [outputs] number the block of each row and column, -1 where it is in none. `blocks` says
-    how many there are, where some have nothing here.
+    `rows` [inputs] and `cols` [outputs] give the block of each row and column, -1 for none. `blocks` gives the number
+    of blocks where some have no row or column in this matrix.
     """
 
     layer: str
@@ -45,27 +45,27 @@ class GroupMember:
 
     @cached_property
     def shape(self) -> tuple[int, int]:
-        """Row blocks, column blocks."""
+        """Return the number of row blocks and of column blocks."""
         return self.blocks or (int(self.rows.max(initial=-1)) + 1, int(self.cols.max(initial=-1)) + 1)
 
     def total(self, matrix: NDArray[np.generic]) -> Values:
-        """The sum of a matrix [inputs, outputs] over every group. [row blocks, column blocks]"""
+        """Return the sum of a matrix [inputs, outputs] over every group. [row blocks, column blocks]"""
         down, across = self.shape
         return _block_sum(_block_sum(np.asarray(matrix, np.float64), self.rows, down).T, self.cols, across).T
 
     def spread(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The cells of the chosen groups. [inputs, outputs]"""
+        """Return the cells that belong to the chosen groups. [inputs, outputs]"""
         return np.pad(chosen.reshape(self.shape), (0, 1))[np.ix_(self.rows, self.cols)]
 
     @property
     def covered(self) -> NDArray[np.bool_]:
-        """Which groups have any row and column here. [row blocks * column blocks]"""
+        """Return which groups have a row and a column in this matrix. [row blocks * column blocks]"""
         down, across = (np.isin(np.arange(n), of) for n, of in zip(self.shape, (self.rows, self.cols), strict=True))
         return np.outer(down, across).ravel()
 
 
 def _block_sum(matrix: Values, block: Indices, count: int) -> Values:
-    """Sums of the rows of each block [count, ...]; rows of block -1 are left out."""
+    """Return the sums of the rows of each block [count, ...]; rows of block -1 are left out."""
     if len(block) == count and np.array_equal(block, np.arange(count)):
         return matrix
     starts = np.flatnonzero(np.diff(block, prepend=-1))
@@ -81,9 +81,9 @@ def _scattered(matrix: Values, block: Indices, count: int) -> Values:
 
 @dataclass(frozen=True, eq=False)
 class Family:
-    """Groups of one kind: `members` have the same number of groups each, and group g is the union of their g-th.
+    """Groups of one kind: all `members` have the same number of groups, and group g is the union of their g-th.
 
-    `space` is set where the groups are the units of a space, whose biases go with them.
+    `space` is set where the groups are units of coupled channels, whose biases are deleted with them.
     """
 
     kind: str
@@ -97,12 +97,12 @@ class Family:
 
     @cached_property
     def cover(self) -> Values:
-        """How many members each group has something in. [size]"""
+        """Return the number of members in which each group has a row and a column. [size]"""
         return np.asarray(np.sum([member.covered for member in self.members], axis=0), np.float64)
 
 
 def families(network: Network, mapping: MapOptions, units: bool = True) -> tuple[Family, ...]:
-    """Every group of a network that may be deleted: the rows and columns of its tiles, and whole units."""
+    """Return every family of groups that may be deleted: the rows and columns of tiles, and whole units."""
     found = [
         family for layer in network.layers if layer.layout.compressible for family in _tile_families(layer, mapping)
     ]
@@ -112,14 +112,20 @@ def families(network: Network, mapping: MapOptions, units: bool = True) -> tuple
 
 
 def _tile_families(layer: Layer, mapping: MapOptions) -> Iterator[Family]:
-    """Tiles as they are mapped: rows and columns that are left out before cutting are in none, -1."""
+    """Return the row and column groups of a layer's tiles; rows and columns left out before cutting have none."""
     for part, matrix in enumerate(layer.matrices):
         rows, cols = live_order(matrix != 0, mapping)
         grid = tile_grid((rows, cols), mapping)
         (inputs, outputs), (down, across) = matrix.shape, grid.shape
         tile_row, tile_col = _placed(rows, grid.row_slices, inputs), _placed(cols, grid.col_slices, outputs)
-        yield Family("row group", (GroupMember(layer.name, part, np.arange(inputs), tile_col, (inputs, across)),))
-        yield Family("column group", (GroupMember(layer.name, part, tile_row, np.arange(outputs), (down, outputs)),))
+        yield Family(
+            "row group",
+            (GroupMember(layer=layer.name, part=part, rows=np.arange(inputs), cols=tile_col, blocks=(inputs, across)),),
+        )
+        yield Family(
+            "column group",
+            (GroupMember(layer=layer.name, part=part, rows=tile_row, cols=np.arange(outputs), blocks=(down, outputs)),),
+        )
 
 
 def _numbered(slices: tuple[slice, ...], length: int) -> Indices:
@@ -127,7 +133,7 @@ def _numbered(slices: tuple[slice, ...], length: int) -> Indices:
 
 
 def _placed(order: Indices, slices: tuple[slice, ...], length: int) -> Indices:
-    """The tile of each of `length` rows, of which those in `order` are cut into tiles. [length]"""
+    """Return the tile of each of `length` rows, of which those in `order` are cut into tiles. [length]"""
     numbers = np.full(length, -1, np.int64)
     for number, span in enumerate(slices):
         numbers[order[span]] = number
@@ -144,11 +150,23 @@ def _unit_members(network: Network, space: CoupledChannels) -> Iterator[GroupMem
     for side in space.producers:
         layout = network.layer(side.layer).layout
         for part in range(layout.parts):
-            yield GroupMember(side.layer, part, np.zeros(layout.inputs, np.int64), side.unit_of, (1, space.size))
+            yield GroupMember(
+                layer=side.layer,
+                part=part,
+                rows=np.zeros(layout.inputs, np.int64),
+                cols=side.unit_of,
+                blocks=(1, space.size),
+            )
     for side in space.consumers:
         layout = network.layer(side.layer).layout
         for part in range(layout.parts):
-            yield GroupMember(side.layer, part, side.unit_of, np.zeros(layout.outputs, np.int64), (space.size, 1))
+            yield GroupMember(
+                layer=side.layer,
+                part=part,
+                rows=side.unit_of,
+                cols=np.zeros(layout.outputs, np.int64),
+                blocks=(space.size, 1),
+            )
 
 
 @dataclass(frozen=True)
@@ -175,12 +193,12 @@ def savings(network: Network, family: Family, mapping: MapOptions, price: Price)
 
 
 def _member_savings(network: Network, member: GroupMember, mapping: MapOptions, price: Price) -> Values:
-    """Cells, and the wires of the row and column groups that lie in the group entirely.
+    """Return the cells, wires and tiles that deleting each group saves, weighted by `price`.
 
-    A row group of a tile is one wire: it lies in a group when all of the tile's columns do. The wire is shared
-    out evenly among the cells of its row (or column), which is exact for groups made of whole ones; a tile likewise
-    among all of its cells, so that what is left of an almost empty tile is worth the most. Where a row is gone from all
-    tiles those behind it move up, and a row of tiles goes with enough of them.
+    A row group of a tile is one wire: the wire is saved when the group contains all of the tile's live columns. A wire
+    is divided evenly among the cells of its row (or column), which is exact for groups of whole rows; a tile is
+    divided among all of its cells, so that the rest of a nearly empty tile is worth the most. If a row leaves all
+    tiles, the rows behind it move up, and after enough rows a row of tiles is saved.
     """
     alive = network.matrices(member.layer)[member.part] != 0
     rows, cols = live_order(alive, mapping)
@@ -206,9 +224,10 @@ def _member_savings(network: Network, member: GroupMember, mapping: MapOptions, 
 
 
 def _moving_up(block: Indices, blocks: int, built: NDArray[np.bool_], columns: NDArray[np.int64]) -> Values:
-    """Wires of rows of tiles that go when rows do, shared out evenly among all rows. [blocks, 1]
+    """Return the wires saved as rows of tiles disappear, divided evenly among all rows. [blocks, 1]
 
-    From live columns by tile [tile rows, tile columns]; those of one tile stay to the last.
+    They are computed from the live columns of each tile [tile rows, tile columns]; those of one tile remain to the
+    last.
     """
     rows = np.asarray(built.any(axis=1, keepdims=True), np.float64)
     share = float(columns.sum() - columns.max(axis=0).sum()) / max(float(rows.sum()), 1.0)
@@ -216,7 +235,7 @@ def _moving_up(block: Indices, blocks: int, built: NDArray[np.bool_], columns: N
 
 
 def deleted(network: Network, chosen: Mapping[Family, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:
-    """The cells of all chosen groups, by layer. [parts, inputs, outputs]"""
+    """Return the cells of all chosen groups, by layer. [parts, inputs, outputs]"""
     gone: dict[str, NDArray[np.bool_]] = {}
     for family, which in chosen.items():
         for member in family.members:

@@ -1,4 +1,4 @@
-"""From the final network to its netlist: matrices cut into tiles, and what joins them."""
+"""Map the final network to its netlist: matrices cut into tiles, and the buses and blocks that join them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from gscompile.crossbars.packing import Area, pack
 from gscompile.crossbars.pins import block
 from gscompile.graph.network import Layer, Network
 
-Order = tuple[NDArray[np.int64], NDArray[np.int64]]  # of rows, of columns
+Order = tuple[NDArray[np.int64], NDArray[np.int64]]  # row indices, column indices
 
 
 @dataclass(frozen=True)
 class MapOptions:
-    """How matrices are cut: the array size and the rule; with `pack`, small tiles of a layer share arrays.
+    """The rules by which matrices are cut: the array size, the tiling, and with `pack`, small tiles sharing arrays.
 
-    `array_um2` tells the area of an array of so many rows and columns where a target has one: tiles that would take
-    more together do not share.
-    With `arrange`, inputs and outputs change places among the tiles of a matrix where that takes fewer wires.
+    `array_um2` gives the area of an array of some rows and columns where a target has one: tiles that would take more
+    area together do not share. With `arrange`, inputs and outputs are reordered among the tiles of a matrix where that
+    takes fewer wires.
     """
 
     crossbar: Crossbar
@@ -37,11 +37,19 @@ class MapOptions:
 
 
 def map_network(network: Network, options: MapOptions, name: str = "network") -> Netlist:
-    """The netlist of a network: a matrix for every part of every layer, tiles only where weights are."""
+    """Return the netlist of a network: a matrix for every part of every layer, tiles only where weights are nonzero."""
     wiring = wire_up(network)
     cuts = ([*_matrices(layer, options, wiring)] for layer in network.layers)
     matrices = tuple(m for cut_ in cuts for m in (_packed(cut_, options) if options.pack else cut_))
-    return Netlist(name, options.crossbar, options.tiling, wiring.buses, matrices, wiring.blocks, wiring.ports)
+    return Netlist(
+        name=name,
+        crossbar=options.crossbar,
+        tiling=options.tiling,
+        buses=wiring.buses,
+        matrices=matrices,
+        blocks=wiring.blocks,
+        ports=wiring.ports,
+    )
 
 
 def _matrices(layer: Layer, options: MapOptions, wiring: Wiring) -> Iterator[Matrix]:
@@ -49,11 +57,20 @@ def _matrices(layer: Layer, options: MapOptions, wiring: Wiring) -> Iterator[Mat
     for part, name in enumerate(layer.part_names):
         tiles = tuple(cut(name, layer.matrices[part], options))
         input_bus, output_bus = wiring.sides[name]
-        yield Matrix(name, layer.name, part, inputs, outputs, input_bus, output_bus, tiles)
+        yield Matrix(
+            name=name,
+            layer=layer.name,
+            part=part,
+            inputs=inputs,
+            outputs=outputs,
+            input_bus=input_bus,
+            output_bus=output_bus,
+            tiles=tiles,
+        )
 
 
 def _packed(matrices: list[Matrix], options: MapOptions) -> Iterator[Matrix]:
-    """The matrices of one layer with their tiles on shared arrays."""
+    """Return the matrices of one layer with their tiles placed on shared arrays."""
     small = [tile for matrix in matrices for tile in matrix.tiles]
     tiles = iter(pack(small, options.crossbar, matrices[0].layer, options.array_um2))
     for matrix in matrices:
@@ -61,10 +78,10 @@ def _packed(matrices: list[Matrix], options: MapOptions) -> Iterator[Matrix]:
 
 
 def cut(name: str, matrix: NDArray[np.generic], options: MapOptions) -> Iterator[Tile]:
-    """Tiles of a matrix [inputs, outputs], by tile row then column; a tile without weights does not exist.
+    """Return the tiles of a matrix [inputs, outputs], by tile row then column; a tile without weights does not exist.
 
-    Rows and columns of the matrix that hold no weight at all are left out before cutting where that takes no
-    more wires than cutting in place; with `arrange` those that are left may share tiles in another order.
+    Rows and columns without any weight are left out before cutting, if that takes no more wires than cutting in place.
+    With `arrange` the remaining ones may be ordered differently.
     """
     alive = np.asarray(matrix != 0)
     rows, cols = order = live_order(alive, options)
@@ -75,7 +92,7 @@ def cut(name: str, matrix: NDArray[np.generic], options: MapOptions) -> Iterator
             tile_rows = rows[down][occupancy.rows[down, j]]
             tile_cols = cols[across][occupancy.cols[i, across]]
             tile = f"{name}/{i}_{j}"
-            yield Tile(tile, name, tile_rows, tile_cols, tile)
+            yield Tile(name=tile, matrix=name, inputs=tile_rows, outputs=tile_cols, array=tile)
 
 
 def live_order(alive: NDArray[np.bool_], options: MapOptions) -> Order:
@@ -133,7 +150,7 @@ class Footprint:
 
 
 def footprint(network: Network, options: MapOptions) -> Footprint:
-    """The netlist's totals without the netlist: the figures that search and progress look at."""
+    """Return the totals of the netlist without building it; the search and the progress display use them."""
     return footprint_of(network.layers, options)
 
 

@@ -1,6 +1,6 @@
-"""Which names two different things would share: found among any number of things in bounded memory.
+"""Detect names that two different things would share, among any number of things in bounded memory.
 
-A window of digests is looked at in one pass; more things than fit into it take more passes, not more memory.
+One pass looks at a window of digests; more things than fit into the window take more passes, not more memory.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from hashlib import blake2b
 
 import numpy as np
 
-WINDOW_ITEMS = 1 << 16  # things looked at in one pass, 8 bytes each
-MAX_LISTED = 1 << 12  # shared names that are told one by one
+WINDOW_ITEMS = 1 << 16  # digests held in one pass, 8 bytes each
+MAX_LISTED = 1 << 12  # shared names that are listed
 
 Things = Callable[[], Iterable[tuple[str, str]]]
 
 
 class NameCollisions:
-    """A set of names that are shared. Beyond `MAX_LISTED` of them every name counts as one."""
+    """The set of names that are shared. If there are more than `MAX_LISTED`, every name counts as shared."""
 
     def __init__(self, digests: frozenset[int] = frozenset()) -> None:
         self._digests = digests
@@ -35,14 +35,14 @@ class NameCollisions:
 
 
 def digest(text: str) -> int:
-    """64 bits of a text. Two texts of one digest would count as one name: needless, and harmless."""
+    """Return 64 bits of a text. Two texts of one digest would count as one name, which is harmless."""
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def twins(things: Things, count: int, window: int | None = None) -> NameCollisions:
-    """Names that two things have; `things()` gives (name, thing) anew at every call, some `count` of them.
+    """Return the names that two things have; each call of `things()` yields all (name, thing), about `count` of them.
 
-    A thing may come several times.
+    A thing may occur several times.
 
     >>> found = twins(lambda: [("a", "1"), ("b", "2"), ("b", "3"), ("a", "1")], 4)
     >>> "a" in found, "b" in found
@@ -59,7 +59,7 @@ def twins(things: Things, count: int, window: int | None = None) -> NameCollisio
 
 
 def _several(things: Iterable[tuple[str, str]], part: int, passes: int) -> frozenset[int]:
-    """Digests of names that come several times, of those that are `part` modulo `passes`."""
+    """Return the digests of names that occur several times, among those that are `part` modulo `passes`."""
     digests = array("Q", (key for name, _ in things if (key := digest(name)) % passes == part))
     found = np.frombuffer(digests, np.uint64)
     found.sort()
@@ -67,7 +67,7 @@ def _several(things: Iterable[tuple[str, str]], part: int, passes: int) -> froze
 
 
 def _of_two(things: Iterable[tuple[str, str]], several: frozenset[int]) -> frozenset[int]:
-    """Return the names of `several` that stand for two different things or more; at most a few more than MAX_LISTED."""
+    """Return the names of `several` that stand for two or more different things; at most a few more than MAX_LISTED."""
     first: dict[int, str] = {}
     found: set[int] = set()
     for name, thing in things:

@@ -1,10 +1,10 @@
-"""The netlist: tiles, the nets that join them, and the digital blocks between the matrices.
+"""Describe the netlist: tiles, the nets that join them, and the digital blocks between the matrices.
 
 A *bus* is a numbered set of nets, one signal each. An analog bus carries the inputs or the outputs of matrices:
-net `bus[i]` reaches every tile pin that names index i. The output bus of a factor U is the input bus of its V.
-A tensor bus has one net: a digital stream between blocks, or to a port of the chip. A *wire* is one pin: one
-connection of a tile's row or column to its net. So pins are index sets, written as half-open ranges (`0:50,60:64`),
-and a netlist of a million wires stays small.
+net `bus[i]` reaches every tile pin with index i. The output bus of a factor U is the input bus of its V.
+A tensor bus has one net: a digital stream between blocks, or to a port of the chip. A *wire* is one pin: the
+connection of one tile row or column to its net. Pins are index sets, written as half-open ranges (`0:50,60:64`), so a
+netlist of a million wires stays small.
 """
 
 from __future__ import annotations
@@ -87,10 +87,10 @@ class Bus:
 
 @dataclass(frozen=True)
 class Block:
-    """Digital work between matrices: the ONNX nodes it does, the buses it reads and those it drives.
+    """Digital work between matrices: the ONNX nodes that it computes, and the buses that it reads and drives.
 
-    `node:input` in `nodes` is the forming of a weighted node's input vectors (a convolution's patches),
-    `node:output` what follows its product (bias, gathering of positions).
+    In `nodes`, `node:input` is the computation of a weighted node's input vectors (a convolution's patches), and
+    `node:output` is what follows its product (bias, gathering of positions).
     """
 
     name: str
@@ -125,9 +125,9 @@ class BusEndpoints:
 
 @dataclass(frozen=True, eq=False)
 class Netlist:
-    """Everything that hardware is built from but the weights, which `tiles.npz` holds by tile name.
+    """Everything that hardware is built from except the weights, which `tiles.npz` holds by tile name.
 
-    `ends` says by bus name what is joined to a bus.
+    `ends` gives the endpoints of each bus by its name.
     """
 
     name: str
@@ -151,7 +151,7 @@ class Netlist:
 
     @cached_property
     def arrays(self) -> int:
-        """Physical crossbar arrays; tiles that share one count once."""
+        """Return the number of physical crossbar arrays; tiles that share an array count once."""
         return len({tile.array for tile in self.tiles})
 
     @property
@@ -168,11 +168,11 @@ class Netlist:
         return sum(matrix.wires for matrix in self.matrices)
 
     def matrix(self, name: str) -> Matrix:
-        """The matrix of that name. Raises KeyError."""
+        """Return the matrix with this name. Raises KeyError."""
         return self._by_name[name]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data in a stable order, as `netlist.schema.json` describes it."""
+        """Return plain data in a stable order, as `netlist.schema.json` describes it."""
         return {
             "schema": self.version,
             "name": self.name,
@@ -186,16 +186,18 @@ class Netlist:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Netlist:
-        """Read back what `to_json` wrote; check it against the schema first."""
+        """Return the netlist that `to_json` wrote, checked against the schema first."""
         return cls(
-            data["name"],
-            Crossbar.parse(data["crossbar"]),
-            data["tiling"],
-            tuple(Bus(**bus) for bus in data["buses"]),
-            tuple(_matrix_from(matrix) for matrix in data["matrices"]),
-            tuple(Block(b["name"], tuple(b["nodes"]), tuple(b["inputs"]), tuple(b["outputs"])) for b in data["blocks"]),
-            tuple(Port(**port) for port in data["ports"]),
-            data["schema"],
+            name=data["name"],
+            crossbar=Crossbar.parse(data["crossbar"]),
+            tiling=data["tiling"],
+            buses=tuple(Bus(**bus) for bus in data["buses"]),
+            matrices=tuple(_matrix_from(matrix) for matrix in data["matrices"]),
+            blocks=tuple(
+                Block(b["name"], tuple(b["nodes"]), tuple(b["inputs"]), tuple(b["outputs"])) for b in data["blocks"]
+            ),
+            ports=tuple(Port(**port) for port in data["ports"]),
+            version=data["schema"],
         )
 
 
@@ -226,7 +228,7 @@ def _at(found: dict[str, BusEndpoints], bus: str) -> BusEndpoints:
 
 
 def rebuild(matrix: Matrix, weights: TileWeights) -> NDArray[Any]:
-    """The dense matrix [inputs, outputs] from its tiles. Raises VerificationError where they do not fit."""
+    """Return the dense matrix [inputs, outputs] from its tiles. Raises VerificationError where they do not fit."""
     arrays = [weights[tile.name] for tile in matrix.tiles]
     dense = np.zeros((matrix.inputs, matrix.outputs), arrays[0].dtype if arrays else np.float32)
     for tile, array in zip(matrix.tiles, arrays, strict=True):
@@ -270,14 +272,14 @@ def _check_matrix(crossbar: Crossbar, matrix: Matrix, widths: Mapping[str, int])
     ):
         if widths.get(bus) != size:
             raise VerificationError(f"matrix {matrix.name!r}: {size} {side}s on bus {bus!r} of {widths.get(bus)}")
-    if not _is_sound(crossbar, matrix):  # tile by tile, to name the one that is wrong
+    if not _is_sound(crossbar, matrix):  # one by one, to name the tile that is wrong
         for tile in matrix.tiles:
             _check_tile(crossbar, matrix, tile)
         _check_apart(matrix)
 
 
 def _is_sound(crossbar: Crossbar, matrix: Matrix) -> bool:
-    """Return whether all tiles of a matrix are sound, checked together, a hundred times as fast as one by one."""
+    """Return whether all tiles of a matrix are sound; checked together, a hundred times as fast as one by one."""
     rows, cols = [t.inputs for t in matrix.tiles], [t.outputs for t in matrix.tiles]
     return (
         all(0 < len(r) <= crossbar.rows and 0 < len(c) <= crossbar.cols for r, c in zip(rows, cols, strict=True))
@@ -288,7 +290,7 @@ def _is_sound(crossbar: Crossbar, matrix: Matrix) -> bool:
 
 
 def _check_apart(matrix: Matrix) -> None:
-    """No cell is on two tiles. Only rows and columns with a pin are looked at: a file may claim any number."""
+    """Refuse two tiles with a common cell; only rows and columns with a pin count."""
     if len(matrix.tiles) < 2:
         return
     rows = np.unique(np.concatenate([tile.inputs for tile in matrix.tiles]))
@@ -302,7 +304,7 @@ def _check_apart(matrix: Matrix) -> None:
 
 
 def _check_arrays(netlist: Netlist) -> None:
-    """Tiles stay on their array, and those that share one meet on none of its rows and columns."""
+    """Refuse tiles beyond the edge of their array, and tiles that share a row or a column of an array."""
     arrays: dict[str, list[Tile]] = defaultdict(list)
     for tile in netlist.tiles:
         arrays[tile.array].append(tile)
@@ -368,7 +370,7 @@ def _matrix_json(matrix: Matrix) -> dict[str, Any]:
 
 
 def _tiles_json(tiles: Sequence[Tile]) -> list[dict[str, Any]]:
-    """Every tile as `netlist.schema.json` describes it."""
+    """Return every tile as `netlist.schema.json` describes it."""
     rows, cols = all_to_ranges([t.inputs for t in tiles]), all_to_ranges([t.outputs for t in tiles])
     return [_tile_json(*each) for each in zip(tiles, rows, cols, strict=True)]
 
@@ -389,4 +391,11 @@ def _matrix_from(data: Mapping[str, Any]) -> Matrix:
 
 def _tile_from(matrix: str, data: Mapping[str, Any], rows: Indices, cols: Indices) -> Tile:
     corner = data.get("corner", (0, 0))
-    return Tile(data["name"], matrix, rows, cols, data.get("array", data["name"]), (corner[0], corner[1]))
+    return Tile(
+        name=data["name"],
+        matrix=matrix,
+        inputs=rows,
+        outputs=cols,
+        array=data.get("array", data["name"]),
+        corner=(corner[0], corner[1]),
+    )

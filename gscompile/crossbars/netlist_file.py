@@ -1,4 +1,4 @@
-"""`netlist.json`: written front to back, read back with every mistake named by its place."""
+"""Write `netlist.json` front to back, and read it so that every mistake is named by its place."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _lines(netlist: Netlist) -> Iterator[str]:
 
 
 def _list_lines(empty: Netlist, key: str, items: Iterable[Any]) -> Iterator[str]:
-    """A list of the netlist, an item at a time; a matrix has its tiles on lines of their own."""
+    """Yield a list of the netlist one item at a time; the tiles of a matrix stand on lines of their own."""
     some = ""
     yield "["
     for item in items:
@@ -82,7 +82,7 @@ def netlist_schema() -> dict[str, Any]:
 
 @cache
 def _validator() -> jsonschema.Draft202012Validator:
-    """Definitions are written out where they are used: to look them up for every tile takes half of the time."""
+    """Return the schema's validator with definitions inlined, since a lookup for every tile takes half of the time."""
     schema = netlist_schema()
     return jsonschema.Draft202012Validator(_written_out(schema, schema["$defs"]))
 
@@ -107,7 +107,7 @@ def _check_schema(data: Any) -> None:
 
 
 def _place(data: Any, path: Iterable[str | int]) -> str:
-    """The way to a mistake, objects by their name: `matrices 'conv1' tiles 'conv1/0_0' rows: `."""
+    """Return the path to a mistake, objects by their name: `matrices 'conv1' tiles 'conv1/0_0' rows: `."""
     words = []
     for step in path:
         data = data[step]
@@ -144,7 +144,7 @@ def is_plain_tile(tile: Any) -> bool:
 
 
 def _check_ranges(matrices: Iterable[Mapping[str, Any]]) -> None:
-    """Refuse ranges that leave their matrix before they are spelled out: they may name billions of pins."""
+    """Refuse ranges that leave their matrix before they are expanded: they may name billions of pins."""
     total = 0
     for matrix in matrices:
         for key, bound in (("rows", matrix["inputs"]), ("cols", matrix["outputs"])):

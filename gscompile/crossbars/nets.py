@@ -1,5 +1,4 @@
-"""Which nets a netlist really has: those with a pin. Shared by the output formats, the placer and the
-costs."""
+"""Find the nets that a netlist really has (those with a pin), for the output formats, the placer and the costs."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ _NO_NETS: Indices = np.zeros(0, np.int64)
 
 @dataclass(frozen=True)
 class Pin:
-    """Row or column `index` of a tile, counted among its live ones."""
+    """Row or column `index` of a tile, counted among its live rows or columns."""
 
     tile: Tile
     side: Literal["row", "col"]
@@ -30,37 +29,37 @@ class Pin:
 
 
 class Nets:
-    """Pins by net. A net is `bus[i]`; it exists where a tile has a pin on it, or on a tensor bus.
+    """Pins by net. A net is `bus[i]`; it exists if a tile has a pin on it, or on a tensor bus.
 
-    Nothing is kept: what is asked is worked out from the tiles on that bus.
+    Nothing is cached: answers are computed from the tiles on the bus in question.
     """
 
     def __init__(self, netlist: Netlist) -> None:
         self._netlist = netlist
 
     def inputs(self, matrix: Matrix) -> Indices:
-        """Inputs of a matrix with a pin on some tile, in order."""
+        """Return the inputs of a matrix that have a pin on some tile, in order."""
         return _union([tile.inputs for tile in matrix.tiles])
 
     def outputs(self, matrix: Matrix) -> Indices:
-        """Outputs of a matrix with a pin on some tile, in order."""
+        """Return the outputs of a matrix that have a pin on some tile, in order."""
         return _union([tile.outputs for tile in matrix.tiles])
 
     def live(self, bus: str) -> Indices:
-        """Indices of the bus that are nets, in order; a tensor bus is net 0."""
+        """Return the indices of the bus that are nets, in order; a tensor bus is net 0."""
         if self._netlist.ends[bus].stream:
             return np.zeros(1, np.int64)
         return _union([*self._driven(bus), *self._read(bus)])
 
     def tied(self, bus: str) -> Indices:
-        """Nets that only rows hang on and no matrix column drives: the input is always zero."""
+        """Return the nets that reach rows only and have no driving matrix column: their input is always zero."""
         ends = self._netlist.ends[bus]
         if ends.stream or not ends.driving_matrices:
-            return _NO_NETS  # a block or a port drives whatever is there
+            return _NO_NETS  # a block or a port drives all nets of this bus
         return np.setdiff1d(_union(self._read(bus)), _union(self._driven(bus)))
 
     def pins(self, bus: str) -> Iterator[tuple[int, list[Pin]]]:
-        """Every net of an analog bus with its tile pins: columns first, each in netlist order."""
+        """Yield every net of an analog bus with its tile pins: columns first, each in netlist order."""
         columns = [(t, t.outputs) for m in self._netlist.ends[bus].driving_matrices for t in m.tiles]
         rows = [(t, t.inputs) for m in self._netlist.ends[bus].reading_matrices for t in m.tiles]
         indices = np.concatenate([_NO_NETS, *(i for _, i in columns), *(i for _, i in rows)])
@@ -74,7 +73,7 @@ class Nets:
 
     @property
     def count(self) -> int:
-        """Nets of the whole design, tensor streams included."""
+        """Return the number of nets of the whole design, tensor streams included."""
         return sum(len(self.live(bus.name)) for bus in self._netlist.buses)
 
     def _driven(self, bus: str) -> list[Indices]:
@@ -85,10 +84,10 @@ class Nets:
 
 
 def _union(parts: list[Indices]) -> Indices:
-    """Indices of all parts, each once, in order; they are not negative."""
+    """Return the indices of all parts, each once, in order; they are not negative."""
     flat = np.concatenate([_NO_NETS, *parts])
     if not len(flat) or flat.max() > 8 * len(flat):
         return np.unique(flat)
-    marks = np.zeros(flat.max() + 1, bool)  # where they lie close, marking takes less than sorting
+    marks = np.zeros(flat.max() + 1, bool)  # faster than sorting for dense indices
     marks[flat] = True
     return np.flatnonzero(marks)

@@ -1,9 +1,9 @@
-"""Small tiles share an array, each with rows and columns of its own.
+"""Place several small tiles on one array, each with rows and columns of its own.
 
-A row of an array is one wire and so is a column: two tiles that met on one would read each other's inputs or add
-up their outputs. So tiles stand corner to corner, and a shared array holds as many as its rows and its columns
-allow: seven 9x1 filters of a depthwise convolution on 64x64. The cells between the corners are built and not used: on
-a target that builds arrays to measure, tiles share one only where that takes no more area than an array for each.
+A row of an array is one wire, and so is a column: two tiles with a common row would read each other's inputs, and with
+a common column add up their outputs. So tiles stand corner to corner, and an array holds as many as its rows and
+columns allow: seven 9x1 filters of a depthwise convolution on 64x64. The cells between the corners are built but not
+used: on a target that builds arrays to measure, tiles share one only where that takes no more area.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gscompile.crossbars.netlist import Tile
 
 @dataclass
 class _OpenArray:
-    """An array that is being filled: what is taken of its rows and columns, and which tiles are there."""
+    """An array that is being filled: the rows and columns taken so far, and the tiles placed on it."""
 
     rows: int = 0
     cols: int = 0
@@ -37,8 +37,8 @@ Area = Callable[[int, int], float]  # um2 of an array of so many rows and column
 def pack(tiles: Sequence[Tile], crossbar: Crossbar, name: str, area: Area | None = None) -> list[Tile]:
     """Return the tiles in their order, placed on arrays by first fit decreasing.
 
-    Shared arrays are named `name/shared0`, `name/shared1` and so on. A tile that shares with no other keeps an array of
-    its own. So do tiles whose shared array would take more `area` than they take alone; without `area` fewer arrays
+    Shared arrays are named `name/shared0`, `name/shared1` and so on. A tile without a partner keeps an array of its
+    own, and so do tiles whose shared array would take more `area` than their own arrays; without `area`, fewer arrays
     are always better.
     """
     packed = list(tiles)

@@ -1,7 +1,7 @@
-"""Pins as index sets: many of them written as ranges and read back at once, and what makes a set of tiles sound.
+"""Write pins as index sets in ranges, read them back, and check that the tiles of a matrix are disjoint.
 
-Work is done for all tiles of a matrix together: a tile has two index sets of a few dozen indices, too few for
-numpy to be worth its call.
+All tiles of a matrix are handled together: a tile has two index sets of a few dozen indices, too few to be worth a
+numpy call.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NO_PINS: Indices = np.zeros(0, np.int64)
 
 
 def to_ranges(indices: Indices) -> str:
-    """Half-open ranges, in order.
+    """Return an index set as half-open ranges, in order.
 
     >>> to_ranges(np.array([0, 1, 2, 7]))
     '0:3,7:8'
@@ -26,7 +26,7 @@ def to_ranges(indices: Indices) -> str:
 
 
 def all_to_ranges(sets: Sequence[Indices]) -> list[str]:
-    """The ranges of every set.
+    """Return the ranges of every index set.
 
     >>> all_to_ranges([np.array([0, 1, 2, 7]), np.array([8]), np.array([], int)])
     ['0:3,7:8', '8:9', '']
@@ -40,13 +40,13 @@ def all_to_ranges(sets: Sequence[Indices]) -> list[str]:
 
 
 def _joined(sets: Sequence[Indices]) -> tuple[Indices, Indices]:
-    """All sets one after the other, and where each ends."""
+    """Return all sets joined, and the end of each."""
     ends = np.cumsum([len(indices) for indices in sets], dtype=np.int64)
     return np.concatenate([_NO_PINS, *sets]), ends
 
 
 def _breaks(flat: Indices, ends: Indices) -> NDArray[np.bool_]:
-    """Where a range begins: after a gap, and with every set."""
+    """Return where a range begins: after a gap, and with every set."""
     begins = np.ones(len(flat), bool)
     begins[1:] = flat[1:] != flat[:-1] + 1
     begins[ends[ends < len(flat)]] = True
@@ -54,7 +54,7 @@ def _breaks(flat: Indices, ends: Indices) -> NDArray[np.bool_]:
 
 
 def block(rows: Indices, cols: Indices) -> tuple[slice | Indices, slice | Indices]:
-    """The index of a block of a matrix; of neighbours in order it is made of slices, which take a tenth of the time.
+    """Return the index of a block of a matrix, made of slices where indices are neighbours (a tenth of the time).
 
     >>> block(np.array([4, 5, 6]), np.array([0, 1]))
     (slice(4, 7, None), slice(0, 2, None))
@@ -69,12 +69,12 @@ def _is_range(indices: Indices) -> bool:
 
 
 def from_ranges(text: str) -> Indices:
-    """The inverse of `to_ranges`."""
+    """Return the index set of a text of ranges, the inverse of `to_ranges`."""
     return all_from_ranges([text])[0]
 
 
 def all_from_ranges(texts: Sequence[str]) -> list[Indices]:
-    """The inverse of `all_to_ranges`.
+    """Return the index set of every text, the inverse of `all_to_ranges`.
 
     >>> [found.tolist() for found in all_from_ranges(["0:3,7:8", "", "8:9"])]
     [[0, 1, 2, 7], [], [8]]
@@ -89,7 +89,7 @@ def all_from_ranges(texts: Sequence[str]) -> list[Indices]:
 
 
 def range_ends(texts: Iterable[str]) -> tuple[Indices, Indices]:
-    """First index and the one behind the last of all ranges in all texts."""
+    """Return the first index and the one behind the last of all ranges in all texts."""
     words = ",".join(text for text in texts if text).replace(":", ",")
     numbers = np.array([int(word) for word in words.split(",")] if words else [], np.int64)
     return numbers[0::2], numbers[1::2]
@@ -111,7 +111,8 @@ def rising_below(sets: Sequence[Indices], bound: int) -> bool:
 def hulls_apart(rows: Sequence[Indices], cols: Sequence[Indices]) -> bool:
     """Return whether the rectangles around tiles form disjoint bands of rows, with disjoint columns in each band.
 
-    So it is with every matrix cut by a grid. Sets rise and are not empty. False says nothing: tiles may still be apart.
+    This holds for every matrix cut by a grid. Sets must increase and not be empty. Tiles may be disjoint even if this
+    is False.
     """
     top, bottom = _ends(rows)
     left, right = _ends(cols)

@@ -1,7 +1,7 @@
-"""`tiles.npz`: the weights of every tile, written and read one at a time.
+"""Write and read `tiles.npz`, the weights of every tile, one tile at a time.
 
-The file is what `numpy.savez` writes and `numpy.load` reads. Both take ten times as long for thousands of small
-arrays: here headers are made and understood once for each shape, and a tile is one read.
+The file is what `numpy.savez` writes and `numpy.load` reads. Both take ten times as long for thousands of small arrays:
+here headers are made and parsed once for each shape, and a tile is one read.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _UNSUPPORTED_FLAGS = 0x1 | 0x20 | 0x40  # encrypted, patched, encrypted
 def write_tiles(tiles: Iterable[tuple[str, NDArray[Any]]], path: str | Path) -> None:
     """Write tile weights by name as an uncompressed .npz; one array is in memory at a time.
 
-    Equal content gives equal bytes: no times, no permissions of the moment.
+    Equal content gives equal bytes: the file holds no time stamps and no permissions.
     """
     write_zip(((f"{name}.npy", _header_of(a.shape, a.dtype) + a.tobytes()) for name, a in tiles), path)
 
@@ -51,7 +51,7 @@ def _header_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _TileMember:
-    """Where a tile's array lies in the file, and the checksum of its bytes."""
+    """The position of a tile's array in the file, and the checksum of its bytes."""
 
     offset: int
     name_bytes: int
@@ -60,9 +60,9 @@ class _TileMember:
 
 
 class TileFile(Mapping[str, NDArray[Any]]):
-    """The arrays of a `tiles.npz` by tile name, each read when it is asked for; nothing is unpickled.
+    """The arrays of a `tiles.npz` by tile name, each read on access; nothing is unpickled.
 
-    Raises VerificationError for a file that is none, and for an array that cannot be read.
+    Raises VerificationError for a file that is not an .npz, and for an array that cannot be read.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -114,7 +114,7 @@ def _member(path: Path, info: zipfile.ZipInfo) -> _TileMember:
 
 
 def _bytes(file: int, member: _TileMember) -> memoryview:
-    """A member's bytes, by one read where nothing stands between its name and them. Raises BadZipFile."""
+    """Return a member's bytes, by one read where its data follows its name directly. Raises BadZipFile."""
     known = _LOCAL_HEADER + member.name_bytes
     if member.offset < 0 or member.offset + known + member.size > os.fstat(file).st_size:
         raise zipfile.BadZipFile("it ends behind the end of the file")
@@ -131,7 +131,7 @@ def _bytes(file: int, member: _TileMember) -> memoryview:
 
 
 def _array(data: memoryview) -> NDArray[Any]:
-    """A read-only array on the bytes of an .npy file. Raises ValueError."""
+    """Return a read-only array on the bytes of an .npy file. Raises ValueError."""
     start = _PREFIX + struct.unpack_from("<H", data, _PREFIX - 2)[0]
     shape, fortran, dtype = _described(bytes(data[:start]))
     if dtype.hasobject or min(shape, default=0) < 0 or prod(shape) * dtype.itemsize != len(data) - start:
@@ -143,7 +143,7 @@ def _array(data: memoryview) -> NDArray[Any]:
 
 @lru_cache(1 << 12)
 def _described(header: bytes) -> Head:
-    if header[6:8] != b"\1\0":  # whose length takes two bytes
+    if header[6:8] != b"\1\0":  # version 1.0, whose length field has two bytes
         raise ValueError("another array format than 1.0")
     return read_head(BytesIO(header))
 
@@ -151,9 +151,9 @@ def _described(header: bytes) -> Head:
 def check_tiles(
     netlist: Netlist, weights: Mapping[str, NDArray[Any]], dtypes: Mapping[str, np.dtype[Any]] | None = None
 ) -> None:
-    """Raise VerificationError unless every tile has finite weights of its size and each pin a weight.
+    """Raise VerificationError unless every tile has finite weights of its size and each pin a nonzero weight.
 
-    `dtypes` gives the type of a layer's weights by its name; without it any type of numbers passes.
+    `dtypes` gives the type of a layer's weights by its name; without it any numeric type passes.
     """
     check_names(netlist, weights)
     for matrix in netlist.matrices:
@@ -161,7 +161,7 @@ def check_tiles(
 
 
 def check_names(netlist: Netlist, weights: Mapping[str, NDArray[Any]]) -> None:
-    """Raise VerificationError unless every tile has weights, and nothing else has."""
+    """Raise VerificationError unless the file holds weights for every tile, and nothing else."""
     names = {tile.name for tile in netlist.tiles}
     for name in weights:
         if name not in names:
@@ -174,7 +174,7 @@ def check_names(netlist: Netlist, weights: Mapping[str, NDArray[Any]]) -> None:
 def checked_tiles(
     matrix: Matrix, weights: Mapping[str, NDArray[Any]], dtype: np.dtype[Any] | None = None
 ) -> dict[str, NDArray[Any]]:
-    """The tiles of one matrix, read once, of type `dtype` where it is given. Raises VerificationError."""
+    """Return the tiles of one matrix, read once, of type `dtype` if given. Raises VerificationError."""
     found = {tile.name: weights[tile.name] for tile in matrix.tiles}
     for tile in matrix.tiles:
         if dtype is not None and found[tile.name].dtype != dtype:
@@ -185,14 +185,14 @@ def checked_tiles(
 
 
 def _typed(dtype: np.dtype[Any]) -> str:
-    """The name of a type, with its byte order where that is not this machine's."""
+    """Return the name of a type, with its byte order where that is not this machine's."""
     return str(dtype) if dtype.isnative else f"{dtype.newbyteorder('=')}, bytes swapped"
 
 
 def holds(matrix: Matrix, tiles: Mapping[str, NDArray[Any]], dense: NDArray[Any]) -> bool:
-    """Return whether the tiles of a matrix are the blocks of `dense` [inputs, outputs] bit for bit, and the rest zero.
+    """Return whether the tiles of a matrix are the blocks of `dense` [inputs, outputs] bit for bit, the rest zero.
 
-    The sign of a zero that is on no tile does not count: no cell holds it.
+    The sign of a zero outside all tiles does not count: no cell holds it.
     """
     weights = 0
     for tile in matrix.tiles:

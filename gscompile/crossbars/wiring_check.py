@@ -1,4 +1,4 @@
-"""Is a netlist joined as its network asks? Both sides of every matrix, ports, buses and blocks, by name."""
+"""Check that a netlist joins matrices, ports, buses and blocks as its network asks, by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gscompile.crossbars.netlist import Netlist
 from gscompile.errors import VerificationError
 from gscompile.graph.network import Network
 
-Parts = Mapping[str, Mapping[str, Any]]  # name -> what is said of it
+Parts = Mapping[str, Mapping[str, Any]]  # name -> its attributes in the netlist
 
 
 def check_wiring(network: Network, netlist: Netlist) -> None:

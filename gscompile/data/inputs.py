@@ -73,3 +73,40 @@ def is_state(spec: InputSpec) -> bool:
 def all_int(sizes: Iterable[object]) -> bool:
     """Whether every size is known."""
     return all(isinstance(size, int) for size in sizes)
+
+
+def state_outputs(model: ir.Model) -> dict[str, str]:
+    """Return the output of each input that holds a state: the one that is the input's next value.
+
+    A state [layers, batch, hidden] has sizes on its first and last axis at least, or "state", "hidden" or "cell" in its
+    name. Its output has the same type and rank and no other size, and is the one whose name begins like the input's, or
+    the first that is left.
+    """
+    specs = input_specs(model)
+    outputs = {value.name or "": value for value in model.graph.outputs}
+    found: dict[str, str] = {}
+    for spec in specs if len(specs) > 1 else ():
+        if _may_be_state(spec):
+            left = [name for name, value in outputs.items() if name not in found.values() and _continues(value, spec)]
+            named = [name for name in left if name.startswith(spec.name)]
+            if named or left:
+                found[spec.name] = (named or left)[0]
+    return found
+
+
+def _may_be_state(spec: InputSpec) -> bool:
+    if spec.dtype.kind != "f" or not spec.shape or len(spec.shape) < 2:
+        return False
+    named = any(word in spec.name.lower() for word in ("state", "hidden", "cell"))
+    return named or (len(spec.shape) == 3 and isinstance(spec.shape[0], int) and isinstance(spec.shape[2], int))
+
+
+def _continues(value: ir.Value, spec: InputSpec) -> bool:
+    if value.dtype is None or value.dtype.numpy() != spec.dtype or spec.shape is None:
+        return False
+    if value.shape is None:
+        return (value.name or "").startswith(spec.name)
+    sizes = zip(map(_size, value.shape), spec.shape, strict=False)
+    return len(value.shape) == len(spec.shape) and not any(
+        ours != theirs for ours, theirs in sizes if isinstance(ours, int) and isinstance(theirs, int)
+    )

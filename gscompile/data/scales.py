@@ -35,8 +35,11 @@ class Scale:
 
 STANDARD_SCALE = Scale(0.0, 1.0)
 UNIT = Scale(0.5, 0.25, 0.0, 1.0)
+CENTRED_UNIT = Scale(0.0, 0.5, -1.0, 1.0)
 BYTES = Scale(127.5, 64.0, 0.0, 255.0)
 SOUND = Scale(0.0, 0.15, -1.0, 1.0)
+CENTRED_BYTES = Scale(0.0, 64.0, -128.0, 127.0)  # pictures less a mean of each colour
+LOG_ENERGIES = Scale(-4.0, 6.0)  # natural logarithms of the energies of bands, of about 1e-7 to 1e3
 SPREAD = 0.4  # deviation of features that are not centred, relative to their mean: log spectra of -30 +- 12 dB
 LARGE_BIAS = 8.0  # between deviations of pictures of 0 to 1, and standardised (0.25 to 1), and of 0 to 255 (64)
 OFF_CENTRE = 4.0  # deviations of a first layer's sums that its bias is, from which on inputs are not centred
@@ -45,9 +48,9 @@ OFF_CENTRE = 4.0  # deviations of a first layer's sums that its bias is, from wh
 def picture_scales(told: Scale | None, takes_bytes: bool | None = None) -> tuple[Scale, ...]:
     """Return the scales that users feed pictures in; one where the network tells which."""
     if told is None and takes_bytes is not None:
-        return (BYTES,) if takes_bytes else (STANDARD_SCALE, UNIT)
+        return (BYTES, CENTRED_BYTES) if takes_bytes else (STANDARD_SCALE, CENTRED_UNIT, UNIT)
     if told is None:
-        return STANDARD_SCALE, UNIT, BYTES
+        return STANDARD_SCALE, CENTRED_UNIT, UNIT, BYTES
     near = min((UNIT, BYTES), key=lambda scale: abs(np.log(scale.deviation / told.deviation)))
     return (near,) if 0.3 < told.mean / near.mean < 3 else (told,)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice, product
 from math import prod
 from pathlib import Path
@@ -22,9 +23,18 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from gscompile.data.index_ranges import compared_values, index_limits
-from gscompile.data.inputs import InputSpec, input_specs, is_state
-from gscompile.data.scales import SOUND, STANDARD_SCALE, Scale, picture_scales, takes_bytes, told_scale, uncentred_scale
-from gscompile.data.signals import picture, sound, vector
+from gscompile.data.inputs import InputSpec, input_specs, is_state, state_outputs
+from gscompile.data.scales import (
+    LOG_ENERGIES,
+    SOUND,
+    STANDARD_SCALE,
+    Scale,
+    picture_scales,
+    takes_bytes,
+    told_scale,
+    uncentred_scale,
+)
+from gscompile.data.signals import KINDS, PICTURE_TURNS, SOUND_TURNS, VECTOR_TURNS, picture, sound, vector
 from gscompile.errors import DataError, UsageError
 from gscompile.files.native import native
 from gscompile.onnx_files.loading import on_files, pointing_proto
@@ -33,12 +43,17 @@ from gscompile.onnx_files.op_names import kind
 # Sizes to try for an open axis: of pictures and feature maps, and of sequences, tokens and audio.
 _MAP_SIZES = (224, 64, 32, 48, 128, 256, 320, 640, 512, 96, 160, 16, 8, 1)
 _SEQUENCE_SIZES = (16, 32, 64, 8, 128, 256, 512, 1, 1600, 16000, 2, 4)
+MAX_DRAWS, FEW_DRAWS = 16, 4  # tried where a network may refuse the values of one: of known sizes, and of each tried
+_STEPS = 64  # of a sequence beside a state, which comes about in time
+_SEQUENCE_WORDS = "seq", "time", "frame", "step", "token", "length"
 MAX_SIZE_TRIES = 64
 ACCEPTED_SIZES = 6  # accepted sizes after which an empty output is taken for what the network does with noise
 _SMALLEST_PICTURE = 8  # pixels on a side
 _SHORTEST_SOUND = 400  # values: 25 ms at 16 kHz, one frame of a speech recogniser
 MAX_INPUT_ELEMENTS = 2**24  # elements of one input with open axes
 _LARGEST_FIXED = 2**28
+MAX_STEPS_BEFORE = 5  # runs by which a state comes about
+_LARGEST_VOCABULARY = 1 << 20  # indices that are put into an order of their own
 
 Shapes = dict[str, tuple[int, ...]]
 OpenSizes = dict[str, int]  # of open axes, by symbol or by `input:axis`
@@ -71,6 +86,38 @@ def synthetic_batch(
     graph, DataError when no size is accepted.
     """
     return Filler.of(model).fill(find_shapes(model, shapes, batch, seed), seed, draw)
+
+
+def running_batch(
+    model: ir.Model, run: Callable[[dict[str, NDArray[Any]]], object], shapes: Shapes | None = None
+) -> dict[str, NDArray[Any]] | None:
+    """Return a batch for the graph; of several draws the first that `run` takes where values of inputs may be refused.
+
+    None where it takes none. `run` raises RuntimeError for a batch that it does not take.
+    """
+    if not values_may_be_refused(model):
+        return synthetic_batch(model, shapes)
+    filler, found = Filler.of(model), find_shapes(model, shapes)
+    for draw in range(MAX_DRAWS):
+        batch = filler.fill(found, draw, draw)
+        try:
+            run(batch)
+        except RuntimeError:
+            continue
+        return batch
+    return None
+
+
+def values_may_be_refused(model: ir.Model) -> bool:
+    """Return whether a network that does not run on one batch may run on another of the same shapes.
+
+    So it may where an input is of whole numbers, booleans or strings, or has one axis at most: it may be a size, an
+    axis, a split or a threshold. Values of types that numpy does not have cannot be fed at all.
+    """
+    specs = input_specs(model)
+    steering = any(spec.dtype.kind != "f" or spec.shape is None or len(spec.shape) <= 1 for spec in specs)
+    types = {value.dtype for value in (*model.graph.inputs, *model.graph.outputs) if value.dtype is not None}
+    return steering or any(each.numpy().isbuiltin != 1 for each in types)
 
 
 def find_shapes(
@@ -141,11 +188,13 @@ def _open_axes(specs: Sequence[InputSpec], given: Shapes) -> dict[str, tuple[int
     every = [(spec, axis, dim) for spec in specs for axis, dim in enumerate(_axes(spec)) if isinstance(dim, str)]
     symbols = {dim for _, _, dim in every}
     named = any("batch" in dim.lower() for dim in symbols)
+    recurs = any(is_state(spec) for spec in specs)
     found: dict[str, tuple[int, ...]] = {}
     for spec, axis, dim in every:
         if dim not in bound and spec.name not in given and not _terms(dim, symbols):
-            is_batch = "batch" in dim.lower() if named else axis == _batch_axis(spec)
+            is_batch = "batch" in dim.lower() if named else axis == _batch_axis(spec) and not _is_sequence(dim)
             sizes = _MAP_SIZES if len(_axes(spec)) >= 4 and spec.dtype.kind != "i" else _SEQUENCE_SIZES
+            sizes = (_STEPS, *sizes) if recurs and not len(_axes(spec)) >= 4 else sizes
             found[dim] = () if is_batch or found.get(dim) == () else sizes
     return found
 
@@ -154,6 +203,11 @@ def _batch_axis(spec: InputSpec) -> int:
     """The first axis; the second of a recurrent state [layers, batch, hidden]."""
     shape = spec.shape or ()
     return 1 if len(shape) == 3 and [isinstance(size, int) for size in shape] == [True, False, True] else 0
+
+
+def _is_sequence(dim: str) -> bool:
+    """Return whether the name of an axis says that it counts what follows one another."""
+    return any(word in dim.lower() for word in _SEQUENCE_WORDS)
 
 
 def _bound(specs: Sequence[InputSpec], given: Shapes) -> OpenSizes:
@@ -209,13 +263,18 @@ def _size(dim: str, sizes: OpenSizes) -> int:
 def _accepted(model: ir.Model, attempts: Iterator[Shapes], seed: int) -> Iterator[Shapes]:
     run, filler = _runner(model), Filler.of(model)
     empty: list[Shapes] = []
+    done: list[Shapes] = []
     found, problem = False, ""
-    for shapes in islice(attempts, MAX_SIZE_TRIES):
+    draws = FEW_DRAWS if values_may_be_refused(model) else 1
+    for shapes, draw in product(islice(attempts, MAX_SIZE_TRIES), range(draws)):
+        if shapes in done:
+            continue
         try:
-            outputs = run(filler.fill(shapes, seed))
+            outputs = run(filler.fill(shapes, seed + draw, draw))
         except Exception as error:  # onnxruntime's own classes have no common base
             problem = problem or _line(error)
             continue
+        done.append(shapes)
         if all(np.size(output) for output in outputs):
             found = True
             yield shapes
@@ -266,6 +325,7 @@ class Filler:
     uncentred: Mapping[str, Scale]
     takes_bytes: Mapping[str, bool | None]
     dense: frozenset[str]  # inputs that a matrix multiplies as they are: no sound
+    states: Mapping[str, str]  # the output that gives the next value of each input which holds a state
 
     @classmethod
     def of(cls, model: ir.Model) -> Filler:
@@ -277,7 +337,16 @@ class Filler:
         dense = frozenset(name for name, ops in read.items() if {"MatMul", "Gemm"} & {*ops})
         bytes_taken = {name: takes_bytes(model, name) for name in floats}
         uncentred = {name: scale for name in floats if (scale := uncentred_scale(model, name)) is not None}
-        return cls(specs, index_limits(model), compared_values(model), told, uncentred, bytes_taken, dense)
+        return cls(
+            specs,
+            index_limits(model),
+            compared_values(model),
+            told,
+            uncentred,
+            bytes_taken,
+            dense,
+            state_outputs(model),
+        )
 
     def fill(self, shapes: Shapes, seed: int = 0, draw: int = 0) -> dict[str, NDArray[Any]]:
         """Return an array for each input, the same for the same seed and draw."""
@@ -285,64 +354,118 @@ class Filler:
         used = np.random.default_rng([*key, len(self.specs)]).uniform(0.25, 1)  # share of a row that is not padding
         streams = (np.random.default_rng([*key, number]) for number in range(len(self.specs)))
         pairs = zip(self.specs, streams, strict=True)
-        return {spec.name: self._values(spec, shapes[spec.name], rng, draw, used) for spec, rng in pairs}
+        longest = max((shape[1] for shape in shapes.values() if len(shape) > 1), default=1)
+        return {spec.name: self._values(spec, shapes[spec.name], rng, draw, used, longest) for spec, rng in pairs}
 
     def scales(self, shapes: Shapes) -> int:
-        """Return how many scales draws go through: draws of the same `draw % scales` are alike."""
+        """Return how many scales draws go through, each with all ways of a branch."""
         return max((len(self._scales(spec, shapes[spec.name])) for spec in self.specs), default=1)
 
     @property
-    def has_ways(self) -> bool:
-        """Whether an input decides between branches: booleans, and what is compared with one number."""
+    def has_mask(self) -> bool:
+        """Whether an input tells by its name that it masks padding."""
+        return any("mask" in spec.name.lower() and spec.dtype.kind in "iub" for spec in self.specs)
+
+    def steps_before(self, seed: int, draw: int) -> int:
+        """Return how many times the network is run before a draw, on states that it gave itself; 0 without states."""
+        is_fed = bool(self.states) and self._turn(draw) % 2 == 1
+        return int(np.random.default_rng([seed, draw]).integers(MAX_STEPS_BEFORE + 1)) if is_fed else 0
+
+    def _turn(self, draw: int) -> int:
+        """Return the number of a draw among those that go the same way of a branch."""
+        return draw // self.ways
+
+    @cached_property
+    def ways(self) -> int:
+        """2 where an input decides between branches, a boolean or what is compared with one number; else 1."""
+        return 2 if self._decides else 1
+
+    @property
+    def _decides(self) -> bool:
         return any(spec.dtype.kind == "b" or len(self.compared.get(spec.name, ())) == 1 for spec in self.specs)
 
     def scale_name(self, shapes: Shapes, draw: int) -> str:
         """Return what the values of floating inputs are in one draw, in words."""
         floats = [spec for spec in self.specs if spec.dtype.kind == "f"]
         found = [self._scales(spec, shapes[spec.name]) for spec in floats]
-        return str(found[0][draw % len(found[0])]) if found else "whole numbers"
+        return str(found[0][self._turn(draw) % len(found[0])]) if found else "whole numbers"
+
+    def kinds(self, shapes: Shapes, draw: int) -> tuple[str, ...]:
+        """Return what the values of the first floating input are in each row of a draw; "" for extremes."""
+        spec = next((spec for spec in self.specs if spec.dtype.kind == "f"), None)
+        if spec is None or not (shape := shapes[spec.name]):
+            return ()
+        turn, rows = self._turn(draw) // len(self._scales(spec, shape)), shape[0]
+        if _is_picture(shape):
+            turns, words = PICTURE_TURNS, KINDS["pictures"]
+        elif self._is_sound(spec, shape):
+            turns, words = SOUND_TURNS, KINDS["sounds"]
+            rows = 1 if self._is_stream(spec, shape) else prod(shape) // max(shape)
+        else:
+            turns, words, rows = VECTOR_TURNS, KINDS["vectors"], rows if len(shape) > 1 else 1
+        return tuple(words.get(turns[(turn * rows + row) % len(turns)], "") for row in range(rows))
 
     def _scales(self, spec: InputSpec, shape: tuple[int, ...]) -> tuple[Scale, ...]:
         if spec.dtype.kind != "f":
             return (STANDARD_SCALE,)
         told = self.told.get(spec.name)
         if _is_picture(shape):
-            return picture_scales(told, self.takes_bytes.get(spec.name))
+            scales = picture_scales(told, self.takes_bytes.get(spec.name))
+            return (*scales, LOG_ENERGIES) if told is None and _is_spectrum(shape) else scales
         if told is not None or self._is_sound(spec, shape):
             return (told or SOUND,)
         uncentred = self.uncentred.get(spec.name)
         return (STANDARD_SCALE,) if uncentred is None else (STANDARD_SCALE, uncentred)
 
     def _values(
-        self, spec: InputSpec, shape: tuple[int, ...], rng: np.random.Generator, draw: int, used: float
+        self, spec: InputSpec, shape: tuple[int, ...], rng: np.random.Generator, draw: int, used: float, longest: int
     ) -> NDArray[Any]:
         if spec.dtype.kind == "f":
             return self._floats(spec, shape, rng, draw).astype(spec.dtype)
+        if draw and _is_length(spec):
+            return np.full(shape, max(1, round(used * longest)), spec.dtype)
         whole = _whole(spec.dtype, shape, rng, self.limits.get(spec.name), self.compared.get(spec.name), draw)
-        if draw % 2 and "mask" in spec.name.lower() and len(shape) >= 2 and shape[-1] > 1:
+        is_padded = "mask" in spec.name.lower() or (self.has_mask and spec.name in self.limits)
+        if self._turn(draw) % 2 and is_padded and len(shape) >= 2 and shape[-1] > 1:
             whole[..., max(1, round(used * shape[-1])) :] = 0
         return whole
 
     def _floats(self, spec: InputSpec, shape: tuple[int, ...], rng: np.random.Generator, draw: int) -> NDArray[Any]:
         scales = self._scales(spec, shape)
-        scale = scales[draw % len(scales)]
+        scale, turn = scales[self._turn(draw) % len(scales)], self._turn(draw) // len(scales)
         if _is_picture(shape):
-            return scale.of(_pictures(shape, rng))
-        if is_state(spec) and len(self.specs) > 1:  # of a recurrent network: zero at the beginning, else below 1
-            return np.zeros(shape) if draw % 2 else np.tanh(rng.standard_normal(shape))
+            return scale.of(_pictures(shape, rng, turn))
+        if self._is_state(spec) and len(self.specs) > 1:  # of a recurrent network: zero at the beginning, else below 1
+            return np.zeros(shape) if self._turn(draw) % 2 else np.tanh(rng.standard_normal(shape))
+        if prod(shape) == 1 and len(shape) <= 1 and len(self.specs) > 1 and self._turn(draw) % 2:  # perhaps a threshold
+            return rng.random(shape)
         if self._is_sound(spec, shape):
+            if self._is_stream(spec, shape):
+                return scale.of(sound(prod(shape), rng, turn).reshape(shape))
             axis = int(np.argmax(shape))
-            rows = [sound(shape[axis], rng) for _ in range(prod(shape) // shape[axis])]
+            count = prod(shape) // shape[axis]
+            rows = [sound(shape[axis], rng, turn * count + row) for row in range(count)]
             moved = (*shape[:axis], *shape[axis + 1 :], shape[axis])
             return scale.of(np.moveaxis(np.reshape(rows, moved), -1, axis))
-        rows = [vector(shape[1:], rng) for _ in range(shape[0])] if len(shape) > 1 else [vector(shape, rng)]
+        count, sizes = (shape[0], shape[1:]) if len(shape) > 1 else (1, shape)
+        rows = [vector(sizes, rng, turn * count + row) for row in range(count)]
         return scale.of(np.reshape(rows, shape))
 
     def _is_sound(self, spec: InputSpec, shape: tuple[int, ...]) -> bool:
         """Whether one axis is long and the others are of one or two values, or a state stands beside frames."""
         if spec.name in self.dense or not shape or len(shape) > 3 or max(shape) < _SHORTEST_SOUND:
             return False
-        return prod(shape) <= 2 * max(shape) or any(is_state(other) for other in self.specs if other is not spec)
+        return prod(shape) <= 2 * max(shape) or self._has_state(spec)
+
+    def _is_stream(self, spec: InputSpec, shape: tuple[int, ...]) -> bool:
+        """Whether rows of a sound are frames that follow one another."""
+        return len(shape) == 2 and shape[0] > 1 and self._has_state(spec)
+
+    def _has_state(self, spec: InputSpec) -> bool:
+        return any(self._is_state(other) for other in self.specs if other is not spec)
+
+    def _is_state(self, spec: InputSpec) -> bool:
+        return spec.name in self.states or is_state(spec)
 
 
 def _whole(
@@ -359,7 +482,7 @@ def _whole(
     if dtype.kind == "b":
         return np.full(shape, draw % 2 == 0, dtype)
     if limit is not None:
-        return np.asarray(rng.integers(0, min(limit, _largest(dtype)), shape)).astype(dtype)
+        return _tokens(shape, min(limit, _largest(dtype)), rng, draw).astype(dtype)
     if dtype.kind in "iu" and compared is not None:
         others = np.unique([compared // 2, compared + 1]) if len(compared) == 1 and draw % 2 else compared
         return np.asarray(rng.choice(others, shape)).astype(dtype)
@@ -367,6 +490,43 @@ def _whole(
         lowest = np.iinfo(dtype).min
         return np.asarray(rng.integers(lowest, lowest + 256, shape)).astype(dtype)
     return np.ones(shape, dtype)
+
+
+def _tokens(shape: tuple[int, ...], limit: int, rng: np.random.Generator, draw: int) -> NDArray[Any]:
+    """Return indices below `limit`: of all values alike, after the first draw in about half of the rows as in texts.
+
+    Texts: the n-th token in an order of its own is as frequent as 1 / n (Zipf's law), and the order of half of the
+    texts is ascending from an index drawn, as of letters among bytes. Half of them end in one index that fills them up.
+    """
+    tokens = np.asarray(rng.integers(0, limit, shape))
+    if draw and shape and limit > 1:
+        rows = tokens.reshape(-1, shape[-1]) if len(shape) > 1 else tokens[None]
+        for row in rows:
+            if rng.random() < 0.5:
+                row[:] = _text(len(row), limit, rng)
+    return tokens
+
+
+def _text(length: int, limit: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the indices of one text. [length]"""
+    ranks = np.minimum(limit ** rng.random(length), limit - 1).astype(np.int64)
+    is_ordered = rng.random() < 0.5 or limit > _LARGEST_VOCABULARY
+    tokens = (ranks + rng.integers(limit)) % limit if is_ordered else rng.permutation(limit)[ranks]
+    if rng.random() < 0.5:
+        tokens[round(rng.uniform(0.25, 1) * length) :] = rng.choice([0, limit - 1])
+    return np.asarray(tokens)
+
+
+def _is_length(spec: InputSpec) -> bool:
+    """Return whether an input is how long each sample is: whole numbers, one a sample, named so."""
+    is_one_a_sample = spec.dtype.kind in "iu" and spec.shape is not None and len(spec.shape) <= 1
+    return is_one_a_sample and any(word in spec.name.lower() for word in ("length", "_len", "lens"))
+
+
+def _is_spectrum(shape: tuple[int, ...]) -> bool:
+    """Return whether a picture of one channel is one of frames and bands, and so not square."""
+    sizes = sorted(shape[1:])
+    return sizes[0] == 1 and sizes[1] != sizes[2]
 
 
 def _is_picture(shape: tuple[int, ...]) -> bool:
@@ -377,13 +537,14 @@ def _is_picture(shape: tuple[int, ...]) -> bool:
     )
 
 
-def _pictures(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
+def _pictures(shape: tuple[int, ...], rng: np.random.Generator, turn: int) -> NDArray[Any]:
     last = not (shape[1] in (1, 3) and min(shape[2:]) >= _SMALLEST_PICTURE)
     count, *sizes = shape
     channels, height, width = (sizes[2], sizes[0], sizes[1]) if last else sizes
     pictures = np.empty((count, channels, height, width))
-    for each in pictures:  # of more and less contrast, and lighter and darker
-        each[:] = rng.uniform(0.6, 1.4) * picture((channels, height, width), rng) + rng.normal(0, 0.3)
+    for row, each in enumerate(pictures):  # of more and less contrast, and lighter and darker
+        drawn = picture((channels, height, width), rng, turn * count + row)
+        each[:] = rng.uniform(0.6, 1.4) * drawn + rng.normal(0, 0.3)
     return np.moveaxis(pictures, 1, -1) if last else pictures
 
 

@@ -67,7 +67,7 @@ def attention(
     bias: Tensor | None = None,
     past_length: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
-    """Self-attention of x [batch, steps, inputs] by w [inputs, q + k + v]; past [2, batch, heads, ...]."""
+    """Compute self-attention of x [batch, steps, inputs] by w [inputs, q + k + v]; past [2, batch, heads, ...]."""
     if past_length is not None or node.get("do_rotary", 0):
         raise NotImplementedError
     count = node.get("num_heads", 1)
@@ -93,7 +93,7 @@ def multi_head_attention(
     past_value: Tensor | None = None,
     *others: Tensor | None,
 ) -> tuple[Tensor, ...]:
-    """query, key, value [batch, steps, heads * size], the last two also by heads; b is added to all three."""
+    """Compute query, key, value [batch, steps, heads * size], the last two also by heads; b is added to all three."""
     if query.ndim != 3 or key is None or value is None or any(other is not None for other in others):
         raise NotImplementedError
     count = node.get("num_heads", 1)
@@ -114,7 +114,7 @@ def _plus(x: Tensor, b: Tensor, count: int) -> Tensor:
 
 @op("RotaryEmbedding", domain=MICROSOFT)
 def rotary_embedding(node: NodeInfo, x: Tensor, position: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Pairs of elements of x turned by the angle of their position.
+    """Return pairs of elements of x turned by the angle of their position.
 
     x: [batch, steps, heads * size] or [batch, heads, steps, size];
 
@@ -135,7 +135,7 @@ def rotary_embedding(node: NodeInfo, x: Tensor, position: Tensor, cos: Tensor, s
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool) -> Tensor:
-    """Each pair (a, b), neighbours or halves, becomes (a cos - b sin, a sin + b cos)."""
+    """Return each pair (a, b), neighbours or halves, becomes (a cos - b sin, a sin + b cos)."""
     a, b = (x[..., 0::2], x[..., 1::2]) if interleaved else x.chunk(2, -1)
     first, second = a * cos - b * sin, a * sin + b * cos
     return torch.stack([first, second], -1).flatten(-2) if interleaved else torch.cat([first, second], -1)

@@ -1,4 +1,4 @@
-"""The units of the interpreter: calls (one node each) and blocks (a graph, a subgraph or a function body)."""
+"""Define the units of the interpreter: calls (one node each) and blocks (a graph, a subgraph or a function body)."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Call:
                 continue
             except GscompileError:
                 raise
-            except Exception as error:  # whatever an op stumbles over, the user is told at which node
+            except Exception as error:  # any error of an op is reported with its node
                 raise ExecutionError(f"{self.node}: {_first_line(error)}") from error
             results = results if isinstance(results, tuple) else (results,)
             if len(results) >= self.least:
@@ -117,7 +117,7 @@ class TrainableBlock:
 
 
 def _is_fixed(key: EnvKey, constants: Mapping[ir.Value, Any]) -> bool:
-    """Return whether a value never changes. A weight that trains does: what reads it must not be folded."""
+    """Return whether a value never changes. A weight that trains changes, so what depends on it is not folded."""
     return isinstance(key, ir.Value) and key in constants and not isinstance(constants[key], nn.Parameter)
 
 

@@ -1,4 +1,4 @@
-"""From an ONNX graph to a block: attributes are parsed, constants collected and layers chosen, once."""
+"""Build a block from an ONNX graph: parse attributes, collect constants and choose layers, once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Store:
             self.constants[value] = self.trainable[value] if value in self.trainable else make()
 
     def plan(self, block: TrainableBlock, extra: Sequence[ir.Value] = ()) -> Plan:
-        """A plan of the block, remembered so that its folded values can be dropped."""
+        """Return a plan of the block, remembered so that its folded values can be dropped."""
         self.plans.append(make_plan(block, extra))
         return self.plans[-1]
 
@@ -72,7 +72,7 @@ class Builder:
     attributes: Mapping[str, ir.Attr] = field(default_factory=dict)
 
     def block(self, graph: ir.Graph | ir.Function) -> TrainableBlock:
-        """The block of a graph, a subgraph or a function body."""
+        """Return the block of a graph, a subgraph or a function body."""
         for value in getattr(graph, "initializers", {}).values():
             self._add_initializer(value)
         calls = [call for node in graph if (call := self._call(node)) is not None]
@@ -80,7 +80,7 @@ class Builder:
         return TrainableBlock(inputs, graph.outputs, calls, self.store.constants)
 
     def function(self, function: ir.Function, attributes: Mapping[str, ir.Attr]) -> TrainableBlock:
-        """The block of a function called with `attributes`."""
+        """Return the block of a function called with `attributes`."""
         defaults = {name: attribute for name, attribute in function.attributes.items() if attribute.value is not None}
         return Builder(self.store, self.functions, function.opset_imports, {**defaults, **attributes}).block(function)
 
@@ -94,7 +94,7 @@ class Builder:
         self.store.add(value, lambda: from_ir(tensor, self.store.device))
 
     def _call(self, node: ir.Node) -> Call | None:
-        """The call of a node; a `Constant` is entered among the constants instead."""
+        """Return the call of a node; a `Constant` is entered among the constants instead."""
         domain = "" if is_standard(node) else node.domain
         raw = self._resolved(node)
         if (domain, node.op_type) == ("", "Constant") and not _has_references(node):
@@ -104,7 +104,16 @@ class Builder:
         wanted = tuple(_is_read(value) for value in node.outputs)
         version = self.opsets.get(node.domain, self.opsets.get(domain, 1))
         last = any(value.is_graph_output() for value in node.outputs)
-        info = NodeInfo(node.op_type, domain, version, node.name or "", attributes, wanted, raw, last)
+        info = NodeInfo(
+            op_type=node.op_type,
+            domain=domain,
+            version=version,
+            name=node.name or "",
+            attributes=attributes,
+            wanted=wanted,
+            raw=raw,
+            last=last,
+        )
         return self._with_layers(info, node)
 
     def _with_layers(self, info: NodeInfo, node: ir.Node) -> Call:
@@ -128,7 +137,7 @@ class Builder:
         return Call(info, node, [*layers, reference], blocks, pure=info.op_type not in RANDOM)
 
     def _resolved(self, node: ir.Node) -> dict[str, ir.Attr]:
-        """The node's attributes, references to attributes of the function replaced by what they refer to."""
+        """Return the node's attributes, references to attributes of the function replaced by what they refer to."""
         resolved = {}
         for name, attribute in node.attributes.items():
             if not attribute.is_ref():
@@ -138,7 +147,7 @@ class Builder:
         return resolved
 
     def _parsed(self, attribute: ir.Attr) -> Any:
-        """The Python value of an attribute."""
+        """Return the Python value of an attribute."""
         if attribute.type == ir.AttributeType.TENSOR:
             return from_ir(attribute.as_tensor(), self.store.device)
         if attribute.type == ir.AttributeType.GRAPH:
@@ -153,7 +162,7 @@ def _has_references(node: ir.Node) -> bool:
 
 
 def _is_read(value: ir.Value) -> bool:
-    """The first output always (it may be captured); others cost time, so only where someone reads them."""
+    """Return the first output always (it may be captured); others cost time, so only where someone reads them."""
     return bool(value.name) and (value.index() == 0 or bool(value.uses()) or value.is_graph_output())
 
 
@@ -164,7 +173,7 @@ def _blocks(value: Any) -> list[TrainableBlock]:
 
 
 def constant(attributes: Mapping[str, ir.Attr], device: torch.device) -> Any:
-    """The value of a `Constant` node, in any of its spellings."""
+    """Return the value of a `Constant` node, in any of its spellings."""
     ((name, attribute),) = attributes.items()
     if name == "value":
         return from_ir(attribute.as_tensor(), device)

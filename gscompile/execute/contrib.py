@@ -20,7 +20,7 @@ from gscompile.onnx_files.op_names import MICROSOFT
 
 @op("FusedMatMul", domain=MICROSOFT)
 def fused_matmul(node: NodeInfo, a: Tensor, b: Tensor) -> Tensor:
-    """alpha a b, either with its last two dimensions exchanged or its first dimension moved to the rows."""
+    """Compute alpha a b, either with its last two dimensions exchanged or its first dimension moved to the rows."""
     a = _transposed(a, bool(node.get("transBatchA", 0)), bool(node.get("transA", 0)))
     b = _transposed(b, bool(node.get("transBatchB", 0)), bool(node.get("transB", 0)))
     return node.get("alpha", 1.0) * torch.matmul(a, b)
@@ -34,19 +34,19 @@ def _transposed(x: Tensor, batch: bool, matrix: bool) -> Tensor:
 
 @op("Gelu", "BiasGelu", domain=MICROSOFT)
 def gelu(_node: NodeInfo, x: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Gelu of x + bias."""
+    """Return gelu of x + bias."""
     return functional.gelu(x if bias is None else x + bias)
 
 
 @op("FastGelu", domain=MICROSOFT)
 def fast_gelu(_node: NodeInfo, x: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Gelu of x + bias in its tanh approximation."""
+    """Return gelu of x + bias in its tanh approximation."""
     return functional.gelu(x if bias is None else x + bias, approximate="tanh")
 
 
 @op("QuickGelu", domain=MICROSOFT)
 def quick_gelu(node: NodeInfo, x: Tensor) -> Tensor:
-    """x sigmoid(alpha x)."""
+    """Compute x sigmoid(alpha x)."""
     return x * torch.sigmoid(node.get("alpha", 1.702) * x)
 
 
@@ -60,7 +60,7 @@ def _root_mean_square(x: Tensor, gain: Tensor, epsilon: float, axis: int = -1) -
 @op("SimplifiedLayerNormalization")
 @op("SimplifiedLayerNormalization", domain=MICROSOFT)
 def simplified_layer_normalization(node: NodeInfo, x: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
-    """Layer normalisation without mean and bias (onnxruntime keeps it in ONNX's own domain)."""
+    """Return layer normalisation without mean and bias (onnxruntime keeps it in ONNX's own domain)."""
     return _root_mean_square(x, gain, node.get("epsilon", 1e-5), node.get("axis", -1))
 
 
@@ -83,7 +83,7 @@ def skip_layer_normalization(
     beta: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
-    """Layer normalisation of x + skip + bias; its mean and inverse deviation; the sum."""
+    """Return layer normalisation of x + skip + bias; its mean and inverse deviation; the sum."""
     total = x + skip if bias is None else x + skip + bias
     epsilon = node.get("epsilon", 1e-12)
     y = functional.layer_norm(total, gain.shape, gain, beta, epsilon)
@@ -106,7 +106,7 @@ def embed_layer_normalization(
     mask: Tensor | None = None,
     position_ids: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The normalised sum of word, position and segment embeddings; mask lengths; the sum itself."""
+    """Return the normalised sum of word, position and segment embeddings; mask lengths; the sum itself."""
     steps = torch.arange(ids.shape[1], device=ids.device)[None] if position_ids is None else position_ids
     total = functional.embedding(ids.long(), words) + functional.embedding(steps.long(), positions)
     if segments is not None and segment_words is not None:
@@ -117,7 +117,7 @@ def embed_layer_normalization(
 
 
 def _activated(x: Tensor, name: str, parameters: Sequence[float]) -> Tensor:
-    """An activation of FusedConv or FusedGemm."""
+    """Return an activation of FusedConv or FusedGemm."""
     match name:
         case "":
             return x
@@ -138,13 +138,13 @@ def _activated(x: Tensor, name: str, parameters: Sequence[float]) -> Tensor:
 
 @op("FusedConv", domain=MICROSOFT)
 def fused_conv(node: NodeInfo, x: Tensor, w: Tensor, b: Tensor | None = None, z: Tensor | None = None) -> Tensor:
-    """activation(conv(x, w) + b + z)."""
+    """Compute activation(conv(x, w) + b + z)."""
     y = conv(node, x, w, b)
     return _activated(y if z is None else y + z, node.get("activation", ""), node.get("activation_params", ()))
 
 
 @op("FusedGemm", domain=MICROSOFT)
 def fused_gemm(node: NodeInfo, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
-    """activation(gemm(a, b, c))."""
+    """Compute activation(gemm(a, b, c))."""
     alpha = node.get("activation_alpha", 0.01)
     return _activated(gemm(node, a, b, c), node.get("activation", ""), (alpha, node.get("activation_beta", 0.5)))

@@ -22,7 +22,7 @@ class RunsGraph(Protocol):
 
 @control("If")
 def if_(node: NodeInfo, run: RunsGraph, condition: Tensor) -> tuple[Any, ...]:
-    """One of two subgraphs."""
+    """Run one of two subgraphs."""
     return tuple(run(node.attributes["then_branch" if condition.item() else "else_branch"]))
 
 
@@ -30,7 +30,7 @@ def if_(node: NodeInfo, run: RunsGraph, condition: Tensor) -> tuple[Any, ...]:
 def loop(
     node: NodeInfo, run: RunsGraph, trips: Tensor | None, condition: Tensor | None, *carried: Any
 ) -> tuple[Any, ...]:
-    """The body (trip, condition, carried...) -> (condition, carried..., scanned...) up to `trips` times."""
+    """Run the body (trip, condition, carried...) -> (condition, carried..., scanned...) up to `trips` times."""
     body: TrainableBlock = node.attributes["body"]
     state = list(carried)
     device = next((value.device for value in (trips, condition) if value is not None), torch.device("cpu"))
@@ -49,7 +49,7 @@ def loop(
 
 
 def _stacked(items: Sequence[Tensor], value: Any, axis: int) -> Tensor:
-    """The scanned items along a new axis; of a loop that never ran, an empty tensor of the declared shape."""
+    """Return the scanned items along a new axis; of a loop that never ran, an empty tensor of the declared shape."""
     if items:
         return torch.stack(list(items), axis)
     shape = [] if value.shape is None else [dim if isinstance(dim, int) else 0 for dim in value.shape]
@@ -58,7 +58,7 @@ def _stacked(items: Sequence[Tensor], value: Any, axis: int) -> Tensor:
 
 @control("Scan", since=9)
 def scan(node: NodeInfo, run: RunsGraph, *inputs: Tensor) -> tuple[Tensor, ...]:
-    """The body (state..., slices...) -> (state..., slices...) over the slices of the scanned inputs."""
+    """Run the body (state..., slices...) -> (state..., slices...) over the slices of the scanned inputs."""
     body: TrainableBlock = node.attributes["body"]
     count = node.attributes["num_scan_inputs"]
     state, scanned = list(inputs[: len(inputs) - count]), inputs[len(inputs) - count :]
@@ -89,18 +89,18 @@ def _steps(x: Tensor, axis: int, backwards: bool) -> Sequence[Tensor]:
 
 @control("Scan", since=8)
 def scan_batched(node: NodeInfo, run: RunsGraph, lengths: Tensor | None, *inputs: Tensor) -> tuple[Tensor, ...]:
-    """As Scan, for each item of a batch (opset 8); shorter sequences are filled with zeros."""
+    """Run Scan for each item of a batch (opset 8); shorter sequences are filled with zeros."""
     if lengths is not None:
         raise NotImplementedError
     backwards = node.get("directions", (0,) * node.attributes["num_scan_inputs"])
     plain = NodeInfo(
-        "Scan",
-        "",
-        9,
-        node.name,
-        {**node.attributes, "scan_input_directions": backwards},
-        node.wanted,
-        node.raw,
+        op_type="Scan",
+        domain="",
+        version=9,
+        name=node.name,
+        attributes={**node.attributes, "scan_input_directions": backwards},
+        wanted=node.wanted,
+        raw=node.raw,
     )
     batches = [scan(plain, run, *(x[item] for x in inputs)) for item in range(inputs[0].shape[0])]
     return tuple(torch.stack(parts) for parts in zip(*batches, strict=True))
@@ -108,7 +108,7 @@ def scan_batched(node: NodeInfo, run: RunsGraph, lengths: Tensor | None, *inputs
 
 @control("SequenceMap")
 def sequence_map(node: NodeInfo, run: RunsGraph, items: list[Any], *others: Any) -> tuple[list[Any], ...]:
-    """The body applied to each item; other sequences go along item by item, tensors stay."""
+    """Run the body on each item; other sequences are taken item by item, tensors whole."""
     body: TrainableBlock = node.attributes["body"]
     results = [
         run(body, item, *(other[n] if isinstance(other, list) else other for other in others))

@@ -26,7 +26,7 @@ TRANSPOSED: dict[int, Callable[..., Tensor]] = {
 
 @op("Conv")
 def conv(node: NodeInfo, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
-    """x [N, C, sizes...] by w [M, C / group, kernel...] plus b [M]."""
+    """Compute x [N, C, sizes...] by w [M, C / group, kernel...] plus b [M]."""
     if x.ndim - 2 not in CONVOLUTIONS:
         raise NotImplementedError
     window = window_of(node, x.shape[2:], w.shape[2:])
@@ -39,7 +39,7 @@ def conv(node: NodeInfo, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tenso
 
 @op("ConvTranspose")
 def conv_transpose(node: NodeInfo, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
-    """x [N, C, sizes...] by w [C, M / group, kernel...] plus b [M]; the pads crop the full result."""
+    """Compute x [N, C, sizes...] by w [C, M / group, kernel...] plus b [M]; the pads crop the full result."""
     if x.ndim - 2 not in TRANSPOSED:
         raise NotImplementedError
     window = window_of(node, x.shape[2:], w.shape[2:])
@@ -61,7 +61,7 @@ def conv_transpose(node: NodeInfo, x: Tensor, w: Tensor, b: Tensor | None = None
 def _transposed_pads(
     node: NodeInfo, sizes: Sequence[int], kernel: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The begin and end pads of ConvTranspose, from `pads`, `output_shape` or `auto_pad`."""
+    """Return the begin and end pads of ConvTranspose, from `pads`, `output_shape` or `auto_pad`."""
     rank = len(sizes)
     window = window_of(node, sizes, kernel)
     auto = node.get("auto_pad", "NOTSET")
@@ -78,7 +78,7 @@ def _transposed_pads(
 
 @op("Col2Im")
 def col2im(node: NodeInfo, x: Tensor, image: Tensor, block: Tensor) -> Tensor:
-    """x [N, C * kernel, windows] summed back into images [N, C, sizes...] of two dimensions."""
+    """Compute x [N, C * kernel, windows] summed back into images [N, C, sizes...] of two dimensions."""
     sizes, kernel = ints(image), tuple(ints(block))
     if len(sizes) != 2:
         raise NotImplementedError

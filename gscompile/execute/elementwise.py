@@ -101,7 +101,7 @@ for _name, _variadic in VARIADIC.items():
 
 
 def _broadcast_before_7(node: NodeInfo, a: Tensor, b: Tensor) -> Tensor:
-    """Until opset 6 `axis` said where in `a` the dimensions of `b` begin; without it they are the last."""
+    """Reshape `b` to broadcast over `a` as until opset 6: `axis` is the dimension of `a` where those of `b` begin."""
     axis = node.get("axis", -1)
     if axis < 0 or node.version >= 7:
         return b
@@ -110,13 +110,13 @@ def _broadcast_before_7(node: NodeInfo, a: Tensor, b: Tensor) -> Tensor:
 
 @op("Div")
 def div(node: NodeInfo, a: Tensor, b: Tensor) -> Tensor:
-    """Integers are divided towards zero."""
+    """Divide; integers are rounded towards zero."""
     return torch.div(a, _broadcast_before_7(node, a, b), rounding_mode=None if a.is_floating_point() else "trunc")
 
 
 @op("Pow")
 def power(node: NodeInfo, a: Tensor, b: Tensor) -> Tensor:
-    """The result has the type of the base."""
+    """Return a to the power b, of the type of the base."""
     if b.dtype in (torch.uint16, torch.uint32, torch.uint64):  # torch can do almost nothing with them
         b = b.to(torch.int64)
     if a.is_floating_point() and b.ndim <= a.ndim and (exponent := fraction(b)) is not None:
@@ -126,13 +126,13 @@ def power(node: NodeInfo, a: Tensor, b: Tensor) -> Tensor:
 
 @op("Mod")
 def mod(node: NodeInfo, a: Tensor, b: Tensor) -> Tensor:
-    """The sign of the divisor, or with `fmod` that of the dividend."""
+    """Return the remainder, with the sign of the divisor, or with `fmod` that of the dividend."""
     return torch.fmod(a, b) if node.get("fmod", 0) else torch.remainder(a, b)
 
 
 @op("Mean")
 def mean(_node: NodeInfo, *tensors: Tensor) -> Tensor:
-    """The element-wise mean of several tensors."""
+    """Return the element-wise mean of several tensors."""
     return functools.reduce(torch.add, tensors) / len(tensors)
 
 
@@ -146,32 +146,32 @@ def bit_shift(node: NodeInfo, a: Tensor, b: Tensor) -> Tensor:
 
 @op("Where")
 def where(_node: NodeInfo, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """`a` where the condition holds, else `b`."""
+    """Return `a` where the condition holds, else `b`."""
     return torch.where(condition, a, b)
 
 
 @op("IsInf")
 def is_inf(node: NodeInfo, x: Tensor) -> Tensor:
-    """Infinities of the signs asked for."""
+    """Return whether elements are infinities of the signs asked for."""
     positive = torch.isposinf(x) & bool(node.get("detect_positive", 1))
     return positive | (torch.isneginf(x) & bool(node.get("detect_negative", 1)))
 
 
 @op("Identity")
 def identity(_node: NodeInfo, x: Tensor) -> Tensor:
-    """The input itself."""
+    """Return the input itself."""
     return x
 
 
 @op("Cast")
 def cast(node: NodeInfo, x: Tensor) -> Tensor:
-    """To the element type `to`; floats to integers towards zero."""
+    """Convert to the element type `to`; floats to integers are rounded towards zero."""
     return x.to(torch_type(node.get("to", 1)))
 
 
 @op("CastLike")
 def cast_like(_node: NodeInfo, x: Tensor, like: Tensor) -> Tensor:
-    """To the element type of another tensor."""
+    """Convert to the element type of another tensor."""
     return x.to(like.dtype)
 
 
@@ -185,7 +185,7 @@ def bit_cast(node: NodeInfo, x: Tensor) -> Tensor:
 def dropout(
     _node: NodeInfo, x: Tensor, ratio: Tensor | None = None, training: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The identity, unless the model itself asks for training mode (then with torch's random numbers)."""
+    """Return the input, unless the model itself asks for training mode (then with torch's random numbers)."""
     keep = torch.ones_like(x, dtype=torch.bool)
     p = 0.5 if ratio is None else float(number(ratio))
     if training is None or not number(training) or p == 0:
@@ -196,13 +196,13 @@ def dropout(
 
 @op("Clip")
 def clip_attributes(node: NodeInfo, x: Tensor) -> Tensor:
-    """Between two attributes (until opset 10)."""
+    """Limit x to two attributes (until opset 10)."""
     return torch.clamp(x, node.get("min", -math.inf), node.get("max", math.inf))
 
 
 @op("Clip", since=11)
 def clip(_node: NodeInfo, x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
-    """Between two inputs. They are read as numbers (faster) unless they train."""
+    """Limit x to two inputs, which are read as numbers (faster) unless they train."""
     if low is None and high is None:
         return x
     if any(bound is not None and bound.requires_grad for bound in (low, high)):
@@ -212,62 +212,62 @@ def clip(_node: NodeInfo, x: Tensor, low: Tensor | None = None, high: Tensor | N
 
 @op("PRelu")
 def prelu(_node: NodeInfo, x: Tensor, slope: Tensor) -> Tensor:
-    """`slope` broadcasts to `x` from the last dimension."""
+    """Return x, times `slope` where it is negative; `slope` broadcasts to `x` from the last dimension."""
     return torch.where(x < 0, slope * x, x)
 
 
 @op("LeakyRelu")
 def leaky_relu(node: NodeInfo, x: Tensor) -> Tensor:
-    """alpha x below zero."""
+    """Compute alpha x below zero."""
     return functional.leaky_relu(x, node.get("alpha", 0.01))
 
 
 @op("ThresholdedRelu")
 def thresholded_relu(node: NodeInfo, x: Tensor) -> Tensor:
-    """Zero up to alpha."""
+    """Return zero up to alpha."""
     return torch.where(x > node.get("alpha", 1.0), x, torch.zeros_like(x))
 
 
 @op("Elu")
 def elu(node: NodeInfo, x: Tensor) -> Tensor:
-    """alpha (exp(x) - 1) below zero."""
+    """Compute alpha (exp(x) - 1) below zero."""
     return functional.elu(x, node.get("alpha", 1.0))
 
 
 @op("Celu")
 def celu(node: NodeInfo, x: Tensor) -> Tensor:
-    """alpha (exp(x / alpha) - 1) below zero."""
+    """Compute alpha (exp(x / alpha) - 1) below zero."""
     return functional.celu(x, node.get("alpha", 1.0))
 
 
 @op("Selu")
 def selu(node: NodeInfo, x: Tensor) -> Tensor:
-    """gamma (alpha exp(x) - alpha) up to zero, gamma x above."""
+    """Compute gamma (alpha exp(x) - alpha) up to zero, gamma x above."""
     alpha, gamma = node.get("alpha", 1.67326319217681884765625), node.get("gamma", 1.05070102214813232421875)
     return gamma * functional.elu(x, alpha)
 
 
 @op("HardSigmoid")
 def hard_sigmoid(node: NodeInfo, x: Tensor) -> Tensor:
-    """alpha x + beta between 0 and 1."""
+    """Compute alpha x + beta between 0 and 1."""
     return torch.clamp(x * node.get("alpha", 0.2) + node.get("beta", 0.5), 0, 1)
 
 
 @op("Gelu")
 def gelu(node: NodeInfo, x: Tensor) -> Tensor:
-    """x times the normal distribution function, or its tanh approximation."""
+    """Compute x times the normal distribution function, or its tanh approximation."""
     return functional.gelu(x, approximate=node.get("approximate", "none"))
 
 
 @op("Swish")
 def swish(node: NodeInfo, x: Tensor) -> Tensor:
-    """x sigmoid(alpha x)."""
+    """Compute x sigmoid(alpha x)."""
     return x * torch.sigmoid(node.get("alpha", 1.0) * x)
 
 
 @op("Shrink")
 def shrink(node: NodeInfo, x: Tensor) -> Tensor:
-    """Towards zero by `bias` beyond +-lambd, zero between."""
+    """Return towards zero by `bias` beyond +-lambd, zero between."""
     bias, lambd = node.get("bias", 0.0), node.get("lambd", 0.5)
     shrunk = torch.where(x < -lambd, x + bias, torch.where(x > lambd, x - bias, torch.zeros_like(x)))
     return shrunk.to(x.dtype)
@@ -275,5 +275,5 @@ def shrink(node: NodeInfo, x: Tensor) -> Tensor:
 
 @op("Binarizer", domain="ai.onnx.ml")
 def binarizer(node: NodeInfo, x: Tensor) -> Tensor:
-    """1 above the threshold, else 0."""
+    """Compute 1 above the threshold, else 0."""
     return (x > node.get("threshold", 0.0)).to(x.dtype)

@@ -1,4 +1,4 @@
-"""`Executor`: the module that training sees."""
+"""Run an ONNX graph by torch as a module that training can differentiate."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Executor(nn.Module):
 
     @property
     def weights(self) -> Mapping[str, nn.Parameter]:
-        """The trainable weights by key."""
+        """Return the trainable weights by key."""
         return dict(zip(self._keys, self._weight_list, strict=True))
 
     def forward(self, inputs: Mapping[str, Tensor], capture: Collection[ir.Value] = ()) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class Executor(nn.Module):
 
 
 def _parameter(key: str, value: ir.Value) -> nn.Parameter:
-    """The weight as a parameter of its own memory."""
+    """Return the weight as a parameter of its own memory."""
     tensor = _tensor_of(key, value)
     if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
         raise ExecutionError(f"weight '{key}' cannot be trained: it is no tensor of floating point numbers")

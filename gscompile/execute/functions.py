@@ -1,4 +1,4 @@
-"""Layer 2: an op that ONNX defines as a function of other ops is run as that function.
+"""Run an op that ONNX defines as a function of other ops as that function (layer 2).
 
 Source: the schemas of the installed `onnx`. Some bodies depend on the types of the inputs, so a body is made
 when the first inputs of a kind arrive.
@@ -47,7 +47,7 @@ class FunctionBody:
         return tuple(outputs)
 
     def _planned(self, function: onnx.FunctionProto) -> tuple[Plan, list[int]]:
-        """The plan of a body, and which outputs of the node it computes (it may leave out optional ones)."""
+        """Return the plan of a body, and which outputs of the node it computes (it may leave out optional ones)."""
         if not function.node:
             raise NotImplementedError
         made = {name for node in function.node for name in node.output}.union(function.input)
@@ -65,7 +65,7 @@ class FunctionBody:
         }
 
     def _function(self, types: Sequence[bytes]) -> onnx.FunctionProto:
-        """The body for inputs of these types (serialized); without nodes where ONNX has none for them."""
+        """Return the body for inputs of these types (serialized); without nodes where ONNX has none for them."""
         schema, version = self.schema, self.node.version
         if schema.has_function:
             data = schema.get_function_with_opset_version(_closest(schema.function_opset_versions, version))
@@ -79,7 +79,7 @@ class FunctionBody:
 
 
 def schema_with_body(node: NodeInfo) -> Schema | None:
-    """The schema of the node's op, where ONNX defines the op as a function."""
+    """Return the schema of the node's op, where ONNX defines the op as a function."""
     if not onnx.defs.has(node.op_type, node.domain):
         return None
     try:
@@ -90,5 +90,5 @@ def schema_with_body(node: NodeInfo) -> Schema | None:
 
 
 def _closest(versions: Sequence[int], version: int) -> int:
-    """A body says which opsets its own nodes have, so one that is newer than the model still runs."""
+    """Return the newest body up to `version`, else the oldest: a body names its own opsets, so it still runs."""
     return max((known for known in versions if known <= version), default=min(versions))

@@ -13,14 +13,14 @@ SCATTER_REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
 
 def _positive(index: Tensor, size: int) -> Tensor:
-    """Negative indices count from the end."""
+    """Return the index with negative entries counted from the end."""
     index = index.to(torch.int64)
     return torch.where(index < 0, index + size, index)
 
 
 @op("Gather")
 def gather(node: NodeInfo, x: Tensor, index: Tensor) -> Tensor:
-    """x[..., index, ...] along `axis`."""
+    """Compute x[..., index, ...] along `axis`."""
     axis = node.get("axis", 0) % x.ndim
     picked = x.index_select(axis, _positive(index, x.shape[axis]).reshape(-1))
     return picked.reshape(x.shape[:axis] + index.shape + x.shape[axis + 1 :])
@@ -28,14 +28,14 @@ def gather(node: NodeInfo, x: Tensor, index: Tensor) -> Tensor:
 
 @op("GatherElements")
 def gather_elements(node: NodeInfo, x: Tensor, index: Tensor) -> Tensor:
-    """y[i, j] = x[index[i, j], j] along `axis`."""
+    """Compute y[i, j] = x[index[i, j], j] along `axis`."""
     axis = node.get("axis", 0)
     return torch.gather(x, axis, _positive(index, x.shape[axis]))
 
 
 @op("GatherND")
 def gather_nd(node: NodeInfo, x: Tensor, index: Tensor) -> Tensor:
-    """x at the coordinates in the last dimension of `index`, after `batch_dims` shared dimensions."""
+    """Compute x at the coordinates in the last dimension of `index`, after `batch_dims` shared dimensions."""
     shared = node.get("batch_dims", 0)
     batch = x.shape[:shared]
     flat_x, flat_index = x.reshape(-1, *x.shape[shared:]), index.reshape(-1, *index.shape[shared:])
@@ -49,7 +49,7 @@ def gather_nd(node: NodeInfo, x: Tensor, index: Tensor) -> Tensor:
 
 @op("Scatter", "ScatterElements")
 def scatter_elements(node: NodeInfo, x: Tensor, index: Tensor, updates: Tensor) -> Tensor:
-    """x with y[index[i, j], j] = updates[i, j] along `axis`, or reduced with what is there."""
+    """Compute x with y[index[i, j], j] = updates[i, j] along `axis`, or reduced with what is there."""
     axis, reduction = node.get("axis", 0), node.get("reduction", "none")
     index = _positive(index, x.shape[axis])
     if reduction == "none":
@@ -59,7 +59,7 @@ def scatter_elements(node: NodeInfo, x: Tensor, index: Tensor, updates: Tensor) 
 
 @op("ScatterND")
 def scatter_nd(node: NodeInfo, x: Tensor, index: Tensor, updates: Tensor) -> Tensor:
-    """x with its slices at the coordinates in `index` [..., depth] set, or reduced with what is there."""
+    """Compute x with its slices at the coordinates in `index` [..., depth] set, or reduced with what is there."""
     depth = index.shape[-1]
     rows, rest = torch.Size(x.shape[:depth]).numel(), torch.Size(x.shape[depth:]).numel()
     flat = torch.zeros(index.shape[:-1], dtype=torch.int64, device=x.device)
@@ -78,7 +78,7 @@ def scatter_nd(node: NodeInfo, x: Tensor, index: Tensor, updates: Tensor) -> Ten
 
 @op("TensorScatter")
 def tensor_scatter(node: NodeInfo, past: Tensor, update: Tensor, start: Tensor | None = None) -> Tensor:
-    """A cache [batch, ...] with `update` written along `axis` from each batch item's `start` on."""
+    """Return a cache [batch, ...] with `update` written along `axis` from each batch item's `start` on."""
     axis = node.get("axis", -2) % past.ndim
     length = update.shape[axis]
     begin = torch.zeros(past.shape[0], dtype=torch.int64, device=past.device) if start is None else start
@@ -92,7 +92,7 @@ def tensor_scatter(node: NodeInfo, past: Tensor, update: Tensor, start: Tensor |
 
 @op("OneHot")
 def one_hot(node: NodeInfo, index: Tensor, depth: Tensor, values: Tensor) -> Tensor:
-    """values[1] at the index along a new `axis` of size `depth`, values[0] elsewhere."""
+    """Compute values[1] at the index along a new `axis` of size `depth`, values[0] elsewhere."""
     classes = int(number(depth.reshape(-1)))
     axis = node.get("axis", -1) % (index.ndim + 1)
     place = torch.arange(classes, device=index.device).reshape(-1, *(1,) * (index.ndim - axis))
@@ -102,7 +102,7 @@ def one_hot(node: NodeInfo, index: Tensor, depth: Tensor, values: Tensor) -> Ten
 
 @op("Compress")
 def compress(node: NodeInfo, x: Tensor, condition: Tensor) -> Tensor:
-    """The slices along `axis` (or of the flat input) whose condition holds."""
+    """Return the slices along `axis` (or of the flat input) for which the condition holds."""
     index = condition.nonzero()[:, 0]
     if "axis" not in node.attributes:
         return x.reshape(-1).index_select(0, index)
@@ -111,19 +111,19 @@ def compress(node: NodeInfo, x: Tensor, condition: Tensor) -> Tensor:
 
 @op("NonZero")
 def non_zero(_node: NodeInfo, x: Tensor) -> Tensor:
-    """The coordinates of what is not zero [rank, count]."""
+    """Return the coordinates of what is not zero [rank, count]."""
     return x.nonzero().t() if x.ndim else x.reshape(1).nonzero().t()[:0]
 
 
 @op("TopK")
 def top_k_attribute(node: NodeInfo, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The k largest along `axis` (until opset 9)."""
+    """Return the k largest along `axis` (until opset 9)."""
     return _extremes(node, x, node.get("k", 1))
 
 
 @op("TopK", since=10)
 def top_k(node: NodeInfo, x: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-    """The k largest (or smallest) along `axis` and their indices; of equal ones the first."""
+    """Return the k largest (or smallest) along `axis` and their indices; of equal ones the first."""
     return _extremes(node, x, ints(k)[0])
 
 
@@ -135,7 +135,7 @@ def _extremes(node: NodeInfo, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 @op("Unique")
 def unique(node: NodeInfo, x: Tensor) -> tuple[Tensor, ...]:
-    """The distinct slices along `axis` (or elements of the flat input), sorted or as they first occur.
+    """Return the distinct slices along `axis` (or elements of the flat input), sorted or as they first occur.
 
     Also where each first occurs, for each slice its place among them, and how many of each there are.
     """
@@ -153,6 +153,6 @@ def unique(node: NodeInfo, x: Tensor) -> tuple[Tensor, ...]:
 
 @op("ArrayFeatureExtractor", domain="ai.onnx.ml")
 def array_feature_extractor(_node: NodeInfo, x: Tensor, index: Tensor) -> Tensor:
-    """x[..., index]; a vector becomes one row."""
+    """Compute x[..., index]; a vector becomes one row."""
     rows = x.reshape(1, -1) if x.ndim == 1 else x
     return rows.index_select(-1, index.reshape(-1))

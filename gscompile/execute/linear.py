@@ -12,13 +12,13 @@ from gscompile.execute.table import op
 
 @op("MatMul")
 def matmul(_node: NodeInfo, a: Tensor, b: Tensor) -> Tensor:
-    """a [..., n, k] times b [..., k, m], as numpy's matmul."""
+    """Return a [..., n, k] times b [..., k, m], as numpy's matmul."""
     return torch.matmul(a, b)
 
 
 @op("Gemm")
 def gemm(node: NodeInfo, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
-    """alpha a b + beta c: a [n, k] and b [k, m], either transposed on request, c broadcast to [n, m]."""
+    """Compute alpha a b + beta c: a [n, k] and b [k, m], either transposed on request, c broadcast to [n, m]."""
     alpha, beta = node.get("alpha", 1.0), node.get("beta", 1.0)
     if not a.is_floating_point():  # torch multiplies integers by integers only
         alpha, beta = _whole(alpha), _whole(beta)
@@ -39,12 +39,12 @@ def _whole(factor: float) -> int:
 
 @op("Einsum")
 def einsum(node: NodeInfo, *tensors: Tensor) -> Tensor:
-    """Einstein's sum."""
+    """Return einstein's sum."""
     return torch.einsum(node.get("equation", "").replace(" ", ""), *tensors)
 
 
 @op("Det")
 def det(_node: NodeInfo, x: Tensor) -> Tensor:
-    """Determinants of x [..., n, n]."""
+    """Return determinants of x [..., n, n]."""
     determinants: Tensor = torch.linalg.det(x)
     return determinants

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def neighbours(x: Tensor, before: int, after: int) -> Tensor:
-    """The sum over `before` to `after` neighbours along axis 1; those beyond the edge are zero.
+    """Return the sum over `before` to `after` neighbours along axis 1; those beyond the edge are zero.
 
     >>> neighbours(torch.tensor([[1.0, 10.0, 100.0]]), 1, 0).tolist()
     [[1.0, 11.0, 110.0]]

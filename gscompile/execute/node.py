@@ -30,15 +30,15 @@ class NodeInfo:
     last: bool = False
 
     def get(self, name: str, default: T) -> T:
-        """The attribute `name`, or `default` where the node does not have it."""
+        """Return the attribute `name`, or `default` where the node does not have it."""
         return cast(T, self.attributes.get(name, default))
 
     def ints(self, name: str, default: Sequence[int] = ()) -> tuple[int, ...]:
-        """The attribute `name`, a list of integers."""
+        """Return the attribute `name`, a list of integers."""
         return tuple(self.attributes.get(name, default))
 
     def strings(self, name: str, default: Sequence[str] = ()) -> tuple[str, ...]:
-        """The attribute `name`, a list of strings."""
+        """Return the attribute `name`, a list of strings."""
         return tuple(self.attributes.get(name, default))
 
     def wants(self, output: int) -> bool:

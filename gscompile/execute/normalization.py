@@ -16,7 +16,7 @@ from gscompile.execute.values import TORCH_TYPES
 
 
 def _per_channel(parameter: Tensor, x: Tensor) -> Tensor:
-    """A parameter [C] shaped to broadcast over x [N, C, ...]."""
+    """Return a parameter [C] shaped to broadcast over x [N, C, ...]."""
     return parameter.reshape(-1, *(1,) * (x.ndim - 2))
 
 
@@ -24,7 +24,7 @@ def _per_channel(parameter: Tensor, x: Tensor) -> Tensor:
 def batch_normalization(
     node: NodeInfo, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, var: Tensor
 ) -> Tensor | tuple[Tensor, Tensor, Tensor]:
-    """x [N, C, ...] by the given statistics; with `training_mode` by its own, then also the running ones."""
+    """Normalise x [N, C, ...] by the given statistics; with `training_mode` by its own, which are returned too."""
     epsilon = node.get("epsilon", 1e-5)
     if not node.get("training_mode", 0):
         alike = {scale.dtype, bias.dtype, mean.dtype, var.dtype} == {x.dtype} and x.ndim > 1
@@ -49,7 +49,7 @@ def _normalized(x: Tensor, mean: Tensor, var: Tensor, scale: Tensor, bias: Tenso
 
 @op("InstanceNormalization")
 def instance_normalization(node: NodeInfo, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-    """Each image of x [N, C, sizes...] by its own mean and variance."""
+    """Normalise each image of x [N, C, sizes...] by its own mean and variance."""
     dims = tuple(range(2, x.ndim))
     var, mean = torch.var_mean(x, dims, correction=0, keepdim=True)
     y = (x - mean) * torch.rsqrt(var + node.get("epsilon", 1e-5))
@@ -60,7 +60,7 @@ def instance_normalization(node: NodeInfo, x: Tensor, scale: Tensor, bias: Tenso
 def layer_normalization(
     node: NodeInfo, x: Tensor, scale: Tensor, bias: Tensor | None = None
 ) -> Tensor | tuple[Tensor, Tensor, Tensor]:
-    """The last dimensions of x, from `axis` on, by their mean and variance; on request these as well."""
+    """Normalise the last dimensions of x, from `axis` on, by their mean and variance; return these too on request."""
     axis = node.get("axis", -1) % x.ndim
     shape, epsilon = x.shape[axis:], node.get("epsilon", 1e-5)
     alike = scale.shape == shape and (bias is None or bias.shape == shape) and scale.dtype == x.dtype
@@ -75,7 +75,7 @@ def layer_normalization(
 
 @op("RMSNormalization", since=23)
 def rms_normalization(node: NodeInfo, x: Tensor, scale: Tensor) -> Tensor:
-    """The last dimensions of x, from `axis` on, by their root mean square."""
+    """Divide the last dimensions of x, from `axis` on, by their root mean square."""
     axis = node.get("axis", -1) % x.ndim
     stash = x.to(TORCH_TYPES[node.get("stash_type", 1)]) if x.dtype != torch.float64 else x
     square = stash.square().mean(tuple(range(axis, x.ndim)), keepdim=True)
@@ -84,20 +84,20 @@ def rms_normalization(node: NodeInfo, x: Tensor, scale: Tensor) -> Tensor:
 
 @op("GroupNormalization", since=21)
 def group_normalization(node: NodeInfo, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-    """Groups of channels of x [N, C, ...]; scale and bias [C]."""
+    """Normalise groups of channels of x [N, C, ...]; scale and bias [C]."""
     return functional.group_norm(x, node.get("num_groups", 1), scale, bias, node.get("epsilon", 1e-5))
 
 
 @op("GroupNormalization", since=18)
 def group_normalization_18(node: NodeInfo, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-    """Groups of channels of x [N, C, ...]; scale and bias [groups]."""
+    """Normalise groups of channels of x [N, C, ...]; scale and bias [groups]."""
     repeats = x.shape[1] // node.get("num_groups", 1)
     return group_normalization(node, x, scale.repeat_interleave(repeats), bias.repeat_interleave(repeats))
 
 
 @op("LRN")
 def lrn(node: NodeInfo, x: Tensor) -> Tensor:
-    """x [N, C, ...] / (bias + alpha / size * sum of squares over `size` neighbouring channels) ** beta."""
+    """Compute x [N, C, ...] / (bias + alpha / size * sum of squares over `size` neighbouring channels) ** beta."""
     size = node.get("size", 1)
     scale = node.get("alpha", 1e-4) / size
     return local_response(x, size, scale, node.get("beta", 0.75), node.get("bias", 1.0))
@@ -105,14 +105,14 @@ def lrn(node: NodeInfo, x: Tensor) -> Tensor:
 
 @op("LpNormalization")
 def lp_normalization(node: NodeInfo, x: Tensor) -> Tensor:
-    """x over its p-norm along `axis`; zero where the norm is."""
+    """Divide x by its p-norm along `axis`; the result is zero where the norm is."""
     norm = torch.linalg.vector_norm(x, node.get("p", 2), node.get("axis", -1), keepdim=True)
     return torch.where(norm == 0, torch.zeros_like(x), x / torch.where(norm == 0, torch.ones_like(norm), norm))
 
 
 @op("MeanVarianceNormalization")
 def mean_variance_normalization(node: NodeInfo, x: Tensor) -> Tensor:
-    """x by its mean and standard deviation over `axes`."""
+    """Normalise x by its mean and standard deviation over `axes`."""
     var, mean = torch.var_mean(x, tuple(node.get("axes", (0, 2, 3))), correction=0, keepdim=True)
     return (x - mean) / (torch.sqrt(var) + 1e-9)
 
@@ -128,21 +128,21 @@ def _rows(x: Tensor, axis: int) -> tuple[Tensor, Sequence[int]]:
 
 @op("Softmax")
 def softmax_rows(node: NodeInfo, x: Tensor) -> Tensor:
-    """Softmax over everything from `axis` on (until opset 12)."""
+    """Return softmax over everything from `axis` on (until opset 12)."""
     rows, shape = _rows(x, node.get("axis", 1))
     return _softmax(rows, -1).reshape(shape)
 
 
 @op("Softmax", since=13)
 def softmax(node: NodeInfo, x: Tensor) -> Tensor:
-    """Softmax along `axis`."""
+    """Return softmax along `axis`."""
     return _softmax(x, node.get("axis", -1))
 
 
 def _softmax(x: Tensor, axis: int) -> Tensor:
-    """Softmax; where all is masked, by minus infinity, it is no number but its gradient is nothing.
+    """Return softmax along an axis, NaN where all scores are minus infinity (masked), with a gradient of zero there.
 
-    ONNX's Attention puts zeros there afterwards, which alone does not keep NaN out of the gradient.
+    ONNX's Attention writes zeros there afterwards, which alone does not keep NaN out of the gradient.
     """
     if not (torch.is_grad_enabled() and x.requires_grad):
         return torch.softmax(x, axis)
@@ -159,27 +159,27 @@ def _softmax(x: Tensor, axis: int) -> Tensor:
 
 @op("LogSoftmax")
 def log_softmax_rows(node: NodeInfo, x: Tensor) -> Tensor:
-    """The logarithm of softmax over everything from `axis` on (until opset 12)."""
+    """Return the logarithm of softmax over everything from `axis` on (until opset 12)."""
     rows, shape = _rows(x, node.get("axis", 1))
     return torch.log_softmax(rows, -1).reshape(shape)
 
 
 @op("LogSoftmax", since=13)
 def log_softmax(node: NodeInfo, x: Tensor) -> Tensor:
-    """The logarithm of softmax along `axis`."""
+    """Return the logarithm of softmax along `axis`."""
     return torch.log_softmax(x, node.get("axis", -1))
 
 
 @op("Hardmax")
 def hardmax_rows(node: NodeInfo, x: Tensor) -> Tensor:
-    """1 at the first maximum of everything from `axis` on, else 0 (until opset 12)."""
+    """Compute 1 at the first maximum of everything from `axis` on, else 0 (until opset 12)."""
     rows, shape = _rows(x, node.get("axis", 1))
     return _one_at_maximum(rows, -1).reshape(shape)
 
 
 @op("Hardmax", since=13)
 def hardmax(node: NodeInfo, x: Tensor) -> Tensor:
-    """1 at the first maximum along `axis`, else 0."""
+    """Compute 1 at the first maximum along `axis`, else 0."""
     return _one_at_maximum(x, node.get("axis", -1))
 
 

@@ -112,7 +112,7 @@ class Plan:
 
 
 def make_plan(block: TrainableBlock, extra: Sequence[ir.Value] = ()) -> Plan:
-    """The plan that computes the block's outputs, and the values `extra` behind them."""
+    """Return the plan that computes the block's outputs, and the values `extra` behind them."""
     wanted = (*block.outputs, *extra)
     steps = _fold(block, _needed(block.calls, wanted), frozenset(wanted))
     own: frozenset[EnvKey] = frozenset(block.inputs).union(*(step.writes for step in steps))
@@ -121,7 +121,7 @@ def make_plan(block: TrainableBlock, extra: Sequence[ir.Value] = ()) -> Plan:
 
 
 def _needed(calls: Sequence[Call], wanted: Iterable[EnvKey]) -> list[Call]:
-    """The calls that the wanted values depend on, in order."""
+    """Return the calls that the wanted values depend on, in order."""
     alive = set(wanted)
     kept = []
     for call in reversed(calls):
@@ -132,7 +132,7 @@ def _needed(calls: Sequence[Call], wanted: Iterable[EnvKey]) -> list[Call]:
 
 
 def _fold(block: TrainableBlock, calls: Sequence[Call], wanted: frozenset[EnvKey]) -> list[Step]:
-    """The calls, with those that depend on constants and shapes alone gathered into `Fold`s.
+    """Return the calls, with those that depend on constants and shapes alone gathered into `Fold`s.
 
     A foldable call with one reader, itself foldable, joins that reader's tree; any other is a root.
     """
@@ -164,7 +164,7 @@ def _fold(block: TrainableBlock, calls: Sequence[Call], wanted: frozenset[EnvKey
 
 
 def _foldable(block: TrainableBlock, calls: Sequence[Call]) -> dict[Call, bool]:
-    """The calls to fold; True for a `Shape` or `Size` of a value that is not itself known."""
+    """Return the calls to fold; True for a `Shape` or `Size` of a value that is not itself known."""
     known: set[EnvKey] = {key for key, value in block.constants.items() if not isinstance(value, nn.Parameter)}
     found: dict[Call, bool] = {}
     for call in calls:
@@ -178,7 +178,7 @@ def _foldable(block: TrainableBlock, calls: Sequence[Call]) -> dict[Call, bool]:
 def _with_deaths(
     steps: Sequence[Step], own: frozenset[EnvKey], wanted: frozenset[EnvKey]
 ) -> tuple[tuple[tuple[Step, tuple[EnvKey, ...]], ...], tuple[EnvKey, ...]]:
-    """Each step with the block's own keys that die after it, and the keys that are left at the end."""
+    """Return each step with the block's own keys that die after it, and the keys that are left at the end."""
     seen = set(wanted)
     timed: list[tuple[Step, tuple[EnvKey, ...]]] = []
     for step in reversed(steps):

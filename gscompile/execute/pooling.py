@@ -27,11 +27,17 @@ AVERAGE_POOL: dict[int, Callable[..., Tensor]] = {
 
 
 def _pool_window(node: NodeInfo, x: Tensor) -> Window:
-    """The node's window; where the output size is rounded up, with the end padding that this takes."""
+    """Return the node's window; where the output size is rounded up, with the end padding that this takes."""
     window = window_of(node, x.shape[2:], node.ints("kernel_shape"))
     if not node.get("ceil_mode", 0):
         return window
-    return Window(window.kernel, window.stride, window.dilation, window.begin, ceil_end(window, x.shape[2:]))
+    return Window(
+        kernel=window.kernel,
+        stride=window.stride,
+        dilation=window.dilation,
+        begin=window.begin,
+        end=ceil_end(window, x.shape[2:]),
+    )
 
 
 def _pads_little(window: Window) -> bool:
@@ -41,7 +47,7 @@ def _pads_little(window: Window) -> bool:
 
 @op("MaxPool")
 def max_pool(node: NodeInfo, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-    """The maximum of each window of x [N, C, sizes...], and on request its index in the flat input."""
+    """Return the maximum of each window of x [N, C, sizes...], and on request its index in the flat input."""
     if x.ndim - 2 not in MAX_POOL or not x.is_floating_point():
         raise NotImplementedError
     function = MAX_POOL[x.ndim - 2]
@@ -59,7 +65,7 @@ def max_pool(node: NodeInfo, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
 def _flat_index(
     index: Tensor, shape: Sequence[int], padded: Sequence[int], shift: Sequence[int], column_major: bool
 ) -> Tensor:
-    """From torch's index in a padded image to ONNX's in the flat input [N, C, sizes...]."""
+    """Convert torch's index in a padded image to ONNX's in the flat input [N, C, sizes...]."""
     coordinates = []
     for size, offset in zip(reversed(padded), reversed(shift), strict=True):
         coordinates.append(index % size - offset)
@@ -89,7 +95,9 @@ class _MeanAround(torch.autograd.Function):
 
 
 def mean_around(x: Tensor, kernel: tuple[int, ...]) -> Tensor:
-    """The mean over windows of odd sizes around each place of x [N, C, sizes...]: a quarter of torch's time backwards.
+    """Return the mean over windows of odd sizes around each position of x [N, C, sizes...].
+
+    The backward pass takes a quarter of the time of torch's average pooling.
 
     >>> mean_around(torch.tensor([[[3.0, 6.0, 9.0]]]), (3,)).tolist()
     [[[3.0, 6.0, 5.0]]]
@@ -100,7 +108,7 @@ def mean_around(x: Tensor, kernel: tuple[int, ...]) -> Tensor:
 
 @op("AveragePool")
 def average_pool(node: NodeInfo, x: Tensor) -> Tensor:
-    """The mean of each window of x [N, C, sizes...], over the padding too with `count_include_pad`."""
+    """Return the mean of each window of x [N, C, sizes...], over the padding too with `count_include_pad`."""
     window = window_of(node, x.shape[2:], node.ints("kernel_shape"))
     include = bool(node.get("count_include_pad", 0))
     if x.ndim - 2 in AVERAGE_POOL and set(window.dilation) == {1} and _pads_little(window):
@@ -118,7 +126,7 @@ def average_pool(node: NodeInfo, x: Tensor) -> Tensor:
 
 @op("LpPool")
 def lp_pool(node: NodeInfo, x: Tensor) -> Tensor:
-    """The p-norm of each window of x [N, C, sizes...]."""
+    """Return the p-norm of each window of x [N, C, sizes...]."""
     p = node.get("p", 2)
     window = _pool_window(node, x)
     return window_sum(pad(x, window.begin, window.end).abs() ** p, window) ** (1 / p)
@@ -126,26 +134,26 @@ def lp_pool(node: NodeInfo, x: Tensor) -> Tensor:
 
 @op("GlobalAveragePool")
 def global_average_pool(_node: NodeInfo, x: Tensor) -> Tensor:
-    """The mean of each image of x [N, C, sizes...]."""
+    """Return the mean of each image of x [N, C, sizes...]."""
     return x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)
 
 
 @op("GlobalMaxPool")
 def global_max_pool(_node: NodeInfo, x: Tensor) -> Tensor:
-    """The maximum of each image of x [N, C, sizes...]."""
+    """Return the maximum of each image of x [N, C, sizes...]."""
     return x.amax(dim=tuple(range(2, x.ndim)), keepdim=True)
 
 
 @op("GlobalLpPool")
 def global_lp_pool(node: NodeInfo, x: Tensor) -> Tensor:
-    """The p-norm of each image of x [N, C, sizes...]."""
+    """Return the p-norm of each image of x [N, C, sizes...]."""
     p = node.get("p", 2)
     return (x.abs() ** p).sum(dim=tuple(range(2, x.ndim)), keepdim=True) ** (1 / p)
 
 
 @op("MaxUnpool")
 def max_unpool(node: NodeInfo, x: Tensor, index: Tensor, shape: Tensor | None = None) -> Tensor:
-    """Each value at its flat index in an image that is otherwise zero."""
+    """Return each value at its flat index in an image that is otherwise zero."""
     kernel = node.ints("kernel_shape")
     window = window_of(node, x.shape[2:], kernel)
     inferred = [

@@ -37,7 +37,7 @@ def fractional_power(x: Tensor, exponent: float) -> Tensor:
 
 
 def fraction(exponent: Tensor) -> float | None:
-    """The exponent where it is one number that is not whole, and at hand without waiting for a device."""
+    """Return the exponent where it is one number that is not whole, and at hand without waiting for a device."""
     if exponent.numel() != 1 or exponent.requires_grad or exponent.device.type != "cpu":
         return None
     value = float(exponent)

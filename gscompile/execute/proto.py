@@ -13,7 +13,7 @@ from gscompile.execute.values import onnx_type
 
 
 def node_proto(node: NodeInfo, present: Sequence[bool]) -> onnx.NodeProto:
-    """The node with inputs i0, i1, ... ("" where absent) and outputs o0, o1, ... ("" where not wanted)."""
+    """Return the node with inputs i0, i1, ... ("" where absent) and outputs o0, o1, ... ("" where not wanted)."""
     proto = onnx.NodeProto(op_type=node.op_type, domain=node.domain, name=node.name)
     proto.input.extend(f"i{n}" if there else "" for n, there in enumerate(present))
     proto.output.extend(f"o{n}" if wanted else "" for n, wanted in enumerate(node.wanted))
@@ -22,7 +22,7 @@ def node_proto(node: NodeInfo, present: Sequence[bool]) -> onnx.NodeProto:
 
 
 def type_proto(value: Any, with_shape: bool) -> onnx.TypeProto:
-    """The type of a value: element type and rank or shape of a tensor; of a sequence, its first item's."""
+    """Return the type of a value: element type and rank or shape of a tensor; of a sequence, its first item's."""
     if value is None:
         return onnx.TypeProto()
     if isinstance(value, list):

@@ -20,7 +20,7 @@ QUANTISED_TYPES = (torch.uint8, torch.int8, torch.uint16, torch.int16)
 
 
 def _along(parameter: Tensor, x: Tensor, axis: int, block: int) -> Tensor:
-    """A scale or zero point shaped to broadcast over x: one number, or one per slice or block of `axis`."""
+    """Return a scale or zero point shaped to broadcast over x: one number, or one per slice or block of `axis`."""
     if parameter.numel() == 1:
         return parameter.reshape(())
     if block:
@@ -81,7 +81,7 @@ def quantize_linear(node: NodeInfo, x: Tensor, scale: Tensor, zero: Tensor | Non
 @op("DequantizeLinear")
 @op("DequantizeLinear", domain=MICROSOFT)
 def dequantize_linear(node: NodeInfo, x: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
-    """The real numbers that x stands for."""
+    """Return the real numbers that x stands for."""
     axis, block = node.get("axis", 1), node.get("block_size", 0)
     y = dequantized(x, _along(scale, x, axis, block), None if zero is None else _along(zero, x, axis, block))
     chosen = node.get("output_dtype", 0)
@@ -101,7 +101,7 @@ def _per_row(zero: Tensor | None) -> Tensor | None:
 def matmul_integer(
     _node: NodeInfo, a: Tensor, b: Tensor, a_zero: Tensor | None = None, b_zero: Tensor | None = None
 ) -> Tensor:
-    """The int32 product of 8-bit a [..., n, k] and b [..., k, m]; zero points per row of a, column of b."""
+    """Return the int32 product of 8-bit a [..., n, k] and b [..., k, m]; zero points per row of a, column of b."""
     return torch.matmul(_shifted(a, _per_row(a_zero)), _shifted(b, b_zero)).to(torch.int32)
 
 
@@ -109,7 +109,7 @@ def matmul_integer(
 def conv_integer(
     node: NodeInfo, x: Tensor, w: Tensor, x_zero: Tensor | None = None, w_zero: Tensor | None = None
 ) -> Tensor:
-    """The int32 convolution of 8-bit x and w."""
+    """Return the int32 convolution of 8-bit x and w."""
     w_zero = None if w_zero is None else _along(w_zero, w, 0, 0)
     return conv(node, _shifted(x, x_zero), _shifted(w, w_zero)).to(torch.int32)
 
@@ -126,7 +126,7 @@ def qlinear_matmul(
     y_scale: Tensor,
     y_zero: Tensor,
 ) -> Tensor:
-    """The product of quantised matrices, quantised."""
+    """Return the product of quantised matrices, quantised."""
     product = torch.matmul(_shifted(a, _per_row(a_zero)), _shifted(b, b_zero))
     rows = a_scale[..., None] if a_scale.ndim == 1 and a_scale.numel() > 1 else a_scale
     return quantized(product * rows.double() * b_scale.double(), y_scale.double(), y_zero, y_zero.dtype)
@@ -145,7 +145,7 @@ def qlinear_conv(
     y_zero: Tensor,
     b: Tensor | None = None,
 ) -> Tensor:
-    """The convolution of quantised tensors, quantised; the bias is int32 in units of x_scale * w_scale."""
+    """Return the convolution of quantised tensors, quantised; the bias is int32 in units of x_scale * w_scale."""
     sums = conv(node, _shifted(x, x_zero), _shifted(w, _along(w_zero, w, 0, 0)), None if b is None else b.double())
     scale = x_scale.double() * _along(w_scale, sums, 1, 0).double()
     return quantized(sums * scale, y_scale.double(), y_zero, y_zero.dtype)
@@ -153,19 +153,19 @@ def qlinear_conv(
 
 @op("QLinearAdd", domain=MICROSOFT)
 def qlinear_add(_node: NodeInfo, *given: Tensor) -> Tensor:
-    """The sum of quantised tensors (a, scale, zero, b, scale, zero, y scale, y zero), quantised."""
+    """Return the sum of quantised tensors (a, scale, zero, b, scale, zero, y scale, y zero), quantised."""
     return _requantized(dequantized(*given[0:3]) + dequantized(*given[3:6]), *given[6:])
 
 
 @op("QLinearMul", domain=MICROSOFT)
 def qlinear_mul(_node: NodeInfo, *given: Tensor) -> Tensor:
-    """The product, element by element, likewise."""
+    """Return the product, element by element, likewise."""
     return _requantized(dequantized(*given[0:3]) * dequantized(*given[3:6]), *given[6:])
 
 
 @op("QLinearSigmoid", domain=MICROSOFT)
 def qlinear_sigmoid(_node: NodeInfo, *given: Tensor) -> Tensor:
-    """The sigmoid of a quantised tensor (x, scale, zero, y scale, y zero), quantised."""
+    """Return the sigmoid of a quantised tensor (x, scale, zero, y scale, y zero), quantised."""
     return _requantized(torch.sigmoid(dequantized(*given[0:3])), *given[3:])
 
 
@@ -184,7 +184,7 @@ def matmul_integer_to_float(
     b_zero: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> Tensor:
-    """The product of 8-bit a and b in real numbers, plus a bias [m]."""
+    """Return the product of 8-bit a and b in real numbers, plus a bias [m]."""
     product = torch.matmul(_shifted(a, a_zero), _shifted(b, b_zero)).to(a_scale.dtype)
     y = product * (a_scale * b_scale)
     return y if bias is None else y + bias
@@ -199,7 +199,7 @@ def dynamic_quantize_matmul(
     b_zero: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> Tensor:
-    """Real a, quantised by its own range, times 8-bit b, in real numbers."""
+    """Return real a, quantised by its own range, times 8-bit b, in real numbers."""
     low, high = a.min().clamp(max=0), a.max().clamp(min=0)
     scale = (high - low) / 255
     scale = torch.where(scale == 0, torch.ones_like(scale), scale)

@@ -13,7 +13,7 @@ from gscompile.execute.values import torch_type
 
 
 def _generator(node: NodeInfo, device: torch.device) -> torch.Generator | None:
-    """A generator with the node's seed (a float in ONNX, taken by its bits); None is torch's global one."""
+    """Return a generator with the node's seed (a float in ONNX, taken by its bits); None is torch's global one."""
     if "seed" not in node.attributes:
         return None
     generator = torch.Generator(device)
@@ -42,31 +42,31 @@ def _alike(node: NodeInfo, x: Tensor) -> Tensor:
 
 @op("RandomNormal")
 def random_normal(node: NodeInfo) -> Tensor:
-    """Normal numbers of the shape `shape`."""
+    """Return normal numbers of the shape `shape`."""
     return _normal(node, _empty(node))
 
 
 @op("RandomUniform")
 def random_uniform(node: NodeInfo) -> Tensor:
-    """Uniform numbers of the shape `shape`."""
+    """Return uniform numbers of the shape `shape`."""
     return _uniform(node, _empty(node))
 
 
 @op("RandomNormalLike")
 def random_normal_like(node: NodeInfo, x: Tensor) -> Tensor:
-    """Normal numbers of the shape of x."""
+    """Return normal numbers of the shape of x."""
     return _normal(node, _alike(node, x))
 
 
 @op("RandomUniformLike")
 def random_uniform_like(node: NodeInfo, x: Tensor) -> Tensor:
-    """Uniform numbers of the shape of x."""
+    """Return uniform numbers of the shape of x."""
     return _uniform(node, _alike(node, x))
 
 
 @op("Multinomial")
 def multinomial(node: NodeInfo, x: Tensor) -> Tensor:
-    """Draws [batch, sample_size] of classes with the log-probabilities x [batch, classes]."""
+    """Draw [batch, sample_size] classes with the log-probabilities x [batch, classes]."""
     count, generator = node.get("sample_size", 1), _generator(node, x.device)
     drawn = torch.multinomial(torch.softmax(x.float(), -1), count, replacement=True, generator=generator)
     return drawn.to(torch_type(node.get("dtype", 6)))

@@ -27,7 +27,7 @@ CellStep = Callable[
 
 
 def _activation(name: str, alpha: float | None, beta: float | None) -> Activation:
-    """An activation of ONNX's list, with its own defaults for alpha and beta."""
+    """Return an activation of ONNX's list, with its own defaults for alpha and beta."""
     a = (
         {"leakyrelu": 0.01, "thresholdedrelu": 1.0, "hardsigmoid": 0.2, "elu": 1.0}.get(name, 1.0)
         if alpha is None
@@ -63,12 +63,12 @@ class RecurrentDirection:
     peephole: Tensor | None
 
     def clipped(self, x: Tensor) -> Tensor:
-        """The input of an activation, within +-clip where the node says so."""
+        """Return the input of an activation, within +-clip where the node says so."""
         return torch.clamp(x, -self.clip, self.clip) if self.clip else x
 
 
 def _activations(node: NodeInfo, names: Sequence[str], directions: int) -> list[list[Activation]]:
-    """The activations of each direction; alphas and betas are listed for those that take one, in order."""
+    """Return the activations of each direction; alphas and betas are listed for those that take one, in order."""
     chosen = [name.lower() for name in node.strings("activations", tuple(names) * directions)]
     takes_alpha = {"affine", "leakyrelu", "thresholdedrelu", "scaledtanh", "hardsigmoid", "elu"}
     alphas, betas = iter(node.get("activation_alpha", ())), iter(node.get("activation_beta", ()))
@@ -94,7 +94,7 @@ def _is_plain(node: NodeInfo, names: Sequence[str], lengths: Tensor | None, peep
 def _run_direction(
     direction: RecurrentDirection, cell: CellStep, x: Tensor, state: CellState, lengths: Tensor | None, backwards: bool
 ) -> tuple[Tensor, CellState]:
-    """Outputs [steps, batch, hidden] and last state; beyond an item's length the outputs are zero."""
+    """Return outputs [steps, batch, hidden] and the last state; beyond an item's length the outputs are zero."""
     steps = x.shape[0]
     order = (
         reversed_index(lengths, steps).t() if lengths is not None else torch.arange(steps - 1, -1, -1, device=x.device)
@@ -135,7 +135,7 @@ def _recurrent(
     initial: Sequence[Tensor | None],
     peephole: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
-    """Any of the three: outputs, then the last states [directions, batch, hidden]."""
+    """Run an LSTM, GRU or RNN: return the outputs, then the last states [directions, batch, hidden]."""
     batch_first = bool(node.get("layout", 0))
     x = x.transpose(0, 1) if batch_first else x
     hidden, directions = r.shape[-1], w.shape[0]
@@ -147,13 +147,13 @@ def _recurrent(
     for n in range(directions):
         wb, rb = b[n].chunk(2)
         part = RecurrentDirection(
-            w[n],
-            r[n],
-            wb,
-            rb,
-            activations[n],
-            node.get("clip", 0.0),
-            None if peephole is None else peephole[n],
+            w=w[n],
+            r=r[n],
+            wb=wb,
+            rb=rb,
+            activations=activations[n],
+            clip=node.get("clip", 0.0),
+            peephole=None if peephole is None else peephole[n],
         )
         backwards = n == 1 or node.get("direction", "forward") == "reverse"
         y, final = _run_direction(part, make_cell(part), x, tuple(s[n] for s in states), lengths, backwards)
@@ -171,7 +171,7 @@ def _with_layout(batch_first: bool, y: Tensor, *states: Tensor) -> tuple[Tensor,
 
 
 def _torch_weights(w: Tensor, r: Tensor, b: Tensor | None, order: Sequence[int]) -> list[Tensor]:
-    """The flat weight list of torch's kernels, gates brought into torch's order."""
+    """Return the flat weight list of torch's kernels, gates brought into torch's order."""
 
     def sorted_gates(x: Tensor) -> Tensor:
         parts = x.chunk(len(order))
@@ -194,7 +194,7 @@ def _by_torch(
     b: Tensor | None,
     initial: Sequence[Tensor | None],
 ) -> tuple[Tensor, ...]:
-    """A plain node by torch's own kernel."""
+    """Run a plain node by torch's own kernel."""
     batch_first = bool(node.get("layout", 0))
     x = x.transpose(0, 1) if batch_first else x
     directions, hidden = w.shape[0], r.shape[-1]
@@ -216,7 +216,7 @@ def rnn(
     lengths: Tensor | None = None,
     h: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
-    """h' = f(x W' + h R' + b)."""
+    """Compute h' = f(x W' + h R' + b)."""
 
     def make_cell(d: RecurrentDirection) -> CellStep:
         (f,) = d.activations
@@ -237,7 +237,7 @@ def gru(
     lengths: Tensor | None = None,
     h: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
-    """z, r = f(...); c = g(x W' + r * h R'); h' = (1 - z) c + z h; reset before or after the product."""
+    """Compute z, r = f(...); c = g(x W' + r * h R'); h' = (1 - z) c + z h; reset before or after the product."""
     after = bool(node.get("linear_before_reset", 0))
 
     def make_cell(d: RecurrentDirection) -> CellStep:
@@ -272,7 +272,7 @@ def lstm(
     c: Tensor | None = None,
     peephole: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
-    """i, o, f = f(...); c' = f c + i g(...); h' = o h(c'), with peepholes from c to the gates where given."""
+    """Compute i, o, f = f(...); c' = f c + i g(...); h' = o h(c'), with peepholes from c to the gates where given."""
 
     def make_cell(d: RecurrentDirection) -> CellStep:
         f, g, h_of = d.activations

@@ -16,7 +16,7 @@ Reduce = Callable[[Tensor, Axes, bool], Tensor]
 
 
 def _extreme(reduce: Callable[..., Tensor], empty: Callable[[torch.dtype], float]) -> Reduce:
-    """A maximum or minimum; over no elements it is the worst value there is."""
+    """Return a maximum or minimum; over no elements it is the worst value there is."""
 
     def extreme(x: Tensor, axes: Axes, keep: bool) -> Tensor:
         if x.dtype == torch.bool:
@@ -96,7 +96,7 @@ for _name, _reduce in REDUCTIONS.items():
 
 
 def _axes(node: NodeInfo, x: Tensor, given: Tensor | None) -> Axes:
-    """The axes to reduce, from the input or, before it was one, the attribute; none given means all, or with
+    """Return the axes to reduce, from the input or, before it was one, the attribute; none given means all, or with
     `noop_with_empty_axes` none."""
     axes = ints(given) if given is not None else list(node.get("axes", ()))
     if not axes and not node.get("noop_with_empty_axes", 0):
@@ -106,13 +106,13 @@ def _axes(node: NodeInfo, x: Tensor, given: Tensor | None) -> Axes:
 
 @op("ArgMax")
 def arg_max(node: NodeInfo, x: Tensor) -> Tensor:
-    """The index of the first (or last) maximum along `axis`."""
+    """Return the index of the first (or last) maximum along `axis`."""
     return _arg(torch.argmax, node, x)
 
 
 @op("ArgMin")
 def arg_min(node: NodeInfo, x: Tensor) -> Tensor:
-    """The index of the first (or last) minimum along `axis`."""
+    """Return the index of the first (or last) minimum along `axis`."""
     return _arg(torch.argmin, node, x)
 
 
@@ -125,13 +125,13 @@ def _arg(find: Callable[..., Tensor], node: NodeInfo, x: Tensor) -> Tensor:
 
 @op("CumSum")
 def cum_sum(node: NodeInfo, x: Tensor, axis: Tensor) -> Tensor:
-    """The running sum along an axis, with or without the element itself, from either end."""
+    """Return the running sum along an axis, with or without the element itself, from either end."""
     return _running(torch.cumsum, 0, node, x, axis)
 
 
 @op("CumProd")
 def cum_prod(node: NodeInfo, x: Tensor, axis: Tensor) -> Tensor:
-    """The running product likewise."""
+    """Return the running product likewise."""
     return _running(torch.cumprod, 1, node, x, axis)
 
 

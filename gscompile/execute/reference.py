@@ -1,4 +1,4 @@
-"""Layer 3: `onnx.reference` computes with numpy what needs no gradient."""
+"""Compute nodes that need no gradient with numpy, by `onnx.reference` (layer 3)."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class ReferenceOp:
         """Return whether `onnx.reference` has the op."""
         try:
             self._evaluator((True,) * inputs)
-        except Exception:  # several kinds, among them bare RuntimeError: all mean no
+        except Exception:  # of several types, bare RuntimeError included: all mean that it has none
             return False
         return True
 
     def __call__(self, _env: Env, arguments: Sequence[Any]) -> tuple[Any, ...]:
         evaluator = self._evaluator(tuple(argument is not None for argument in arguments))
         feeds = {f"i{n}": to_numpy(value) for n, value in enumerate(arguments) if value is not None}
-        with np.errstate(all="ignore"):  # overflow and 0/0 are the model's business
+        with np.errstate(all="ignore"):  # overflow and 0/0 are left to the model
             results = evaluator.run(None, feeds, attributes={})
         tensors = list(_tensors(arguments))
         outputs = tuple(_from_reference(result, tensors) for result in results)

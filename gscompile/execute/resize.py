@@ -33,7 +33,7 @@ class ResizedAxis:
 
 @op("Upsample")
 def upsample_attributes(node: NodeInfo, x: Tensor) -> Tensor:
-    """By attributes (until opset 8)."""
+    """Upsample by attributes (until opset 8)."""
     scales = node.get("scales", (1.0, 1.0, node.get("height_scale", 1.0), node.get("width_scale", 1.0)))
     return _simple(node, x, list(scales))
 
@@ -41,14 +41,25 @@ def upsample_attributes(node: NodeInfo, x: Tensor) -> Tensor:
 @op("Upsample", since=9)
 @op("Resize", since=10)
 def upsample(node: NodeInfo, x: Tensor, scales: Tensor) -> Tensor:
-    """By the input `scales`, coordinates simply divided."""
+    """Upsample by the input `scales`; coordinates are divided by it."""
     return _simple(node, x, scales.tolist())
 
 
 def _simple(node: NodeInfo, x: Tensor, scales: list[float]) -> Tensor:
     mode = node.get("mode", "nearest")
     for axis, (n, scale) in enumerate(zip(tuple(x.shape), scales, strict=True)):
-        made = ResizedAxis(n, math.floor(n * scale), scale, (0, 1), mode, "asymmetric", "floor", -0.75, False, False)
+        made = ResizedAxis(
+            inputs=n,
+            outputs=math.floor(n * scale),
+            scale=scale,
+            region=(0, 1),
+            mode=mode,
+            coordinates="asymmetric",
+            rounding="floor",
+            cubic=-0.75,
+            exclude_outside=False,
+            antialias=False,
+        )
         x = _resized(x, axis, made, 0.0)
     return x
 
@@ -61,7 +72,7 @@ def resize(
     scales: Tensor | None = None,
     sizes: Tensor | None = None,
 ) -> Tensor:
-    """To `sizes`, or by `scales`, along `axes`."""
+    """Resize to `sizes`, or by `scales`, along `axes`."""
     axes = [axis % x.ndim for axis in node.get("axes", tuple(range(x.ndim)))]
     lengths = [x.shape[axis] for axis in axes]
     targets, factors = _targets(node, lengths, scales, sizes)
@@ -79,16 +90,16 @@ def resize(
 
 def _axis(node: NodeInfo, inputs: int, outputs: int, scale: float, region: tuple[float, float]) -> ResizedAxis:
     return ResizedAxis(
-        inputs,
-        outputs,
-        scale,
-        region,
-        node.get("mode", "nearest"),
-        node.get("coordinate_transformation_mode", "half_pixel"),
-        node.get("nearest_mode", "round_prefer_floor"),
-        node.get("cubic_coeff_a", -0.75),
-        bool(node.get("exclude_outside", 0)),
-        bool(node.get("antialias", 0)),
+        inputs=inputs,
+        outputs=outputs,
+        scale=scale,
+        region=region,
+        mode=node.get("mode", "nearest"),
+        coordinates=node.get("coordinate_transformation_mode", "half_pixel"),
+        rounding=node.get("nearest_mode", "round_prefer_floor"),
+        cubic=node.get("cubic_coeff_a", -0.75),
+        exclude_outside=bool(node.get("exclude_outside", 0)),
+        antialias=bool(node.get("antialias", 0)),
     )
 
 
@@ -153,7 +164,7 @@ def _coordinates(how: ResizedAxis) -> Tensor:
 
 @functools.lru_cache(maxsize=256)
 def _nearest(how: ResizedAxis) -> Tensor:
-    """The input place that each output place takes [outputs]."""
+    """Return the input place that each output place takes [outputs]."""
     roundings: dict[str, Callable[[Tensor], Tensor]] = {
         "floor": torch.floor,
         "ceil": torch.ceil,
@@ -165,7 +176,7 @@ def _nearest(how: ResizedAxis) -> Tensor:
 
 @functools.lru_cache(maxsize=256)
 def _matrix(how: ResizedAxis) -> Tensor:
-    """The weights of the inputs in each output, float64 [outputs, inputs]; rows sum to 1."""
+    """Return the weights of the inputs in each output, float64 [outputs, inputs]; rows sum to 1."""
     shrink = min(how.scale, 1.0) if how.antialias else 1.0
     kernel = _linear if how.mode == "linear" else functools.partial(_cubic, a=how.cubic)
     reach = math.ceil((1 if how.mode == "linear" else 2) / shrink)

@@ -14,19 +14,19 @@ from gscompile.execute.values import ints, number
 
 @op("SequenceConstruct")
 def sequence_construct(_node: NodeInfo, *tensors: Tensor) -> list[Tensor]:
-    """A sequence of the inputs."""
+    """Return a sequence of the inputs."""
     return list(tensors)
 
 
 @op("SequenceEmpty")
 def sequence_empty(_node: NodeInfo) -> list[Tensor]:
-    """A sequence of nothing."""
+    """Return an empty sequence."""
     return []
 
 
 @op("SequenceInsert")
 def sequence_insert(_node: NodeInfo, items: list[Tensor], item: Tensor, place: Tensor | None = None) -> list[Tensor]:
-    """With `item` before `place`, or at the end."""
+    """Return the sequence with `item` before `place`, or at the end."""
     at = len(items) if place is None else int(number(place))
     at = at + len(items) if at < 0 else at
     return [*items[:at], item, *items[at:]]
@@ -34,20 +34,20 @@ def sequence_insert(_node: NodeInfo, items: list[Tensor], item: Tensor, place: T
 
 @op("SequenceErase")
 def sequence_erase(_node: NodeInfo, items: list[Tensor], place: Tensor | None = None) -> list[Tensor]:
-    """Without the item at `place`, or the last."""
+    """Return the sequence without the item at `place`, or the last."""
     at = (-1 if place is None else int(number(place))) % len(items)
     return items[:at] + items[at + 1 :]
 
 
 @op("SequenceAt")
 def sequence_at(_node: NodeInfo, items: list[Any], place: Tensor) -> Any:
-    """The item at `place`."""
+    """Return the item at `place`."""
     return items[int(number(place))]
 
 
 @op("SequenceLength")
 def sequence_length(_node: NodeInfo, items: list[Any]) -> Tensor:
-    """The number of items."""
+    """Return the number of items."""
     return torch.tensor(len(items), device=items[0].device if items and isinstance(items[0], Tensor) else "cpu")
 
 
@@ -62,13 +62,13 @@ def split_to_sequence(node: NodeInfo, x: Tensor, sizes: Tensor | None = None) ->
 
 @op("ConcatFromSequence")
 def concat_from_sequence(node: NodeInfo, items: list[Tensor]) -> Tensor:
-    """Joined along `axis`, or along a new one."""
+    """Join the items along `axis`, or along a new one."""
     return torch.stack(items, node.get("axis", 0)) if node.get("new_axis", 0) else torch.cat(items, node.get("axis", 0))
 
 
 @op("Optional")
 def optional(_node: NodeInfo, value: Any = None) -> Any:
-    """The value, or nothing."""
+    """Return the value, or nothing."""
     return value
 
 
@@ -80,7 +80,7 @@ def optional_has_element(_node: NodeInfo, value: Any = None) -> Tensor:
 
 @op("OptionalGetElement")
 def optional_get_element(_node: NodeInfo, value: Any) -> Any:
-    """The value, which must be there."""
+    """Return the value, which must be there."""
     if value is None:
         raise ValueError("the optional is empty")
     return value

@@ -16,20 +16,20 @@ from gscompile.execute.values import ints, number, torch_type
 
 @op("Shape")
 def shape(node: NodeInfo, x: Tensor) -> Tensor:
-    """The shape, or the part of it from `start` to `end`."""
+    """Return the shape, or the part of it from `start` to `end`."""
     dims = list(x.shape)[node.get("start", 0) : node.get("end", x.ndim)]
     return torch.tensor(dims, dtype=torch.int64, device=x.device)
 
 
 @op("Size")
 def size(_node: NodeInfo, x: Tensor) -> Tensor:
-    """The number of elements."""
+    """Return the number of elements."""
     return torch.tensor(x.numel(), device=x.device)
 
 
 @op("Reshape")
 def reshape(node: NodeInfo, x: Tensor, target: Tensor | None = None) -> Tensor:
-    """To the shape `target`: 0 keeps the input's dimension unless `allowzero`, -1 is inferred."""
+    """Reshape to `target`: 0 keeps the input's dimension unless `allowzero`, -1 is inferred."""
     dims = list(node.get("shape", ())) if target is None else ints(target)
     if not node.get("allowzero", 0):
         dims = [x.shape[n] if dim == 0 else dim for n, dim in enumerate(dims)]
@@ -39,7 +39,7 @@ def reshape(node: NodeInfo, x: Tensor, target: Tensor | None = None) -> Tensor:
 
 
 def _quotient(have: Sequence[int], want: Sequence[int]) -> int:
-    """The size for -1 in a tensor without elements: zero dimensions that occur in both are struck out."""
+    """Return the size for -1 in a tensor without elements: zero dimensions that occur in both are struck out."""
     rest = [dim for dim in want if dim != -1]
     have = list(have)
     for dim in [dim for dim in rest if dim == 0 and 0 in have]:
@@ -51,7 +51,7 @@ def _quotient(have: Sequence[int], want: Sequence[int]) -> int:
 
 @op("Flatten")
 def flatten(node: NodeInfo, x: Tensor) -> Tensor:
-    """To two dimensions: those before `axis` and those from it on."""
+    """Reshape to two dimensions: those before `axis` and those from it on."""
     axis = node.get("axis", 1)
     axis = axis + x.ndim if axis < 0 else axis
     return x.reshape(torch.Size(x.shape[:axis]).numel(), torch.Size(x.shape[axis:]).numel())
@@ -59,14 +59,14 @@ def flatten(node: NodeInfo, x: Tensor) -> Tensor:
 
 @op("Squeeze")
 def squeeze(node: NodeInfo, x: Tensor, axes: Tensor | None = None) -> Tensor:
-    """Without the dimensions `axes` (or all) of size 1."""
+    """Remove the dimensions `axes` (or all) of size 1."""
     dims = ints(axes) if axes is not None else node.get("axes", None)
     return x.squeeze() if dims is None else x.squeeze(tuple(dims))
 
 
 @op("Unsqueeze")
 def unsqueeze(node: NodeInfo, x: Tensor, axes: Tensor | None = None) -> Tensor:
-    """With dimensions of size 1 at the places `axes` of the output."""
+    """Insert dimensions of size 1 at the places `axes` of the output."""
     dims = ints(axes) if axes is not None else list(node.get("axes", ()))
     rank = x.ndim + len(dims)
     for dim in sorted(dim % rank for dim in dims):
@@ -76,20 +76,20 @@ def unsqueeze(node: NodeInfo, x: Tensor, axes: Tensor | None = None) -> Tensor:
 
 @op("Expand")
 def expand(_node: NodeInfo, x: Tensor, target: Tensor) -> Tensor:
-    """Broadcast together with a tensor of the shape `target`."""
+    """Broadcast to a tensor of the shape `target`."""
     shape = torch.broadcast_shapes(x.shape, ints(target))  # type: ignore[no-untyped-call]
     return x.expand(shape)
 
 
 @op("Transpose")
 def transpose(node: NodeInfo, x: Tensor) -> Tensor:
-    """Dimensions in the order `perm`, reversed by default."""
+    """Permute the dimensions to the order `perm`, reversed by default."""
     return x.permute(tuple(node.get("perm", tuple(range(x.ndim))[::-1])))
 
 
 @op("Concat")
 def concat(node: NodeInfo, *tensors: Tensor) -> Tensor:
-    """Joined along `axis` (1 by default before opset 4)."""
+    """Join tensors along `axis` (1 by default before opset 4)."""
     return torch.cat(tensors, node.get("axis", 1))
 
 
@@ -107,7 +107,7 @@ def split(node: NodeInfo, x: Tensor, sizes: Tensor | None = None) -> tuple[Tenso
 
 @op("Slice")
 def slice_attributes(node: NodeInfo, x: Tensor) -> Tensor:
-    """x[start:end] along `axes` (until opset 9)."""
+    """Compute x[start:end] along `axes` (until opset 9)."""
     starts, ends = node.get("starts", ()), node.get("ends", ())
     axes = node.get("axes", tuple(range(len(starts))))
     return _sliced(x, starts, ends, axes, [1] * len(starts))
@@ -122,7 +122,7 @@ def slice_inputs(
     axes: Tensor | None = None,
     steps: Tensor | None = None,
 ) -> Tensor:
-    """x[start:end:step] along `axes`."""
+    """Compute x[start:end:step] along `axes`."""
     begin = ints(starts)
     dims = list(range(len(begin))) if axes is None else ints(axes)
     return _sliced(x, begin, ints(ends), dims, [1] * len(begin) if steps is None else ints(steps))
@@ -143,13 +143,13 @@ def _sliced(x: Tensor, starts: Sequence[int], ends: Sequence[int], axes: Sequenc
 
 @op("Tile")
 def tile(_node: NodeInfo, x: Tensor, repeats: Tensor) -> Tensor:
-    """Repeated along every axis."""
+    """Repeat along every axis."""
     return x.repeat(ints(repeats)) if x.ndim else x
 
 
 @op("Pad")
 def pad_attributes(node: NodeInfo, x: Tensor) -> Tensor:
-    """Padded by attributes (until opset 10)."""
+    """Pad by attributes (until opset 10)."""
     pads = node.get("pads", node.get("paddings", ()))
     return _padded(x, list(pads), list(range(x.ndim)), node.get("mode", "constant"), node.get("value", 0.0))
 
@@ -158,7 +158,7 @@ def pad_attributes(node: NodeInfo, x: Tensor) -> Tensor:
 def pad_inputs(
     node: NodeInfo, x: Tensor, pads: Tensor, value: Tensor | None = None, axes: Tensor | None = None
 ) -> Tensor:
-    """Padded (or cropped, where negative) along `axes`, with a constant or with the input's own elements."""
+    """Pad (or crop, where negative) along `axes`, with a constant or with the input's own elements."""
     dims = list(range(x.ndim)) if axes is None else [axis % x.ndim for axis in ints(axes)]
     mode = node.get("mode", "constant")
     if value is not None and value.requires_grad and mode == "constant":
@@ -194,7 +194,7 @@ def _source(length: int, before: int, after: int, mode: str) -> Tensor:
 
 @op("DepthToSpace")
 def depth_to_space(node: NodeInfo, x: Tensor) -> Tensor:
-    """[N, b * b * C, H, W] -> [N, C, H * b, W * b]."""
+    """Compute [N, b * b * C, H, W] -> [N, C, H * b, W * b]."""
     n, c, h, w = x.shape
     b = node.get("blocksize", 1)
     if node.get("mode", "DCR") == "DCR":
@@ -206,7 +206,7 @@ def depth_to_space(node: NodeInfo, x: Tensor) -> Tensor:
 
 @op("SpaceToDepth")
 def space_to_depth(node: NodeInfo, x: Tensor) -> Tensor:
-    """[N, C, H * b, W * b] -> [N, b * b * C, H, W]."""
+    """Compute [N, C, H * b, W * b] -> [N, b * b * C, H, W]."""
     if node.get("mode", "DCR") != "DCR":
         raise NotImplementedError
     n, c, h, w = x.shape
@@ -217,7 +217,7 @@ def space_to_depth(node: NodeInfo, x: Tensor) -> Tensor:
 
 @op("ConstantOfShape")
 def constant_of_shape(node: NodeInfo, target: Tensor) -> Tensor:
-    """A tensor filled with the attribute `value`, by default the float 0."""
+    """Return a tensor filled with the attribute `value`, by default the float 0."""
     value = node.get("value", torch.zeros(1))
     if not isinstance(value, Tensor):
         raise NotImplementedError
@@ -226,7 +226,7 @@ def constant_of_shape(node: NodeInfo, target: Tensor) -> Tensor:
 
 @op("Range")
 def arange(_node: NodeInfo, start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
-    """start, start + delta, ... up to and without `limit`."""
+    """Compute start, start + delta, ... up to and without `limit`."""
     first, last, step = number(start), number(limit), number(delta)
     if (last - first) * step <= 0:
         return torch.empty(0, dtype=start.dtype, device=start.device)
@@ -235,7 +235,7 @@ def arange(_node: NodeInfo, start: Tensor, limit: Tensor, delta: Tensor) -> Tens
 
 @op("EyeLike")
 def eye_like(node: NodeInfo, x: Tensor) -> Tensor:
-    """Ones on diagonal `k` of a matrix of the shape of x."""
+    """Return ones on diagonal `k` of a matrix of the shape of x."""
     dtype = torch_type(node.attributes["dtype"]) if "dtype" in node.attributes else x.dtype
     k = node.get("k", 0)
     ones = torch.ones(x.shape, dtype=dtype, device=x.device)
@@ -244,14 +244,14 @@ def eye_like(node: NodeInfo, x: Tensor) -> Tensor:
 
 @op("Trilu")
 def trilu(node: NodeInfo, x: Tensor, k: Tensor | None = None) -> Tensor:
-    """The upper or lower triangle from diagonal `k` on."""
+    """Return the upper or lower triangle from diagonal `k` on."""
     diagonal = 0 if k is None else int(number(k))
     return torch.triu(x, diagonal) if node.get("upper", 1) else torch.tril(x, diagonal)
 
 
 @op("ReverseSequence")
 def reverse_sequence(node: NodeInfo, x: Tensor, lengths: Tensor) -> Tensor:
-    """The first `lengths[b]` elements along the time axis reversed, for each batch item b."""
+    """Return the first `lengths[b]` elements along the time axis reversed, for each batch item b."""
     batch_axis, time_axis = node.get("batch_axis", 1), node.get("time_axis", 0)
     moved = x.movedim((batch_axis, time_axis), (0, 1))
     return moved.gather(1, _like(reversed_index(lengths, moved.shape[1]), moved)).movedim(

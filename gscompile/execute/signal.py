@@ -16,13 +16,13 @@ def _as_complex(x: Tensor) -> Tensor:
 
 @op("DFT", since=17)
 def dft_axis_attribute(node: NodeInfo, x: Tensor, length: Tensor | None = None) -> Tensor:
-    """With `axis` as an attribute (until opset 19)."""
+    """Return the Fourier transform with `axis` as an attribute (until opset 19)."""
     return _dft(node, x, length, node.get("axis", 1))
 
 
 @op("DFT", since=20)
 def dft(node: NodeInfo, x: Tensor, length: Tensor | None = None, axis: Tensor | None = None) -> Tensor:
-    """The discrete Fourier transform along an axis, forward or inverse, all of it or half."""
+    """Return the discrete Fourier transform along an axis, forward or inverse, all of it or half."""
     return _dft(node, x, length, -2 if axis is None else int(number(axis)))
 
 
@@ -42,7 +42,7 @@ def _dft(node: NodeInfo, x: Tensor, length: Tensor | None, axis: int) -> Tensor:
 
 @op("STFT", since=17)
 def stft(node: NodeInfo, x: Tensor, step: Tensor, window: Tensor | None = None, length: Tensor | None = None) -> Tensor:
-    """x [batch, samples, 1 or 2] -> [batch, frames, bins, 2], a window of `length` every `step` samples."""
+    """Compute x [batch, samples, 1 or 2] -> [batch, frames, bins, 2], a window of `length` every `step` samples."""
     size = int(number(length)) if length is not None else window.shape[0] if window is not None else x.shape[1]
     frames = _as_complex(x).unfold(1, size, int(number(step)))
     y = torch.fft.fft(frames if window is None else frames * window)

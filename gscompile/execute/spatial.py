@@ -24,7 +24,7 @@ SAMPLING = {
 
 @op("GridSample")
 def grid_sample(node: NodeInfo, x: Tensor, grid: Tensor) -> Tensor:
-    """x [N, C, sizes...] at the coordinates grid [N, outputs..., rank] between -1 and 1."""
+    """Compute x [N, C, sizes...] at the coordinates grid [N, outputs..., rank] between -1 and 1."""
     mode = SAMPLING[node.get("mode", "bilinear")]
     if x.ndim not in (4, 5) or (x.ndim == 5 and mode == "bicubic"):
         raise NotImplementedError
@@ -43,7 +43,7 @@ def _bilinear(position: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tens
 
 @op("RoiAlign")
 def roi_align(node: NodeInfo, x: Tensor, rois: Tensor, batch: Tensor) -> Tensor:
-    """Regions rois [n, 4] (x1 y1 x2 y2) of x [N, C, H, W] -> [n, C, output_height, output_width]."""
+    """Return regions rois [n, 4] (x1 y1 x2 y2) of x [N, C, H, W] -> [n, C, output_height, output_width]."""
     default = "half_pixel" if node.version >= 16 else "output_half_pixel"
     half = node.get("coordinate_transformation_mode", default) == "half_pixel"
     regions = rois * node.get("spatial_scale", 1.0) - (0.5 if half else 0.0)
@@ -76,7 +76,7 @@ def _roi(node: NodeInfo, image: Tensor, region: Tensor, half: bool) -> Tensor:
 
 
 def _samples(node: NodeInfo, start: Tensor, step: Tensor, bins: int) -> tuple[Tensor, int]:
-    """The sampled positions along one axis [bins * each], and how many there are in a bin."""
+    """Return the sampled positions along one axis [bins * each], and how many there are in a bin."""
     each = node.get("sampling_ratio", 0) or max(math.ceil(float(number(step.detach()))), 1)
     place = torch.arange(bins * each, device=start.device, dtype=start.dtype)
     return start + (place + 0.5) / each * step, each
@@ -86,7 +86,7 @@ def _samples(node: NodeInfo, start: Tensor, step: Tensor, bins: int) -> tuple[Te
 def deform_conv(
     node: NodeInfo, x: Tensor, w: Tensor, offset: Tensor, b: Tensor | None = None, mask: Tensor | None = None
 ) -> Tensor:
-    """A convolution of x [N, C, H, W] whose samples are moved by offset [N, groups * kernel * 2, oH, oW]."""
+    """Return a convolution of x [N, C, H, W] whose samples are moved by offset [N, groups * kernel * 2, oH, oW]."""
     if x.ndim != 4:
         raise NotImplementedError
     window = window_of(node, x.shape[2:], w.shape[2:])
@@ -122,7 +122,7 @@ def non_max_suppression(
     overlap: Tensor | None = None,
     least: Tensor | None = None,
 ) -> Tensor:
-    """[batch, class, box] of boxes [batch, n, 4] that no better one of their class covers by more than `overlap`."""
+    """Return [batch, class, box] of boxes [batch, n, 4] that no better box of the class covers beyond `overlap`."""
     limit, share = 0 if most is None else int(number(most)), 0.0 if overlap is None else float(number(overlap))
     corners = _corners(boxes.detach(), bool(node.get("center_point_box", 0)))
     found = [
@@ -143,7 +143,7 @@ def _corners(boxes: Tensor, centred: bool) -> Tensor:
 
 
 def _best(corners: Tensor, scores: Tensor, limit: int, share: float, least: float | None) -> list[int]:
-    """The highest score, then the highest of those that it does not cover, and so on; of equals the first."""
+    """Return the highest score, then the highest of those that it does not cover, and so on; of equals the first."""
     order = torch.argsort(scores, descending=True, stable=True)
     order, found = order if least is None else order[scores[order] > least], list[int]()
     while len(order) and len(found) < limit:

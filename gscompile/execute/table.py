@@ -1,6 +1,6 @@
-"""The op tables: (domain, op, opset) -> the function that computes it.
+"""Hold the op tables: (domain, op, opset) -> the function that computes it.
 
-The functions live in one file per family and put themselves here:
+The functions live in one file per family and register themselves:
 
     @op("Gemm")
     def gemm(node: NodeInfo, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor: ...
@@ -45,12 +45,12 @@ def control(name: str, since: int = 1) -> Callable[[F], F]:
 
 
 def find(domain: str, op_type: str, version: int) -> OpFunction | None:
-    """The function of an op at an opset version, or None."""
+    """Return the function of an op at an opset version, or None."""
     return _newest(_TORCH_OPS.get((domain, op_type), {}), version)
 
 
 def find_control(domain: str, op_type: str, version: int) -> OpFunction | None:
-    """Register a function for an op with subgraphs."""
+    """Return the function of an op with subgraphs, or None."""
     return _newest(_CONTROL.get((domain, op_type), {}), version)
 
 

@@ -1,4 +1,4 @@
-"""Ops of tables (ai.onnx.ml) that lie between weights and outputs; the others are computed by `onnx.reference`."""
+"""Run ops of tables (ai.onnx.ml) that lie between weights and outputs; `onnx.reference` computes the others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gscompile.execute.table import op
 
 @op("ZipMap", domain="ai.onnx.ml")
 def zip_map(node: NodeInfo, x: Tensor) -> Tensor:
-    """The scores [n, classes] by ascending label, which is what `evaluate` makes of onnxruntime's maps."""
+    """Return the scores [n, classes] by ascending label, which is what `evaluate` makes of onnxruntime's maps."""
     labels = node.get("classlabels_strings", ()) or node.get("classlabels_int64s", ())
     order = sorted(range(len(labels)), key=labels.__getitem__)
     return x.reshape(-1, len(labels))[:, order]

@@ -1,7 +1,7 @@
-"""Tensors across the borders: ONNX element types, numpy arrays and torch tensors.
+"""Convert tensors at the borders: ONNX element types, numpy arrays and torch tensors.
 
-What torch has no element type for (strings, 4-bit integers, 8-bit floats) stays a numpy array, as
-`onnx.reference` wants it; every other tensor is a torch tensor.
+Element types that torch lacks (strings, 4-bit integers, 8-bit floats) stay numpy arrays, as `onnx.reference` takes
+them; every other tensor is a torch tensor.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _NUMPY_KINDS = {np.dtype(ir.DataType(number).numpy()) for number in TORCH_TYPES}
 
 
 def torch_type(onnx_type: int) -> torch.dtype:
-    """The torch element type of an ONNX one; NotImplementedError where torch has none."""
+    """Return the torch element type of an ONNX one; NotImplementedError where torch has none."""
     if onnx_type not in TORCH_TYPES:
         raise NotImplementedError(f"torch has no element type for ONNX's {ir.DataType(onnx_type).name}")
     return TORCH_TYPES[onnx_type]
 
 
 def onnx_type(value: Any) -> int:
-    """The ONNX element type number of a torch tensor or a numpy array."""
+    """Return the ONNX element type number of a torch tensor or a numpy array."""
     if isinstance(value, Tensor):
         return ONNX_TYPES[value.dtype]
     if value.dtype.kind in "OUS":
@@ -53,7 +53,7 @@ def onnx_type(value: Any) -> int:
 
 
 def from_numpy(array: Any, device: torch.device | str = "cpu") -> Any:
-    """A tensor of its own (the array may be read-only), or the array where torch has no such element type."""
+    """Return a tensor of its own (the array may be read-only), or the array where torch has no such element type."""
     array = np.asarray(array)
     if array.dtype not in _NUMPY_KINDS:
         return array
@@ -63,7 +63,7 @@ def from_numpy(array: Any, device: torch.device | str = "cpu") -> Any:
 
 
 def to_numpy(value: Any) -> Any:
-    """The numpy array of a tensor; lists element by element; None and arrays as they are."""
+    """Return the numpy array of a tensor; lists are converted element by element, None and arrays returned as is."""
     if isinstance(value, list):
         return [to_numpy(item) for item in value]
     if not isinstance(value, Tensor):
@@ -75,7 +75,7 @@ def to_numpy(value: Any) -> Any:
 
 
 def from_ir(tensor: ir.TensorProtocol, device: torch.device | str = "cpu") -> Any:
-    """A constant of the graph; strings become an array of `str`."""
+    """Return a constant of the graph; strings become an array of `str`."""
     if tensor.dtype == ir.DataType.STRING:
         items = [item.decode() for item in tensor.numpy().reshape(-1)]
         return np.array(items, dtype=object).reshape(tensor.shape.numpy())
@@ -83,17 +83,17 @@ def from_ir(tensor: ir.TensorProtocol, device: torch.device | str = "cpu") -> An
 
 
 def ints(tensor: Tensor) -> list[int]:
-    """The numbers of a small integer tensor, flat."""
+    """Return the numbers of a small integer tensor, flat."""
     return [int(item) for item in _read(tensor, "_items", lambda: tensor.reshape(-1).tolist())]
 
 
 def number(tensor: Tensor) -> Any:
-    """The Python number of a one-element tensor."""
+    """Return the Python number of a one-element tensor."""
     return _read(tensor, "_item", tensor.item)
 
 
 def _read(tensor: Tensor, name: str, read: Callable[[], Any]) -> Any:
-    """Reading from a GPU waits for it, so there the answer is kept on the tensor, with its version."""
+    """Return the values of a tensor; reading from a GPU waits for it, so the answer is cached on the tensor."""
     if tensor.device.type == "cpu" or tensor.is_inference():
         return read()
     version, answer = getattr(tensor, name, (None, None))

@@ -30,18 +30,18 @@ class Window:
 
     @property
     def centred(self) -> bool:
-        """Whether it moves by one, and as many inputs come after its centre as before it: there is one at each."""
+        """Return whether the window moves by one, with equally many inputs before and behind its centre."""
         around = tuple(2 * begin + 1 for begin in self.begin)
         return self.symmetric and around == self.kernel and {*self.stride, *self.dilation} == {1}
 
     @property
     def extent(self) -> tuple[int, ...]:
-        """The input elements that a window spans."""
+        """Return the input elements that a window spans."""
         return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
 
 def window_of(node: NodeInfo, sizes: Sequence[int], kernel: Sequence[int]) -> Window:
-    """The window that a node's attributes describe, over an input of the spatial `sizes`."""
+    """Return the window that a node's attributes describe, over an input of the spatial `sizes`."""
     rank = len(sizes)
     stride = tuple(node.get("strides", (1,) * rank))
     dilation = tuple(node.get("dilations", (1,) * rank))
@@ -53,11 +53,11 @@ def window_of(node: NodeInfo, sizes: Sequence[int], kernel: Sequence[int]) -> Wi
         totals = [same_padding(n, k, s, d) for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True)]
         small, large = tuple(t // 2 for t in totals), tuple(t - t // 2 for t in totals)
         pads = small + large if auto == "SAME_UPPER" else large + small
-    return Window(tuple(kernel), stride, dilation, pads[:rank], pads[rank:])
+    return Window(kernel=tuple(kernel), stride=stride, dilation=dilation, begin=pads[:rank], end=pads[rank:])
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int) -> int:
-    """The padding in total for which there are ceil(size / stride) outputs."""
+    """Return the padding in total for which there are ceil(size / stride) outputs."""
     outputs = -(-size // stride)
     return max((outputs - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
 
@@ -69,7 +69,7 @@ def pad(x: Tensor, begin: Sequence[int], end: Sequence[int], value: float = 0.0)
 
 
 def ceil_end(window: Window, sizes: Sequence[int]) -> tuple[int, ...]:
-    """The end padding with which rounding up is exact; windows that would begin in it are left out."""
+    """Return the end padding with which rounding up is exact; windows that would begin in it are left out."""
     ends = []
     for size, extent, stride, begin, end in zip(
         sizes, window.extent, window.stride, window.begin, window.end, strict=True
@@ -99,7 +99,7 @@ def _outputs(window: Window, sizes: Sequence[int]) -> tuple[int, ...]:
 
 
 def unfold(x: Tensor, window: Window) -> Tensor:
-    """All windows of a padded x [N, C, sizes...] -> [N, C, outputs..., kernel...]."""
+    """Return all windows of a padded x [N, C, sizes...] -> [N, C, outputs..., kernel...]."""
     rank = len(window.kernel)
     for axis in range(rank):
         x = x.unfold(2 + axis, window.extent[axis], window.stride[axis])
@@ -116,7 +116,7 @@ SUMS: dict[int, Callable[..., Tensor]] = {
 
 
 def window_sum(x: Tensor, window: Window) -> Tensor:
-    """The sum over each window of a padded x [N, C, sizes...] -> [N, C, outputs...]."""
+    """Return the sum over each window of a padded x [N, C, sizes...] -> [N, C, outputs...]."""
     if x.ndim - 2 in SUMS and x.is_floating_point() and set(window.dilation) == {1}:
         return SUMS[x.ndim - 2](x, window.kernel, window.stride)
     return torch.sum(unfold(x, window), dim=tuple(range(-len(window.kernel), 0)))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from gscompile.errors import OutputError
 from gscompile.files.exchange import exchange
 
 _OUTPUT_FILES = re.compile(
-    r"model\.onnx(\.data)?|netlist\.json|tiles\.npz|report\.(json|html)|frontier\.(json|csv|svg)"
+    r"model\.onnx(\.data)?|netlist\.json|tiles\.npz|report\.(json|html)|frontier\.(json|csv|svg)|place\.json|cost\.csv"
+    r"|(floorplan|congestion)_(before|after)\.(svg|png)|simulation\.json|accuracy\.csv|accuracy(_\w+)?\.svg"
 )
 _FOLDERS = re.compile(r"place|simulate|point-\d+")
 MAX_FOLDER_NAME_BYTES = (
@@ -34,10 +36,16 @@ def check_free(out: Path, force: bool) -> None:
         raise OutputError(f"{out}: exists; choose another with -o, or replace it with --force")
     if out.exists() and not _is_output(out):
         raise OutputError(f"{out}: not an output folder of gscompile; --force replaces nothing else")
-    foreign = _foreign(out) if out.exists() else []
-    if foreign:
-        raise OutputError(f"{out}: holds {foreign[0]}, which gscompile did not write; move it elsewhere first")
+    _check_own(out)
     check_parent(out)
+
+
+def _check_own(folder: Path) -> None:
+    """Raise OutputError where a folder that is there holds anything that gscompile did not write."""
+    with _told(folder):
+        foreign = _foreign(folder) if folder.exists() else []
+    if foreign:
+        raise OutputError(f"{folder}: holds {foreign[0]}, which gscompile did not write; move it elsewhere first")
 
 
 def check_parent(out: Path) -> None:
@@ -53,8 +61,10 @@ def write_file(path: Path, content: bytes) -> None:
     """Write a file that appears whole or not at all. Raises OutputError."""
     part = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with _told(path):
+        part.unlink(missing_ok=True)  # of a killed process with this number, or a link that leads elsewhere
         try:
-            part.write_bytes(content)
+            with part.open("xb") as file:
+                file.write(content)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -74,19 +84,36 @@ def _is_output(out: Path) -> bool:
 
 
 def _foreign(out: Path) -> list[str]:
-    """Names in an earlier output of all that gscompile did not write: it gives no file that name, nor lists it."""
-    listed = _listed(out / "report.json")
-    found = sorted(out.iterdir())
-    ours = [p for p in found if p.name in listed or (_FOLDERS if p.is_dir() else _OUTPUT_FILES).fullmatch(p.name)]
-    return [path.name for path in found if path not in ours or path.is_symlink()]
+    """Return the paths within an earlier output of all that gscompile did not write, in order.
+
+    gscompile writes files and folders of certain names, and those that the report lists with the sha256 they have.
+    """
+    listed, found = _listed(out / "report.json"), list[str]()
+    for path in sorted(out.iterdir()):
+        if path.is_dir() and not path.is_symlink() and _FOLDERS.fullmatch(path.name):
+            found += [f"{path.name}/{name}" for name in _foreign(path)]
+        elif not (_is_regular(path) and (_OUTPUT_FILES.fullmatch(path.name) or _is_as_listed(path, listed))):
+            found.append(path.name)
+    return found
 
 
-def _listed(report: Path) -> set[str]:
-    """Names of files that the report of an output lists; none where it cannot be read."""
+def _is_regular(path: Path) -> bool:
+    return stat.S_ISREG(path.lstat().st_mode)
+
+
+def _is_as_listed(path: Path, listed: Mapping[str, object]) -> bool:
+    if path.name not in listed:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == listed[path.name]
+
+
+def _listed(report: Path) -> dict[str, object]:
+    """Return the sha256 of each file that the report of an output lists; none where it cannot be read."""
     try:
-        return {*json.loads(report.read_text("utf-8"))["files"]}
+        return {**json.loads(report.read_text("utf-8"))["files"]}
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return set()
+        return {}
 
 
 @contextmanager
@@ -105,6 +132,7 @@ def renewed(folder: Path, mark: str) -> Iterator[Path]:
     """
     if folder.is_symlink() or (folder.exists() and not (folder / mark).is_file()):
         raise OutputError(f"{folder}: cannot be written: it is there without a {mark}, and stays as it is")
+    _check_own(folder)
     with _told(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _alone_in(folder.parent):
@@ -124,8 +152,8 @@ def _told(out: Path) -> Iterator[None]:
 @contextmanager
 def _filled(out: Path) -> Iterator[Path]:
     stage = out.absolute().with_name(f".{out.name}.{os.getpid()}.partial")
+    stage.mkdir()
     try:
-        stage.mkdir()
         yield stage
         _move(stage, out)
     finally:

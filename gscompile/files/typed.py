@@ -1,4 +1,9 @@
-"""Make dataclasses of plain JSON data, every value checked against the type of its field."""
+"""Make dataclasses of plain JSON data, with every value checked against the type of its field.
+
+Written by hand because `verify` must see every change of a report: msgspec 0.23 takes dataclasses too, but accepts an
+unknown key, a missing key whose field has a default, a key that comes twice, and integers of any length. It is faster
+(0.03 ms instead of 0.9 ms for the report of a network of four layers), which a report does not need.
+"""
 
 from __future__ import annotations
 

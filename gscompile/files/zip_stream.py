@@ -41,22 +41,22 @@ def write_zip(members: Iterable[tuple[str, bytes]], path: str | Path) -> None:
 def _write_member(file: IO[bytes], directory: IO[bytes], name: bytes, data: bytes) -> None:
     offset, size, crc = file.tell(), len(data), zlib.crc32(data)
     flags = 0 if name.isascii() else _UTF8
-    file.write(_local(name, flags, crc, size))
+    file.write(local_header(name, flags, crc, size))
     file.write(name)
     file.write(_wide(size, size) if size >= _LARGE else b"")
     file.write(data)
     extra = _wide(size, size, offset) if max(size, offset) >= _LARGE else b""
-    directory.write(_central(name, flags, crc, size, offset, len(extra)) + name + extra)
+    directory.write(central_header(name, flags, crc, size, offset, len(extra)) + name + extra)
 
 
-def _local(name: bytes, flags: int, crc: int, size: int) -> bytes:
+def local_header(name: bytes, flags: int, crc: int, size: int) -> bytes:
     large = size >= _LARGE
     version, told = (_ZIP64, _LARGE) if large else (_PLAIN, size)
     lengths = len(name), 20 if large else 0
     return struct.pack("<4s5H3L2H", b"PK\3\4", version, flags, 0, 0, _FIRST_DAY, crc, told, told, *lengths)
 
 
-def _central(name: bytes, flags: int, crc: int, size: int, offset: int, extra: int) -> bytes:
+def central_header(name: bytes, flags: int, crc: int, size: int, offset: int, extra: int) -> bytes:
     version, told, at = (_ZIP64, _LARGE, _LARGE) if extra else (_PLAIN, size, offset)
     made = version, version, flags, 0, 0, _FIRST_DAY
     return struct.pack("<4s6H3L5H2L", b"PK\1\2", *made, crc, told, told, len(name), extra, 0, 0, 0, 0, at)

@@ -31,6 +31,7 @@ from gscompile.onnx_files.constants import (
     placed_nodes,
 )
 from gscompile.onnx_files.op_names import kind
+from gscompile.onnx_files.roundtrip import SPARSE
 
 if TYPE_CHECKING:
     from gscompile.graph.weight_store import WeightStore
@@ -91,6 +92,11 @@ class Layer:
     def itemsize(self) -> int:
         """Bytes of one weight as it is computed with; the type that factors are stored in."""
         return self._array.dtype.itemsize
+
+    @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        """The type of the weight as the graph computes with it."""
+        return self._array.dtype
 
     @property
     def part_names(self) -> tuple[str, ...]:
@@ -269,6 +275,19 @@ class Network:
             self._point_uses_at(layer, fresh)
         self.changed()
 
+    def own_initializer(self, layer: Layer) -> str:
+        """Return the name of an initializer of the main graph that the nodes of a layer alone read; make one if needed.
+
+        The weight stays. The network's layers are found anew only after `changed`.
+        """
+        value = layer.value
+        is_own = value.is_initializer() and value.graph is self.graph and _held_for(layer)
+        if not is_own or value.const_value is None or SPARSE in value.const_value.metadata_props:
+            value = self.new_weight(f"{value.name}_own", layer._array, layer.value.dtype)
+            self._point_uses_at(layer, value)
+        assert value.name is not None
+        return value.name
+
     def factor(self, name: str, u: Matrices, v: Matrices) -> tuple[str, str]:
         """Replace a layer by two: u [parts, inputs, rank] first, then v [parts, rank, outputs].
 
@@ -439,10 +458,18 @@ def replace_held(value: ir.Value, tensor: NDArray[np.generic]) -> None:
 
 
 def _held_for(layer: Layer) -> bool:
-    if held_tensor(layer.value) is None or layer.value.is_graph_output():
+    if held_tensor(layer.value) is None or any(value.is_graph_output() for value in _with_identities(layer.value)):
         return False
     own = {(use.node, use.index) for use in layer.uses}
     return all((node, index) in own for node, index in readers_behind_identity(layer.value))
+
+
+def _with_identities(value: ir.Value) -> Iterator[ir.Value]:
+    """Yield a value, and the outputs of the `Identity` nodes that pass it on."""
+    yield value
+    for use in value.uses():
+        if kind(use.node) == "Identity":
+            yield from _with_identities(use.node.outputs[0])
 
 
 def readers_behind_identity(value: ir.Value) -> Iterator[tuple[ir.Node, int]]:

@@ -11,6 +11,7 @@ one transposition. `MatrixLayout` says which, and does it alike for numpy arrays
 | Gemm, constant on the left | [M, K] | 1 | [K, M] |
 | MatMul, batched | [*b, K, N] | b | [K, N] |
 | MatMul, constant on the left | [*b, M, K] | b | [K, M] |
+| MatMul, a vector | [K] | 1 | [K, 1] |
 | LSTM, GRU, RNN | W [d, h, I] | 1 | [I, d * h], both directions read the same input |
 | | R [d, h, H] | d | [H, h] |
 | Einsum | batch, contracted and free axes in any order | batch | [contracted, free] |
@@ -245,14 +246,19 @@ class Gemm:
 
 
 class MatMul:
-    """MatMul with one constant side, and with constant leading batch dimensions."""
+    """MatMul with one constant side, and with constant leading batch dimensions.
+
+    A vector on either side is a matrix with one output.
+    """
 
     def layouts(self, node: ir.Node, shapes: ConstantShapes) -> dict[int, MatrixLayout]:
         if len(shapes) != 1:
             return {}
         (index, shape), *_ = shapes.items()
-        if len(shape) < 2 or index > 1:  # ONNX's checker does not know how many inputs onnxruntime's ops take
+        if not shape or index > 1:  # ONNX's checker does not know how many inputs onnxruntime's ops take
             return {}
+        if len(shape) == 1:
+            return {index: MatrixLayout(shape, 1, shape[0], 1, factorable=False)}
         *batch, rows, cols = shape
         factorable = not batch or _has_rows(node.inputs[1 - index])
         return {index: MatrixLayout(shape, prod(batch), rows, cols, transposed=index == 0, factorable=factorable)}
@@ -296,7 +302,7 @@ class FusedMatMul:
                 factorable=layout.factorable and not swaps,
             )
             for index, layout in found.items()
-            if not (swaps and len(layout.shape) > 2)
+            if len(layout.shape) == 2 or not (swaps or (len(layout.shape) == 1 and turned[index]))
         }
 
     def data_input(self, node: ir.Node, index: int) -> int:

@@ -1,4 +1,7 @@
-"""From a netlist and a hardware description to components with a size: arrays and digital blocks.
+"""Components with sizes, from a netlist and a hardware description: arrays and digital blocks.
+
+All components are as high as the largest array (the row height), so that they stand in rows. The width of an array
+holds its live columns, or its own area and its share of the periphery; that of a block holds its registers and pins.
 
 All are as high as the largest array (the row height), so that they stand in rows. An array is as wide as its
 live columns, or as its own area and its share of the periphery need; a block as its registers and its pins
@@ -18,13 +21,12 @@ from gscompile.crossbars.nets import Nets
 from gscompile.hardware.floorplan import NM2_PER_UM2, PARTS_OF_A_ROW, Component, Floorplan, shelves
 from gscompile.hardware.target import Target
 
-_RECENT = 4  # blocks whose pins are remembered: the buses of one lie one after the other
-FILL = 0.7  # part of the die that is filled: the rest is room for the placer and the wires
+_RECENT = 4  # blocks whose pin numbers are cached; the buses of a block follow one another
+FILL = 0.7  # share of the die that components fill; the rest is for the placer and the wires
 
 
 class End(NamedTuple):
-    """A pin on the chip: component number and offset from its lower left corner in nm; what it is for the
-    name."""
+    """A pin on the chip: number of the component, offset from its lower left corner in nm, and the part of its name."""
 
     component: int
     x: int
@@ -33,7 +35,7 @@ class End(NamedTuple):
 
 
 def row_height(target: Target) -> int:
-    """Height of the largest array, nm."""
+    """Return the height of the largest array, nm."""
     return _pitch(target) * target.crossbar.rows
 
 
@@ -42,7 +44,7 @@ def _pitch(target: Target) -> int:
 
 
 def components(netlist: Netlist, target: Target) -> tuple[Component, ...]:
-    """Arrays by matrix and then blocks, in netlist order, not placed yet."""
+    """Return arrays by matrix and then blocks, in netlist order, not placed yet."""
     return (*_arrays(netlist, target), *_blocks(netlist, target))
 
 
@@ -66,13 +68,17 @@ def _array(name: str, layer: str, rows: int, cols: int, target: Target) -> Compo
     extra = array_periphery_um2(built_rows, built_cols, target)
     cells = built_cols * pitch  # the array itself stands in the corner, its periphery beside it
     width = cells + _rounded_up(extra * NM2_PER_UM2 / height, pitch)
-    return Component(name, "array", layer, width, height, rows, cols, pitch=pitch)
+    return Component(
+        name=name, kind="array", layer=layer, width=width, height=height, rows=rows, cols=cols, pitch=pitch
+    )
 
 
 def array_periphery_um2(rows: int, cols: int, target: Target) -> float:
-    """Area of an array's converters: a DAC a row; a sample-and-hold a column; an ADC and a shift-and-add for
-    every
-    `columns_per_adc` columns begun (ISAAC, ISCA 2016). 0 without periphery numbers."""
+    """Return the area of an array's converters; 0 without periphery numbers.
+
+    A row has a DAC, a column a sample-and-hold; every group of `columns_per_adc` columns has an ADC and a shift-and-add
+    (ISAAC, ISCA 2016).
+    """
     p = target.periphery
     if p is None:
         return 0.0
@@ -82,7 +88,7 @@ def array_periphery_um2(rows: int, cols: int, target: Target) -> float:
 
 
 def block_area_um2(inputs: int, outputs: int, target: Target) -> float:
-    """Area of a digital block: a register for every signal, and one activation unit (ISAAC, table I)."""
+    """Return the area of a digital block: a register for every signal, and one activation unit (ISAAC, table I)."""
     p = target.periphery
     if p is None:
         return 0.0
@@ -99,7 +105,9 @@ def _blocks(netlist: Netlist, target: Target) -> Iterator[Component]:
         area = block_area_um2(inputs, outputs, target)
         for_pins = max(1, (inputs + outputs + 1) // 2) * max(2, round(target.routing.pitch_nm))
         width = _rounded_up(max(area * NM2_PER_UM2 / height, for_pins), pitch)
-        yield Component(block.name, "block", block.name, width, height, pins=inputs + outputs)
+        yield Component(
+            name=block.name, kind="block", layer=block.name, width=width, height=height, pins=inputs + outputs
+        )
 
 
 def _rounded_up(length: float, step: float) -> int:
@@ -110,8 +118,7 @@ def _rounded_up(length: float, step: float) -> int:
 
 
 def empty_plan(netlist: Netlist, target: Target, fill: float = FILL) -> Floorplan:
-    """The die and the components on it in netlist order, in rows from the bottom: the fallback, and the
-    start."""
+    """Return the die with the components in netlist order, in rows from the bottom: where a placer starts."""
     parts, height = components(netlist, target), row_height(target)
     width = _die_width(parts, height, fill)
     placed = shelves(parts, width, height)
@@ -120,7 +127,7 @@ def empty_plan(netlist: Netlist, target: Target, fill: float = FILL) -> Floorpla
 
 
 def _die_width(parts: Sequence[Component], height: int, fill: float) -> int:
-    """Width of a die about square; no narrower than its widest component."""
+    """Return the width of a die that is about square, and no narrower than its widest component."""
     area = sum(c.width for c in parts) * height / fill
     widest = _rounded_up(max((c.width for c in parts), default=height), height / PARTS_OF_A_ROW)
     return max(math.ceil(math.sqrt(area)), widest, 1)
@@ -131,7 +138,7 @@ def _rows(placed: Sequence[Component], height: int) -> int:
 
 
 def pad(plan: Floorplan, port: Port, ports: Sequence[Port]) -> tuple[int, int]:
-    """Where a port is on the edge of the die: inputs on the left, outputs on the right, evenly spread."""
+    """Return the place of a port on the edge of the die: inputs on the left, outputs on the right, evenly spread."""
     side = [p for p in ports if p.direction == port.direction]
     y = (2 * side.index(port) + 1) * plan.height // (2 * len(side))
     return (0 if port.direction == "input" else plan.width), y
@@ -141,7 +148,7 @@ def pad(plan: Floorplan, port: Port, ports: Sequence[Port]) -> tuple[int, int]:
 
 
 def net_ends(netlist: Netlist, plan: Floorplan) -> Iterator[tuple[str, int, list[End]]]:
-    """Every net, bus by bus: bus, index, and its pins on arrays and blocks; ports are the caller's."""
+    """Yield every net, bus by bus: bus, index, and its pins on arrays and blocks; the caller adds the ports."""
     nets = Nets(netlist)
     offsets = lru_cache(maxsize=_RECENT)(lambda block: _pin_offsets(block, nets))
     for bus in netlist.buses:
@@ -155,7 +162,7 @@ def net_ends(netlist: Netlist, plan: Floorplan) -> Iterator[tuple[str, int, list
 
 
 def _pin_offsets(block: Block, nets: Nets) -> dict[str, int]:
-    """Number of the first pin of each bus of a block."""
+    """Return the number of the first pin of each bus of a block."""
     offsets, number = {}, 0
     for bus in (*block.inputs, *block.outputs):
         offsets[bus] = number

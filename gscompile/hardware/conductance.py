@@ -1,5 +1,8 @@
 """Weights as differential pairs of conductances, and back.
 
+w = (g_plus - g_minus) x scale: a positive weight is programmed into the plus device, a negative one into the minus
+device; the other device stays at the off conductance, as both do for a zero.
+
 w = (g_plus - g_minus) x scale: a positive weight is programmed into the plus device, a negative one into the
 minus device, the other one stays at the off conductance; a zero leaves both off.
 """
@@ -18,8 +21,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pair:
-    """Conductances in siemens, shaped as the weights, and the weight that one siemens of difference stands
-    for."""
+    """Conductances in siemens, shaped as the weights, and the weight per siemens of difference."""
 
     plus: Array
     minus: Array
@@ -27,6 +29,7 @@ class Pair:
 
     @property
     def weights(self) -> Array:
+        """Return the weights that the conductances stand for."""
         return (self.plus - self.minus) * self.weight_per_siemens
 
 
@@ -36,7 +39,7 @@ def weight_per_siemens(largest: float, device: Device) -> float:
 
 
 def to_pair(weights: NDArray[np.generic], largest: float, device: Device) -> Pair:
-    """Ideal conductances of `weights` whose magnitudes are at most `largest`, rounded to the device's levels.
+    """Return ideal conductances of `weights`, of magnitude at most `largest`, rounded to the levels of the device.
 
     >>> device = Device(on_ohm=1.0, off_ohm=2.0, read_v=1.0, read_ns=1.0)
     >>> pair = to_pair(np.array([1.0, -0.5]), 1.0, device)

@@ -1,5 +1,8 @@
 """The cost of a netlist on a target: area, energy of a read, latency. Every constant is the target's.
 
+Area: a cell is `area_f2` F^2 a device; converters are shared as the target says (ISAAC, ISCA 2016); wires between
+arrays take length x pitch / layers. Cell area alone exaggerates what compression saves, so the headline is the chip.
+
 Area: a cell is `area_f2` F^2 a device; converters are shared as the target says (ISAAC, ISCA 2016); wires
 between arrays take length x pitch / layers. Cell area alone oversells compression, so the headline is the
 chip.
@@ -23,7 +26,7 @@ from gscompile.hardware.target import Target
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one layer or of everything. Energy and latency are of one inference, every matrix built once.
+    """The cost of one layer or of all. Energy and latency are of one inference, with every matrix built once.
 
     `chip_um2` is the headline: arrays, their periphery, digital blocks and the wires between them.
     """
@@ -41,15 +44,17 @@ class Cost:
 
     @property
     def chip_um2(self) -> float:
+        """Return the area of arrays, periphery, digital blocks and the wires between them."""
         return self.array_um2 + self.periphery_um2 + self.block_um2 + self.interconnect_um2
 
     def to_json(self) -> dict[str, float | int | str]:
+        """Return the fields and `chip_um2` as plain data."""
         return asdict(self) | {"chip_um2": self.chip_um2}
 
 
 @dataclass(frozen=True)
 class CostReport:
-    """A row for each layer and one for each block; a block's row has the wires that it drives.
+    """A row for each layer and one for each block; the row of a block includes the wires that it drives.
 
     `latency_ns` is that of the longest path through the network.
     """
@@ -59,7 +64,7 @@ class CostReport:
 
     @property
     def total(self) -> Cost:
-        """The sum of all rows, but for the latency: parallel branches work at the same time."""
+        """Return the sum of all rows, with the latency of the longest path: parallel branches work at the same time."""
         names = [f.name for f in fields(Cost) if f.name not in ("name", "latency_ns")]
         sums = {name: sum(getattr(row, name) for row in self.rows) for name in names}
         return Cost("total", **sums, latency_ns=self.latency_ns)
@@ -72,9 +77,12 @@ def cost(
     lengths_um: Mapping[str, float] | None = None,
     network: Network | None = None,
 ) -> CostReport:
-    """Cost of a netlist. `uses`: how often each matrix is read in one inference (1 when not given: a
-    convolution reads its matrix once per output position). `lengths_um`: wire length of each bus, from a
-    placement. `network` says which layers wait for each other; without it they are taken to work in turn."""
+    """Return the cost of a netlist.
+
+    `uses` is how often each matrix is read in one inference, by default 1 (a convolution reads its matrix once for each
+    output position). `lengths_um` is the wire length of each bus, from a placement. `network` tells which layers wait
+    for each other; without it the layers work one after the other.
+    """
     uses, lengths = uses or {}, lengths_um or {}
     layers: dict[str, list[Matrix]] = {}
     for matrix in netlist.matrices:
@@ -92,24 +100,26 @@ def _layer(
     uses: Mapping[str, float],
     lengths: Mapping[str, float],
 ) -> Cost:
-    """The matrices of a layer stand side by side: they work at the same time."""
+    """Return the cost of the matrices of a layer, which stand side by side and work at the same time."""
     arrays = _array_sizes(matrices, target)
     return Cost(
-        name,
-        sum(m.cells for m in matrices),
-        sum(len(m.tiles) for m in matrices),
-        sum(m.wires for m in matrices),
-        sum(array_area_um2(r, c, target) for r, c in arrays.values()),
-        sum(array_periphery_um2(r, c, target) for r, c in arrays.values()),
-        0.0,
-        interconnect_um2(sum(lengths.get(m.output_bus, 0.0) for m in matrices), target),
-        sum(uses.get(m.name, 1) * matrix_energy_pj(m, target, lengths.get(m.input_bus, 0.0)) for m in matrices),
-        max(uses.get(m.name, 1) * matrix_latency_ns(m, target) for m in matrices),
+        name=name,
+        cells=sum(m.cells for m in matrices),
+        tiles=sum(len(m.tiles) for m in matrices),
+        wires=sum(m.wires for m in matrices),
+        array_um2=sum(array_area_um2(r, c, target) for r, c in arrays.values()),
+        periphery_um2=sum(array_periphery_um2(r, c, target) for r, c in arrays.values()),
+        block_um2=0.0,
+        interconnect_um2=interconnect_um2(sum(lengths.get(m.output_bus, 0.0) for m in matrices), target),
+        energy_pj=sum(
+            uses.get(m.name, 1) * matrix_energy_pj(m, target, lengths.get(m.input_bus, 0.0)) for m in matrices
+        ),
+        latency_ns=max(uses.get(m.name, 1) * matrix_latency_ns(m, target) for m in matrices),
     )
 
 
 def _array_sizes(matrices: Sequence[Matrix], target: Target) -> dict[str, tuple[int, int]]:
-    """Rows and columns built of every physical array."""
+    """Return the rows and columns built of every physical array."""
     sizes: dict[str, tuple[int, int]] = {}
     for tile in (tile for matrix in matrices for tile in matrix.tiles):
         rows, cols = sizes.get(tile.array, (0, 0))
@@ -121,21 +131,34 @@ def _array_sizes(matrices: Sequence[Matrix], target: Target) -> dict[str, tuple[
 
 
 def _digital(netlist: Netlist, target: Target, lengths: Mapping[str, float]) -> Iterator[Cost]:
-    """Blocks, with the wires they drive. Their energy and time are not modelled."""
+    """Yield the blocks with the wires that they drive; their energy and time are not modelled."""
     nets = Nets(netlist)
     for block in netlist.blocks:
         inputs, outputs = (sum(len(nets.live(b)) for b in side) for side in (block.inputs, block.outputs))
         length = sum(lengths.get(bus, 0.0) for bus in block.outputs)
         area, wires = block_area_um2(inputs, outputs, target), interconnect_um2(length, target)
-        yield Cost(f"block {block.name}", 0, 0, 0, 0.0, 0.0, area, wires, 0.0, 0.0)
+        yield Cost(
+            name=f"block {block.name}",
+            cells=0,
+            tiles=0,
+            wires=0,
+            array_um2=0.0,
+            periphery_um2=0.0,
+            block_um2=area,
+            interconnect_um2=wires,
+            energy_pj=0.0,
+            latency_ns=0.0,
+        )
 
 
 # -- formulas ----------------------------------------------------------------------------------------------
 
 
 def array_area_um2(rows: int, cols: int, target: Target) -> float:
-    """rows x cols x devices a weight x area_f2 x F^2 (Group Scissor counts 4 F^2 a cell, DNN+NeuroSim 1.4 48 F^2 with a
-    transistor)."""
+    """Return rows x cols x devices a weight x area_f2 x F^2.
+
+    Group Scissor counts 4 F^2 a cell, DNN+NeuroSim 1.4 48 F^2 with a transistor.
+    """
     cell = target.cell
     return rows * cols * cell.devices_per_weight * cell.area_f2 * (cell.feature_nm * 1e-3) ** 2
 
@@ -148,23 +171,25 @@ def built_um2(rows: int, cols: int, target: Target) -> float:
 
 
 def interconnect_um2(length_um: float, target: Target) -> float:
-    """Wire length x track pitch / layers: the area under the wires when every layer is full."""
+    """Return wire length x track pitch / layers: the area under the wires when every layer is full."""
     return length_um * target.routing.pitch_nm * 1e-3 / target.routing.layers
 
 
 def pulses(target: Target) -> int:
-    """Reads of an array for one input vector: its bits over the bits of a DAC (ISAAC feeds them bit by bit); 1 without
-    DACs."""
+    """Return the reads of an array for one input vector; 1 without DACs.
+
+    ISAAC feeds inputs bit by bit: the bits of an input over the bits of a DAC.
+    """
     p = target.periphery
     return 1 if p is None else math.ceil(p.input_bits / p.dac_bits)
 
 
 def matrix_energy_pj(matrix: Matrix, target: Target, bus_um: float = 0.0) -> float:
-    """One use of a matrix: every pulse pays cells, lines, input wires and converters.
+    """Return the energy of one use of a matrix: every pulse pays cells, lines, input wires and converters.
 
-    Cells: V^2 G t with G the mean of on and off conductance, for every device. Lines and input wires: C V^2
-    over their length (DNN+NeuroSim 1.4 counts both so). Converters: an energy a row, a column, a
-    shift-and-add a column. The inputs are taken to be at full read voltage: an upper bound.
+    Cells: V^2 G t with G the mean of on and off conductance, for every device. Lines and input wires: C V^2 over their
+    length (DNN+NeuroSim 1.4 counts both so). Converters: an energy a row, a column, a shift-and-add a column. The
+    inputs are taken to be at full read voltage: an upper bound.
     """
     devices = target.device
     conductance = (devices.on_siemens + devices.off_siemens) / 2
@@ -185,8 +210,10 @@ def _converters_pj(matrix: Matrix, target: Target) -> float:
 
 
 def matrix_latency_ns(matrix: Matrix, target: Target) -> float:
-    """One use of a matrix: a pulse is a read, then the conversions of the columns that share a converter, in
-    turn. All tiles work at the same time."""
+    """Return the time of one use of a matrix, whose tiles all work at the same time.
+
+    A pulse is a read, then the conversions of the columns that share a converter, one after the other.
+    """
     p = target.periphery
     widest = max((len(tile.outputs) for tile in matrix.tiles), default=0)
     turns = 0 if p is None else min(widest, p.columns_per_adc)
@@ -198,7 +225,7 @@ def matrix_latency_ns(matrix: Matrix, target: Target) -> float:
 
 
 def write_costs(reports: Mapping[str, CostReport], path: str | Path) -> None:
-    """A CSV: a row for each layer of each report (before, after) and its total."""
+    """Write a CSV: a row for each layer of each report (before, after) and its total."""
     with Path(path).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         for number, (name, report) in enumerate(reports.items()):

@@ -1,4 +1,4 @@
-"""Latency of a network whose layers work as soon as their inputs are there: that of its longest path."""
+"""Latency of a network whose layers start as soon as their inputs are there: the length of its longest path."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def critical_path_ns(network: Network, layer_ns: Mapping[str, float]) -> float:
 
 
 def _finished(graph: ir.Graph, start: float, node_ns: Mapping[ir.Node, float], ready: dict[ir.Value, float]) -> float:
-    """Return when the last node of a graph that starts at `start` is done; `ready` is when each value is there."""
+    """Return the time at which the last node of a graph started at `start` ends; `ready` are the times of values."""
     last = start
     for node in graph:
         begin = max((ready.get(value, start) for value in _reads(node)), default=start)

@@ -1,4 +1,4 @@
-"""Where things are on the chip: rectangles in nanometres, lower left corner and size."""
+"""The places of components on the chip: rectangles in nanometres, lower left corner and size."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from itertools import pairwise
 from typing import Literal
 
 NM2_PER_UM2 = 1_000_000
-PARTS_OF_A_ROW = 100  # what a placer counts in: hundredths of a row's height, since it wants small whole numbers
+PARTS_OF_A_ROW = 100  # unit of the placer: hundredths of a row's height, because it takes small whole numbers
 
 
 @dataclass(frozen=True)
 class Component:
     """An array or a digital block on the chip. `rows` and `cols` are an array's pins, `pins` a block's.
 
-    Row k has its pin on the left edge, column k on the lower one, both in the middle of line k; a block's
-    pins stand along the lower and the upper edge in turn. `matrix` is that of the one tile on an array; "" where
-    several share it.
+    Row k has its pin on the left edge, column k on the lower one, both in the middle of line k; a block's pins stand
+    along the lower and the upper edge in turn. `matrix` is that of the tile on the array, "" if several tiles share it.
     """
 
     name: str
@@ -35,18 +34,19 @@ class Component:
 
     @property
     def area_um2(self) -> float:
+        """Return the area of the component."""
         return self.width * self.height / NM2_PER_UM2
 
     def row_pin(self, row: int) -> tuple[int, int]:
-        """Offset of a row's pin from the lower left corner, nm."""
+        """Return the offset of a row's pin from the lower left corner, nm."""
         return 0, row * self.pitch + self.pitch // 2
 
     def col_pin(self, col: int) -> tuple[int, int]:
-        """Offset of a column's pin from the lower left corner, nm."""
+        """Return the offset of a column's pin from the lower left corner, nm."""
         return col * self.pitch + self.pitch // 2, 0
 
     def block_pin(self, number: int) -> tuple[int, int]:
-        """Offset of a block's pin from the lower left corner, nm."""
+        """Return the offset of a block's pin from the lower left corner, nm."""
         places = (self.pins + 1) // 2
         x = (2 * (number // 2) + 1) * self.width // (2 * places)
         return x, self.height if number % 2 else 0
@@ -72,24 +72,26 @@ class Floorplan:
 
     @property
     def die_um2(self) -> float:
+        """Return the area of the die."""
         return self.width * self.height / NM2_PER_UM2
 
     @property
     def utilisation(self) -> float:
-        """Part of the die that components cover."""
+        """Return the share of the die that components cover."""
         return sum(c.area_um2 for c in self.components) / self.die_um2 if self.components else 0.0
 
     def component(self, kind: Literal["array", "block"], name: str) -> Component:
-        """Raises KeyError."""
+        """Return the component of that name. Raises KeyError for an unknown name."""
         return self.components[self.number[key_of(kind, name)]]
 
 
 def key_of(kind: str, name: str) -> str:
+    """Return the key of a component in `Floorplan.number`: its kind and its name, as in `block:NAME`."""
     return f"{kind}:{name}"
 
 
 def shelves(components: Sequence[Component], width: int, row_height: int) -> tuple[Component, ...]:
-    """Components side by side in their order, in rows of `width` nm, every second row from right to left.
+    """Return the components side by side in their order, in rows of `width` nm, every second row from right to left.
 
     The order of the netlist is the order of the layers, so neighbours in it are neighbours on the chip.
     """
@@ -117,7 +119,7 @@ def _filled(components: Sequence[Component], width: int) -> Iterator[list[Compon
 
 
 def overlaps(plan: Floorplan) -> list[tuple[str, str]]:
-    """Pairs of components that overlap, and (name, "die") for what leaves the die; empty when all is well."""
+    """Return pairs of components that overlap, and (name, "die") for a component that leaves the die."""
     found = [(c.name, "die") for c in plan.components if _outside(plan, c)]
     by_row: dict[int, list[Component]] = {}
     for component in plan.components:

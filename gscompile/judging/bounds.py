@@ -35,7 +35,11 @@ class Bounds:
         0.022727272727272728
         >>> Bounds(0.05).after(0.5).is_done  # the first bound is the largest
         True
+        >>> Bounds(0.0).after(2.0).is_done
+        True
         """
+        if self.bound <= 0:  # no bound is tighter, and none looser was asked for
+            return replace(self, is_done=True)
         if excess > 1:
             slope = self._slope(excess) if math.isfinite(self.high) else self.slope
             below = replace(self, high=self.bound, passed=excess, slope=slope)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from hashlib import sha1
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +57,7 @@ class ErrorBudget:
     exam: TestSet | None = None
     untouchable: frozenset[str] = frozenset()
     fitter: Fitter | None = None
+    _further: list[Samples | None] = field(default_factory=list, repr=False)  # once they are drawn
     _errors: dict[tuple[bytes, str, bytes], float] = field(default_factory=dict, repr=False)  # a cache of probes
 
     @classmethod
@@ -89,18 +89,18 @@ class ErrorBudget:
         return float("inf") if self.original is None else self.deciding.drift(_plain(network))
 
     def _drift_replacing(self, network: Network) -> Callable[[Layer, Matrices], float]:
-        """Return the output error of `network` as a function of one layer's matrices.
+        """Return the output error of `network`, on few samples, as a function of one layer's matrices.
 
         Every round of a search asks about the same matrices of the same network: their errors are computed once.
         """
-        replaced, errors = Replaced(network), self._errors
+        replaced, errors, few = Replaced(network), self._errors, self.deciding.few
         if network.shelf is not None:  # too large to be read for a digest
-            return lambda layer, matrices: self.deciding.drift(replaced.run(layer, matrices))
+            return lambda layer, matrices: self.deciding.drift_on(few, replaced.run(layer, matrices))
 
         def error(layer: Layer, matrices: Matrices) -> float:
             key = (replaced.digest, layer.name, sha1(np.ascontiguousarray(matrices).tobytes()).digest())
             if key not in errors:
-                errors[key] = self.deciding.drift(replaced.run(layer, matrices))
+                errors[key] = self.deciding.drift_on(few, replaced.run(layer, matrices))
             return errors[key]
 
         return error
@@ -199,17 +199,18 @@ class ErrorBudget:
         if largest <= EXACT:
             return 0.0
         beyond = tail_quantile(errors.tolist(), PASSED_BY) / (MAX_OVERSHOOT * bound)
-        if largest > bound or beyond <= 1 or self.further is None:
+        if largest > bound or beyond <= 1 or (further := self.further()) is None:
             return max(largest / bound, beyond)
-        return self.further.drift(_plain(network)) / bound
+        return further.drift(_plain(network)) / bound
 
-    @cached_property
     def further(self) -> Samples | None:
         """As many samples as the tail of few tells of, drawn where that would refuse a network; None of large ones.
 
         The largest error of 1 / `PASSED_BY` samples is the quantile that the tail estimates.
         """
-        return None if self.fitter is None else self.fitter.further(round(1 / PASSED_BY))
+        if not self._further:
+            self._further.append(None if self.fitter is None else self.fitter.further(round(1 / PASSED_BY)))
+        return self._further[0]
 
     def fits(self, network: Network) -> bool:
         return self.original is None or self._excess(network) <= 1
@@ -226,7 +227,7 @@ class ErrorBudget:
             return Measured((), None)
         compiled = _plain(path)
         rows = (self.exam.accuracy(self.original, compiled),) if self.exam else ()
-        told = self.__dict__.get("further") or self.confirming
+        told = next(filter(None, self._further), self.confirming)
         found = told.confirmation(compiled)
         return Measured(rows, found.largest, found)
 
@@ -259,12 +260,11 @@ def budget_by_error(original: Network, folded: Network, options: Options) -> Err
         said = "an input is no tensor: no data was made for it, no output compared"
         return ErrorBudget.without_samples(options.error, said)
     chosen = choose_samples(original, folded, runner, options)
-    if chosen is None:
-        said = "no synthetic input gives finite outputs, so nothing is compared and nothing lost: give --data"
-        return ErrorBudget.without_samples(options.error, said)
+    if isinstance(chosen, str):
+        return ErrorBudget.without_samples(options.error, chosen)
     claim = "the test data is measured once, at the end" if exam else "no accuracy is claimed"
     said = f"no data: ranks are clipped to an output error on synthetic samples, and {claim}"
-    messages = (said, *_not_reached(chosen.unmoved))
+    messages = (said, *(exam.messages if exam else ()), *_not_reached(chosen.unmoved))
     return ErrorBudget(
         runner,
         chosen.deciding,
@@ -288,4 +288,5 @@ def _not_reached(layers: Sequence[str]) -> Iterator[str]:
         names = ", ".join(layers[:MAX_NAMED_LAYERS]) + (
             f" and {len(layers) - MAX_NAMED_LAYERS} more" if len(layers) > MAX_NAMED_LAYERS else ""
         )
-        yield f"no sample moves an output through {names}: left as they are; --input-shape or --data may reach them"
+        said = f"no sample moves an output through all weights of {names}: left as they are"
+        yield f"{said}; --input-shape or --data may reach them"

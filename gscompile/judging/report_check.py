@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
 from typing import Any
 
+from gscompile.command_options import DEFAULT_TARGET
+from gscompile.compression.steps import INPUT, MAPPING, Factor, State, state_of_matrices, states_after
 from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.errors import VerificationError
 from gscompile.files.typed import fields_of
 from gscompile.hardware.cost import cost
-from gscompile.hardware.target import DEFAULT_TARGET, Target, load_target, shipped_targets
+from gscompile.hardware.target import Target, load_target, shipped_targets
 from gscompile.options import Options
 from gscompile.reporting.paper import Shape, routing_ratio
 from gscompile.reporting.report import (
@@ -266,7 +268,77 @@ def _check_measured(report: CompileReport, _: Netlist) -> None:
             _require(f"accuracy[{number}].{name}", value, 0 <= value <= 100, "0 to 100 percent")
         _require(f"accuracy[{number}].samples", row.samples, row.samples > 0, "at least 1")
     _require("drift", report.drift, report.drift is None or report.drift >= 0, "at least 0")
+    _check_confirmation(report)
     _require("seconds", report.seconds, report.seconds >= 0, "at least 0")
+
+
+def _check_confirmation(report: CompileReport) -> None:
+    """The error on the samples that confirm is what the report gives as the output error."""
+    found = report.confirmation
+    if found is None:
+        return
+    _same("drift", report.drift, found.largest)
+    _require(
+        "confirmation.percentile_99",
+        found.percentile_99,
+        0 <= found.percentile_99 <= found.largest,
+        f"0 to the largest, {found.largest!r}",
+    )
+    _require("confirmation.samples", found.samples, found.samples > 0, "at least 1")
+    for number, ends in enumerate(found.ranges):
+        _require(f"confirmation.ranges[{number}].low", ends.low, ends.low <= ends.high, f"at most {ends.high!r}")
+
+
+# -- the steps ----------------------------------------------------------------------------------------------
+
+
+def _check_steps(report: CompileReport, netlist: Netlist) -> None:
+    """Check the first step against the layers before compression, the last against the netlist, all for sense."""
+    names = [step.name for step in report.steps]
+    ends = f"steps from {INPUT!r} to {MAPPING!r}"
+    _require("steps", names, len(names) > 1 and (names[0], names[-1]) == (INPUT, MAPPING), ends)
+    for number, step in enumerate(report.steps):
+        place = f"steps[{number}]"
+        _require(f"{place}.score", step.score, step.score is None or 0 <= step.score <= 100, "0 to 100 percent")
+        _require(f"{place}.error", step.error, step.error is None or step.error >= 0, "at least 0")
+        for index, layer in enumerate(step.layers):
+            for part, factor in enumerate(layer.factors):
+                _check_factor(f"{place}.layers[{index}].factors[{part}]", factor, netlist)
+    first, *_, last = states_after(report.steps)
+    _check_input(report, first)
+    origins = {figures.layer: figures.origin for figures in report.matrices}
+    wanted = state_of_matrices(netlist.matrices, origins)
+    for name in dict.fromkeys([*wanted, *last]):
+        _same(f"steps: factors of {name!r} at the end", last.get(name, ()), wanted.get(name, ()))
+
+
+def _check_factor(place: str, factor: Factor, netlist: Netlist) -> None:
+    """Check that the figures are possible for matrices of this shape: between a single cell and all of them."""
+    for name in ("parts", "inputs", "outputs"):
+        _require(f"{place}.{name}", getattr(factor, name), getattr(factor, name) >= 0, "at least 0")
+    grid = TileGrid(factor.inputs, factor.outputs, netlist.crossbar, netlist.tiling)
+    for name in ("tiles", "cells", "wires"):
+        value, most = getattr(factor, name), factor.parts * getattr(grid, name)
+        _require(f"{place}.{name}", value, 0 <= value <= most, f"0 to {most}")
+
+
+def _check_input(report: CompileReport, state: State) -> None:
+    """Compare the first step with the figures of every layer before compression."""
+    rows = {row.name: row for row in report.layers}
+    for name in state:
+        _require("steps[0].layers", name, name in rows, "the name of a layer")
+    for name, row in rows.items():
+        factors = state.get(name, ())
+        for what in ("tiles", "cells", "wires"):
+            found = sum(getattr(factor, what) for factor in factors)
+            _same(f"steps[0]: {what} of {name!r}", found, getattr(row.before, what))
+        dense = sum(factor.parts * factor.inputs * factor.outputs for factor in factors)
+        _same(f"steps[0]: dense cells of {name!r}", dense, row.before.dense_cells)
+        _same(f"steps[0]: rank of {name!r}", _rank(factors), row.rank_before)
+
+
+def _rank(factors: Sequence[Factor]) -> int:
+    return min((side for factor in factors for side in (factor.inputs, factor.outputs)), default=0)
 
 
 _PLACED = ("die_um2", "utilisation", "wire_um", "longest_um", "crowding")  # what only a placement knows
@@ -317,4 +389,13 @@ def _check_target(chip: Chip, report: CompileReport, netlist: Netlist) -> None:
         _same(f"chip.after.{name}", getattr(chip.after, name), float(getattr(total, name)))
 
 
-_CHECKS = (_check_options, _check_head, _check_matrices, _check_layers, _check_totals, _check_measured, _check_chip)
+_CHECKS = (
+    _check_options,
+    _check_head,
+    _check_matrices,
+    _check_layers,
+    _check_totals,
+    _check_measured,
+    _check_steps,
+    _check_chip,
+)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from itertools import islice
 from math import prod
 
-from gscompile.data.synthetic import Filler, Shapes, accepted_shapes, parse_input_shape
+from gscompile.data.synthetic import Filler, Shapes, accepted_shapes, parse_input_shape, values_may_be_refused
 from gscompile.errors import ModelError
 from gscompile.graph.network import Network
 from gscompile.judging.exercised import exercised, to_try
 from gscompile.judging.samples import Draw, Sampler, Samples
+from gscompile.judging.unreached_rows import with_unreached_rows
 from gscompile.options import Options
 from gscompile.scoring.runner import Runner
 
@@ -35,8 +36,8 @@ class ChosenSamples:
     sampler: Sampler
 
 
-def choose_samples(original: Network, folded: Network, run: Runner, options: Options) -> ChosenSamples | None:
-    """Return samples for which the original's outputs are finite; None where there are none.
+def choose_samples(original: Network, folded: Network, run: Runner, options: Options) -> ChosenSamples | str:
+    """Return samples for which the original's outputs are finite; where there are none, a line that says why.
 
     Raises ModelError where onnxruntime runs the network on no sample, DataError where no size of an open axis fits.
     """
@@ -46,7 +47,7 @@ def choose_samples(original: Network, folded: Network, run: Runner, options: Opt
         chosen = _choose(original, folded, run, filler, given, rows, options.seed)
         if chosen is not None:
             return chosen
-    return None
+    return _why_none(run, filler, original, given, options.seed)
 
 
 def _rows(original: Network, given: Shapes, seed: int) -> int:
@@ -76,18 +77,24 @@ def _choose(
         if not waiting:
             break
     if not shapes:
-        _try_out(run, filler, original, given, seed)
         return None
     sampler = Sampler(run, filler, tuple(shapes), seed)
-    deciding = Samples(drawn if len(shapes) == 1 else sampler.draws(decide))
     confirming = Samples(sampler.draws(confirm, APART))
+    deciding = Samples(drawn if len(shapes) == 1 else sampler.draws(decide), like=confirming)
     if not confirming.draws:
         return None
-    return ChosenSamples(deciding, confirming, tuple(layer.origin for layer in waiting), sampler)
+    moved_layers = [layer for layer in to_try(folded) if layer not in waiting] if not is_large else []
+    partly = {*with_unreached_rows(folded, moved_layers, (*deciding.draws, *confirming.draws))}
+    unmoved = [*waiting, *(layer for layer in moved_layers if layer.name in partly)]
+    return ChosenSamples(deciding, confirming, tuple(layer.origin for layer in unmoved), sampler)
 
 
-def _try_out(run: Runner, filler: Filler, original: Network, given: Shapes, seed: int) -> None:
+def _why_none(run: Runner, filler: Filler, original: Network, given: Shapes, seed: int) -> str:
+    """Return why there is no sample. Raises ModelError where no values of these shapes would run."""
     try:
         run(filler.fill(next(accepted_shapes(original.model, given, 1, seed)), seed))
     except RuntimeError as problem:
-        raise ModelError(f"onnxruntime cannot run the network: {problem}") from problem
+        if not values_may_be_refused(original.model):
+            raise ModelError(f"onnxruntime cannot run the network: {problem}") from problem
+        return f"onnxruntime runs no data made for the inputs, so nothing is compared and nothing lost: {problem}"
+    return "no synthetic input gives finite outputs, so nothing is compared and nothing lost: give --data"

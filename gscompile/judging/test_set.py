@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from gscompile.data.dataset import Dataset, batch_size_for, check_labels, input_specs, labels_fault, load_data
+from gscompile.data.labels import with_class_numbers
 from gscompile.errors import DataError
 from gscompile.reporting.report import Accuracy
 from gscompile.scoring.metrics import ACCURACY, Metric, choose_metric
@@ -22,22 +23,29 @@ def measured(
 ) -> Accuracy:
     """Percent before and after."""
     before = score(original, original, data, metric, batch_size)
-    return Accuracy(metric.name, before, score(compiled, original, data, metric, batch_size), split, len(data))
+    return Accuracy(
+        metric=metric.name,
+        before=before,
+        after=score(compiled, original, data, metric, batch_size),
+        split=split,
+        samples=len(data),
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class TestSet:
-    """Test data, and what is measured on it."""
+    """Test data, and what is measured on it; `messages` say how its labels were read."""
 
     data: Dataset
     metric: Metric
     batch_size: int
+    messages: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, source: Any, original: Runner, model: ir.Model, batch_size: int) -> TestSet:
         """Accuracy where there are labels, else agreement. Raises DataError for what does not fit the network."""
         specs = input_specs(model)
-        data, size = load_data(source, specs), batch_size_for(specs, batch_size)
+        (data, messages), size = with_class_numbers(load_data(source, specs)), batch_size_for(specs, batch_size)
         batch = next(data.batches(size), None)
         if batch is None:
             raise DataError(f"{len(data)} test samples: the network takes {size} at a time; give more")
@@ -51,7 +59,7 @@ class TestSet:
             raise DataError(fault)
         if metric.name == ACCURACY:
             check_labels(data, int(np.asarray(outputs[metric.classes[0]]).shape[-1]))
-        return cls(data, metric, size)
+        return cls(data, metric, size, messages if metric.name == ACCURACY else ())
 
     def accuracy(self, original: RunBatch, compiled: RunBatch) -> Accuracy:
         """The figures of a compiled network beside those of the original."""

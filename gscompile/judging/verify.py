@@ -34,6 +34,7 @@ from gscompile.readback.emitted import Emitted
 from gscompile.reporting.report import CompileReport
 from gscompile.reporting.report_file import read_report
 from gscompile.scoring.runner import (
+    RunBatch,
     Runner,
     is_large,
     is_unknown_op,
@@ -64,10 +65,10 @@ def verify_folder(
     for name in ("model.onnx", "netlist.json", "tiles.npz"):
         if not (folder / name).is_file():
             raise VerificationError(f"{folder / name}: missing")
-    return tuple(_checks(folder, lambda: batches, runs, original))
+    return tuple(_checks(folder, lambda _: batches, runs, original))
 
 
-Feed = Callable[[], Sequence[Batch]]
+Feed = Callable[[RunBatch], Sequence[Batch]]
 
 
 def _checks(folder: Path, feed: Feed, runs: bool, original: Network | None) -> Iterator[str]:
@@ -127,8 +128,8 @@ def _check_runs(path: Path, feed: Feed, may_be_unknown: bool, original: Network 
     try:
         plain = Runner(path, optimise=False)
         if is_large(path):
-            return _check_runs_as_it_is(plain, feed())
-        optimised, batches = Runner(path, optimise=True), feed()
+            return _check_runs_as_it_is(plain, feed(plain))
+        optimised, batches = Runner(path, optimise=True), feed(plain)
         gap = max_output_error(optimised, plain, batches) if batches else None
     except RuntimeError as problem:
         if may_be_unknown and is_unknown_op(problem):
@@ -234,7 +235,7 @@ def verify_contents(folder: Path, report: CompileReport, shapes: Shapes | None =
     check_listed(report.files, (*ALWAYS, *sorted(path.name for path in network.files), *_asked(report, emitted)))
     check_listed(report.files, _of_chip(report))
     figures = check_report(report, netlist)
-    runs = _check_runs(folder / "model.onnx", lambda: _synthetic(network, shapes or {}), True)
+    runs = _check_runs(folder / "model.onnx", lambda run: _synthetic(network, shapes or {}, run), True)
     constants = (*_check_constants(network),)
     _check_said(report, constants)
     return (model, figures, runs, *constants, _check_netlist(network, netlist, weights), *emitted.check())
@@ -266,10 +267,12 @@ def _asked(report: CompileReport, emitted: Emitted) -> list[str]:
     return [file for form in formats for file in emitted.files.get(form, [])]
 
 
-def _synthetic(network: Network, shapes: Shapes) -> list[Batch]:
-    from gscompile.data.synthetic import synthetic_batch
+def _synthetic(network: Network, shapes: Shapes, run: RunBatch) -> list[Batch]:
+    """Return a batch that the network runs; none where no data can be made, or none that was made runs."""
+    from gscompile.data.synthetic import running_batch
 
-    return [Batch(synthetic_batch(network.model, shapes), None)] if has_tensor_inputs(network.model) else []
+    batch = running_batch(network.model, run, shapes) if has_tensor_inputs(network.model) else None
+    return [] if batch is None else [Batch(batch, None)]
 
 
 def _check_said(report: CompileReport, checks: Sequence[str]) -> None:

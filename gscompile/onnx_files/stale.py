@@ -27,8 +27,10 @@ def correct_shapes(proto: onnx.ModelProto) -> list[str]:
     except Exception:  # no declared shape is at fault
         return []
     known = dict(graphs_in(found.graph))
-    changed = [(place, names) for place, g in graphs_in(proto.graph) if (names := [*_corrected(g, known[place])])]
-    return [_line(names) for _, names in changed]
+    changed = [names for place, g in graphs_in(proto.graph) if (names := [*_corrected(g, known[place])])]
+    if not _agrees(proto):
+        changed += [names for place, g in graphs_in(proto.graph) if (names := [*_removed(proto, g, known[place])])]
+    return [_line(names) for names in changed]
 
 
 def inference_fails_anyway(proto: onnx.ModelProto) -> bool:
@@ -64,6 +66,32 @@ def _corrected(graph: onnx.GraphProto, inferred: onnx.GraphProto) -> Iterator[st
         if said.HasField("shape") and known is not None and known.HasField("shape") and _differ(said, known):
             said.shape.CopyFrom(known.shape)
             yield info.name
+
+
+def _removed(proto: onnx.ModelProto, graph: onnx.GraphProto, inferred: onnx.GraphProto) -> Iterator[str]:
+    """Remove declarations of values whose shape inference does not tell, as of a loop's states; yield their names.
+
+    Declarations with which inference agrees stay.
+    """
+    told = {info.name for info in inferred.value_info if info.type.tensor_type.HasField("shape")}
+    declared = [onnx.ValueInfoProto.FromString(info.SerializeToString()) for info in graph.value_info]
+    kept = [info for info in declared if info.name in told]
+    if not _agrees_with(proto, graph, kept):
+        _agrees_with(proto, graph, declared)  # something else is at fault: all as it was
+        return
+    for info in declared:
+        if info.name not in told and _agrees_with(proto, graph, [*kept, info]):
+            kept.append(info)
+        elif info.name not in told:
+            yield info.name
+    _agrees_with(proto, graph, kept)
+
+
+def _agrees_with(proto: onnx.ModelProto, graph: onnx.GraphProto, declared: list[onnx.ValueInfoProto]) -> bool:
+    """Declare these values in a graph of the model, in place, and return whether shape inference agrees."""
+    graph.ClearField("value_info")
+    graph.value_info.extend(declared)
+    return _agrees(proto)
 
 
 def _differ(said: onnx.TypeProto.Tensor, known: onnx.TypeProto.Tensor) -> bool:

@@ -1,9 +1,9 @@
-"""The chip that a network becomes on a target, before and after compression: figures, tables and pictures."""
+"""The chip of a network on a target, before and after compression: figures, tables and pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gscompile.crossbars.netlist import Netlist
@@ -24,12 +24,12 @@ from gscompile.placement.place_folder import (
 )
 from gscompile.reporting.report import Chip, ChipFigures, ratio
 
-CHEAP = 160  # arrays and blocks: so many are placed within seconds, without being asked
+CHEAP = 160  # arrays and blocks that are placed in a few seconds, and therefore without --place
 
 
 @dataclass(frozen=True, eq=False)
 class ChipSide:
-    """A network and the netlist it is mapped to."""
+    """A network and its netlist."""
 
     network: Network
     netlist: Netlist
@@ -37,7 +37,7 @@ class ChipSide:
 
 @dataclass(frozen=True, eq=False)
 class ChipResult:
-    """The chip section of the report; `plans` are the floorplans of the pictures, by name."""
+    """The chip section of the report, and the floorplans that have pictures, by name."""
 
     figures: Chip | None = None
     plans: Mapping[str, Floorplan] = field(default_factory=dict)
@@ -45,9 +45,9 @@ class ChipResult:
 
 
 def make_chip(before: ChipSide, after: ChipSide, options: Options, folder: Path, sample: Sample | None) -> ChipResult:
-    """Cost of both networks, placed where that was asked for or is cheap; `cost.csv` and pictures go to `folder`.
+    """Return the cost of both networks, placed if asked for or cheap; write `cost.csv` and pictures to `folder`.
 
-    Nothing without a target and without `--place`. `sample` is one input of the networks.
+    Without a target and without `--place` the result is empty. `sample` is one input of the networks.
     """
     if options.target is None and not options.place:
         return ChipResult()
@@ -61,7 +61,7 @@ def make_chip(before: ChipSide, after: ChipSide, options: Options, folder: Path,
 
 
 def is_cheap(netlist: Netlist) -> bool:
-    """Return whether placing takes a few seconds only."""
+    """Return whether placing takes only a few seconds."""
     return netlist.arrays + len(netlist.blocks) <= CHEAP
 
 
@@ -84,13 +84,35 @@ def _chip(
     before: ChipSide, after: ChipSide, target: Target, engine: str | None, figures: Iterable[ChipFigures]
 ) -> Chip:
     wires = ratio(after.netlist.wires, before.netlist.wires)
-    return Chip(target.name, target.periphery is not None, engine, wires**2, *figures)
+    first, second = figures
+    return Chip(
+        target=target.name,
+        periphery=target.periphery is not None,
+        engine=engine,
+        wires_squared=wires**2,
+        before=first,
+        after=second,
+    )
 
 
 def _figures(costs: CostReport, item: Placed | None = None) -> ChipFigures:
-    t = costs.total
-    areas = (t.chip_um2, t.array_um2, t.periphery_um2, t.block_um2, t.interconnect_um2)
+    total = costs.total
+    figures = ChipFigures(
+        chip_um2=total.chip_um2,
+        array_um2=total.array_um2,
+        periphery_um2=total.periphery_um2,
+        block_um2=total.block_um2,
+        interconnect_um2=total.interconnect_um2,
+        energy_pj=total.energy_pj,
+        latency_ns=total.latency_ns,
+    )
     if item is None:
-        return ChipFigures(*areas, t.energy_pj, t.latency_ns)
-    placement = (item.plan.die_um2, item.plan.utilisation, item.wire_um, item.longest_um, item.crowd.worst)
-    return ChipFigures(*areas, t.energy_pj, t.latency_ns, *placement)
+        return figures
+    return replace(
+        figures,
+        die_um2=item.plan.die_um2,
+        utilisation=item.plan.utilisation,
+        wire_um=item.wire_um,
+        longest_um=item.longest_um,
+        crowding=item.crowd.worst,
+    )

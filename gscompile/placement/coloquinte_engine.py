@@ -1,4 +1,4 @@
-"""The coloquinte placer, in hundredths of a row's height."""
+"""The coloquinte placer, with lengths in hundredths of a row's height."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gscompile.hardware.floorplan import PARTS_OF_A_ROW, Component, Floorplan
 def run(
     plan: Floorplan, pins: Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]], effort: int
 ) -> tuple[Component, ...]:
-    """Components with new positions. `pins`: a net's components and the offsets of its pins, nm.
+    """Return the components with new positions. `pins` are the components of each net and its pin offsets in nm.
 
     Raises RuntimeError where components do not fit into the rows of the die.
     """
@@ -40,7 +40,7 @@ def run(
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """The engine prints its progress past Python, on the standard output where results belong."""
+    """Silence the engine, which prints its progress past Python on the standard output."""
     sys.stdout.flush()
     kept = os.dup(1)
     with open(os.devnull, "wb") as nowhere:

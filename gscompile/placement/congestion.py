@@ -1,4 +1,8 @@
-"""How crowded the wires are: every net routed over a coarse grid, and the tracks it takes counted.
+"""Wire congestion: every net is routed over a coarse grid, and the tracks that it takes are counted.
+
+The squares of the grid are as high as a row. Nets with pins in the same squares are routed together, each along the
+cheapest tree of paths (rustworkx, PyPI); the cost of an edge grows with its fullness. Without rustworkx the wire of a
+net is spread evenly over its bounding box (RUDY, Spindler and Johannes, DATE 2007).
 
 The grid has a square a row's height. Nets with pins in the same squares are routed together, each along the
 cheapest tree of paths (rustworkx, PyPI), where an edge costs the more the fuller it is. Without rustworkx
@@ -19,14 +23,13 @@ from gscompile.hardware.components import net_ends, pad
 from gscompile.hardware.floorplan import Floorplan
 from gscompile.hardware.target import Target
 
-MOST_SQUARES = 64  # along a side: a picture, not a router
+MOST_SQUARES = 64  # along a side of the die; enough for a picture
 Terminals = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Congestion:
-    """Tracks taken and there between squares: `across` [rows, cols - 1] to the right, `up` [rows - 1,
-    cols]."""
+    """Tracks in use and tracks that exist between squares: `across` [rows, cols - 1], `up` [rows - 1, cols]."""
 
     engine: str
     square_nm: int
@@ -36,18 +39,18 @@ class Congestion:
 
     @property
     def worst(self) -> float:
-        """The fullest edge: tracks taken over tracks there."""
+        """Return the fullness of the fullest edge: tracks in use over tracks available."""
         return max((float(edges.max()) for edges in (self.across, self.up) if edges.size), default=0) / self.tracks
 
     @property
     def overfull(self) -> float:
-        """Part of the edges that take more tracks than there are."""
+        """Return the share of the edges with more tracks in use than available."""
         edges = np.concatenate([self.across.ravel(), self.up.ravel()])
         return float((edges > self.tracks).mean()) if edges.size else 0.0
 
     @property
     def map(self) -> NDArray[np.float64]:
-        """Fullness of every square [rows, cols]: the fullest of its edges."""
+        """Return the fullness of every square [rows, cols]: that of its fullest edge."""
         worst = np.zeros((self.across.shape[0], self.up.shape[1]))
         for edges, left, right in (
             (self.across, np.s_[:, :-1], np.s_[:, 1:]),
@@ -58,7 +61,7 @@ class Congestion:
         return worst / self.tracks
 
     def to_json(self) -> dict[str, Any]:
-        """Headline figures."""
+        """Return the headline figures."""
         figures = {"engine": self.engine, "square_um": self.square_nm / 1000, "tracks": self.tracks}
         return figures | {"worst": self.worst, "overfull": self.overfull}
 
@@ -74,11 +77,12 @@ class Squares:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Return the rows and columns of the grid."""
         return self.rows, self.cols
 
 
 def congestion(netlist: Netlist, plan: Floorplan, target: Target) -> Congestion:
-    """Route every net of a placed netlist over the grid; one inside a single square needs no track."""
+    """Return the congestion of a placed netlist. A net inside a single square needs no track."""
     grid = net_squares(netlist, plan)
     groups = Counter(squares for squares in grid.nets if len(squares) > 1)
     tracks = _tracks(grid.side, target)
@@ -86,11 +90,11 @@ def congestion(netlist: Netlist, plan: Floorplan, target: Target) -> Congestion:
         engine, (across, up) = "rustworkx", _routed(groups, grid.shape, tracks)
     except ImportError:
         engine, (across, up) = "rudy", _spread(groups, grid.shape)
-    return Congestion(engine, grid.side, across, up, tracks)
+    return Congestion(engine=engine, square_nm=grid.side, across=across, up=up, tracks=tracks)
 
 
 def net_squares(netlist: Netlist, plan: Floorplan) -> Squares:
-    """Lay the grid and find every net on it, the pads of ports included."""
+    """Return the grid with the squares of every net, the pads of ports included."""
     side = max(plan.row_height, -(-max(plan.width, plan.height) // MOST_SQUARES), 1)
     rows, cols = max(-(-plan.height // side), 1), max(-(-plan.width // side), 1)
     pads = {port.bus: pad(plan, port, netlist.ports) for port in netlist.ports}
@@ -104,7 +108,7 @@ def net_squares(netlist: Netlist, plan: Floorplan) -> Squares:
 
 
 def _tracks(side: int, target: Target) -> float:
-    """Tracks through one side of a square: half of the layers run each way."""
+    """Return the tracks through one side of a square: half of the layers run in each direction."""
     return max(target.routing.layers / 2, 1) * side / target.routing.pitch_nm
 
 
@@ -130,7 +134,7 @@ def _routed(
 
 
 def _grid(rustworkx: Any, shape: tuple[int, int]) -> tuple[Any, list[tuple[int, int]]]:
-    """A graph of squares; edge number k joins the squares `ends[k]`."""
+    """Return a graph of squares; edge number k joins the squares `ends[k]`."""
     rows, cols = shape
     graph = rustworkx.PyGraph()
     graph.add_nodes_from(range(rows * cols))
@@ -144,8 +148,7 @@ def _grid(rustworkx: Any, shape: tuple[int, int]) -> tuple[Any, list[tuple[int, 
 
 
 def _tree(rustworkx: Any, graph: Any, edge_of: dict[tuple[int, int], int], squares: Terminals, cols: int) -> set[int]:
-    """Edges of a tree that joins the squares: each joined to the nearest one before it by the cheapest
-    path."""
+    """Return the edges of a tree that joins the squares: each to its nearest predecessor, by the cheapest path."""
     edges: set[int] = set()
     joined = [squares[0]]
     for square in squares[1:]:
@@ -165,7 +168,7 @@ def _distance(a: int, b: int, cols: int) -> int:
 
 
 def _spread(groups: Counter[Terminals], shape: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Every net's wire spread evenly over its bounding box, once across and once up."""
+    """Return the wire of every net spread evenly over its bounding box, once across and once up."""
     across, up = np.zeros((shape[0], shape[1] - 1)), np.zeros((shape[0] - 1, shape[1]))
     for squares, nets in groups.items():
         rows, cols = np.divmod(np.array(squares), shape[1])

@@ -1,4 +1,7 @@
-"""Floorplans as pictures, SVG and PNG: arrays coloured by layer and blocks grey, or how full the channels are.
+"""Floorplans as pictures, SVG and PNG: arrays coloured by layer and blocks grey, or the fullness of the channels.
+
+All pictures of a set have one scale, so that before and after can be compared by eye. The die is a transparent grey and
+its surroundings are transparent: the pictures fit white paper and a dark page.
 
 All pictures of a set are drawn at one scale, so that before and after can be compared by eye. The die is a veil of
 grey and what is outside it transparent: they stand on white paper and on a dark page.
@@ -35,18 +38,18 @@ LEGEND_STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def scale_of(plans: Iterable[Floorplan]) -> float:
-    """Pixels a nanometre, the same for all: the largest die is SIDE wide or high."""
+    """Return the pixels per nanometre for all pictures of a set: the largest die is SIDE pixels wide or high."""
     return SIDE / max((max(plan.width, plan.height) for plan in plans), default=SIDE)
 
 
 def colours(*plans: Floorplan) -> Legend:
-    """A colour a layer, in order of appearance."""
+    """Return a colour for each layer, in order of appearance."""
     layers = dict.fromkeys(c.layer for plan in plans for c in plan.components if c.kind == "array")
     return {layer: _colour(number) for number, layer in enumerate(layers)}
 
 
 def _colour(number: int) -> Colour:
-    """Beyond the first ones, as far from each other as the golden angle takes them."""
+    """Return colour `number`: a given one at first, then hues that differ by the golden angle."""
     if number < len(_FIRST):
         return _FIRST[number]
     red, green, blue = colorsys.hls_to_rgb(number * 0.381966 % 1, 0.55, 0.4)
@@ -54,7 +57,7 @@ def _colour(number: int) -> Colour:
 
 
 def heat(fullness: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Red, green, blue [..., 3] of channels by how full they are: pale when empty, dark red from 1 on."""
+    """Return red, green, blue [..., 3] of channels by their fullness: pale when empty, dark red from 1 on."""
     channels = [np.interp(fullness, LEGEND_STEPS, [colour[k] for colour in _HEAT_COLOURS]) for k in range(3)]
     return np.stack(channels, axis=-1)
 
@@ -78,8 +81,10 @@ def write_svg(
     crowd: Congestion | None = None,
     legend: Legend | None = None,
 ) -> None:
-    """Draw a floorplan, or with `crowd` how full its channels are. `legend` is the colour of each layer, for a set
-    of pictures the same."""
+    """Draw a floorplan, or with `crowd` the fullness of its channels.
+
+    `legend` has the colour of each layer, for all pictures of a set.
+    """
     with Path(path).open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(_svg(plan, scale, crowd, legend or colours(plan)))
 
@@ -112,7 +117,7 @@ _FLOORPLAN_STYLE = """<style>text{font:13px Inter,system-ui,Helvetica,Arial,sans
 
 
 def _box(c: Component, plan: Floorplan, scale: float, fill: str) -> str:
-    """A rectangle that leaves a seam to its neighbours."""
+    """Return the rectangle of a component, which leaves a seam to its neighbours."""
     x, y = c.x * scale, (plan.height - c.y - c.height) * scale
     width, height = (max(side * scale - 0.7, 0.3) for side in (c.width, c.height))
     size = f'width="{width:.2f}" height="{height:.2f}"'
@@ -120,7 +125,7 @@ def _box(c: Component, plan: Floorplan, scale: float, fill: str) -> str:
 
 
 def _crowd(crowd: Congestion, plan: Floorplan, scale: float) -> Iterator[str]:
-    """The squares that a wire runs through; the last ones end with the die."""
+    """Yield the squares that a wire runs through; the last squares end with the die."""
     side, colour = crowd.square_nm, heat(crowd.map)
     for row, col in np.argwhere(crowd.map > 0).tolist():
         x0, x1 = (min(n * side, plan.width) * scale for n in (col, col + 1))
@@ -131,14 +136,14 @@ def _crowd(crowd: Congestion, plan: Floorplan, scale: float) -> Iterator[str]:
 
 
 def _fill(component: Component, legend: Legend | None) -> Colour:
-    """The colour of a component; without a legend all are pale."""
+    """Return the colour of a component; without a legend all components are pale."""
     if legend is None:
         return _PALE
     return legend.get(component.layer, GREY) if component.kind == "array" else GREY
 
 
 def hexadecimal(colour: Colour) -> str:
-    """As SVG and CSS write a colour."""
+    """Return a colour in the notation of SVG and CSS."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
@@ -166,13 +171,13 @@ def write_png(
 
 
 def _pixels(start: float, stop: float) -> tuple[int, int]:
-    """The pixels of a side, a seam left free where there is room."""
+    """Return the first pixel of a side and the end of its range, which leaves a seam free where there is room."""
     first, last = round(start), round(stop)
     return first, max(last - 1, first + 1)
 
 
 def _shaded(image: Image, crowd: Congestion, plan: Floorplan, scale: float) -> Image:
-    """The map of the channels over what is built: over, as Porter and Duff (1984) have it."""
+    """Return the map of the channels composed over the components (Porter and Duff 1984, operator "over")."""
     side, fullness = crowd.square_nm * scale, crowd.map
     height, width = image.shape[:2]
     rows = np.clip((plan.height * scale - np.arange(height) - 0.5) / side, 0, fullness.shape[0] - 1).astype(int)
@@ -185,7 +190,7 @@ def _shaded(image: Image, crowd: Congestion, plan: Floorplan, scale: float) -> I
 
 
 def _png(image: Image) -> bytes:
-    """An 8-bit RGBA PNG of `image` [height, width, 4] (PNG specification, section 11)."""
+    """Return an 8-bit RGBA PNG of `image` [height, width, 4] (PNG specification, section 11)."""
     height, width = image.shape[:2]
     lines = np.concatenate([np.zeros((height, 1), np.uint8), image.reshape(height, -1)], axis=1)
     header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)

@@ -1,5 +1,9 @@
-"""The channel width a placed netlist really needs, found by routing it: nextpnr-generic (Debian) on a
-described fabric.
+"""The channel width that a placed netlist needs, found by routing it with nextpnr-generic (Debian).
+
+The described fabric is a grid of squares with W tracks between neighbours. A net has one terminal in each square that
+holds a pin of it; the first terminal drives, the others listen. A terminal reaches some of the tracks at its square.
+Where tracks meet, each track continues straight, and turns into the track of its own number or the next. The routes are
+read back and followed: the exit code of the router is not taken as proof.
 
 The fabric is a grid of squares with W tracks between neighbours. A net has one terminal in each square that
 holds a pin of it; the first drives, the others listen. A terminal reaches some of the tracks at its square;
@@ -28,8 +32,8 @@ from gscompile.placement.congestion import Squares, net_squares
 REACH = 6  # tracks of each side that a terminal reaches, evenly spread
 PROGRAM = "nextpnr-generic"
 _MEGABYTES = 4096
-_MIN_TRY_SECONDS = 0.5  # seconds: a try that has less is not begun; nextpnr takes some tenths to start
-_WIDEST = 4096  # tracks a channel that are tried
+_MIN_TRY_SECONDS = 0.5  # shortest try; starting nextpnr alone takes some tenths of a second
+_WIDEST = 4096  # most tracks in a channel that are tried
 
 _FABRIC = """
 import json
@@ -83,7 +87,7 @@ for number, (x, y, kind) in enumerate(data["terminals"]):
 
 @dataclass(frozen=True)
 class ChannelWidth:
-    """The smallest width that routed, and the largest that did not in the time that it was given."""
+    """The smallest width that routed, and the largest width that did not route in the time that it was given."""
 
     routed: int
     failed: int
@@ -91,6 +95,7 @@ class ChannelWidth:
     squares: int
 
     def to_json(self) -> dict[str, int]:
+        """Return plain data in a stable order."""
         return {"routed": self.routed, "failed": self.failed, "nets": self.nets, "squares": self.squares}
 
 
@@ -102,11 +107,11 @@ def channel_width(
     close: float = 0.1,
     say: Callable[[str], None] = lambda _: None,
 ) -> ChannelWidth:
-    """Search for the channel width: doubled until it routes, then halved in until within `close` of it.
+    """Search for the channel width: double it until it routes, then halve the interval until it is within `close`.
 
-    The search ends after `seconds`; a try gets half of what is left, because the router does not stop by itself when
-    the channel is too narrow. Raises UsageError where nextpnr-generic is not installed, or where no width has routed
-    by then.
+    The search ends after `seconds`. A try gets half of the remaining time, because the router does not stop by itself
+    when the channel is too narrow. Raises UsageError if nextpnr-generic is not installed, or if no width has routed in
+    time.
     """
     check_router()
     grid = net_squares(netlist, plan)
@@ -146,7 +151,7 @@ def check_router() -> None:
 def routes(grid: Squares, nets: Sequence[tuple[int, ...]], width: int, seconds: float) -> bool:
     """Return whether every net is routed on channels of `width` tracks within `seconds`; the routes are checked.
 
-    Raises OutputError where there is no room for temporary files.
+    Raises OutputError if there is no room for temporary files.
     """
     try:
         with TemporaryDirectory() as name:
@@ -179,7 +184,7 @@ def _bound() -> None:
 
 
 def _terminals(grid: Squares, nets: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, int, str]]:
-    """x, y and kind of each terminal, net by net, the one that drives first."""
+    """Yield x, y and kind of each terminal, net by net, with the driver first."""
     for squares in nets:
         for number, square in enumerate(squares):
             yield square % grid.cols, square // grid.cols, "LISTEN" if number else "DRIVE"
@@ -190,7 +195,7 @@ def _bel(number: int, terminal: tuple[int, int, str]) -> str:
 
 
 def _design(terminals: Sequence[tuple[int, int, str]], nets: Sequence[tuple[int, ...]]) -> dict[str, Any]:
-    """Yosys JSON of terminals as cells, each fixed to its place."""
+    """Return the Yosys JSON of terminals as cells, each fixed to its place."""
     cells, number = {}, 0
     for bit, squares in enumerate(nets, 2):
         for _ in squares:
@@ -221,16 +226,16 @@ def _is_routed(path: Path, terminals: Sequence[tuple[int, int, str]], nets: Sequ
     for bit, squares in enumerate(nets, 2):
         ends = [_bel(number + i, terminals[number + i]) for i in range(len(squares))]
         number += len(squares)
-        steps = _steps(found[f"n{bit}"]["attributes"].get("ROUTING", ""))
+        steps = routing_steps(found[f"n{bit}"]["attributes"].get("ROUTING", ""))
         tracks = {wire for wire, _ in steps}
-        if not all(_leads(end, ends[0], dict(steps)) for end in ends[1:]) or tracks & taken:
+        if not all(leads_to(end, ends[0], dict(steps)) for end in ends[1:]) or tracks & taken:
             return False
         taken |= tracks
     return True
 
 
-def _steps(routing: str) -> list[tuple[str, str]]:
-    """(wire, the wire before it) of a route, from nextpnr's `wire;pip;strength` triples."""
+def routing_steps(routing: str) -> list[tuple[str, str]]:
+    """Return the steps of a route as (wire, the wire before it), from nextpnr's `wire;pip;strength` triples."""
     words = routing.split(";")
     pairs = zip(words[::3], words[1::3], strict=False)
     return [(wire, _source(pip)) for wire, pip in pairs if wire]
@@ -240,7 +245,8 @@ def _source(pip: str) -> str:
     return pip.split("/", 2)[2].split(">")[0].replace(".", "/") if pip else ""
 
 
-def _leads(wire: str, driver: str, before: dict[str, str]) -> bool:
+def leads_to(wire: str, driver: str, before: dict[str, str]) -> bool:
+    """Return whether following `before` from `wire` reaches `driver`, without going in circles."""
     for _ in range(len(before) + 1):
         if wire == driver:
             return True

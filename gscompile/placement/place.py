@@ -1,5 +1,9 @@
 """Placement: components in rows on a square die, by an engine behind one interface.
 
+`coloquinte` (PyPI) minimises the wire length. If it finds no room for all components, it gets a die that is a tenth
+larger, twice. Without it, or if it fails, the result is the netlist order in rows ("shelves"). The result is checked
+for overlaps.
+
 `coloquinte` (PyPI) minimises the wire length. Where it finds no room for all components, it gets a die with a tenth
 more, twice; without it, or for what it cannot do, shelves in netlist order are the result. Legality is checked here and
 not believed.
@@ -13,31 +17,35 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gscompile.command_options import Engine, PlacementOptions
 from gscompile.crossbars.netlist import Netlist
+from gscompile.declaration import declarations
 from gscompile.errors import UsageError
 from gscompile.hardware.components import FILL, empty_plan, net_ends, pad
 from gscompile.hardware.floorplan import Component, Floorplan, overlaps
 from gscompile.hardware.target import Target
 
 NetPins = Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]]  # (components, x offsets, y offsets) a net
-_DIE_SCALES = (1.0, 1.1, 1.21)  # parts of the die that `fill` asks for
-Engine = Callable[[Floorplan, NetPins, int], tuple[Component, ...]]
+_DIE_SCALES = (1.0, 1.1, 1.21)  # times the die area that `fill` asks for
+PlacementEngine = Callable[[Floorplan, NetPins, int], tuple[Component, ...]]
 
 
 @dataclass(frozen=True)
 class PlaceOptions:
-    """`engine`: auto (coloquinte where it is installed), coloquinte or shelves. `effort` 1 to 9, `fill` is
-    the part of the die that is filled. With `route_seconds`, nextpnr-generic searches for the channel
-    width afterwards, for at most so many seconds."""
+    """`engine` is auto (coloquinte where it is installed), coloquinte or shelves; `effort` is 1 to 9.
 
-    engine: str = "auto"
+    `fill` is the share of the die that components fill. With `route_seconds`, nextpnr-generic searches for the channel
+    width afterwards, for at most that many seconds.
+    """
+
+    engine: Engine = PlacementOptions.engine
     effort: int = 3
     fill: float = FILL
-    route_seconds: int = 0
+    route_seconds: int = PlacementOptions.route_seconds
 
 
 def place(netlist: Netlist, target: Target, options: PlaceOptions | None = None) -> Floorplan:
-    """Place a netlist on a die that is about square. Raises UsageError for an engine that is not there."""
+    """Place a netlist on a die that is about square. Raises UsageError for an unknown engine."""
     options = options or PlaceOptions()
     engine = _engine(options.engine)
     plans = [empty_plan(netlist, target, options.fill / room) for room in _DIE_SCALES]
@@ -47,8 +55,8 @@ def place(netlist: Netlist, target: Target, options: PlaceOptions | None = None)
     return next((plan for plan in found if plan is not None), plans[0])
 
 
-def _placed(netlist: Netlist, plan: Floorplan, engine: Engine, effort: int) -> Floorplan | None:
-    """Return the engine's placement, or the plan where that is no better; None where the components do not fit."""
+def _placed(netlist: Netlist, plan: Floorplan, engine: PlacementEngine, effort: int) -> Floorplan | None:
+    """Return the engine's placement, or the plan if that is no better; None if the components do not fit."""
     try:
         placed = replace(plan, components=engine(plan, _pins(netlist, plan), effort), engine="coloquinte")
     except RuntimeError:
@@ -57,9 +65,8 @@ def _placed(netlist: Netlist, plan: Floorplan, engine: Engine, effort: int) -> F
     return plan if worse else placed
 
 
-def _engine(name: str) -> Engine | None:
-    if name not in ("auto", "coloquinte", "shelves"):
-        raise UsageError(f"placement engine {name!r}: expected one of auto, coloquinte, shelves")
+def _engine(name: str) -> PlacementEngine | None:
+    declarations(PlacementOptions)["engine"].check(name)
     if name == "shelves":
         return None
     try:
@@ -83,8 +90,10 @@ def _pins(netlist: Netlist, plan: Floorplan) -> NetPins:
 
 
 def net_boxes(netlist: Netlist, plan: Floorplan) -> tuple[list[tuple[str, int]], NDArray[np.int64]]:
-    """(bus, index) of every net, and its bounding box [nets, 4] as x0, y0, x1, y1 in nm; pads of ports
-    included."""
+    """Return (bus, index) of every net, and its bounding box [nets, 4] as x0, y0, x1, y1 in nm.
+
+    Pads of ports are included.
+    """
     pads = {port.bus: pad(plan, port, netlist.ports) for port in netlist.ports}
     names, boxes = [], []
     for bus, index, ends in net_ends(netlist, plan):
@@ -98,6 +107,6 @@ def net_boxes(netlist: Netlist, plan: Floorplan) -> tuple[list[tuple[str, int]],
 
 
 def wire_length(netlist: Netlist, plan: Floorplan) -> int:
-    """Half the perimeter of every net's bounding box, summed, in nm (HPWL)."""
+    """Return half the perimeter of every net's bounding box, summed, in nm (HPWL)."""
     _, boxes = net_boxes(netlist, plan)
     return int((boxes[:, 2:] - boxes[:, :2]).sum())

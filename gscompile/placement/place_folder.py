@@ -1,5 +1,4 @@
-"""`gscompile place`: an output folder placed on a target, its figures and pictures, before and after
-compression."""
+"""`gscompile place`: place an output folder on a target, with figures and pictures before and after compression."""
 
 from __future__ import annotations
 
@@ -49,7 +48,7 @@ class Placed:
     channel: ChannelWidth | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Figures in a stable order."""
+        """Return the figures in a stable order."""
         total = self.costs.total
         return {
             "die_um2": self.plan.die_um2,
@@ -69,7 +68,7 @@ class Placed:
 
 @dataclass(frozen=True, eq=False)
 class PlaceReport:
-    """`after` is the folder's netlist, `before` that of the original network when it was given."""
+    """The placement `after` of the folder's netlist, and `before` of the original network if it was given."""
 
     target: str
     after: Placed
@@ -82,7 +81,7 @@ class PlaceReport:
         return {"after": self.after} if self.before is None else {"before": self.before, "after": self.after}
 
     def to_json(self) -> dict[str, Any]:
-        """Figures, and after over before: chip, die, wire length, channel^2 beside the paper's wires^2."""
+        """Return the figures, and after over before: chip, die, wire length, channel^2 beside the paper's wires^2."""
         data: dict[str, Any] = {"target": self.target, "after": self.after.to_json()}
         if self.before is None:
             return data
@@ -111,10 +110,10 @@ def place_folder(
 ) -> PlaceReport:
     """Place the netlist of `out`, and that of the `original` model beside it; write figures and pictures.
 
-    Files go to `folder`, by default `out`/place, in the place of an earlier placement: place.json, cost.csv, and a
-    floorplan and a congestion map each as SVG and PNG. `sample` is one input of the network, for counting the uses of
-    each matrix; without one `shapes` gives its open sizes. `origins` names the layer that a layer comes from, for its
-    colour.
+    Files go to `folder`, by default `out`/place, and replace an earlier placement: place.json, cost.csv, and a
+    floorplan and a congestion map each as SVG and PNG. `sample` is one input of the network, by which the uses of each
+    matrix are counted; without one, `shapes` gives the sizes of open axes. `origins` maps layers to those of the
+    original network, for their colours.
     """
     out, options = Path(out), options or PlaceOptions()
     if options.route_seconds:
@@ -143,7 +142,7 @@ def placed(
     say: Callable[[str], None] = lambda _: None,
     shapes: Shapes | None = None,
 ) -> Placed:
-    """Place one netlist and work out what it costs; `say` hears what takes long."""
+    """Place one netlist and return it with its cost; `say` takes a message before each slow step."""
     say(f"placing {netlist.arrays:,} arrays and {len(netlist.blocks):,} blocks")
     plan = place(netlist, target, options)
     names, boxes = net_boxes(netlist, plan)
@@ -156,15 +155,15 @@ def placed(
     crowd = congestion(netlist, plan, target)
     start, seconds = max(round(crowd.worst * crowd.tracks), 4), options.route_seconds
     return Placed(
-        netlist,
-        plan,
-        crowd,
-        cost(netlist, target, uses, by_bus, network),
-        float(lengths.sum()),
-        float(lengths.max(initial=0)),
-        "{}[{}]".format(*names[longest]) if names else "",
-        uses is not None,
-        channel_width(netlist, plan, seconds, start, say=say) if seconds else None,
+        netlist=netlist,
+        plan=plan,
+        crowd=crowd,
+        costs=cost(netlist, target, uses, by_bus, network),
+        wire_um=float(lengths.sum()),
+        longest_um=float(lengths.max(initial=0)),
+        longest_net="{}[{}]".format(*names[longest]) if names else "",
+        uses_known=uses is not None,
+        channel=channel_width(netlist, plan, seconds, start, say=say) if seconds else None,
     )
 
 
@@ -173,8 +172,8 @@ def uses_per_inference(
 ) -> dict[str, float] | None:
     """Return how often each matrix is used in one inference, counted by running `sample` and dividing by its samples.
 
-    Without a sample one is made, its open sizes by `shapes` or found as `compile` without data finds them. None where
-    the network cannot be run. Matrices of nodes that are not run on tiles count once.
+    Without a sample one is made, with open sizes from `shapes` or as `compile` without data finds them. None if the
+    network cannot be run. Matrices of nodes that are not run on tiles count once.
     """
     matrices = on_tiles(netlist, dict(tile_weights(network, netlist)), Effects())
     try:
@@ -182,13 +181,13 @@ def uses_per_inference(
         inputs = sample or synthetic_batch(network.model, shapes)
         SimulatedChip(network, matrices).run(inputs)
         count = samples_in(specs, inputs)
-    except Exception:  # onnxruntime's own: a network of open sizes needs a sample
+    except Exception:  # onnxruntime's exceptions have no common base class
         return None
     return {name: max(matrix.uses / count, 1) for name, matrix in matrices.items()}
 
 
 def write_placed(report: PlaceReport, folder: Path, origins: Mapping[str, str]) -> tuple[Path, ...]:
-    """The files of a placement; the pictures of both networks have one scale and one colour a layer."""
+    """Write the files of a placement; the pictures of both networks have one scale and one colour for each layer."""
     sets = report.sets
     (folder / "place.json").write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
     write_costs({name: item.costs for name, item in sets.items()}, folder / "cost.csv")
@@ -205,5 +204,5 @@ def write_placed(report: PlaceReport, folder: Path, origins: Mapping[str, str]) 
 
 
 def of_origins(plan: Floorplan, origins: Mapping[str, str]) -> Floorplan:
-    """The plan with its arrays under the layers of the original network."""
+    """Return the plan with its arrays under the layers of the original network."""
     return replace(plan, components=tuple(replace(c, layer=origins.get(c.layer, c.layer)) for c in plan.components))

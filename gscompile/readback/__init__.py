@@ -1,4 +1,4 @@
-"""Read emitted netlists back and compare them with netlist.json, one file a format; a new format is one line here."""
+"""Emitted netlists read back and compared with netlist.json, one file a format; a new format is one line here."""
 
 READERS = {
     "verilog": "gscompile.readback.verilog",

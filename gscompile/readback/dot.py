@@ -1,4 +1,4 @@
-"""Read `<network>.dot` back: ports, blocks, matrices and, where they are drawn, tiles; an edge is a bus."""
+"""Read `<network>.dot` back: ports, blocks, matrices and, if drawn, tiles; an edge is a bus."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DOT_STYLE = ("  rankdir=LR;", "  node [fontname=Helvetica];")
 
 
 def files(hierarchy: Hierarchy) -> list[str]:
-    """Names of the files of this format."""
+    """Return the names of the files of this format."""
     return [f"{hierarchy.names.top}.dot"]
 
 
@@ -57,7 +57,7 @@ def _matrix(matrix: Matrix, names: Names, tiles: bool) -> Iterator[Fact]:
 
 
 def _ends(netlist: Netlist, names: Names, bus: str) -> tuple[list[str], list[str]]:
-    """What drives a bus and what reads it: ports, blocks, matrices."""
+    """Return the parts that drive and that read a bus: ports, blocks, matrices."""
     ends = netlist.ends[bus]
     ports = {
         way: [names.port(p.name, way) for p in netlist.ports if (p.bus, p.direction) == (bus, way)] for way in _WAYS

@@ -26,7 +26,7 @@ _SUFFIXES = (".v", ".yosys.json", ".sp", ".lef", ".def", ".dot")
 class Emitted:
     """The emitted netlists of an output folder.
 
-    `target` is what the resistances of SPICE are worked out on; without it they are only counted.
+    Resistances of SPICE are compared with those of `target`; without a target they are only counted.
     """
 
     folder: Path
@@ -40,12 +40,12 @@ class Emitted:
 
     @cached_property
     def files(self) -> Mapping[str, list[str]]:
-        """Names of the files that each format has, or would have, in the folder."""
+        """Return the names of the files that each format has, or would have, in the folder."""
         return {name: import_module(module).files(self._source.hierarchy) for name, module in READERS.items()}
 
     @property
     def is_none(self) -> bool:
-        """Whether no file of the folder ends like those of a format: then names need not be worked out."""
+        """Return whether no file of the folder has an extension of a format, so that names need not be computed."""
         return not any(name.endswith(_SUFFIXES) for name in os.listdir(self.folder))
 
     def check(self) -> Iterator[str]:

@@ -1,5 +1,8 @@
 """Facts of a netlist, such as one instance with its connections, and the comparison of two streams of them.
 
+A reader yields the facts of a file in the order of the file, and the facts that netlist.json implies in the order in
+which a writer writes them. The streams are compared side by side, with one fact of each in memory.
+
 A reader yields the facts of a file in the order of the file, and those that netlist.json asks for in the order in which
 they are written. The streams are compared side by side: a fact of each is in memory at a time.
 """
@@ -18,12 +21,12 @@ from gscompile.errors import VerificationError
 from gscompile.hardware.target import Target
 from gscompile.targets.modules import Hierarchy
 
-Fact = tuple[Any, ...]  # its kind, then names and what is said of them
+Fact = tuple[Any, ...]  # the kind, then names and their attributes
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What a folder's emitted files are compared with; `target` is None where its description is not known."""
+    """The netlist that emitted files are compared with; `target` is None if its description is unknown."""
 
     folder: Path
     hierarchy: Hierarchy
@@ -32,9 +35,9 @@ class Source:
 
 
 def compare(name: str, found: Iterable[Fact], wanted: Iterable[Fact]) -> int:
-    """Return how many facts the file `name` and the netlist have, which are the same.
+    """Return the number of facts that the file `name` and the netlist have in common.
 
-    Raises VerificationError, in one line, for the first that differs.
+    Raises VerificationError, in one line, for the first fact that differs.
     """
     count = 0
     for ours, theirs in zip_longest(found, wanted):
@@ -61,7 +64,7 @@ def _words(fact: Fact | None) -> str:
 
 
 def _first(found: Any, wanted: Any) -> str:
-    """The first place where two values differ, looked for inside of lists."""
+    """Return the first place where two values differ, also inside lists."""
     if isinstance(found, tuple) and isinstance(wanted, tuple):
         if len(found) != len(wanted):
             return f"{len(found)} items; netlist.json has {len(wanted)}"
@@ -88,5 +91,5 @@ def lines_of(path: Path, encoding: str = "ascii") -> Iterator[str]:
 
 
 def opened(path: Path, encoding: str) -> TextIO:
-    """The file opened for reading, its line ends as they are."""
+    """Return the file opened for reading, with line ends unchanged."""
     return path.open(encoding=encoding, newline="\n")

@@ -1,4 +1,6 @@
-"""Read `<network>.lef` and `<network>.def` back: macros with pins, components, ports, and nets with what hangs on them.
+"""Read `<network>.lef` and `<network>.def` back: macros with pins, components, ports, and nets with their connections.
+
+Places and sizes belong to the placement and are not compared.
 
 Places and sizes are the placement's: the netlist says nothing of them.
 """
@@ -21,7 +23,7 @@ _COUNT = re.compile(r"(COMPONENTS|PINS|NETS) (\d{1,18}) ;")
 
 
 def files(hierarchy: Hierarchy) -> list[str]:
-    """Names of the files of this format."""
+    """Return the names of the files of this format."""
     return [f"{hierarchy.names.top}.{end}" for end in ("lef", "def")]
 
 
@@ -30,7 +32,7 @@ def check(source: Source) -> int:
     hierarchy = source.hierarchy
     arrays = _PlacedArrays(hierarchy.netlist, hierarchy.names)
     lef, def_ = files(hierarchy)
-    sizes: list[Fact] = []  # of arrays, which a placement may put in another order
+    sizes: list[Fact] = []  # array sizes; their order depends on the placement
     count = compare(lef, _of_blocks(_macros(lines_of(source.folder / lef)), sizes), _asked_blocks(hierarchy))
     count += compare(lef, sorted(sizes), sorted(_asked_sizes(arrays)))
     parts = sorted(_components(lines_of(source.folder / def_)))
@@ -39,7 +41,7 @@ def check(source: Source) -> int:
 
 
 class _PlacedArrays:
-    """Physical arrays: the instance that a tile is on, and the rows and columns that each array has."""
+    """Physical arrays: the instance that a tile is on, and the rows and columns of each array."""
 
     def __init__(self, netlist: Netlist, names: Names) -> None:
         self.sizes: dict[str, tuple[int, int]] = {}
@@ -50,7 +52,7 @@ class _PlacedArrays:
             self.sizes[instance] = max(known[0], down + rows), max(known[1], across + cols)
 
     def instance(self, tile: Tile) -> str:
-        """The tile in its matrix, or the array where several tiles share it."""
+        """Return the tile in its matrix, or the array if several tiles share it."""
         if tile.array in self._shared or tile.array != tile.name:
             return self._names.array(tile.array)
         return f"{self._names.matrix(tile.matrix)}/{self._names.tile(tile.name)}"
@@ -61,7 +63,7 @@ def _size(tile: Tile) -> tuple[int, int]:
 
 
 def _shared(netlist: Netlist) -> set[str]:
-    """Arrays that hold tiles of other names."""
+    """Return the arrays with tiles of other names."""
     return {tile.array for tile in netlist.tiles if tile.array != tile.name}
 
 
@@ -73,7 +75,7 @@ def _macro(rows: int, cols: int) -> str:
 
 
 def _of_blocks(macros: Iterable[Fact], sizes: list[Fact]) -> Iterator[Fact]:
-    """The macros of blocks, one at a time; those of arrays, one of every size, go into `sizes`."""
+    """Yield the macros of blocks one at a time; append those of arrays, one of every size, to `sizes`."""
     for macro in macros:
         if macro[1].startswith("crossbar_"):
             sizes.append(macro)
@@ -135,7 +137,7 @@ def _components(lines: Iterable[str]) -> Iterator[Fact]:
 
 
 def _section(lines: Iterable[str], name: str) -> Iterator[str]:
-    """Lines of a section with the first, which has the number of its items, and without the last."""
+    """Yield the lines of a section, with its first line, which has the number of items, and without its last."""
     inside = False
     for line in lines:
         if line.startswith(f"{name} "):
@@ -164,7 +166,7 @@ def _asked_nets(hierarchy: Hierarchy, arrays: _PlacedArrays) -> Iterator[Fact]:
 def _asked_bus(
     hierarchy: Hierarchy, arrays: _PlacedArrays, bus: str, ports: list[str], blocks: list[str]
 ) -> Iterator[Fact]:
-    """Every net of a bus: ports on it, then rows and columns of arrays, then blocks, whose pins have its name."""
+    """Yield every net of a bus: its ports, rows and columns of arrays, then blocks, whose pins have the net's name."""
     nets: Nets = hierarchy.nets
     pins = nets.pins(bus)
     following = next(pins, None)
@@ -177,7 +179,7 @@ def _asked_bus(
 
 
 def _nets(lines: Iterable[str]) -> Iterator[Fact]:
-    """Ports, then nets; wires are geometry."""
+    """Yield ports, then nets; wires are geometry and are left out."""
     section, net, ends = "", "", list[tuple[str, str]]()
     for line in lines:
         if (found := _COUNT.fullmatch(line)) and found[1] != "COMPONENTS":

@@ -1,4 +1,7 @@
-"""Read `<network>.sp`, a file for each matrix and its deck back, as `targets/spice.py` writes them.
+"""Read `<network>.sp`, the file of each matrix and its deck back, as `targets/spice.py` writes them.
+
+A tile is a subcircuit of two resistors a cell. On a target that comes with gscompile the resistances are compared with
+the weights.
 
 A tile is a subcircuit of two resistors a cell; on a target that comes with gscompile, these stand for its weights.
 """
@@ -20,11 +23,11 @@ from gscompile.targets.modules import Hierarchy
 from gscompile.targets.spice import parts_of
 
 Weights = NDArray[np.generic]
-_OHMS = 1e-9  # of a resistance: it is written with all digits of a double
+_OHMS = 1e-9  # relative tolerance of a resistance, which is written with all digits of a double
 
 
 def files(hierarchy: Hierarchy) -> list[str]:
-    """Names of the files of this format: the one that includes the others, then two for each matrix."""
+    """Return the names of the files of this format: the file that includes the others, then two for each matrix."""
     names = [hierarchy.names.matrix(matrix.name) for matrix in hierarchy.matrices()]
     return [f"{hierarchy.names.top}.sp", *(f"{name}{end}" for name in names for end in (".sp", "_read.sp"))]
 
@@ -44,7 +47,7 @@ def check(source: Source) -> int:
 
 
 def _written_for(source: Source, top: str) -> Target | None:
-    """The target that the file names: the folder's or another that comes with gscompile; None for one not known."""
+    """Return the target that the file names, the folder's or another of gscompile; None for an unknown target."""
     first = next(iter(lines_of(source.folder / top)), "")
     name = first.rpartition(" for ")[2]
     if source.target is None or name == source.target.name:
@@ -53,7 +56,7 @@ def _written_for(source: Source, top: str) -> Target | None:
 
 
 def _statements(lines: Iterable[str]) -> Iterator[Fact]:
-    """Words of each statement, continued lines joined; comments are left out."""
+    """Yield the words of each statement, with continued lines joined and comments left out."""
     words: list[str] = []
     for line in lines:
         if line.startswith("+"):
@@ -72,7 +75,7 @@ def _asked_of_top(hierarchy: Hierarchy) -> Iterator[Fact]:
 
 
 def _without_volts(words: Fact) -> Fact:
-    """A deck's source without its voltage, which is an option of the format."""
+    """Return the source of a deck without its voltage, which is an option of the format."""
     return words[:-1] if words[0].startswith("V_") else words
 
 
@@ -89,7 +92,7 @@ def _asked_of_deck(hierarchy: Hierarchy, matrix: Matrix) -> Iterator[Fact]:
 
 
 def _check_library(source: Source, matrix: Matrix, name: str) -> int:
-    """Compare the subcircuits of a matrix, then what calls and senses them."""
+    """Compare the subcircuits of a matrix, then their calls and sense sources."""
     statements = _statements(lines_of(source.folder / name))
     device = source.target.device if source.target else None
     largest = max(float(np.abs(source.weights[tile.name]).max()) for tile in matrix.tiles)
@@ -111,7 +114,7 @@ def _check_tile(
     largest: float,
     device: Device | None,
 ) -> int:
-    """Two resistors a cell, each between its row and its half of the bit line."""
+    """Compare two resistors a cell, each between its row and its half of the bit line."""
     rows, cols = weights.shape
     pins = [f"r{r}" for r in range(rows)] + [f"{side}{c}" for side in "pn" for c in range(cols)]
     compare(file, (_next(file, statements),), ((".subckt", name, *pins),))
@@ -158,7 +161,7 @@ def _number(file: str, text: str) -> float:
 
 
 def _asked_of(hierarchy: Hierarchy, matrix: Matrix) -> Iterator[Fact]:
-    """Calls of the tiles, then two sense sources and two outputs for each column of the matrix."""
+    """Yield calls of the tiles, then two sense sources and two outputs for each column of the matrix."""
     for tile in matrix.tiles:
         instance = hierarchy.tile_instance(tile)
         rows, cols = instance.connections["row"], instance.connections["col"]
@@ -174,7 +177,7 @@ def _asked_of(hierarchy: Hierarchy, matrix: Matrix) -> Iterator[Fact]:
 
 
 def _plain(words: Fact, ohms: float | None) -> Fact:
-    """A current-controlled source with its gain relative to `ohms`, or with the sign of it where that is unknown."""
+    """Return a current-controlled source with its gain relative to `ohms`, or with the gain's sign if unknown."""
     if not words[0].startswith("H") or len(words) != 5:
         return words
     try:

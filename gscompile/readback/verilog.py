@@ -19,7 +19,7 @@ _WIRE, _ASSIGN = re.compile(r"wire (\w+);"), re.compile(r"assign (\w+) = (1'b0|\
 
 
 def files(hierarchy: Hierarchy) -> list[str]:
-    """Names of the files of this format."""
+    """Return the names of the files of this format."""
     return [f"{hierarchy.names.top}.v"]
 
 
@@ -46,7 +46,7 @@ def _asked(hierarchy: Hierarchy) -> Iterator[Fact]:
 
 
 def _read(lines: Iterable[str]) -> Iterator[Fact]:
-    """Facts of a file; a line that the writer does not write is a fact of its own, which no netlist has."""
+    """Yield the facts of a file; a line that the writer does not write is a fact that no netlist has."""
     rest = ((number, line.strip()) for number, line in enumerate(lines, 1))
     mark, attributes = None, told({})
     for number, line in rest:
@@ -73,7 +73,7 @@ def _read(lines: Iterable[str]) -> Iterator[Fact]:
 
 
 def _items(rest: Iterator[tuple[int, str]], pattern: re.Pattern[str], made: object) -> Iterator[object]:
-    """Items of a list in parentheses, one on each line."""
+    """Yield the items of a list in parentheses, one on each line."""
     for number, line in rest:
         if line == ");":
             return
@@ -91,7 +91,7 @@ def _pin(found: re.Match[str]) -> tuple[str, tuple[str, ...]]:
 
 
 def _text(quoted: str) -> str:
-    """The text that a Verilog string stands for; what stands for none is taken as it is."""
+    """Return the text of a Verilog string; a string that is not JSON is returned unchanged."""
     plain = re.sub(r"\\(.)", r"\1", quoted)
     try:
         return str(json.loads(f'"{plain}"'))

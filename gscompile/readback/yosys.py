@@ -1,6 +1,10 @@
 """Read `<network>.yosys.json` back: modules, ports, cells and net names, as `targets/yosys.py` writes them.
 
 A line is an entry. Bits stand for nets. The net names of a matrix, which follow its cells, are read first, then its
+ports and cells, so that the names of one matrix are in memory at a time. In `top`, bits are numbered in the order of
+the buses.
+
+A line is an entry. Bits stand for nets. The net names of a matrix, which follow its cells, are read first, then its
 ports and cells, so that one matrix's names are in memory at a time; in `top`, bits are numbered as buses are declared.
 """
 
@@ -27,7 +31,7 @@ _decode = json.JSONDecoder(object_pairs_hook=no_twins).raw_decode
 
 
 def files(hierarchy: Hierarchy) -> list[str]:
-    """Names of the files of this format."""
+    """Return the names of the files of this format."""
     return [f"{hierarchy.names.top}.yosys.json"]
 
 
@@ -63,7 +67,7 @@ def _asked(hierarchy: Hierarchy) -> Iterator[Fact]:
 
 
 def _own_nets(module: Module) -> Iterator[Fact]:
-    """Ports, each on the net of its name."""
+    """Yield the ports, each on the net of its name."""
     yield from (("port", port.name, port.name) for port in module.ports)
     yield from (("net", port.name, port.name) for port in module.ports)
 
@@ -87,13 +91,13 @@ def _asked_of_top(hierarchy: Hierarchy) -> Iterator[Fact]:
 
 
 class _Bits(Protocol):
-    """What bits stand for."""
+    """The nets that bits stand for."""
 
     def get(self, bit: Any, default: str, /) -> str: ...
 
 
 class _TopBits:
-    """Names of the nets of `top` by bit: buses one after the other from 2 on, without a table of all of them."""
+    """Names of the nets of `top` by bit: one bus after the other from 2 on, without a table of all of them."""
 
     def __init__(self, hierarchy: Hierarchy) -> None:
         self._buses = hierarchy.netlist.buses
@@ -101,7 +105,7 @@ class _TopBits:
         self._first = lru_cache(256)(lambda bus: hierarchy.names.net(bus, 0))
 
     def get(self, bit: Any, default: str) -> str:
-        """The net of a bit, `default` for one that no bus has."""
+        """Return the net of a bit, or `default` for a bit that no bus has."""
         number = bit - 2 if isinstance(bit, int) else -1
         place = bisect_right(self._starts, number) - 1
         if place < 0:
@@ -142,7 +146,7 @@ def _module(file: TextIO, name: str, attributes: dict[str, str], top: _Bits) -> 
 
 
 def _names(file: TextIO) -> dict[Any, str]:
-    """What every bit of a module stands for: the first name that has it. The file then stands where it stood."""
+    """Return the first name of every bit of a module, and leave the file at its position."""
     start, names = file.tell(), dict[Any, str]()
     for section in (_PORTS, _CELLS):
         _skip(file, section)
@@ -158,7 +162,7 @@ def _net(bit: Any, names: _Bits) -> str:
 
 
 def _skip(file: TextIO, section: str) -> None:
-    """Pass over a section: its last line has one brace more at the end."""
+    """Skip a section: its last line has one brace more at the end."""
     last = "]}}," if section == _PORTS else "}}},"
     if _begins(file, section):
         while not (line := file.readline()).rstrip("\n").endswith(last):
@@ -167,7 +171,7 @@ def _skip(file: TextIO, section: str) -> None:
 
 
 def _entries(file: TextIO, section: str) -> Iterator[tuple[str, Any]]:
-    """Names and descriptions of a section. Raises ValueError for what the writer does not write."""
+    """Yield names and descriptions of a section. Raises ValueError for a line that the writer does not write."""
     more = _begins(file, section)
     while more:
         line = file.readline().rstrip("\n")
@@ -182,7 +186,7 @@ def _entries(file: TextIO, section: str) -> Iterator[tuple[str, Any]]:
 
 
 def _begins(file: TextIO, section: str) -> bool:
-    """Read the line that begins a section; whether entries follow."""
+    """Read the line that begins a section; return whether entries follow."""
     line = file.readline().rstrip("\n")
     if line == section:
         return True

@@ -1,4 +1,4 @@
-"""Constants that were not compressed, for a reader: the many that do not matter are counted in one line each."""
+"""Constants that were not compressed, for a reader: unimportant ones are counted, in one line for each reason."""
 
 from __future__ import annotations
 

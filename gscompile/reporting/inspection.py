@@ -15,7 +15,7 @@ from gscompile.reporting.names import TABLE_NAME, shortened
 
 @dataclass(frozen=True)
 class MappedLayer:
-    """A layer's matrices as they map: `inputs` x `outputs` each, and cells, tiles and wires of all `parts`."""
+    """The matrices of a layer on crossbars: `inputs` x `outputs` each, with cells, tiles and wires of all `parts`."""
 
     layer: str
     op: str
@@ -28,7 +28,7 @@ class MappedLayer:
 
 
 def inspect_network(network: Network, options: MapOptions) -> tuple[MappedLayer, ...]:
-    """A row for every weighted layer; zeros already in the weights are not built."""
+    """Return a row for every weighted layer of the network; zero weights take no cells."""
     return tuple(_mapped(layer, options) for layer in network.layers)
 
 
@@ -41,7 +41,7 @@ def _mapped(layer: Layer, options: MapOptions) -> MappedLayer:
 
 
 def table(rows: Sequence[MappedLayer]) -> str:
-    """The rows as a table for a terminal, with a total."""
+    """Return the rows as a table for a terminal, with a total."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""Long names shortened in the middle, so that figures beside them stay in sight; report.json has them whole."""
+"""Long names, shortened in the middle so that the figures beside them stay visible; report.json has the whole names."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def short(name: str, width: int, head: int | None = None) -> str:
 def shortened(names: Iterable[str], width: int) -> dict[str, str]:
     """Return the short form of each name, different for different names.
 
-    The part that is kept from the start is the same for all; where names differ in the middle only, it grows or
-    shrinks until they are told apart, and where no part does that they are numbered.
+    The same number of characters is kept from the start of every name. Where names differ in the middle only, that
+    number is changed until the short forms differ; where no number makes them differ, the short forms are numbered.
     """
     names = [*dict.fromkeys(names)]
     kept = width - len(_GAP)

@@ -1,7 +1,7 @@
 """The figures of the Group Scissor paper (DAC 2017, arXiv 1702.03443), from the shapes of the matrices alone.
 
-Area is counted in crossbar cells, wires in pins: one for every row and every column of every crossbar.
-Nothing here looks at weights; what remains of a network after deletion is counted in its netlist.
+Area is counted in crossbar cells, wires in pins: one for every row and every column of every crossbar. No function here
+reads weights; what is left of a network after deletion is counted in its netlist.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ class DenseMatrix:
 
     @property
     def cells(self) -> int:
+        """Return the crossbar cells of the matrix: inputs times outputs."""
         return self.inputs * self.outputs
 
 
 def routing_table(
     shapes: Mapping[str, Shape], crossbar: Crossbar = SIXTY_FOUR, tiling: Tiling = "equal"
 ) -> tuple[DenseMatrix, ...]:
-    """Crossbars and dense wires of every matrix (section 3.2; the paper cuts with `equal` tiling).
+    """Return crossbars and dense wires of every matrix (section 3.2; the paper cuts with `equal` tiling).
 
     >>> [row] = routing_table({"fc1 U": (800, 36)})
     >>> row.tile, row.crossbars, row.wires
@@ -56,7 +57,7 @@ def _dense(name: str, grid: TileGrid) -> DenseMatrix:
 
 
 def clip_shapes(shapes: Mapping[str, Shape], ranks: Mapping[str, int]) -> dict[str, Shape]:
-    """The shapes after rank clipping: [n, m] at rank k becomes U [n, k] and V [k, m]; the others stay.
+    """Return the shapes after rank clipping: [n, m] at rank k becomes U [n, k] and V [k, m]; others stay.
 
     >>> clip_shapes({"fc1": (800, 500), "fc2": (500, 10)}, {"fc1": 36})
     {'fc1 U': (800, 36), 'fc1 V': (36, 500), 'fc2': (500, 10)}
@@ -71,17 +72,17 @@ def clip_shapes(shapes: Mapping[str, Shape], ranks: Mapping[str, int]) -> dict[s
 
 
 def cells(shapes: Mapping[str, Shape]) -> int:
-    """Crossbar cells of dense matrices: n m each, so k (n + m) for a factored pair (section 3.1)."""
+    """Return the crossbar cells of dense matrices: n m each, so k (n + m) for a factored pair (section 3.1)."""
     return sum(n * m for n, m in shapes.values())
 
 
 def several_crossbars(table: Iterable[DenseMatrix]) -> tuple[DenseMatrix, ...]:
-    """The matrices that do not fit one crossbar: those whose wires the paper counts."""
+    """Return the matrices that do not fit one crossbar; the paper counts the wires of these."""
     return tuple(row for row in table if row.crossbars > 1)
 
 
 def routing_ratio(wires: int, dense_wires: int) -> float:
-    """Routing area relative to the dense matrix: it grows with the square of the wires (section 3.2).
+    """Return the routing area relative to the dense matrix: the square of the ratio of wires (section 3.2).
 
     >>> routing_ratio(310, 620)
     0.25
@@ -90,7 +91,7 @@ def routing_ratio(wires: int, dense_wires: int) -> float:
 
 
 def routing_area(matrices: Iterable[tuple[int, int]]) -> float | None:
-    """The paper's figure: the mean of `routing_ratio` over (remaining, dense) wires; None for no matrix.
+    """Return the mean of `routing_ratio` over pairs (remaining, dense) of wires, as the paper does; None without pairs.
 
     >>> routing_area([(310, 620), (600, 600)])
     0.625

@@ -1,4 +1,4 @@
-"""Pictures as inline SVG: bars of before and after, and a matrix as its grid of tiles.
+"""Pictures of matrices as inline SVG: a matrix as its grid of tiles, the parts of a grouped layer as squares.
 
 A matrix is drawn with a row per input and a column per output, in cells of the matrix; CSS classes carry the
 colours, so that one drawing serves light, dark and paper. Live cells are `live`, the deleted row and column
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist, Tile
 from gscompile.crossbars.pins import Indices
-from gscompile.printable import escape
 
 TilePosition = tuple[int, int]  # tile row, tile column
 
@@ -42,6 +41,7 @@ class PictureAxis:
 
     @property
     def length(self) -> int:
+        """Return the length of the axis in cells, gaps included."""
         return self.stops[-1] if self.stops else 0
 
     def spread(self, gap: int) -> PictureAxis:
@@ -62,6 +62,7 @@ class Floor:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Return tile rows, tile columns."""
         return len(self.rows.starts), len(self.cols.starts)
 
     def spread(self, rows: int, cols: int) -> Floor:
@@ -79,7 +80,7 @@ def floor_of(netlist: Netlist, matrix: Matrix) -> Floor:
 
 
 def _places(tiles: Sequence[Tile]) -> dict[TilePosition, Tile]:
-    """Tiles are named `matrix/ROW_COLUMN`; any other names are drawn along the diagonal."""
+    """Return the tiles by position; names other than `matrix/ROW_COLUMN` are placed along the diagonal."""
     try:
         return {_place(tile.name): tile for tile in tiles}
     except ValueError:
@@ -92,7 +93,7 @@ def _place(name: str) -> TilePosition:
 
 
 def _axis(bands: Iterable[tuple[int, Indices]], edges: Sequence[int]) -> PictureAxis:
-    """Bands as the matrix was cut where every tile keeps to them, else as the tiles' own pins say."""
+    """Return bands at the edges of the grid if every tile keeps to them, else bands that the pins of the tiles make."""
     pins = list(bands)
     length = edges[-1]
     kept = all(b + 1 < len(edges) and edges[b] <= p.min() and p.max() < edges[b + 1] for b, p in pins)
@@ -102,7 +103,7 @@ def _axis(bands: Iterable[tuple[int, Indices]], edges: Sequence[int]) -> Picture
 
 
 def _axis_from_pins(pins: Sequence[tuple[int, Indices]], length: int) -> PictureAxis:
-    """An index that no tile has follows the one before it."""
+    """Return bands by the pins of the tiles; an index without a tile follows the index before it."""
     band = np.full(length, -1, np.int64)
     for number, indices in pins:
         band[indices] = number
@@ -120,7 +121,7 @@ def _axis_from_pins(pins: Sequence[tuple[int, Indices]], length: int) -> Picture
 
 @dataclass(frozen=True)
 class PictureFrame:
-    """How large a drawing may get, in CSS pixels, and how thin or coarse: no side below `least`."""
+    """The largest size of a drawing in CSS pixels, the least size of a side, and the largest size of a cell."""
 
     width: float = 420.0
     height: float = 300.0
@@ -128,7 +129,7 @@ class PictureFrame:
     zoom: float = 5.0
 
     def fit(self, inputs: int, outputs: int) -> tuple[float, float]:
-        """Width and height of a matrix: to scale, but a thin side is widened until it can be seen.
+        """Return width and height of a matrix, to scale; a thin side is widened until it is visible.
 
         >>> PictureFrame().fit(600, 300)
         (150.0, 300.0)
@@ -141,7 +142,7 @@ class PictureFrame:
 
 
 def matrix_picture(netlist: Netlist, matrix: Matrix, frame: PictureFrame, detail: bool = True) -> str:
-    """A matrix as its grid of tiles; without `detail`, one pixel a tile."""
+    """Return a matrix as its grid of tiles; without `detail`, one pixel a tile."""
     floor = floor_of(netlist, matrix)
     wide, high = frame.fit(matrix.inputs, matrix.outputs)
     if matrix.cells == matrix.inputs * matrix.outputs:
@@ -165,13 +166,13 @@ def _canvas(floor: Floor, wide: float, high: float, tiles: int, body: str) -> st
 
 
 def _gap(floor: Floor, wide: float, high: float) -> float:
-    """Pixels between tiles, in proportion to a tile."""
+    """Return the pixels between tiles, in proportion to a tile."""
     down, across = floor.shape
     return min(0.12 * high / max(down, 1), 0.12 * wide / max(across, 1), 4)
 
 
 def _dense(floor: Floor, gap: float) -> str:
-    """All of it, and the lines between tiles where there is room for them."""
+    """Return a full matrix, with the lines between tiles where there is room for them."""
     whole = _rect(0, 0, floor.cols.length, floor.rows.length)
     down = "".join(f"M0 {y}H{floor.cols.length}" for y in floor.rows.starts[1:])
     across = "".join(f"M{x} 0V{floor.rows.length}" for x in floor.cols.starts[1:])
@@ -190,7 +191,7 @@ def _in_detail(floor: Floor) -> str:
 
 
 def _box(floor: Floor, place: TilePosition) -> tuple[int, int, int, int]:
-    """x, y, width, height of the tile at `place`, in cells."""
+    """Return x, y, width, height of the tile at `place`, in cells."""
     (i, j), rows, cols = place, floor.rows, floor.cols
     return cols.starts[j], rows.starts[i], cols.stops[j] - cols.starts[j], rows.stops[i] - rows.starts[i]
 
@@ -200,7 +201,7 @@ def _rect(x: int, y: int, width: int, height: int) -> str:
 
 
 def _dead_groups(floor: Floor, place: TilePosition) -> str:
-    """The rows and columns of a tile that have no wire."""
+    """Return the rows and columns of a tile that have no wire."""
     x, y, width, height = _box(floor, place)
     tile = floor.tiles[place]
     rows = (_rect(x, a, width, b - a) for a, b in gaps(floor.rows.spot[tile.inputs], y, y + height))
@@ -209,7 +210,7 @@ def _dead_groups(floor: Floor, place: TilePosition) -> str:
 
 
 def gaps(taken: Indices, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """The half-open runs of [start, stop) that are not taken.
+    """Yield the half-open runs of [start, stop) that are not taken.
 
     >>> list(gaps(np.array([2, 3, 6]), 0, 8))
     [(0, 2), (4, 6), (7, 8)]
@@ -237,7 +238,7 @@ def _in_short(floor: Floor) -> str:
 
 
 def shrink(levels: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """Average blocks until neither side is longer than `side`."""
+    """Return the levels averaged over blocks, so that neither side is longer than `side`."""
     down, across = (-(-n // side) for n in levels.shape)
     padded = np.pad(levels, [(0, -levels.shape[0] % down), (0, -levels.shape[1] % across)], mode="edge")
     blocks = padded.reshape(padded.shape[0] // down, down, padded.shape[1] // across, across)
@@ -246,7 +247,7 @@ def shrink(levels: NDArray[np.float64], side: int) -> NDArray[np.float64]:
 
 
 def heat(levels: NDArray[np.float64], width: float, height: float) -> str:
-    """Levels from 0 to 1 as a picture of `width` by `height`, one pixel each."""
+    """Return levels from 0 to 1 as a picture of `width` by `height`, one pixel each."""
     data = b64encode(alpha_png(levels)).decode()
     return (
         f'<image class="heat" width="{width}" height="{height}" preserveAspectRatio="none" '
@@ -255,11 +256,11 @@ def heat(levels: NDArray[np.float64], width: float, height: float) -> str:
 
 
 _COLOUR_STEPS = 12
-_INK = bytes((42, 120, 214))  # `--live` of report.css; reads on white as on black
+_INK = bytes((42, 120, 214))  # `--live` of report.css; visible on white and on black
 
 
 def alpha_png(levels: NDArray[np.float64]) -> bytes:
-    """A palette PNG of `levels` [height, width] in 0 to 1: one colour, from transparent to opaque."""
+    """Return a palette PNG of `levels` [height, width] in 0 to 1: one colour, from transparent to opaque."""
     height, width = levels.shape
     pixels = np.ceil(np.clip(levels, 0, 1) * (_COLOUR_STEPS - 1)).astype(np.uint8)
     lines = np.zeros((height, width + 1), np.uint8)  # each line starts with its filter: none
@@ -280,7 +281,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def parts_picture(matrices: Sequence[Matrix], across: int = 48, pixel: int = 9) -> str:
-    """The parts of one layer (a grouped convolution), a square each: how much of it is live."""
+    """Return the parts of one layer (a grouped convolution) as squares, each shaded by its live share."""
     live = [m.cells / max(m.inputs * m.outputs, 1) for m in matrices]
     across = min(across, len(live))
     down = -(-len(live) // across)
@@ -292,54 +293,3 @@ def parts_picture(matrices: Sequence[Matrix], across: int = 48, pixel: int = 9) 
         f'height="{pixel * down}" viewBox="0 0 {across} {down}"><path class="gone" d="{empty}"/>'
         f"{heat(levels.reshape(down, across), across, down)}</svg>"
     )
-
-
-# -- bars ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One line of a bar chart: a name, the value before and the value after."""
-
-    name: str
-    before: int
-    after: int
-
-
-_WIDTH, _PITCH = 480, 54
-
-
-def bar_chart(title: str, bars: Sequence[Bar], number: Callable[[int], str] = "{:,}".format) -> str:
-    """Two bars a line, before above after, on one scale from zero."""
-    longest = max((max(bar.before, bar.after) for bar in bars), default=0) or 1
-    body = "".join(_line(bar, i * _PITCH, longest, number) for i, bar in enumerate(bars))
-    return (
-        f'<svg class="bars" role="img" aria-label="{escape(title)}" '
-        f'viewBox="0 0 {_WIDTH} {_PITCH * len(bars)}">{body}</svg>'
-    )
-
-
-def _line(bar: Bar, y: int, longest: int, number: Callable[[int], str]) -> str:
-    return (
-        f"<g><title>{escape(bar.name)}: {number(bar.before)} before, {number(bar.after)} after</title>"
-        f'<text class="name" x="0" y="{y + 13}">{escape(shorten(bar.name))}</text>'
-        f'<text class="value" x="{_WIDTH}" y="{y + 13}">{number(bar.before)}'
-        f'<tspan class="arrow"> → </tspan><tspan class="after">{number(bar.after)}</tspan></text>'
-        f"{_bar('before', y + 20, bar.before / longest)}{_bar('live', y + 30, bar.after / longest)}</g>"
-    )
-
-
-def _bar(kind: str, y: int, share: float) -> str:
-    """A bar that can be seen as soon as it is not nothing."""
-    width = max(share * _WIDTH, 1.5) if share else 0
-    return f'<rect class="{kind}" y="{y}" width="{width:.1f}" height="8" rx="1.5"/>'
-
-
-def shorten(name: str, length: int = 36) -> str:
-    """Long node names keep both ends.
-
-    >>> shorten("/model/layer1/layer1.0/conv1/Conv", 21)
-    '/model/lay…conv1/Conv'
-    """
-    half = (length - 1) // 2
-    return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"

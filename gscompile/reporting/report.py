@@ -1,5 +1,8 @@
 """The report of a compilation: `CompileReport`, its JSON form and the text for a terminal.
 
+Cells are crossbar cells, wires are pins of tiles. *Dense* figures are those of a matrix whose cells all hold a weight.
+The HTML view is `report_html.py`.
+
 Cells are crossbar cells, wires are pins of tiles. *Dense* figures are those a matrix would have if every cell
 held a weight. The HTML view is `report_html.py`.
 """
@@ -17,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gscompile.compression.passes import Change
+from gscompile.compression.steps import CompileStep
 from gscompile.crossbars.crossbar import TileGrid
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.files.typed import typed
@@ -30,9 +34,9 @@ from gscompile.reporting.paper import Shape, routing_area, routing_ratio
 
 @dataclass(frozen=True)
 class Figures:
-    """Tiles, built cells and wires of some matrices, the cells they would take dense, and the arrays that hold them.
+    """Tiles, built cells and wires of some matrices, their cells if they were dense, and the arrays that hold them.
 
-    There are fewer arrays than tiles where small tiles share one.
+    There are fewer arrays than tiles where small tiles share an array.
     """
 
     tiles: int = 0
@@ -43,7 +47,7 @@ class Figures:
 
     @classmethod
     def of(cls, matrices: Iterable[Matrix]) -> Figures:
-        """Count what is built: `Figures.of(netlist.matrices)` is the whole netlist."""
+        """Return the figures of the matrices: `Figures.of(netlist.matrices)` are those of the whole netlist."""
         matrices = list(matrices)
         total = sum((cls(len(m.tiles), m.cells, m.wires, m.inputs * m.outputs) for m in matrices), cls())
         return replace(total, arrays=len({tile.array for m in matrices for tile in m.tiles}))
@@ -60,10 +64,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class MatrixFigures:
-    """One matrix, or one factor of a clipped pair, as mapped.
+    """One matrix, or one factor of a clipped pair, after mapping.
 
-    `origin` is its layer in the original network. `inputs` and `outputs` are what is left of it; the dense
-    figures are those of its shape after rank clipping, before any group or unit was deleted.
+    `origin` is its layer in the original network. `inputs` and `outputs` are those that compression left; the dense
+    figures are of the shape after rank clipping, before any group or unit was deleted.
     """
 
     name: str
@@ -101,7 +105,7 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """`metric` in percent before and after, on `samples` of `split`."""
+    """The value of `metric` in percent before and after, on `samples` of `split`."""
 
     metric: str
     before: float
@@ -114,8 +118,9 @@ class Accuracy:
 class ChipFigures:
     """One network on a target: `chip_um2` is arrays, converters, blocks and the wires between them.
 
-    Energy and latency are of the reads of one inference, every matrix built once. What only a placement knows
-    is None where there was none, and `interconnect_um2` is 0; `crowding` is the fullest channel, taken over there.
+    Energy and latency are of the reads of one inference, with every matrix built once. Figures of a placement are None
+    without a placement, and `interconnect_um2` is 0. `crowding` is tracks taken over tracks available in the fullest
+    channel.
     """
 
     chip_um2: float
@@ -134,10 +139,10 @@ class ChipFigures:
 
 @dataclass(frozen=True)
 class Chip:
-    """Both networks on the target. Without `periphery` its area is that of cells and wires, and no headline.
+    """Both networks on the target. Without `periphery` the area is that of cells and wires, and is no headline.
 
-    `engine` is what placed them, None where nothing did. `wires_squared` is the paper's estimate of what happens
-    to routing area: (wires after / wires before)^2, beside the wire length that was placed.
+    `engine` is the name of the placement engine, None without a placement. `wires_squared` is the paper's estimate of
+    the ratio of routing areas, (wires after / wires before)^2, to compare with the placed wire length.
     """
 
     target: str
@@ -150,7 +155,7 @@ class Chip:
 
 @dataclass(frozen=True)
 class OutputRange:
-    """The range of an output of the original on the samples of one kind of `inputs`."""
+    """The range of an output of the original network on the samples of one kind of `inputs`."""
 
     output: str
     inputs: str
@@ -160,7 +165,7 @@ class OutputRange:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Errors on samples that did not choose the result, relative to `ranges`: the largest, and the 99th percentile."""
+    """Errors on samples that did not choose the result, relative to `ranges`: the largest and the 99th percentile."""
 
     largest: float
     percentile_99: float
@@ -170,13 +175,13 @@ class Confirmation:
 
 @dataclass(frozen=True)
 class CompileReport:
-    """All there is to say about one compilation.
+    """The report of one compilation.
 
-    `accuracy` has what decided first, and the test split last if there was one. `drift` is the largest output
-    difference relative to the range of the output, where labels do not decide. `routing_area` is the mean routing
-    ratio of the matrices that need several crossbars (None when there are none). `files` maps names to sha256 digests.
-    `chip` is there when a target was named or a placement was asked for. `confirmation` tells of the samples that
-    `drift` was measured on where synthetic samples decide.
+    `accuracy` starts with the metric and split that decided, and ends with the test split if there was one. `drift` is
+    the largest output error, relative to the output range, where labels do not decide. `routing_area` is the mean
+    routing ratio of the matrices that need several crossbars (None without any). `files` maps names to sha256 digests.
+    `chip` is there when a target was named or a placement was asked for. `confirmation` describes the samples that
+    `drift` was measured on where synthetic samples decide. `steps` are the figures after each step of the compilation.
     """
 
     model: str
@@ -200,9 +205,10 @@ class CompileReport:
     seconds: float
     chip: Chip | None = None
     confirmation: Confirmation | None = None
+    steps: tuple[CompileStep, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, fields in the order above."""
+        """Return plain data, with the fields in the order above."""
         data: dict[str, Any] = _plain(self)
         return data
 
@@ -225,10 +231,10 @@ def _plain(value: Any) -> Any:
 def matrix_figures(
     netlist: Netlist, origins: Mapping[str, str], original: Netlist | None = None
 ) -> tuple[MatrixFigures, ...]:
-    """The figures of every matrix of `netlist`; `origins` maps layer names to those of the original network.
+    """Return the figures of every matrix of `netlist`; `origins` maps layer names to those of the original network.
 
-    With the `original` netlist, dense figures are those of the rank-clipped shape: the inputs and outputs of
-    the original layer even where dead units have been cut off since. Without it, of the shape as it is.
+    With the `original` netlist, dense figures are those of the rank-clipped shape, with the inputs and outputs of the
+    original layer even if dead units have been removed since. Without it, they are those of the shape in `netlist`.
     """
     shapes = {m.layer: (m.inputs, m.outputs) for m in original.matrices} if original else {}
     return tuple(
@@ -239,9 +245,9 @@ def matrix_figures(
 
 
 def _clipped_grid(m: Matrix, factors: Sequence[Matrix], original: Shape | None, netlist: Netlist) -> TileGrid:
-    """The first factor takes all the original inputs, the last gives all its outputs; ranks stay.
+    """Return the dense grid of a factor: the first has the original inputs, the last the original outputs; ranks stay.
 
-    Of two convolutions along different axes, the first takes the original inputs at one of the second's taps.
+    Of two convolutions along different axes, the first has the original inputs at one of the taps of the second.
     """
     inputs = original[0] // _taps(factors) if original and m.layer == factors[0].layer else m.inputs
     outputs = original[1] if original and m.layer == factors[-1].layer else m.outputs
@@ -249,7 +255,7 @@ def _clipped_grid(m: Matrix, factors: Sequence[Matrix], original: Shape | None, 
 
 
 def _taps(factors: Sequence[Matrix]) -> int:
-    """How many inputs the last factor has for every output of the first; 1 where it is the only one."""
+    """Return how many inputs the last factor has for every output of the first; 1 for a single factor."""
     return max(1, factors[-1].inputs // factors[0].outputs) if factors[-1].layer != factors[0].layer else 1
 
 
@@ -276,7 +282,7 @@ def layer_rows(
     ops: Mapping[str, str],
     notes: Mapping[str, str] | None = None,
 ) -> tuple[LayerRow, ...]:
-    """A row for every layer of the original network, in its order; `ops` and `notes` go by its names."""
+    """Return a row for every layer of the original network, in its order; `ops` and `notes` are keyed by layer name."""
     old, new = _by_origin(before.matrices, {}), _by_origin(after.matrices, origins)
     dense: dict[str, int] = {}
     for figures in matrix_figures(after, origins, before):
@@ -309,12 +315,12 @@ def _row(
 
 
 def _rank(matrices: Sequence[Matrix]) -> int:
-    """The largest rank a product of these factors can have: their smallest side."""
+    """Return the largest rank that a product of these factors can have: their smallest side."""
     return min((side for m in matrices for side in (m.inputs, m.outputs)), default=0)
 
 
 def ratio(after: float, before: float) -> float:
-    """after / before; 1 when there was nothing and still is.
+    """Return after / before; 1 if both are 0.
 
     >>> ratio(1, 4), ratio(0, 0)
     (0.25, 1.0)
@@ -323,7 +329,7 @@ def ratio(after: float, before: float) -> float:
 
 
 def mean_routing_area(matrices: Iterable[MatrixFigures]) -> float | None:
-    """The paper's routing area: over the matrices that need more than one crossbar when dense."""
+    """Return the paper's routing area: the mean over matrices that need more than one crossbar when dense."""
     return routing_area([(m.wires, m.dense_wires) for m in matrices if m.dense_tiles > 1])
 
 
@@ -333,8 +339,8 @@ def mean_routing_area(matrices: Iterable[MatrixFigures]) -> float | None:
 def text(report: CompileReport, width: int | None = None) -> str:
     """Return the report for a terminal of `width` columns: a headline, a table of the layers, and notes.
 
-    Long names are shortened in the middle. Without a terminal, as in a file, the table is as wide as it needs to be and
-    100 columns at least, and no sentence is broken.
+    Long names are shortened in the middle. If `width` is None, as for a file, the table is as wide as it needs to be,
+    at least 100 columns, and no sentence is wrapped.
     """
     out = StringIO()
     table = _table(report)
@@ -347,7 +353,7 @@ def text(report: CompileReport, width: int | None = None) -> str:
 
 
 def headline(report: CompileReport) -> str:
-    """The result in one line."""
+    """Return the result in one line."""
     before, after = report.before, report.after
     parts = [
         *(f"chip {chip_share(chip)}" for chip in [report.chip] if chip and chip.periphery),
@@ -360,7 +366,7 @@ def headline(report: CompileReport) -> str:
 
 
 def chip_share(chip: Chip) -> str:
-    """Chip area after over before, and both."""
+    """Return the chip area after over before, and both areas."""
     before, after = chip.before.chip_um2, chip.after.chip_um2
     return f"{percent(ratio(after, before))} ({_both(before, after, area)})"
 
@@ -372,7 +378,7 @@ def _both(before: float, after: float, unit: Callable[[float], str]) -> str:
 
 
 def area(um2: float) -> str:
-    """Three significant digits; mm2 from 1,000 um2 on.
+    """Return an area with three significant digits; in mm2 from 1,000 um2 on.
 
     >>> area(123456.0), area(61.25)
     ('0.123 mm2', '61.2 um2')
@@ -381,7 +387,7 @@ def area(um2: float) -> str:
 
 
 def length(um: float) -> str:
-    """Three significant digits, in um or mm.
+    """Return a length with three significant digits, in um or mm.
 
     >>> length(442000.0), length(87.51)
     ('442 mm', '87.5 um')
@@ -390,7 +396,7 @@ def length(um: float) -> str:
 
 
 def micro(text: str) -> str:
-    """Units as a page writes them.
+    """Return the text with units in Unicode, for a page.
 
     >>> micro("61.2 um2"), micro("0.123 mm2"), micro("549 um")
     ('61.2 µm²', '0.123 mm²', '549 µm')
@@ -399,7 +405,7 @@ def micro(text: str) -> str:
 
 
 def digits(number: float) -> str:
-    """Three significant digits, and all those before the point.
+    """Return a number with three significant digits, and with all digits before the point.
 
     >>> digits(1012.4), digits(0.09034)
     ('1,012', '0.0903')
@@ -408,7 +414,7 @@ def digits(number: float) -> str:
 
 
 def percent(fraction: float) -> str:
-    """Two decimals, as the paper writes its figures; none from 100 on.
+    """Return a fraction in percent with two decimals, as in the paper; without decimals from 100 % on.
 
     >>> percent(0.1362), percent(0.0378), percent(1.0), percent(0.00001)
     ('13.62 %', '3.78 %', '100 %', '<0.01 %')
@@ -457,7 +463,7 @@ def _cells(row: LayerRow) -> Iterator[str]:
 
 
 def arrow(before: int, after: int | str, between: str = " -> ") -> str:
-    """Both numbers, or one where nothing changed.
+    """Return both numbers, or one number if they are equal.
 
     >>> arrow(500, 36), arrow(10, 10), arrow(4, "gone")
     ('500 -> 36', '10', '4 -> gone')
@@ -483,9 +489,9 @@ def _lines(report: CompileReport) -> Iterator[str]:
 
 
 def _confirmed(report: CompileReport) -> str:
-    """Return what a difference is relative to, and the synthetic samples that it was measured on.
+    """Return the quantity that a difference is relative to, and the synthetic samples that it was measured on.
 
-    Without a floating output, differences are shares of values that changed.
+    Without a floating-point output, differences are shares of values that changed.
     """
     if (told := report.confirmation) is None:
         return "of the output's range"
@@ -495,7 +501,7 @@ def _confirmed(report: CompileReport) -> str:
 
 
 def _not_compressed(rows: Sequence[Untouched]) -> Iterator[str]:
-    """Yield the constants that matter, reason by reason, and then a line for each usual reason."""
+    """Yield the important constants, grouped by reason, and then a line for each usual reason."""
     yield "not compressed (report.json has every constant of 256 elements or more):"
     for why, constants in by_reason(unusual(rows)):
         names = ", ".join(short(printable(row.node), TABLE_NAME) for row in constants[:MAX_TERMINAL_LINES])

@@ -1,4 +1,4 @@
-"""Read report.json, as `verify`, `simulate` and `place` do."""
+"""Reading of report.json, for `verify`, `simulate`, `place` and `explain`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gscompile.reporting.report import CompileReport
 
 
 def read_report(folder: Path) -> CompileReport:
-    """Return the report of an output folder, every field of the type it is written with.
+    """Return the report of an output folder, with every field checked against its type.
 
     Raises VerificationError, in one line that names the field.
     """

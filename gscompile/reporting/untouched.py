@@ -1,4 +1,4 @@
-"""The fate of every large constant: compressed, or not and why. No constant is left out of the report."""
+"""The fate of every large constant: compressed, or not and the reason. No constant is left out of the report."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gscompile.onnx_files.op_names import MICROSOFT, STANDARD_DOMAINS
 from gscompile.reporting.grouped import Untouched
 
 _LISTS = {ir.AttributeType.FLOATS, ir.AttributeType.INTS, ir.AttributeType.STRINGS}
-MIN_REPORTED_ELEMENTS = 256  # elements: a constant that the report accounts for
+MIN_REPORTED_ELEMENTS = 256  # elements of the smallest constant in the report
 
 
 def untouched(original: Network, written: Network) -> Iterator[Untouched]:
-    """Every node of the original with a constant of 256 elements or more that no layer of the result took over."""
+    """Yield every node of the original with a constant of 256 elements or more that is in no layer of the result."""
     record = _Uncompressed(original, written)
     for path, node in placed_nodes(original.graph):
         yield from _of_attributes(path, node)
@@ -29,7 +29,7 @@ def untouched(original: Network, written: Network) -> Iterator[Untouched]:
 
 
 def _of_attributes(path: str, node: ir.Node) -> Iterator[Untouched]:
-    """Tables inside a node itself: those of trees, of labels, and of what is no matrix product."""
+    """Yield the tables inside nodes, such as those of trees and labels; matrices that are mapped are left out."""
     for name, size in _tables(node):
         if size >= MIN_REPORTED_ELEMENTS and node.op_type != "Constant" and not _is_mapped(node):
             why = f"an attribute of {node.op_type}: it stays digital"
@@ -37,12 +37,12 @@ def _of_attributes(path: str, node: ir.Node) -> Iterator[Untouched]:
 
 
 def _is_mapped(node: ir.Node) -> bool:
-    """Whether the matrix of the node's attributes is a product before it."""
+    """Return whether the matrix in the attributes of the node is replaced by a product before the node."""
     return node.domain == DOMAIN and node.op_type in IN_ATTRIBUTES and holds_identity(node)
 
 
 def _tables(node: ir.Node) -> Iterator[tuple[str, int]]:
-    """Names and sizes of the attributes that are lists or tensors."""
+    """Yield names and sizes of the attributes that are lists or tensors."""
     for name, attribute in node.attributes.items():
         if isinstance(attribute, ir.Attr) and not attribute.is_ref():
             if attribute.type is ir.AttributeType.TENSOR:
@@ -66,7 +66,7 @@ def _in_functions(network: Network) -> Iterator[Untouched]:
                 held = held_tensor(behind_identity(value)) if value is not None else None
                 if held is not None and held.size >= MIN_REPORTED_ELEMENTS:
                     where = f"{function.domain}:{function.name}"
-                    yield _row(_label(node), node, held, f"inside the function {where}, which is not looked into")
+                    yield _row(_label(node), node, held, f"inside the function {where}: functions are not compressed")
 
 
 class _Uncompressed:
@@ -81,7 +81,7 @@ class _Uncompressed:
         self.read = {value.name for node in nodes_of(written.graph) for value in node.inputs if value is not None}
 
     def why(self, node: ir.Node, index: int) -> str | None:
-        """Why a constant was not compressed; None when it was."""
+        """Return the reason why a constant was not compressed; None if it was."""
         layer = self.layers.get((node, index))
         if layer is not None:
             return self._of_layer(layer)
@@ -101,7 +101,7 @@ class _Uncompressed:
         return "mapped as it is: nothing smaller fitted the budget"
 
     def _of_derived(self, node: ir.Node) -> str | None:
-        """Return the reason of a constant that is cast, transposed or dequantized first: the reason of its readers."""
+        """Return the reason for a constant that is cast, transposed or dequantized first: that of its readers."""
         found = [layer for layer in self._fed_by(node) if layer is not None]
         if not found:
             return "computed with before anything is fed: it stays digital"
@@ -117,14 +117,14 @@ class _Uncompressed:
                     yield from self._fed_by(use.node)
 
     def _is_folded(self, node: ir.Node, index: int) -> bool:
-        """A batch norm or a sum that is not in the result any more, while its output is."""
+        """Return whether a batch norm or a sum is missing from the result while its output is still there."""
         value = node.inputs[index]
         gone = value is not None and value.name not in self.read
         return gone and node.op_type in ("BatchNormalization", "Add") and node.outputs[0].name in self.outputs
 
 
 def _unchanged(original: Network, written: Network) -> set[str]:
-    """Origins of layers whose weight is what it was."""
+    """Return the origins of layers with an unchanged weight."""
     old = {layer.name: layer for layer in original.layers}
     return {
         layer.origin
@@ -149,7 +149,7 @@ _WEIGHTED = {"MatMul", "Gemm", "Einsum", "FusedMatMul"}
 def _reason(node: ir.Node, index: int, is_function: bool) -> str:
     op = node.op_type
     if is_function:
-        return f"an input of the function {node.domain}:{op}, which is not looked into"
+        return f"an input of the function {node.domain}:{op}: functions are not compressed"
     if op in _PACKED:
         return "stays digital: weights of a few bits are packed in blocks; as a MatMul of floats they would be mapped"
     if op in _LOOKUPS:
@@ -161,9 +161,9 @@ def _reason(node: ir.Node, index: int, is_function: bool) -> str:
     if op in _ELEMENTWISE_WITH_CONSTANT:
         return "an element-wise constant stays digital"
     if op in _WEIGHTED:
-        return f"not one matrix that multiplies: input {index} of {op} as it is used here stays digital"
+        return f"not one matrix: this use of input {index} of {op} stays digital"
     if op in _DATA:
         return f"data that {op} moves stays digital"
     if node.domain not in (*STANDARD_DOMAINS, MICROSOFT):
-        return f"nobody knows what {node.domain}:{op} does with it"
+        return f"the operator {node.domain}:{op} is unknown"
     return f"input {index} of {op} is not a matrix that multiplies"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
+from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,21 @@ class Runner:
             self._session = ort.InferenceSession(self._source.model, options, providers=["CPUExecutionProvider"])
         except Exception as problem:  # onnxruntime raises a class per error code
             raise RuntimeError(one_line(problem)) from problem
+        self._settings = f"optimise={optimise} integers={integers}"
         self._names = [output.name for output in self._session.get_outputs()]
+
+    @cached_property
+    def digest(self) -> bytes | None:
+        """Return a digest that runners of equal bytes have in common; None of a large network, which is not read."""
+        content = self._source.model
+        if isinstance(content, str):
+            path = Path(content)
+            if is_large(path) or _data_beside(path).is_file():
+                return None
+            content = path.read_bytes()
+        if self._source.fed or self._source.given:
+            return None
+        return sha1(self._settings.encode() + content).digest()
 
     def __call__(self, inputs: dict[str, NDArray[Any]]) -> dict[str, Any]:
         """Outputs by name."""
@@ -154,8 +169,13 @@ def _leave_weights(options: ort.SessionOptions) -> None:
 
 def is_large(path: Path) -> bool:
     """Whether a model's file, with the data beside it, is one that onnxruntime shall not copy."""
-    beside = path.with_name(path.name + ".data")
+    beside = _data_beside(path)
     return path.stat().st_size + (beside.stat().st_size if beside.is_file() else 0) >= MIN_LEAN_BYTES
+
+
+def _data_beside(path: Path) -> Path:
+    """Return where the weights of a model are that its own file cannot hold."""
+    return path.with_name(path.name + ".data")
 
 
 def score(runner: RunBatch, original: RunBatch, data: Dataset, metric: Metric, batch_size: int) -> float:

@@ -1,1 +1,1 @@
-"""Compiled networks run from their tiles, with the devices of a target."""
+"""Simulation of compiled networks from their tiles, with the devices of a target."""

@@ -1,4 +1,7 @@
-"""How far the outputs of a simulated network are from those of model.onnx, and how far they may be.
+"""The differences between the outputs of a simulated network and those of model.onnx, and their tolerance.
+
+Floating-point outputs are compared as numbers, relative to the range of each output over all samples. Integers,
+booleans and strings are answers (indexes, classes, labels): the share of the answers that differ counts.
 
 Floating outputs are compared as numbers, relative to the range of each output over all samples. Integers, booleans and
 strings are answers (indexes, classes, labels): the share of the answers that differ counts.
@@ -19,7 +22,7 @@ from gscompile.onnx_files.constants import nodes_of
 from gscompile.onnx_files.op_names import QUANTISED_OPS
 
 # Parts of the output range that rounding may move, by the coarsest type that the network computes with: some ten
-# units in the last place of a half precision number, a thousand of a float32; a quantised value may move by a level.
+# units in the last place of a half precision number, a thousand of a float32; quantised values may move by a level.
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "float16": 1e-2, "bfloat16": 8e-2, "quantised": 5e-2}
 ANSWERS = 0.01  # share of integer, boolean and string outputs that may differ: rounding decides between near ties
 _FLOAT_NAMES = {ir.DataType.DOUBLE: "float64", ir.DataType.FLOAT: "float32"}
@@ -45,12 +48,12 @@ class Agreement:
     answers: float
 
     def within(self, tolerance: Tolerance) -> bool:
-        """Tell whether both figures are within `tolerance`."""
+        """Return whether both figures are within `tolerance`."""
         return self.difference <= tolerance.difference and self.answers <= tolerance.answers
 
 
 def tolerance_of(network: Network) -> Tolerance:
-    """Return what rounding may do to the outputs of `network`, by the types of its values and its operators."""
+    """Return the differences that rounding may cause in `network`, by the types of its values and its operators."""
     nodes = [*nodes_of(network.graph)]
     if any(QUANTISED_OPS.search(node.op_type) for node in nodes):
         return Tolerance(TOLERANCES["quantised"], ANSWERS)

@@ -1,5 +1,8 @@
 """A crossbar with resistive lines, solved exactly: Kirchhoff's currents at two nodes a cell, sparse.
 
+Row r is driven at its left end through one segment of line, column c is held at 0 V below the last row through one
+segment; between neighbouring cells of a row or column there is a segment of `segment_ohm`.
+
 Row r is driven at its left end through one segment of line, column c is held at 0 V below the last row
 through one segment; between neighbouring cells there is a segment of `segment_ohm` each way.
 """
@@ -11,18 +14,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # it takes a fifth of a second to import, and lines without resistance need none of it
+if TYPE_CHECKING:  # scipy.sparse takes 0.2 s to import, and lines without resistance do not need it
     from scipy import sparse
 
 Array = NDArray[np.float64]
 
 
 def transfer(conductance: Array, row_ohm: float, col_ohm: float | None = None) -> Array:
-    """Current out of column c for one volt on row r alone, [rows, cols] in siemens.
+    """Return the current out of column c for one volt on row r alone, [rows, cols] in siemens.
 
-    `conductance` [rows, cols] is that of the cells; `row_ohm` and `col_ohm` are the resistance of one
-    segment of a word and a bit line. By superposition currents for voltages v [n, rows] are v @ transfer.
-    Equal to the conductances themselves where lines have no resistance.
+    `conductance` [rows, cols] is that of the cells; `row_ohm` and `col_ohm` are the resistance of one segment of a word
+    line and a bit line. By superposition, the currents for voltages v [n, rows] are v @ transfer. Without line
+    resistance the result is `conductance`.
 
     >>> transfer(np.array([[1.0]]), 1.0).round(6).tolist()
     [[0.333333]]
@@ -30,17 +33,17 @@ def transfer(conductance: Array, row_ohm: float, col_ohm: float | None = None) -
     col_ohm = row_ohm if col_ohm is None else col_ohm
     if row_ohm == 0 == col_ohm:
         return conductance.copy()
-    floor = 1e-12  # a line without resistance beside one that has some
+    floor = 1e-12  # ohm, in the place of 0 if only one kind of line has resistance
     lines = 1 / max(row_ohm, floor), 1 / max(col_ohm, floor)
-    found = _line_by_line(conductance, *lines)
-    return _sparse(conductance, *lines) if found is None else found
+    found = solve_line_by_line(conductance, *lines)
+    return solve_sparse(conductance, *lines) if found is None else found
 
 
-def _line_by_line(conductance: Array, g_row: float, g_col: float, sweeps: int = 40) -> Array | None:
-    """Word lines and bit lines solved in turn (block Gauss-Seidel), all of one kind at once.
+def solve_line_by_line(conductance: Array, g_row: float, g_col: float, sweeps: int = 40) -> Array | None:
+    """Solve word lines and bit lines in turn (block Gauss-Seidel), all lines of one kind at once.
 
-    The error shrinks by about (cells in a line)^2 x segment x conductance each time, far below 1 for real
-    lines; None where it does not settle to 1e-13.
+    The error shrinks by about (cells in a line)^2 x segment x conductance each time, far below 1 for real lines.
+    Returns None if it does not converge to 1e-13.
     """
     rows, cols = conductance.shape
     words = np.linalg.inv(_chains(conductance, g_row, 0))  # [rows, cols, cols]
@@ -57,8 +60,7 @@ def _line_by_line(conductance: Array, g_row: float, g_col: float, sweeps: int = 
 
 
 def _chains(conductance: Array, g: float, grounded: int) -> Array:
-    """Nodal matrices of lines of segments g, one a row of `conductance`; node `grounded` has one segment
-    more."""
+    """Return the nodal matrices of lines of segments g, one for each row; node `grounded` has one segment more."""
     lines, nodes = conductance.shape
     chain = np.diag(np.full(nodes, 2 * g)) - np.diag(np.full(nodes - 1, g), 1) - np.diag(np.full(nodes - 1, g), -1)
     chain[0, 0] -= g
@@ -67,7 +69,7 @@ def _chains(conductance: Array, g: float, grounded: int) -> Array:
     return np.broadcast_to(chain, (lines, nodes, nodes)) + conductance[:, :, None] * np.eye(nodes)
 
 
-def _sparse(conductance: Array, g_row: float, g_col: float) -> Array:
+def solve_sparse(conductance: Array, g_row: float, g_col: float) -> Array:
     """Solve by a sparse factorization of all nodes: slower than iteration, and always converges."""
     from scipy.sparse.linalg import splu
 
@@ -75,13 +77,13 @@ def _sparse(conductance: Array, g_row: float, g_col: float) -> Array:
     matrix = _nodal_matrix(conductance, g_row, g_col)
     sense = np.zeros((2 * rows * cols, cols))  # unit vectors at the last node of every column
     sense[rows * cols + (rows - 1) * cols + np.arange(cols), np.arange(cols)] = 1
-    voltages = splu(matrix).solve(sense)  # the matrix is symmetric: reciprocity gives all rows at once
+    voltages = splu(matrix).solve(sense)  # symmetric matrix: by reciprocity one solution per column gives all rows
     at_drivers = voltages[np.arange(rows) * cols]
     return np.asarray(at_drivers * g_row * g_col)
 
 
 def _nodal_matrix(conductance: Array, g_row: float, g_col: float) -> sparse.csc_matrix:
-    """Conductance matrix of the nodes: word line nodes (r, c) first, then bit line nodes (r, c)."""
+    """Return the conductance matrix of the nodes: word line nodes (r, c) first, then bit line nodes (r, c)."""
     from scipy import sparse
 
     rows, cols = conductance.shape

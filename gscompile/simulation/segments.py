@@ -1,4 +1,7 @@
-"""An ONNX graph run in pieces: weighted nodes by a function of ours, what lies between by onnxruntime.
+"""An ONNX graph run in pieces: weighted nodes by functions of gscompile, the nodes between them by onnxruntime.
+
+Nodes between two weighted nodes, in graph order, are one piece: a small ONNX model. A piece is made when its inputs are
+seen for the first time and their types are known.
 
 Nodes between two weighted nodes, in graph order, are one piece: a small ONNX model of its own, made when its
 inputs are seen for the first time and their types are known.
@@ -23,7 +26,7 @@ NodeFunction = Callable[[list[Any]], tuple[NDArray[Any], ...]]  # inputs -> outp
 
 @dataclass(frozen=True, eq=False)
 class OwnNode:
-    """A node that is run by `function`; the inputs at the indexes `held` are its weights, which it has itself."""
+    """A node that `function` runs; the inputs at the indexes `held` are weights that the function holds."""
 
     function: NodeFunction
     held: frozenset[int] = frozenset()
@@ -31,7 +34,7 @@ class OwnNode:
 
 @dataclass
 class Piece:
-    """Consecutive digital nodes; `reads` and `gives` are values of the whole graph."""
+    """Consecutive digital nodes; `reads` and `gives` name the values that go from and to the rest of the graph."""
 
     nodes: list[onnx.NodeProto]
     reads: list[str] = field(default_factory=list)
@@ -40,7 +43,7 @@ class Piece:
 
 
 class Pieces:
-    """A model cut at the nodes in `own` (by first named output), each of which is run by its function."""
+    """A model cut at the nodes in `own`, keyed by first named output, each of which its function runs."""
 
     def __init__(self, model: onnx.ModelProto, own: Mapping[str, OwnNode]) -> None:
         self._model, self._own = model, own
@@ -51,7 +54,7 @@ class Pieces:
         self._last = _last_uses(self._steps, own)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[Any]:
-        """Outputs of the graph, in its order. Raises ModelError where a piece cannot be run."""
+        """Return the outputs of the graph, in its order. Raises ModelError if a piece cannot be run."""
         values: NamedValues = dict(inputs)
         outputs = [o.name for o in self._model.graph.output]
         for number, step in enumerate(self._steps):
@@ -93,7 +96,7 @@ class Pieces:
         model.functions.extend(self._model.functions)
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        # As the file says; optimised, onnxruntime fails on nodes that it folds until nothing is left to run.
+        # Without optimisation: onnxruntime fails on a model whose nodes it folds completely.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             return ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
@@ -103,7 +106,7 @@ class Pieces:
 
 
 def _read_nodes(nodes: Sequence[onnx.NodeProto], outputs: set[str], own: Mapping[str, OwnNode]) -> list[onnx.NodeProto]:
-    """Return the nodes that an output or a node of ours depends on, in their order."""
+    """Return the nodes that an output or one of the own nodes depends on, in graph order."""
     needed, kept = set(outputs), []
     for node in reversed(nodes):
         if _key(node) in own or not needed.isdisjoint(node.output):
@@ -127,12 +130,12 @@ def _steps(nodes: Iterable[onnx.NodeProto], own: Mapping[str, OwnNode]) -> Itera
 
 
 def _key(node: onnx.NodeProto) -> str:
-    """The first output that has a name."""
+    """Return the first output that has a name."""
     return next((name for name in node.output if name), "")
 
 
 def _connect(steps: list[Any], outputs: set[str], constants: Mapping[str, Any], own: Mapping[str, OwnNode]) -> None:
-    """Find what each piece takes from and gives to the rest of the graph."""
+    """Set the values that each piece takes from and gives to the rest of the graph."""
     for piece in (step for step in steps if isinstance(step, Piece)):
         made = {name for node in piece.nodes for name in node.output}
         elsewhere = {name for step in steps if step is not piece for name in _step_reads(step, own)}
@@ -149,7 +152,7 @@ def _step_reads(step: onnx.NodeProto | Piece, own: Mapping[str, OwnNode]) -> Ite
 
 
 def _node_reads(node: onnx.NodeProto, own: Mapping[str, OwnNode]) -> Iterator[str]:
-    """Yield every name that a node reads; of a node of ours, all but its weights."""
+    """Yield every name that a node reads, without the weights of an own node."""
     if _key(node) in own:
         held = own[_key(node)].held
         yield from (name for index, name in enumerate(node.input) if index not in held)
@@ -158,7 +161,7 @@ def _node_reads(node: onnx.NodeProto, own: Mapping[str, OwnNode]) -> Iterator[st
 
 
 def _reads(node: onnx.NodeProto) -> Iterator[str]:
-    """Every name a node reads, those its subgraphs take from outside included."""
+    """Yield every name that a node reads, including those that its subgraphs take from outside."""
     yield from node.input
     for graph in _subgraphs(node):
         for inner in graph.node:
@@ -183,7 +186,7 @@ def _made_inside(graph: onnx.GraphProto) -> Iterator[str]:
 
 
 def _last_uses(steps: list[Any], own: Mapping[str, OwnNode]) -> dict[int, list[str]]:
-    """Values that no later step reads, by the number of the step after which they can go."""
+    """Return the values that no later step reads, by the number of the step after which they are freed."""
     last = {name: number for number, step in enumerate(steps) for name in _step_reads(step, own)}
     by_step: dict[int, list[str]] = {}
     for name, number in last.items():

@@ -1,5 +1,9 @@
 """Run a compiled network from its written files: products by the tiles, digital blocks by onnxruntime.
 
+`model.onnx` has the order of the operations; every weight comes from `netlist.json` and `tiles.npz`. Conv,
+ConvTranspose, Gemm and MatMul of the main graph are executed tile by tile. Weights of other nodes (recurrent nodes,
+nodes inside loops) are rebuilt from the tiles, and onnxruntime runs the nodes.
+
 `model.onnx` says what is computed in which order; every weight comes from `netlist.json` and `tiles.npz`.
 Conv, ConvTranspose, Gemm and MatMul of the main graph are executed tile by tile; weights of other nodes
 (recurrent ones, those inside loops) are put together from the tiles and their nodes run by onnxruntime.
@@ -18,6 +22,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from gscompile.command_options import DEFAULT_TARGET, SimulateOptions
 from gscompile.crossbars.netlist import Netlist
 from gscompile.crossbars.netlist_file import read_netlist
 from gscompile.crossbars.tile_file import TileFile, check_tiles
@@ -28,7 +33,7 @@ from gscompile.data.inputs import input_specs
 from gscompile.errors import ModelError, UsageError
 from gscompile.files.native import native
 from gscompile.graph.network import Layer, Network
-from gscompile.hardware.target import DEFAULT_TARGET, Device, Target, load_target
+from gscompile.hardware.target import Device, Target, load_target
 from gscompile.onnx_files.op_names import is_standard
 from gscompile.simulation.agreement import Agreement, Tolerance, agreement, tolerance_of
 from gscompile.simulation.segments import OwnNode, Pieces
@@ -37,7 +42,7 @@ from gscompile.simulation.tile_product import Effects, MatrixOnTiles, on_tiles
 from gscompile.simulation.tile_recurrent import GATES, recurrent, runs_on_tiles
 
 NamedInputs = Mapping[str, NDArray[Any]]
-_BATCH_ELEMENTS = 2**19  # of the inputs of one batch: a convolution makes some hundred times as many patch values
+_BATCH_ELEMENTS = 2**19  # input elements of one batch; a convolution makes about 100 times as many patch elements
 
 
 # -- one chip ----------------------------------------------------------------------------------------------
@@ -56,12 +61,12 @@ class SimulatedChip:
         self.on_tiles = len(own)
 
     def run(self, inputs: NamedInputs) -> list[Any]:
-        """Outputs of the network, in its order."""
+        """Return the outputs of the network, in its order."""
         return self._pieces.run(inputs)
 
 
 def _rebuilt(layer: Layer, matrices: Mapping[str, MatrixOnTiles]) -> NDArray[Any]:
-    """The layer's weights [parts, inputs, outputs] as the tiles hold them."""
+    """Return the weights of the layer [parts, inputs, outputs], as the tiles hold them."""
     stacked = np.zeros(layer.matrices.shape, layer.matrices.dtype)
     for part, name in enumerate(layer.part_names):
         for tile in matrices[name].tiles:
@@ -70,7 +75,7 @@ def _rebuilt(layer: Layer, matrices: Mapping[str, MatrixOnTiles]) -> NDArray[Any
 
 
 def _own_nodes(network: Network, matrices: Mapping[str, MatrixOnTiles]) -> Iterator[tuple[str, OwnNode]]:
-    """Nodes that are executed on tiles, by their first output that has a name."""
+    """Yield the nodes that are executed on tiles, by their first output that has a name."""
     weights: dict[ir.Node, dict[int, Layer]] = {}
     for layer in network.layers:
         for use in layer.uses:
@@ -136,7 +141,7 @@ class Folder:
 
     @classmethod
     def open(cls, out: str | Path) -> Folder:
-        """Raises ModelError or VerificationError for what is missing, broken or does not fit together."""
+        """Open an output folder. Raises ModelError or VerificationError for missing, broken or inconsistent files."""
         out = Path(out)
         netlist, weights = read_netlist(out / "netlist.json"), TileFile(out / "tiles.npz")
         network = Network.load(out / "model.onnx")
@@ -145,7 +150,7 @@ class Folder:
         return cls(out / "model.onnx", network, netlist, weights)
 
     def chip(self, effects: Effects, seed: int = 0) -> SimulatedChip:
-        """The network on tiles, its devices drawn with `seed`."""
+        """Return the network on tiles, with its devices drawn with `seed`."""
         return SimulatedChip(self.network, on_tiles(self.netlist, self.weights, effects, seed))
 
 
@@ -154,12 +159,11 @@ class Folder:
 
 @dataclass(frozen=True)
 class SimulationOptions:
-    """`samples` are taken from the start of the data; each figure with device effects is over `seeds`
-    chips."""
+    """The samples from the start of the data; each figure with device effects is the mean over `seeds` chips."""
 
-    samples: int = 1000
+    samples: int = SimulateOptions.samples
     batch: int = 100
-    seeds: int = 3
+    seeds: int = SimulateOptions.seeds
     target: str | Target = DEFAULT_TARGET
     sweep: bool = True
 
@@ -174,13 +178,16 @@ class Figure:
 
     @property
     def mean(self) -> float:
+        """Return the mean accuracy over the chips, in percent."""
         return float(np.mean(self.accuracies))
 
     @property
     def spread(self) -> float:
+        """Return the standard deviation of the accuracy over the chips, in percentage points."""
         return float(np.std(self.accuracies))
 
     def to_json(self) -> dict[str, Any]:
+        """Return plain data in a stable order."""
         return {"parameter": self.parameter, "value": self.value, "mean": self.mean, "spread": self.spread}
 
 
@@ -210,11 +217,12 @@ class SimulationReport:
 
     @property
     def agrees(self) -> bool:
+        """Return whether the tiles compute what model.onnx does, within the tolerance."""
         found = Agreement(self.difference, self.answers_differ)
         return found.within(Tolerance(self.tolerance, self.answers_tolerance))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data in a stable order."""
+        """Return plain data in a stable order."""
         data = {k: v for k, v in self.__dict__.items() if k not in ("figures", "uses")}
         return data | {"uses": dict(self.uses), "figures": [figure.to_json() for figure in self.figures]}
 
@@ -225,8 +233,7 @@ def simulate_folder(
     options: SimulationOptions | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> SimulationReport:
-    """Simulate the compiled network in `out` on `data`: ideal tiles first, then the target's devices, then
-    sweeps.
+    """Simulate the compiled network in `out` on `data`: ideal tiles, then the target's devices, then sweeps.
 
     `data` must fit the network (`load_data(source, input_specs(...))`). Raises UsageError without samples.
     """
@@ -266,7 +273,7 @@ def simulate_folder(
 
 
 def data_for(out: str | Path, source: Any) -> Dataset:
-    """The samples of `source` (whatever `load_data` takes), checked against the network in `out`."""
+    """Return the samples of `source` (anything that `load_data` takes), checked against the network in `out`."""
     return load_data(source, input_specs(Network.load(Path(out) / "model.onnx").model))
 
 
@@ -335,7 +342,7 @@ class _ChipScores:
 
 
 def _classes(answer: Any) -> NDArray[np.int64] | None:
-    """The class of each sample where an output is scores [n, classes]."""
+    """Return the class of each sample if an output is scores [n, classes]."""
     if not isinstance(answer, np.ndarray) or answer.ndim < 2 or answer.dtype.kind != "f" or not answer.size:
         return None
     return np.asarray(answer.argmax(axis=-1 if answer.ndim == 2 else 1))
@@ -400,7 +407,7 @@ def _figures(
 
 
 def alone(parameter: str, value: float, ideal: Device) -> Effects:
-    """One effect and no other."""
+    """Return one effect without the others."""
     if parameter == "adc_bits":
         return Effects(adc_bits=int(value))
     if parameter == "segment_ohm":

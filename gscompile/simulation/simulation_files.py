@@ -16,7 +16,7 @@ _FIGURES = "simulation.json"
 def write_simulation(report: SimulationReport, folder: str | Path) -> tuple[Path, ...]:
     """Write simulation.json, accuracy.csv, accuracy.svg of all sweeps and accuracy_PARAMETER.svg of each into `folder`.
 
-    An earlier simulation there is replaced, when all is written. Returns the files; raises OutputError.
+    The files replace an earlier simulation when all are written. Returns the files; raises OutputError.
     """
     folder = Path(folder)
     with renewed(folder, _FIGURES) as stage:

@@ -1,4 +1,7 @@
-"""Weighted ops by numpy, their products handed to whoever holds the tiles.
+"""Weighted ops in numpy; a function that multiplies by the tiles computes their products.
+
+A product takes (part, x [n, inputs]) and returns [n, outputs]: one matrix times n input vectors. An op forms the
+vectors, calls the product, and puts the results where the ONNX operator specification says.
 
 A product takes (part, x [n, inputs]) and gives [n, outputs]: what one matrix does with n input vectors. An
 op forms the vectors, calls it, and puts the results where they belong, as the ONNX operator specification
@@ -24,7 +27,7 @@ Attributes = Mapping[str, Any]
 
 
 def conv(inputs: Inputs, attributes: Attributes, layout: MatrixLayout, product: Product) -> Array:
-    """Conv: every output position of every sample is one input vector of C/g x kernel."""
+    """Return Conv: every output position of every sample is one input vector of C/g x kernel."""
     x, _, bias = _padded_list(inputs, 3)
     kernel, group = layout.shape[2:], layout.parts
     strides, dilations = _moves(attributes, len(kernel))
@@ -43,15 +46,14 @@ def conv(inputs: Inputs, attributes: Attributes, layout: MatrixLayout, product: 
 
 
 def _vectors(windows: Array, spatial: int) -> Array:
-    """[n, c, *out, *kernel] -> [n * out, c * kernel]."""
+    """Return [n, c, *out, *kernel] as [n * out, c * kernel]."""
     channels_last = np.moveaxis(windows, 1, 1 + spatial)
     rows = math.prod(channels_last.shape[: 1 + spatial])
     return channels_last.reshape(rows, -1)
 
 
 def conv_transpose(inputs: Inputs, attributes: Attributes, layout: MatrixLayout, product: Product) -> Array:
-    """ConvTranspose: every input position is one vector of C/g; each result is M/g x kernel, added where it
-    falls."""
+    """Return ConvTranspose: every input position is a vector of C/g; results of M/g x kernel are added up in place."""
     x, _, bias = _padded_list(inputs, 3)
     kernel, size = layout.shape[2:], x.shape[2:]
     strides, dilations = _moves(attributes, len(kernel))
@@ -76,7 +78,7 @@ def _scattered(
     dilations: Sequence[int],
     full: Sequence[int],
 ) -> Array:
-    """[n, *size, m, *kernel] -> [n, m, *full]."""
+    """Return [n, *size, m, *kernel] added up as [n, m, *full]."""
     spatial = len(kernel)
     size, channels = results.shape[1 : 1 + spatial], results.shape[1 + spatial]
     total = np.zeros((results.shape[0], channels, *full), results.dtype)
@@ -90,7 +92,7 @@ def _scattered(
 
 
 def _at_tap(results: Array, tap: tuple[int, ...]) -> Array:
-    """[n, *size, m] of one position of the kernel."""
+    """Return [n, *size, m] of one position of the kernel."""
     return results[(slice(None),) * (results.ndim - len(tap)) + tap]
 
 
@@ -122,7 +124,7 @@ def _transposed_size(
 
 
 def gemm(inputs: Inputs, attributes: Attributes, layout: MatrixLayout, product: Product) -> Array:  # noqa: ARG001
-    """alpha A W + beta C."""
+    """Return alpha A W + beta C."""
     a, _, c = _padded_list(inputs, 3)
     a = a.T if attributes.get("transA", 0) else a
     y = product(0, a) * np.asarray(attributes.get("alpha", 1.0), a.dtype)
@@ -130,7 +132,7 @@ def gemm(inputs: Inputs, attributes: Attributes, layout: MatrixLayout, product: 
 
 
 def gemm_left(inputs: Inputs, attributes: Attributes, layout: MatrixLayout, product: Product) -> Array:
-    """alpha W B + beta C, computed as the transposed product."""
+    """Return alpha W B + beta C, computed as the transposed product."""
     _, b, c = _padded_list(inputs, 3)
     turned = {**attributes, "transA": not attributes.get("transB", 0)}
     y = gemm([b, None], turned, layout, product).T
@@ -138,7 +140,9 @@ def gemm_left(inputs: Inputs, attributes: Attributes, layout: MatrixLayout, prod
 
 
 def matmul(inputs: Inputs, attributes: Attributes, layout: MatrixLayout, product: Product) -> Array:  # noqa: ARG001
-    """x @ W, or W @ x computed as the transposed product; leading axes of both broadcast."""
+    """Return x @ W, or W @ x computed as the transposed product; leading axes of both broadcast."""
+    if len(layout.shape) == 1:
+        return _times_vector(inputs, product)
     left = layout.transposed
     x = inputs[1] if left else inputs[0]
     assert x is not None
@@ -155,8 +159,16 @@ def matmul(inputs: Inputs, attributes: Attributes, layout: MatrixLayout, product
     return np.asarray(y)
 
 
+def _times_vector(inputs: Inputs, product: Product) -> Array:
+    """x @ w or w @ x for a vector w, the input that is not given: the result has no axis for the one output."""
+    x, from_left = (inputs[1], True) if inputs[0] is None else (inputs[0], False)
+    assert x is not None
+    x = x.swapaxes(-1, -2) if from_left and x.ndim > 1 else x
+    return product(0, x.reshape(-1, x.shape[-1])).reshape(x.shape[:-1])
+
+
 def _batched(x: Array, batch: Sequence[int], product: Product) -> Array:
-    """x [*lead, m, k], a matrix for every index of `batch`, which broadcasts to lead."""
+    """Return x [*lead, m, k] times a matrix for every index of `batch`, which broadcasts to lead."""
     lead = x.shape[:-2]
     number = np.broadcast_to(np.arange(math.prod(batch)).reshape(batch), lead).reshape(-1)
     flat = x.reshape(-1, *x.shape[-2:])
@@ -193,7 +205,7 @@ def _pads(
     strides: Sequence[int],
     dilations: Sequence[int],
 ) -> list[tuple[int, int]]:
-    """Zeros before and after each spatial axis."""
+    """Return the zeros before and after each spatial axis."""
     mode, count = attributes.get("auto_pad", "NOTSET"), len(kernel)
     if mode in ("SAME_UPPER", "SAME_LOWER"):
         missing = [

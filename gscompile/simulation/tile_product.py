@@ -1,5 +1,8 @@
 """The product of a matrix on its tiles: partial sums of every tile's columns, added on the lines.
 
+`Ideal` and device effects share one form. Writing, stuck devices and line resistance are linear and fixed once the
+array is written, so they give effective weights; read noise and converters act at each read.
+
 `Ideal` and device effects share one shape. All that writing, stuck devices and line resistance do is linear
 and fixed once the array is written, so it is an effective weight; read noise and converters act at each read.
 """
@@ -23,8 +26,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class TileMatrix:
-    """One tile ready to multiply: effective weights [rows, cols], and the sigma^2 of one read of each of
-    them."""
+    """One tile ready to multiply: effective weights [rows, cols], and sigma^2 of one read of each weight."""
 
     inputs: NDArray[np.int64]
     outputs: NDArray[np.int64]
@@ -34,10 +36,10 @@ class TileMatrix:
 
 @dataclass(eq=False)
 class MatrixOnTiles:
-    """x [n, inputs] -> [n, outputs], tile by tile.
+    """The product x [n, inputs] -> [n, outputs], tile by tile.
 
-    `adc_bits` 0 is an ideal converter; otherwise every partial sum is rounded to 2^bits - 1 levels over the
-    range of the first batch that was seen (a converter's range is set once, by calibration).
+    `adc_bits` 0 is an ideal converter. Otherwise every partial sum is rounded to 2^bits - 1 levels over the range of
+    the first batch, since a converter's range is set once, by calibration.
     """
 
     inputs: int
@@ -49,6 +51,7 @@ class MatrixOnTiles:
     uses: int = 0
 
     def __call__(self, x: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Return the product of x [n, inputs] with the matrix: [n, outputs]."""
         self.uses += len(x)
         kind = np.float64 if x.dtype == np.float64 else np.float32
         y = np.zeros((len(x), self.outputs), kind)
@@ -69,7 +72,7 @@ class MatrixOnTiles:
             return sums
         self.full_scale = self.full_scale or max(float(np.abs(s).max(initial=0)) for s in sums)
         top = self.full_scale or 1.0
-        steps = max(2 ** (self.adc_bits - 1) - 1, 1)  # either side of zero, which is a level
+        steps = max(2 ** (self.adc_bits - 1) - 1, 1)  # levels on each side of zero, which is a level itself
         return [(np.clip(np.round(s / top * steps), -steps, steps) * (top / steps)).astype(s.dtype) for s in sums]
 
 
@@ -87,7 +90,7 @@ class Effects:
 
     @classmethod
     def of(cls, target: Target) -> Effects:
-        """All that a target describes: line resistance = ohm per um x side of a cell."""
+        """Return all effects of a target: line resistance = ohm per um x side of a cell."""
         segment = target.wire.resistance_ohm_per_um * target.pitch_um
         return cls(target.device, segment, target.periphery.adc_bits if target.periphery else 0)
 
@@ -95,7 +98,7 @@ class Effects:
 def on_tiles(
     netlist: Netlist, weights: Mapping[str, NDArray[np.generic]], effects: Effects, seed: int = 0
 ) -> dict[str, MatrixOnTiles]:
-    """Every matrix of the netlist on its tiles, by name; one chip, written with one seed."""
+    """Return every matrix of the netlist on its tiles, by name: one chip, written with one seed."""
     rng = np.random.default_rng(seed)
     return {matrix.name: _matrix(matrix, weights, effects, rng) for matrix in netlist.matrices}
 
@@ -109,15 +112,15 @@ def _matrix(
     for tile, array in zip(matrix.tiles, arrays, strict=True):
         effective, variance = _effective(array, largest, effects, rng)
         tiles.append(TileMatrix(tile.inputs, tile.outputs, effective, variance))
-    return MatrixOnTiles(matrix.inputs, matrix.outputs, tiles, effects.adc_bits, rng)
+    return MatrixOnTiles(inputs=matrix.inputs, outputs=matrix.outputs, tiles=tiles, adc_bits=effects.adc_bits, rng=rng)
 
 
 def _effective(
     array: NDArray[np.generic], largest: float, effects: Effects, rng: np.random.Generator
 ) -> tuple[Array, Array | None]:
-    """Effective weights and read variance of a tile.
+    """Return effective weights and read variance of a tile.
 
-    Var of one read of a weight = (noise x scale)^2 (g_plus^2 + g_minus^2): two independent devices.
+    The variance of one read of a weight is (noise x scale)^2 (g_plus^2 + g_minus^2): two independent devices.
     """
     if effects.device is None and effects.segment_ohm == 0:
         return array.astype(array.dtype if array.dtype == np.float64 else np.float32), None
@@ -133,7 +136,7 @@ def _effective(
 
 
 def with_lines(pair: Pair, segment_ohm: float) -> Pair:
-    """The pair as it acts through resistive lines; plus and minus devices stand in arrays of their own."""
+    """Return the pair as seen through resistive lines; plus and minus devices are in separate arrays."""
     if segment_ohm == 0:
         return pair
     plus, minus = transfer(pair.plus, segment_ohm), transfer(pair.minus, segment_ohm)

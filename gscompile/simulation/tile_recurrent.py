@@ -1,4 +1,7 @@
-"""LSTM, GRU and RNN by numpy, both of their products handed to whoever holds the tiles.
+"""LSTM, GRU and RNN in numpy; a function that multiplies by the tiles computes both of their products.
+
+After the ONNX operator specification: x [steps, batch, inputs], gates in its order (LSTM i o f c, GRU z r h). Nodes
+with clipping, other activations, sequence lengths, batch first or coupled gates are left to onnxruntime.
 
 As the ONNX operator specification has them: x [steps, batch, inputs], gates in its order (LSTM i o f c, GRU
 z r h). What is rare (clipping, other activations, sequence lengths, batch first, coupled gates) is left to
@@ -29,8 +32,7 @@ def runs_on_tiles(attributes: Attributes, has_lengths: bool) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class TiledDirection:
-    """One direction of a node: its bias halves [gates * hidden], peepholes [3 * hidden] and initial
-    states."""
+    """One direction of a node: halves of its bias [gates * hidden], peepholes [3 * hidden], initial states."""
 
     hidden: int
     input_bias: Array
@@ -43,10 +45,10 @@ class TiledDirection:
 
 
 def recurrent(op: str, inputs: Inputs, attributes: Attributes, w: Product, r: Product) -> tuple[Array, ...]:
-    """Outputs Y [steps, directions, batch, hidden], last state and, of an LSTM, last cell [directions,
-    batch, hidden].
+    """Return Y [steps, directions, batch, hidden], the last state, and of an LSTM the last cell.
 
-    `w` is the one input matrix of all directions, `r` a state matrix for each.
+    States are [directions, batch, hidden]. `w` is the one input matrix of all directions, `r` has a state matrix for
+    each.
     """
     x = inputs[0]
     assert x is not None
@@ -78,14 +80,14 @@ def _direction(
     both = np.zeros(2 * gates, kind) if bias is None else bias[number]
     none = np.zeros((batch, hidden), kind)
     return TiledDirection(
-        hidden,
-        both[:gates],
-        both[gates:],
-        None if peephole is None else peephole[number],
-        none if state is None else state[number],
-        none if cell is None else cell[number],
-        bool(attributes.get("linear_before_reset", 0)),
-        lambda h: r(number, h),
+        hidden=hidden,
+        input_bias=both[:gates],
+        state_bias=both[gates:],
+        peephole=None if peephole is None else peephole[number],
+        state=none if state is None else state[number],
+        cell=none if cell is None else cell[number],
+        linear_before_reset=bool(attributes.get("linear_before_reset", 0)),
+        product=lambda h: r(number, h),
     )
 
 
@@ -118,7 +120,7 @@ def _gru(d: TiledDirection, driven: Array, state: Array, cell: Array) -> tuple[A
     update, reset = _sigmoid(x_z + r_z + b_z), _sigmoid(x_r + r_r + b_r)
     if d.linear_before_reset:
         fresh = np.tanh(x_h + reset * (r_h + b_h))
-    else:  # the state matrix is used a second time, on the state that was reset
+    else:  # the state matrix multiplies a second time, with the reset state
         fresh = np.tanh(x_h + _split(d.product(reset * state), 3)[2] + b_h)
     return (1 - update) * fresh + update * state, cell
 

@@ -1,8 +1,9 @@
-"""What the data does to each layer: second moments of its inputs, and the curvature of the loss at its outputs.
+"""Moments of a layer: second moments of its inputs, and the curvature of the loss at its outputs (K-FAC).
 
-Together they measure what a change of a weight matrix does to the loss (the Kronecker-factored approximation of
-Martens and Grosse 2015): loss(W + D) - loss(W) is about the squared Frobenius norm of A^(1/2) D G^(1/2), with
-A = E[x x'] over the layer's inputs x and G = E[g g'] over the gradients g at its outputs.
+They estimate how much a change D of a weight matrix W changes the loss (Martens and Grosse 2015). loss(W + D) - loss(W)
+is about the squared Frobenius norm of A^(1/2) D G^(1/2), where A = E[x x'] over the inputs x of the layer, and G is the
+sum of g g' over the gradients g at the outputs of a sample: a weight that is used at many positions, as in a
+convolution, costs so many times more (Grosse and Martens 2016, equation 33).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from gscompile.onnx_files.einsum import parse_product, permutation
 from gscompile.training.batches import BatchLoader
 from gscompile.training.objective import Objective
 
-MOST_ROWS = 8192  # sampled input vectors a batch: enough for a matrix of a few thousand inputs
+MOST_ROWS = 8192  # input vectors per batch that are used: enough for a matrix of a few thousand inputs
 
 
 class MomentSource(Protocol):
@@ -44,19 +45,27 @@ class MomentSource(Protocol):
     @property
     def steps_per_epoch(self) -> int: ...  # batches of different samples
 
-    def some(self, count: int) -> Iterator[Batch]:
+    def sample_batches(self, count: int) -> Iterator[Batch]:
         """Yield up to `count` batches."""
 
 
 def measure_moments(
-    trainer: MomentSource, network: Network, layers: Iterable[Layer], batches: int = 12, draws: int = 1
+    trainer: MomentSource,
+    network: Network,
+    layers: Iterable[Layer],
+    batches: int = 12,
+    draws: int = 1,
+    objective: Objective | None = None,
 ) -> dict[str, Moments]:
-    """The moments of each layer over `batches` batches of the training part, by layer name.
+    """Return the moments of each layer over `batches` batches of the training data, by layer name.
 
-    The curvature is the mean over so many draws of a class (or direction) for each sample: one is enough where
-    there are many samples.
-    A layer whose inputs cannot be read off (inside a subgraph, a recurrent state) is left out, and so is one of whose
-    inputs or gradients some are no numbers.
+    Layers are left out if their inputs cannot be read (inside a subgraph, a recurrent state), or if some of their
+    inputs or gradients are not finite.
+
+    Args:
+        draws: Random projections of the outputs per sample, over which the curvature is averaged. One is enough if
+            there are many samples.
+        objective: Objective whose curvature is measured, by default the trainer's.
     """
     names, network = {layer.name for layer in layers}, exposed(network)
     wanted = {layer.name: layer for layer in network.layers if layer.name in names and _is_readable(network, layer)}
@@ -66,14 +75,15 @@ def measure_moments(
     capture = {v for layer in wanted.values() for v in (layer.uses[0].data, layer.uses[0].node.outputs[0])}
     sums: dict[str, list[Any]] = {}
     generator = torch.Generator().manual_seed(trainer.seed)
-    for batch in trainer.some(batches):
-        _add_batch(sums, wanted, executor(trainer.feeder.feeds(batch), capture), trainer, generator, draws)
-    found = {name: Moments(*(mean(*part) for part in parts)) for name, parts in sums.items()}
-    return {name: m for name, m in found.items() if np.isfinite(m.inputs).all() and np.isfinite(m.outputs).all()}
+    for batch in trainer.sample_batches(batches):
+        seen = executor(trainer.feeder.feeds(batch), capture)
+        _add_batch(sums, wanted, seen, trainer, objective or trainer.objective, _rows(batch), generator, draws)
+    moments = {name: Moments(*(mean(*part) for part in parts)) for name, parts in sums.items()}
+    return {name: m for name, m in moments.items() if np.isfinite(m.inputs).all() and np.isfinite(m.outputs).all()}
 
 
 def measured_once(measure: Callable[[Network], Mapping[str, Moments]]) -> Callable[[Network], Mapping[str, Moments]]:
-    """Return `measure`, asked once for networks of the same layers and weights, as long as these come in a row."""
+    """Return `measure` with a cache of its last result, for consecutive networks of the same layers and weights."""
     last: list[tuple[Network, Mapping[str, Moments]]] = []
 
     def measured(network: Network) -> Mapping[str, Moments]:
@@ -95,28 +105,39 @@ def _add_batch(
     wanted: Mapping[str, Layer],
     seen: Mapping[str, Any],
     trainer: MomentSource,
+    objective: Objective,
+    rows: int,
     gen: torch.Generator,
     draws: int,
 ) -> None:
     outputs = [seen[str(layer.uses[0].node.outputs[0].name)] for layer in wanted.values()]
     for draw in range(draws):
-        probe = trainer.objective.probe(seen, gen)
+        probe = objective.probe(seen, gen)
         if not probe.requires_grad:
             raise ExecutionError("no gradient of an output reaches a weight: compile without --data")
         gradients = torch.autograd.grad(probe, outputs, retain_graph=draw < draws - 1, allow_unused=True)
         for (name, layer), output, gradient in zip(wanted.items(), outputs, gradients, strict=True):
             sums.setdefault(name, [(0.0, 0, 0), (0.0, 0, 0)])
             at_outputs = output_vectors(layer, torch.zeros_like(output) if gradient is None else gradient)
-            sums[name][1] = _added(sums[name][1], at_outputs, trainer.steps_per_epoch * draws)
+            positions = 1.0 if layer.op in _OPS_WITH_INNER_PRODUCTS else at_outputs.shape[1] / rows
+            sums[name][1] = _added(sums[name][1], at_outputs, trainer.steps_per_epoch * draws, positions)
             if draw == 0:
                 inputs = input_vectors(layer, seen[str(layer.uses[0].data.name)].detach())
                 sums[name][0] = _added(sums[name][0], inputs, trainer.steps_per_epoch)
 
 
-def _added(old: tuple[Any, int, int], vectors: Tensor, once: int) -> tuple[Any, int, int]:
-    """A sum of second moments, of how many batches, and of how many vectors, each counted once."""
+def _rows(batch: Batch) -> int:
+    """Return the number of samples of a batch: the longest first axis of its inputs."""
+    return max((len(array) for array in batch.inputs.values() if array.ndim), default=1) or 1
+
+
+def _added(old: tuple[Any, int, int], vectors: Tensor, once: int, times: float = 1.0) -> tuple[Any, int, int]:
+    """Return a sum of second moments, each `times` that of its vectors, of how many batches, and of how many vectors.
+
+    Each vector is counted once.
+    """
     total, count, seen = old
-    return total + _second_moment(vectors), count + 1, seen + vectors.shape[1] * (count < once)
+    return total + times * _second_moment(vectors), count + 1, seen + vectors.shape[1] * (count < once)
 
 
 def mean(total: NDArray[np.float64], count: int, vectors: int) -> NDArray[np.float64]:
@@ -153,11 +174,14 @@ _PRODUCTS = {"MatMul", "FusedMatMul", "Gemm", "FusedGemm"}
 _READABLE = {"Conv", "FusedConv", "ConvTranspose", "Einsum", *_PRODUCTS, *_OPS_WITH_INNER_PRODUCTS}
 
 
-def input_vectors(layer: Layer, data: Tensor) -> Tensor:
-    """Return the input vectors of a layer's matrices, one per sample and position: [parts, samples, inputs]."""
+def input_vectors(layer: Layer, data: Tensor, most: int = MOST_ROWS) -> Tensor:
+    """Return the input vectors of a layer's matrices, one per sample and position: [parts, samples, inputs].
+
+    Convolutions give about `most` of them where they have more.
+    """
     parts, inputs = layer.layout.parts, layer.layout.inputs
     if layer.op in ("Conv", "FusedConv"):
-        return _patches(layer.uses[0].node, data, layer.layout.shape[2:], parts)
+        return _patches(layer.uses[0].node, data, layer.layout.shape[2:], parts, most)
     if layer.op == "ConvTranspose":
         return _by_channel(data, parts)
     if layer.op == "Einsum":
@@ -215,7 +239,7 @@ def _by_channel(data: Tensor, parts: int) -> Tensor:
     return split.permute(1, 0, 3, 2).reshape(parts, -1, split.shape[2])
 
 
-def _patches(node: ir.Node, data: Tensor, kernel: tuple[int, ...], parts: int) -> Tensor:
+def _patches(node: ir.Node, data: Tensor, kernel: tuple[int, ...], parts: int, most: int) -> Tensor:
     """Unfolded patches, channel-major as a Conv weight is: [parts, samples, channels / parts * kernel]."""
     attributes, dims = node.attributes, len(kernel)
     strides = [*attributes.get_ints("strides", [1] * dims)]
@@ -229,20 +253,23 @@ def _patches(node: ir.Node, data: Tensor, kernel: tuple[int, ...], parts: int) -
     split = data.reshape(n, parts, channels // parts, *data.shape[2:])
     order = [1, 0, *range(3, 3 + dims), 2, *range(3 + dims, 3 + 2 * dims)]
     found = split.permute(*order)
-    picked: tuple[slice | Tensor, ...] = (slice(None), *_spread(found.shape[1 : 2 + dims]))  # all take long to copy
+    picked: tuple[slice | Tensor, ...] = (
+        slice(None),
+        *_spread(found.shape[1 : 2 + dims], most),
+    )  # all take long to copy
     return found[picked].reshape(parts, -1, channels // parts * int(np.prod(kernel)))
 
 
-def _spread(places: Sequence[int]) -> Iterator[Tensor]:
+def _spread(places: Sequence[int], most: int) -> Iterator[Tensor]:
     """Indices, axis by axis, of as many places as are looked at."""
     count = int(np.prod(places))
-    picked = np.arange(0, count, stride_of(count))
+    picked = np.arange(0, count, stride_of(count, most))
     return map(torch.from_numpy, np.unravel_index(picked, places))
 
 
-def stride_of(vectors: int) -> int:
+def stride_of(vectors: int, most: int = MOST_ROWS) -> int:
     """Return n where every n-th of so many vectors is looked at; odd, so that all columns of an image are."""
-    return max(1, vectors // MOST_ROWS) | 1
+    return max(1, vectors // most) | 1
 
 
 def _pads(node: ir.Node, sizes: Iterable[int], reach: list[int], strides: list[int]) -> list[int]:

@@ -95,6 +95,7 @@ def _texts(folder: Path) -> None:
         "type.toml": "max-drop = 'half'\n",
         "list.toml": "passes = 'rank-clip'\n",
         "broken.toml": "max-drop = = 1\n",
+        "digits.toml": f"seed = {'9' * 5000}\n",
         "chip_key.toml": "name = 'chip'\ndescription = 'd'\n\n[crossbar]\nrows = 8\ncols = 8\ndepth = 3\n",
         "chip_negative.toml": "name = 'chip'\ndescription = 'd'\n\n[crossbar]\nrows = -8\ncols = 8\n",
         "chip_text.toml": "name = 'chip'\ndescription = 'd'\n\n[crossbar]\nrows = 'many'\ncols = 8\n",
@@ -120,6 +121,9 @@ def compiled(folder: Path, source: Path) -> None:
         "text_netlist": lambda out: (out / "netlist.json").write_text("{"),
         "other_model": lambda out: (out / "model.onnx").write_bytes((folder / "plain.onnx").read_bytes()),
         "lying_report": _lie,
+        "lying_steps": _lie_of_a_step,
+        "lying_error": _lie_about_the_error,
+        "noted": _note,
     }
     for name, change in breaks.items():
         shutil.copytree(source, folder / name)
@@ -130,3 +134,20 @@ def _lie(out: Path) -> None:
     report = json.loads((out / "report.json").read_text("utf-8"))
     report["after"]["cells"] = 1
     (out / "report.json").write_text(json.dumps(report))
+
+
+def _lie_of_a_step(out: Path) -> None:
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    report["steps"][0]["layers"][0]["factors"][0]["wires"] -= 1
+    (out / "report.json").write_text(json.dumps(report))
+
+
+def _lie_about_the_error(out: Path) -> None:
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    report["drift"] = 0.5
+    (out / "report.json").write_text(json.dumps(report))
+
+
+def _note(out: Path) -> None:
+    (out / "simulate").mkdir()
+    (out / "simulate" / "notes.txt").write_text("mine")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import sys
 import threading
@@ -13,7 +15,7 @@ import pytest
 from gscompile.errors import OutputError
 from gscompile.files import staging as output
 from gscompile.files.exchange import exchange
-from gscompile.files.staging import check_apart, check_free, renewed, staged
+from gscompile.files.staging import check_apart, check_free, renewed, staged, write_file
 
 
 def earlier(out: Path) -> Path:
@@ -104,14 +106,14 @@ def test_a_failing_rename_puts_the_earlier_output_back(tmp_path: Path, monkeypat
 
 
 def renew(folder: Path, text: str) -> None:
-    with renewed(folder, "mark.json") as stage:
-        (stage / "mark.json").write_text(text)
+    with renewed(folder, "place.json") as stage:
+        (stage / "place.json").write_text(text)
 
 
 def test_a_folder_within_an_output_is_replaced_as_a_whole(tmp_path: Path) -> None:
     place = tmp_path / "out" / "place"
     renew(place, "one")
-    (place / "of the first").touch()
+    (place / "floorplan_before.svg").touch()
     renew(place, "two")
     assert [path.read_text() for path in place.iterdir()] == ["two"]
     assert [path.name for path in place.parent.iterdir()] == ["place"]
@@ -120,7 +122,7 @@ def test_a_folder_within_an_output_is_replaced_as_a_whole(tmp_path: Path) -> Non
 def test_what_others_put_where_it_would_be_stays(tmp_path: Path) -> None:
     (tmp_path / "place").mkdir()
     (tmp_path / "place" / "notes").write_text("mine")
-    with pytest.raises(OutputError, match=r"place: cannot be written: it is there without a mark\.json"):
+    with pytest.raises(OutputError, match=r"place: cannot be written: it is there without a place\.json"):
         renew(tmp_path / "place", "new")
     assert (tmp_path / "place" / "notes").read_text() == "mine"
 
@@ -128,21 +130,21 @@ def test_what_others_put_where_it_would_be_stays(tmp_path: Path) -> None:
 def test_what_killed_processes_left_is_removed_or_comes_back(tmp_path: Path) -> None:
     for name in (".place.7.partial", ".place.8.old", ".other.7.partial"):
         (tmp_path / name).mkdir()
-    (tmp_path / ".place.8.old" / "mark.json").write_text("old")
-    with pytest.raises(ZeroDivisionError), renewed(tmp_path / "place", "mark.json"):
+    (tmp_path / ".place.8.old" / "place.json").write_text("old")
+    with pytest.raises(ZeroDivisionError), renewed(tmp_path / "place", "place.json"):
         raise ZeroDivisionError
-    assert (tmp_path / "place" / "mark.json").read_text() == "old"
+    assert (tmp_path / "place" / "place.json").read_text() == "old"
     assert {path.name for path in tmp_path.iterdir()} == {"place", ".other.7.partial"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked")
 def test_two_that_write_at_once_wait_for_each_other(tmp_path: Path) -> None:
     place, second = tmp_path / "place", threading.Thread(target=renew, args=(tmp_path / "place", "second"))
-    with renewed(place, "mark.json") as stage:
-        (stage / "mark.json").write_text("first")
+    with renewed(place, "place.json") as stage:
+        (stage / "place.json").write_text("first")
         second.start()
     second.join()
-    assert (place / "mark.json").read_text() == "second"
+    assert (place / "place.json").read_text() == "second"
     assert [path.name for path in tmp_path.iterdir()] == ["place"]
 
 
@@ -174,7 +176,57 @@ def test_force_leaves_an_output_that_holds_somebodys_notes(tmp_path: Path) -> No
     with pytest.raises(OutputError, match=r"out: holds notes\.txt, which gscompile did not write"):
         check_free(out, force=True)
     (out / "report.json").write_text('{"files": {"notes.txt": ""}}')
+    with pytest.raises(OutputError, match=r"holds notes\.txt"):  # a report that lists it does not tell what it is
+        check_free(out, force=True)
+    digest = hashlib.sha256(b"mine").hexdigest()
+    (out / "report.json").write_text(json.dumps({"files": {"notes.txt": digest}}))
     check_free(out, force=True)
+
+
+@pytest.mark.parametrize("place", ["simulate", "place", "point-1", "point-1/place"])
+def test_force_leaves_an_output_whose_folders_hold_somebodys_notes(place: str, tmp_path: Path) -> None:
+    out = earlier(tmp_path / "out")
+    (out / place).mkdir(parents=True)
+    (out / place / "cost.csv").write_text("ours")
+    check_free(out, force=True)
+    (out / place / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError) as refused:
+        check_free(out, force=True)
+    assert (
+        str(refused.value) == f"{out}: holds {place}/notes.txt, which gscompile did not write; move it elsewhere first"
+    )
+
+
+def test_a_folder_with_the_name_of_a_file_is_somebodys(tmp_path: Path) -> None:
+    out = earlier(tmp_path / "out")
+    (out / "model.onnx").mkdir()
+    with pytest.raises(OutputError, match=r"holds model\.onnx, which gscompile did not write"):
+        check_free(out, force=True)
+
+
+def test_notes_within_a_placement_stay(tmp_path: Path) -> None:
+    renew(tmp_path / "place", "one")
+    (tmp_path / "place" / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"place: holds notes\.txt, which gscompile did not write"):
+        renew(tmp_path / "place", "two")
+    assert (tmp_path / "place" / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_of_others_in_the_place_of_the_stage_stays(tmp_path: Path) -> None:
+    theirs = tmp_path / f".out.{os.getpid()}.partial"
+    theirs.mkdir()
+    (theirs / "notes").touch()
+    with pytest.raises(OutputError, match="out: cannot be written"), staged(tmp_path / "out", force=False):
+        pass
+    assert (theirs / "notes").exists()
+
+
+def test_a_link_in_the_place_of_a_part_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / f".small.onnx.{os.getpid()}.partial").symlink_to("theirs")
+    write_file(tmp_path / "small.onnx", b"ours")
+    assert (tmp_path / "theirs").read_text() == "theirs"
+    assert (tmp_path / "small.onnx").read_bytes() == b"ours"
 
 
 def test_a_linked_output_is_refused(tmp_path: Path) -> None:

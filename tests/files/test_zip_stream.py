@@ -35,9 +35,9 @@ def test_numbers_too_large_for_their_fields_are_read_back(
     """With 32 bits taken to end at 2, or 150, sizes or offsets alone go to the 64-bit fields."""
     data = {name: bytes(5) for name in ("a", "b", "c")}
     monkeypatch.setattr(zip_stream, "_LARGE", large)
-    local, central = zip_stream._local, zip_stream._central
-    monkeypatch.setattr(zip_stream, "_local", lambda *a: _all_ones(local(*a), large))
-    monkeypatch.setattr(zip_stream, "_central", lambda *a: _all_ones(central(*a), large))
+    local, central = zip_stream.local_header, zip_stream.central_header
+    monkeypatch.setattr(zip_stream, "local_header", lambda *a: _all_ones(local(*a), large))
+    monkeypatch.setattr(zip_stream, "central_header", lambda *a: _all_ones(central(*a), large))
     write_zip(data.items(), tmp_path / "large.zip")
     assert read(tmp_path / "large.zip") == data
 

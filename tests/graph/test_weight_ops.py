@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
+from gscompile.channels.dead_units import drop_dead_units
 from gscompile.graph.network import Network
 from gscompile.graph.weight_ops import MatrixLayout
 from tests.small_networks import assert_same_outputs, feeds_for, model, network, outputs
@@ -53,6 +54,11 @@ CASES = {
     "rnn both ways": """g (float[6,n,5] x) => (float[6,2,n,3] y) <float[2,3,5] w, float[2,3,3] r>
         { y = RNN <hidden_size = 3, direction = "bidirectional"> (x, w, r) }""",
 }
+VECTORS = {
+    "matmul, a vector": "g (float[n,7,5] x) => (float[n,7] y) <float[5] w> { y = MatMul (x, w) }",
+    "matmul, a vector on the left": "g (float[n,5,7] x) => (float[n,7] y) <float[5] w> { y = MatMul (w, x) }",
+    "matmul of two vectors": "g (float[5] x) => (float y) <float[5] w> { y = MatMul (x, w) }",
+}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -71,9 +77,9 @@ def test_full_rank_factors_leave_outputs_equal(case: str) -> None:
     assert_same_outputs(before, net)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_weight_set_to_itself_is_the_same_tensor(case: str) -> None:
-    before = model(CASES[case])
+@pytest.mark.parametrize("text", [*CASES.values(), *VECTORS.values()], ids=[*CASES, *VECTORS])
+def test_a_weight_set_to_itself_is_the_same_tensor(text: str) -> None:
+    before = model(text)
     net = Network.from_proto(before)
     for layer in net.layers:
         net.set_matrices(layer.name, layer.matrices.copy())
@@ -113,6 +119,17 @@ def test_a_constant_on_the_left_takes_columns_of_the_input() -> None:
     (layer,) = Network.from_proto(proto).layers
     assert layer.matrix.shape == (5, 4)
     np.testing.assert_allclose((feeds["x"].T @ layer.matrix).T, outputs(proto, feeds)["y"], atol=1e-5)
+
+
+def test_a_vector_is_a_matrix_of_one_column_and_loses_the_rows_that_dead_units_feed() -> None:
+    text = "g (float[n,2] x) => (float[n] y) <float[2,3] w, float[3] v> { h = MatMul (x, w)  r = Relu (h)  y = MatMul (r, v) }"
+    w = np.array([[1, 0, 2], [3, 0, 4]])
+    proto = model(text, w=w, v=np.array([5, 6, 7]))
+    net = Network.from_proto(proto)
+    assert net.matrices("n2").tolist() == [[[5], [6], [7]]]
+    drop_dead_units(net)
+    assert net.matrices("n2").tolist() == [[[5], [7]]]
+    assert_same_outputs(proto, net)
 
 
 @pytest.mark.parametrize("group", [0, -1])

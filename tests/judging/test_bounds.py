@@ -30,3 +30,7 @@ def test_what_saves_nothing_or_leaves_much_to_spare_is_followed_by_a_bound_betwe
 def test_an_error_that_is_not_finite_is_followed_by_the_largest_step() -> None:
     assert Bounds(1.0).after(math.inf).bound == 1 / 8
     assert Bounds(1.0).after(math.inf).after(math.inf).bound == 1 / 64
+
+
+def test_a_bound_of_nothing_is_the_only_one() -> None:
+    assert all(Bounds(0.0).after(excess).is_done for excess in (0.0, 0.7, 2.0, math.inf))

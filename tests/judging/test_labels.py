@@ -1,4 +1,4 @@
-"""Labels in another form than one number a sample are refused by name; those of the test data alone are used."""
+"""Columns of class numbers and one-hot rows are read as class numbers; other forms are refused by name."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import gscompile
 from gscompile.data.dataset import load_data
 from gscompile.data.inputs import input_specs
+from gscompile.data.labels import with_class_numbers
 from gscompile.errors import DataError
 from gscompile.graph.network import Network
 from tests.small_networks import model, network
@@ -27,13 +28,13 @@ def samples(count: int, labels: Any = None) -> dict[str, Any]:
     ("labels", "said"),
     [
         (
-            np.zeros((60, 1), np.int64),
-            "'labels' is int64 [60, 1], expected one whole number for each sample, [60]: give labels[:, 0]",
-        ),
-        (
-            np.eye(3, dtype=np.float32)[np.arange(60) % 3],
+            np.eye(3, dtype=np.float32)[np.arange(60) % 3] + 1,
             "'labels' is float32 [60, 3], expected one whole number for each sample, [60]; "
             "of one-hot rows give labels.argmax(axis=1)",
+        ),
+        (
+            np.zeros((60, 1), np.float32),
+            "'labels' is float32 [60, 1], expected one whole number for each sample, [60]: give labels[:, 0]",
         ),
         (np.zeros(60, np.float32), "'labels' is float32 [60], expected one whole number for each sample, [60]"),
     ],
@@ -43,6 +44,30 @@ def test_labels_of_another_shape_are_refused_with_what_to_give(labels: Any, said
         with pytest.raises(DataError) as refused:
             gscompile.compile(model(TEXT), out=tmp_path / "out", effort="quick", **given)  # type: ignore[arg-type]
         assert str(refused.value).partition(": ")[2] == said
+
+
+@pytest.mark.parametrize(
+    ("labels", "form"),
+    [
+        (np.array([[2], [0], [1]]), "a column of class numbers [3, 1]"),
+        (np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]], np.float32), "one-hot rows [3, 3]"),
+    ],
+)
+def test_a_column_and_one_hot_rows_are_class_numbers(labels: Any, form: str) -> None:
+    specs = input_specs(network(TEXT).model)
+    data, said = with_class_numbers(load_data(samples(3, labels), specs))
+    read = data.batch(np.arange(3)).labels
+    assert read is not None
+    assert read.tolist() == [2, 0, 1]
+    assert said == (f"labels: {form} are read as one class number for each sample",)
+
+
+def test_one_hot_labels_give_an_accuracy_and_a_line(tmp_path: Path) -> None:
+    test = samples(4)
+    right = (test["x"] @ Network.from_proto(model(TEXT)).layers[0].matrices[0]).argmax(1)
+    found = gscompile.compile(model(TEXT), out=tmp_path / "out", test=test | {"labels": np.eye(3)[right]}, passes=())
+    assert found.report.accuracy[-1].before == 100
+    assert "labels: one-hot rows [4, 3] are read as one class number for each sample" in found.report.messages
 
 
 def test_labels_that_the_test_data_alone_has_give_its_accuracy(tmp_path: Path) -> None:

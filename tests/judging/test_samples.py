@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 
 import gscompile
 from gscompile.data.scales import uncentred_scale
 from gscompile.data.synthetic import Filler, Shapes, synthetic_batch
-from gscompile.graph.network import Network
+from gscompile.errors import ModelError
+from gscompile.graph.network import Layer, Network
+from gscompile.graph.weight_ops import Matrices
 from gscompile.judging.exercised import exercised
 from gscompile.judging.samples import Draw, Sampler, Samples
 from gscompile.reporting.report import CompileReport, text
-from gscompile.scoring.runner import Runner
+from gscompile.scoring.replaced import Replaced
+from gscompile.scoring.runner import RunBatch, Runner
 from gscompile.scoring.tail import tail_quantile
 from tests.small_networks import model
 
@@ -111,13 +116,79 @@ def test_no_finite_sample_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
     np.testing.assert_array_equal(weights["w"], low_rank(32).astype(np.float32))
 
 
+def test_values_that_the_network_refuses_are_replaced_in_compile_and_verify(tmp_path: Path) -> None:
+    """A threshold of NonMaxSuppression is from 0 to 1: about two of three normal numbers are refused."""
+    text_of = """g (float[1,2,4] boxes, float[1,1,2] scores, float[1] iou, float[n,32] x) => (int64[m,3] kept, float[n,32] y)
+        <int64 most = {1}, float[32,32] w> { kept = NonMaxSuppression (boxes, scores, most, iou)  y = MatMul (x, w) }"""
+    report, _ = compiled(weighted(text_of, w=low_rank(32)), tmp_path / "out", max_error=0.05)
+    assert report.after.cells < report.before.cells
+    assert gscompile.verify(tmp_path / "out")
+
+
+SIZED = """g (float[4,32] x, int64[2] sizes) => (float[a,b] y) <float[32,32] w>
+    { a = MatMul (x, w)  y = Reshape (a, sizes) }"""
+
+
+def test_where_no_values_run_nothing_is_compared_and_nothing_lost(tmp_path: Path) -> None:
+    """Sizes of [1, 1] do not hold the 128 values of 4 samples."""
+    report, weights = compiled(weighted(SIZED, w=low_rank(32)), tmp_path / "out", max_error=0.5)
+    assert report.messages[0].startswith(
+        "onnxruntime runs no data made for the inputs, so nothing is compared and nothing lost: "
+    )
+    np.testing.assert_array_equal(weights["w"], low_rank(32).astype(np.float32))
+    assert gscompile.verify(tmp_path / "out")
+
+
+def test_a_network_that_no_values_can_run_is_refused(tmp_path: Path) -> None:
+    """Floats of two axes are no sizes: 128 values are not 7 whatever they are."""
+    text_of = "g (float[4,32] x) => (float[a] y) <float[32,32] w, int64[1] sizes = {7}> { a = MatMul (x, w)  y = Reshape (a, sizes) }"
+    with pytest.raises(ModelError, match=r"^onnxruntime cannot run the network: "):
+        compiled(weighted(text_of, w=low_rank(32)), tmp_path / "out")
+
+
+STEPS = """g (float[1,32] x, float[1,1,32] h) => (float[1,32] y, float[1,1,32] h_next) <float[32,32] w, int64[1] axis = {0}>
+    { a = Squeeze (h, axis)  b = MatMul (a, w)  y = Add (x, b)  h_next = Unsqueeze (y, axis) }"""
+
+
+def test_states_are_what_the_network_made_of_earlier_inputs() -> None:
+    """h = x + h W with W of size 3 grows to 3^n within n steps, far beyond the -1 to 1 of a first draw."""
+    network = Network.from_proto(weighted(STEPS, w=3 * np.eye(32)))
+    filler = Filler.of(network.model)
+    assert filler.states == {"h": "h_next"}
+    draws = Sampler(Runner(network, optimise=False), filler, ({"x": (1, 32), "h": (1, 1, 32)},), seed=0).draws(32)
+    sizes = [float(np.abs(draw.inputs["h"]).max()) for draw in draws]
+    assert sizes.count(0.0) >= 1  # a beginning
+    assert max(sizes) > 27
+
+
+def test_an_output_has_a_range_for_each_kind_of_sample_of_which_there_are_enough() -> None:
+    """Errors of 1 are a tenth of the range of kind a, and a twentieth of that of all, where b has only one sample."""
+    x = np.array([[0.0], [10.0], [5.0], [5.0], [20.0]], np.float32)
+    samples = Samples([Draw({"x": x}, {"y": x}, "all", ("a", "a", "a", "a", "b"))])
+    np.testing.assert_allclose(samples.errors(lambda inputs: {"y": inputs["x"] + 1}), [0.1, 0.1, 0.1, 0.1, 0.05])
+    fewer = Samples(samples.draws[:1], like=samples)
+    assert fewer.ranges is samples.ranges
+
+
+def test_half_of_later_rows_of_tokens_are_as_in_texts() -> None:
+    """Of 64 tokens below 10,000, drawn alike, nearly all differ; by Zipf's law many are the same."""
+    network = Network.from_proto(
+        model("g (int64[16,64] ids) => (float[16,64,1] y) <float[10000,1] table> { y = Gather (table, ids) }")
+    )
+    filler = Filler.of(network.model)
+    first, second = (filler.fill({"ids": (16, 64)}, seed=0, draw=draw)["ids"] for draw in (0, 1))
+    different = [[len(np.unique(row)) for row in ids] for ids in (first, second)]
+    assert min(different[0]) > 60
+    assert 2 <= sum(count < 55 for count in different[1]) <= 14
+
+
 def test_pictures_are_drawn_in_each_scale_unless_the_network_tells_which() -> None:
     plain = model("g (float[1,3,16,16] x) => (float[1,3,16,16] y) { y = Relu (x) }")
     told = model(
         """g (float[1,3,16,16] x) => (float[1,3,16,16] y) <float[1] mean = {127.5}, float[1] size = {128}>
         { a = Sub (x, mean)  y = Div (a, size) }"""
     )
-    for proto, scales in ((plain, 3), (told, 1)):
+    for proto, scales in ((plain, 4), (told, 1)):
         network = Network.from_proto(proto)
         filler = Filler.of(network.model)
         shapes: Shapes = {"x": (1, 3, 16, 16)}
@@ -130,9 +201,10 @@ def test_pictures_are_drawn_in_each_scale_unless_the_network_tells_which() -> No
 def test_the_first_bias_tells_bytes_from_fractions() -> None:
     """A filter of nine ones has norm 3: a bias of 60 is that of sums of inputs that deviate by 20, of 3 by 1."""
     text = """g (float[n,1,16,16] x) => (float[n,2,14,14] y) <float[2,1,3,3] w, float[2] b> { y = Conv (x, w, b) }"""
-    for bias, scales in ((60, 1), (3, 2)):
+    for bias, ends in ((60, {"0 to 255", "-128 to 127"}), (3, {"mean 0 and deviation 1", "-1 to 1", "0 to 1"})):
         filler = Filler.of(Network.from_proto(weighted(text, w=np.ones((2, 1, 3, 3)), b=np.full(2, bias))).model)
-        assert filler.scales({"x": (1, 1, 16, 16)}) == scales
+        told = {filler.scale_name({"x": (1, 1, 16, 16)}, draw).removeprefix("values of ") for draw in range(8)}
+        assert told == ends
 
 
 def test_a_statistic_at_the_front_tells_the_scale() -> None:
@@ -208,6 +280,44 @@ def test_the_recurrent_weight_of_one_step_moves_nothing() -> None:
     for steps, moved in ((1, 1), (2, 2)):
         x = {"x": draw.standard_normal((steps, 1, 4)).astype(np.float32)}
         assert len([*exercised(network, network.layers, [Draw(x, run(x), "")])]) == moved
+
+
+def test_layers_that_move_nothing_are_tried_all_together_on_further_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """y = x a, and eight more products times zero. Nine runs on the first of three samples, one on each other."""
+    dead = [f"w{number}" for number in range(8)]
+    weights = ", ".join(f"float[2,2] {name} = {{1, 0, 0, 1}}" for name in ("a", *dead))
+    lines = [f"p{n} = MatMul (x, {name})" for n, name in enumerate(dead)]
+    lines += [f"s = Sum ({', '.join(f'p{n}' for n in range(8))})", "z = Mul (s, none)"]
+    body = "\n".join((*lines, "h = MatMul (x, a)", "y = Add (h, z)"))
+    text = f"g (float[n,2] x) => (float[n,2] y) <float none = {{0}}, {weights}> {{ {body} }}"
+    network = Network.from_proto(model(text))
+    run = Runner(network, optimise=False)
+    draws = [Draw(x, run(x), "") for x in ({"x": np.full((1, 2), n, np.float32)} for n in (1, 2, 3))]
+    tried: list[int] = []
+    run_all = Replaced.run_all
+
+    def counted(self: Replaced, changes: Sequence[tuple[Layer, Matrices]]) -> RunBatch:
+        tried.append(len(changes))
+        return run_all(self, changes)
+
+    monkeypatch.setattr(Replaced, "run_all", counted)
+    (name,) = exercised(network, network.layers, draws)
+    assert network.layer(name).value.name == "a"
+    assert tried == [1] * 9 + [8, 8]
+
+
+def test_a_model_of_the_same_bytes_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network, the file it was written to, and the same with another weight."""
+    text = "g (float[n,1] x) => (float[n,1] y) <float[1,1] w = {WEIGHT}> { y = MatMul (x, w) }"
+    half, whole = (Network.from_proto(model(text.replace("WEIGHT", weight))) for weight in ("0.5", "1"))
+    inputs = {"x": np.array([[0.0], [2.0]], np.float32)}
+    samples = Samples([Draw(inputs, Runner(whole)(inputs), "")])
+    half.save(tmp_path / "half.onnx")
+    assert samples.drift(Runner(half)) == 0.5
+    monkeypatch.setattr(Samples, "errors_of", None)  # nothing is measured again
+    assert samples.drift(Runner(tmp_path / "half.onnx")) == 0.5
+    with pytest.raises(TypeError):
+        samples.drift(Runner(whole))
 
 
 # ---------------------------------------------------------------- the promise

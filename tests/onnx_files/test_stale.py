@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
@@ -30,6 +31,20 @@ def test_a_wrong_output_shape_is_corrected_and_named(sizes: list[int | str]) -> 
 def test_a_wrong_intermediate_shape_is_corrected() -> None:
     proto = model(PRODUCT)
     proto.graph.value_info.append(declared("h", ["n", 3, 1]))
+    network = Network.from_proto(proto)
+    assert network.corrected == ("declared shapes contradict shape inference and are corrected: 'h'",)
+    onnx.checker.check_model(network.to_proto(), full_check=True)
+
+
+def test_a_wrong_shape_of_a_value_that_inference_does_not_know_is_removed() -> None:
+    proto = model(
+        """g (float[n,3] x) => (float[n,3] y) <int64 trips> {
+        h = Loop (trips, , x) <body = b (int64 i, bool going, float[n,3] s) => (bool go, float[n,3] next)
+            { go = Identity (going)  next = Tanh (s) }>
+        y = Cast <to = 1> (h) }""",
+        trips=np.array(2),
+    )
+    proto.graph.value_info.append(declared("h", ["n", 77]))
     network = Network.from_proto(proto)
     assert network.corrected == ("declared shapes contradict shape inference and are corrected: 'h'",)
     onnx.checker.check_model(network.to_proto(), full_check=True)

@@ -11,7 +11,7 @@ import pytest
 from gscompile.errors import UsageError
 from gscompile.hardware.target import load_target
 from gscompile.placement.congestion import Squares, net_squares
-from gscompile.placement.nextpnr import _leads, _steps, channel_width, routes
+from gscompile.placement.nextpnr import channel_width, leads_to, routes, routing_steps
 from gscompile.placement.place import PlaceOptions, place
 from tests.placement.test_place import dense
 
@@ -49,10 +49,10 @@ def test_the_channel_width_of_a_placed_netlist_is_searched_for() -> None:
 
 def test_a_route_is_followed_back_to_its_driver() -> None:
     routing = "X0/Y0/b0;;1;X0/Y0/h3;X0/Y0/X0.Y0.b0>X0.Y0.h3;1;X1/Y0/b1;X1/Y0/X0.Y0.h3>X1.Y0.b1;1"
-    before = dict(_steps(routing))
+    before = dict(routing_steps(routing))
     assert before["X1/Y0/b1"] == "X0/Y0/h3"
-    assert _leads("X1/Y0/b1", "X0/Y0/b0", before)
-    assert not _leads("X1/Y0/b1", "X0/Y0/b9", before)
+    assert leads_to("X1/Y0/b1", "X0/Y0/b0", before)
+    assert not leads_to("X1/Y0/b1", "X0/Y0/b9", before)
 
 
 def test_without_it_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,7 @@ def test_without_coloquinte_there_are_shelves_and_one_line(monkeypatch: pytest.M
 
 def test_an_unknown_engine_is_named() -> None:
     with pytest.raises(UsageError, match="engine 'best': expected one of auto, coloquinte, shelves"):
-        place(dense(64, 64), load_target(), PlaceOptions(engine="best"))
+        place(dense(64, 64), load_target(), PlaceOptions(engine="best"))  # type: ignore[arg-type]
 
 
 def test_a_net_is_as_long_as_half_of_its_box() -> None:

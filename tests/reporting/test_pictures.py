@@ -6,17 +6,14 @@ import zlib
 from xml.etree import ElementTree
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.mapping import MapOptions, cut
 from gscompile.crossbars.netlist import Matrix, Netlist, Tile
 from gscompile.reporting.pictures import (
-    Bar,
     PictureFrame,
     alpha_png,
-    bar_chart,
     floor_of,
     gaps,
     matrix_picture,
@@ -136,15 +133,3 @@ def test_parts_of_a_grouped_layer_share_one_picture() -> None:
     netlist = netlist_of(*[np.ones((3, 1))] * 5)
     svg = parts_picture(netlist.matrices, across=2)
     assert ElementTree.fromstring(svg).attrib["viewBox"] == "0 0 2 3"
-
-
-def test_bars_are_on_one_scale_and_a_name_cannot_become_markup() -> None:
-    svg = bar_chart("cells", [Bar("<b>&", 100, 50), Bar("fc", 10, 0)])
-    rects = [float(r.attrib["width"]) for r in ElementTree.fromstring(svg).iter("rect")]
-    assert rects == [480, 240, 48, 0]
-    assert "<b>" not in svg
-
-
-@pytest.mark.parametrize("bars", [[], [Bar("nothing", 0, 0)]])
-def test_a_chart_of_nothing_is_drawn(bars: list[Bar]) -> None:
-    assert ElementTree.fromstring(bar_chart("cells", bars)).tag == "svg"

@@ -22,6 +22,7 @@ from gscompile.reporting.grouped import Untouched
 from gscompile.reporting.report import (
     Accuracy,
     CompileReport,
+    Confirmation,
     Figures,
     layer_rows,
     matrix_figures,
@@ -307,3 +308,32 @@ def test_a_long_name_leaves_its_figures_in_sight() -> None:
     assert f" {name[:9]}...{name[-20:]} " in text(longer)
     assert f'title="{name}"' in html(longer, *pair()[:2])
     assert max(map(len, text(longer, 80).splitlines())) <= 80
+
+
+def test_text_of_every_field_is_escaped_and_shows_its_control_characters() -> None:
+    evil = "<b onload='x'>\x1b\u202e&"
+    report = report_of(*pair())
+    marked = replace(
+        report,
+        model=evil,
+        messages=(evil,),
+        verification=(evil,),
+        changes=(Change(evil, evil, evil, evil),),
+        untouched=(Untouched(evil, evil, evil, 300, evil),),
+        accuracy=(Accuracy(evil, 1, 2, evil, 3),),
+        options={evil: evil},
+        versions={evil: evil},
+        files={evil: evil},
+        layers=(replace(report.layers[0], op=evil, note=evil), *report.layers[1:]),
+    )
+    page = html(marked, *pair()[:2])
+    assert "<b onload" not in page
+    assert not {"\x1b", "\u202e"} & set(page)
+    assert page.count("&lt;b onload=&#39;x&#39;&gt;\\x1b\\u202e&amp;") >= 20
+
+
+def test_the_largest_difference_names_the_samples_it_was_measured_on() -> None:
+    told = Confirmation(0.02, 0.01, 300, ())
+    page = html(replace(report_of(*pair()), accuracy=(), drift=0.0123, confirmation=told), *pair()[:2])
+    shown = " ".join(re.sub("<[^>]+>", " ", page).split())
+    assert "1.23 % at most, on 300 synthetic samples; 1.00 % at the 99th percentile; no accuracy was measured" in shown

@@ -24,7 +24,7 @@ from gscompile.graph.network import Network
 from gscompile.hardware.conductance import programmed, read, to_pair
 from gscompile.hardware.target import Device, load_target
 from gscompile.hardware_text import simulation_text
-from gscompile.simulation.nodal import _line_by_line, _sparse, transfer
+from gscompile.simulation.nodal import solve_line_by_line, solve_sparse, transfer
 from gscompile.simulation.simulate import (
     SWEEP_VALUES,
     SimulationOptions,
@@ -57,6 +57,8 @@ NETWORKS = {
     '{ y = ConvTranspose <auto_pad="SAME_UPPER", strides=[2,2]> (x, w) }',
     "transposed shape": "(float[n,4,5,6] x) => (float[n,o,h,w] y) <float[4,3,3,3] w> "
     "{ y = ConvTranspose <output_shape=[10,12], strides=[2,2]> (x, w) }",
+    "vector": "(float[n,4,7] x) => (float[n,4] y) <float[7] w> { y = MatMul (x, w) }",
+    "vector on the left": "(float[n,7,4] x) => (float[n,4] y) <float[7] w> { y = MatMul (w, x) }",
     "gemm": "(float[n,7] x) => (float[n,5] y) <float[5,7] w, float[5] b> "
     "{ y = Gemm <transB=1, alpha=0.5, beta=2.0> (x, w, b) }",
     "gemm left": "(float[n,7] x) => (float[5,n] y) <float[5,7] w, float[5,1] b> "
@@ -257,15 +259,15 @@ def test_one_cell_behind_two_segments_is_three_resistors_in_series() -> None:
 @pytest.mark.parametrize("ohm", [0.4, 20.0])
 def test_lines_in_turn_give_what_the_sparse_solution_gives(ohm: float) -> None:
     cells = np.random.default_rng(0).uniform(1 / 1.7e6, 1e-5, (20, 13))
-    fast = _line_by_line(cells, 1 / ohm, 1 / ohm)
+    fast = solve_line_by_line(cells, 1 / ohm, 1 / ohm)
     assert fast is not None
-    assert fast == pytest.approx(_sparse(cells, 1 / ohm, 1 / ohm), rel=1e-9)
+    assert fast == pytest.approx(solve_sparse(cells, 1 / ohm, 1 / ohm), rel=1e-9)
 
 
 def test_lines_that_dominate_fall_back_to_the_sparse_solution() -> None:
     cells = np.full((30, 30), 1.0)
-    assert _line_by_line(cells, 1.0, 1.0) is None
-    assert transfer(cells, 1.0) == pytest.approx(_sparse(cells, 1.0, 1.0))
+    assert solve_line_by_line(cells, 1.0, 1.0) is None
+    assert transfer(cells, 1.0) == pytest.approx(solve_sparse(cells, 1.0, 1.0))
 
 
 def test_effects_of_a_target_are_its_numbers() -> None:

@@ -20,7 +20,7 @@ from gscompile.options import Options
 from gscompile.progress import Progress
 from gscompile.reporting.report_file import read_report
 from gscompile.training.checkpoint import is_begun
-from gscompile.training.parallel import _environment, _verdict, is_first, is_launched, world_size
+from gscompile.training.parallel import common_exit_code, is_first, is_launched, worker_environment, world_size
 from gscompile.training.run_context import open_run
 from gscompile.training.world import LostError, World
 from tests.training.test_batch_norm_reinsertion import LABELS, X, deep
@@ -29,7 +29,7 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 NETWORK = str(SAMPLES / "digits.onnx")
 DATA = ["--data", str(SAMPLES / "digits_train.npz"), "--eval", str(SAMPLES / "digits_val.npz")]
 SHORT = ["--effort", "quick", "--epochs", "0.2", "--max-drop", "1", "--threads", "1", "--nproc", "2",
-         "--pass", "delete-groups:step=0.5,epochs=0.5,recover=1,least=0.5"]  # fmt: skip
+         "--pass", "delete-groups:step=0.5,epochs=0.5,recovery_epochs=1,min_step=0.5"]  # fmt: skip
 
 # One stretch that shrinks and one that does not, or one that is normalised; the first process writes the weights.
 TRAINING = """
@@ -40,8 +40,9 @@ from gscompile.data.dataset import load_data
 from gscompile.data.inputs import input_specs
 from gscompile.graph.network import Network
 from gscompile.training.parallel import joined
-from gscompile.training.training_run import Shrink
-from gscompile.training.torch_trainer import TrainingOptions, TorchTrainer
+from gscompile.training.run_spec import Shrink
+from gscompile.training.training_options import TrainingOptions
+from gscompile.training.make_trainer import make_trainer
 
 out, model, *data = sys.argv[1:]
 network = Network.load(model)
@@ -50,9 +51,9 @@ with joined() as world:
     # parts of different sizes, and sums that are the same to a few digits
     augment = ("crop",) if "digits" in model else ()
     settings = TrainingOptions(threads=1, batch_size=63, precision="float32", augment=augment)
-    trainer = TorchTrainer(network, train, val, settings, run_context=RunContext(world))
+    trainer = make_trainer(network, train, val, settings, run_context=RunContext(world))
     if world.rank:
-        assert trainer.follow() == "the end"
+        assert trainer.run_worker() == "the end"
     else:
         gone = {layer.name: np.zeros(layer.matrices.shape, bool) for layer in network.layers[:2]}
         for mask in gone.values():
@@ -69,7 +70,7 @@ with joined() as world:
 
 def trained(folder: Path, processes: int, network: str, *data: str) -> dict[str, np.ndarray]:
     """The weights that TRAINING ends with, and the score."""
-    shared = _environment(processes, folder / "rendezvous", -1)
+    shared = worker_environment(processes, folder / "rendezvous", -1)
     out = folder / f"{processes}.npz"
     command = [sys.executable, "-c", TRAINING, str(out), network, *data]
     runs = [subprocess.Popen(command, env={**shared, "RANK": str(rank)}) for rank in range(processes)]
@@ -187,12 +188,12 @@ def test_parts_cover_a_batch_evenly(count: int, size: int) -> None:
 )
 def test_the_process_that_was_lost_first_is_named(codes: list[int | None], line: str) -> None:
     with pytest.raises(LostError, match=f"{line}; the same command goes on"):
-        _verdict(codes)
+        common_exit_code(codes)
 
 
 @pytest.mark.parametrize(("codes", "code"), [([0, 0], 0), ([2, 2], 2), ([3, 75], 3), ([0, -9], 0)])
 def test_the_first_process_speaks_for_all(codes: list[int | None], code: int) -> None:
-    assert _verdict(codes) == code
+    assert common_exit_code(codes) == code
 
 
 def test_more_processes_from_python_are_a_matter_for_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
