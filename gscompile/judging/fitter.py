@@ -68,7 +68,8 @@ class Fitter:
         draws = self.chosen.sampler.draws(count, FITTING)
         batches, count = [Batch(draw.inputs, None) for draw in draws], sum(draw.rows for draw in draws)
         try:
-            fit = SyntheticFit(self.network, batches, count, ranges, self.seed, frozenset(self.chosen.unmoved))
+            unmoved = frozenset(self.chosen.unmoved)
+            fit = SyntheticFit(self.network, batches, count=count, ranges=ranges, seed=self.seed, untouchable=unmoved)
             return fit if fit.moments(self.network) else None
         except ExecutionError as problem:
             note(f"no weights are solved for on synthetic samples: {problem}")
