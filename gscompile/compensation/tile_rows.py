@@ -120,7 +120,7 @@ def _counting_all(curvature: Array) -> Array:
     """Return the curvature [m, m] with outputs that no sample exercises counted like the average one."""
     diagonal = np.diag(curvature)
     passed_over = diagonal <= EXERCISED * diagonal.max(initial=0.0)
-    return curvature + np.diag(np.where(passed_over, diagonal.mean(), 0.0))
+    return np.asarray(curvature + np.diag(np.where(passed_over, diagonal.mean(), 0.0)), np.float64)
 
 
 def _in_units(

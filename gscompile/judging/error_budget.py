@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from hashlib import sha1
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +57,7 @@ class ErrorBudget:
     exam: TestSet | None = None
     untouchable: frozenset[str] = frozenset()
     fitter: Fitter | None = None
+    _further: list[Samples | None] = field(default_factory=list, repr=False)  # once they are drawn
     _errors: dict[tuple[bytes, str, bytes], float] = field(default_factory=dict, repr=False)  # a cache of probes
 
     @classmethod
@@ -206,17 +206,18 @@ class ErrorBudget:
         if largest <= EXACT:
             return 0.0
         beyond = tail_quantile(errors.tolist(), PASSED_BY) / (MAX_OVERSHOOT * bound)
-        if largest > bound or beyond <= 1 or self.further is None:
+        if largest > bound or beyond <= 1 or (further := self.further()) is None:
             return max(largest / bound, beyond)
-        return self.further.drift(_plain(network)) / bound
+        return further.drift(_plain(network)) / bound
 
-    @cached_property
     def further(self) -> Samples | None:
         """As many samples as the tail of few tells of, drawn where that would refuse a network; None of large ones.
 
         The largest error of 1 / `PASSED_BY` samples is the quantile that the tail estimates.
         """
-        return None if self.fitter is None else self.fitter.further(round(1 / PASSED_BY))
+        if not self._further:
+            self._further.append(None if self.fitter is None else self.fitter.further(round(1 / PASSED_BY)))
+        return self._further[0]
 
     def fits(self, network: Network) -> bool:
         return self.original is None or self._excess(network) <= 1
@@ -233,7 +234,7 @@ class ErrorBudget:
             return Measured((), None)
         compiled = _plain(path)
         rows = (self.exam.accuracy(self.original, compiled),) if self.exam else ()
-        told = self.__dict__.get("further") or self.confirming
+        told = next(filter(None, self._further), self.confirming)
         found = told.confirmation(compiled)
         return Measured(rows, found.largest, found)
 

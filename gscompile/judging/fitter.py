@@ -24,7 +24,7 @@ FURTHER = 2_000_000  # the same, of samples that confirm where few do not tell e
 MOST_FURTHER_VALUES = 1 << 22  # of the inputs of such samples: of a thousand pictures of 32x32
 MOST_VALUES = 1 << 18  # of the inputs of all samples that are solved on: 85 pictures of 32x32
 FEWEST_FITTED, MOST_FITTED = 32, 512  # samples that are solved on
-INPUTS = 4  # samples that are solved on for each input of the largest matrix, as far as that
+INPUTS = 2  # samples that are solved on for each input of the largest matrix, as far as that
 MOST_FITTED_CELLS = 1 << 22  # of a network that is solved for: a moment of n inputs takes n² numbers, a solve n³
 LARGEST_SAMPLE = 1 << 16  # values of a sample: convolutions hold many times as many, of several samples
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import sha1
 from itertools import islice
 
@@ -29,8 +28,9 @@ DIRECTIONS = 4  # of a direction at the outputs for each sample: one is too roug
 class SyntheticFit:
     """Measures networks, and solves for their weights, on synthetic samples.
 
-    `count` is how many samples all `batches` have; `ranges` tells by how much each floating output varies: an error
-    counts relative to it. `untouchable` are the origins of layers that no sample exercises. Raises ExecutionError where torch cannot run the network.
+    `count` is how many samples all `batches` have. `ranges` tells by how much each floating output varies; an error
+    counts relative to it. `untouchable` are the origins of layers that no sample exercises. Raises ExecutionError where
+    torch cannot run the network.
     """
 
     original: Network
@@ -39,7 +39,12 @@ class SyntheticFit:
     ranges: Mapping[str, float]
     seed: int
     untouchable: frozenset[str] = frozenset()
+    moments: Callable[[Network], Mapping[str, Moments]] = field(init=False)  # of networks in a row, once
+    _curvature: dict[str, Array] = field(default_factory=dict, repr=False)  # of the original, once it is asked for
     _solved: dict[bytes, Network] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "moments", measured_once(self._measured))
 
     @property
     def said(self) -> str:
@@ -47,11 +52,11 @@ class SyntheticFit:
         on = f"{self.count:,} synthetic samples that neither decide nor confirm"
         return f"the weights that are left were solved for by least squares on {on}"
 
-    @cached_property
+    @property
     def feeder(self) -> BatchLoader:
         return BatchLoader(1, torch.device("cpu"), World(), augmentation(()))
 
-    @cached_property
+    @property
     def objective(self) -> Objective:
         """The squared error of all outputs, relative to their ranges."""
         return Objective((), frozenset(), self.ranges, None)
@@ -63,24 +68,17 @@ class SyntheticFit:
     def sample_batches(self, count: int) -> Iterator[Batch]:
         return islice(self.batches, count)
 
-    @cached_property
-    def moments(self) -> Callable[[Network], Mapping[str, Moments]]:
-        """Return the function that measures the moments of a network's layers, those of the same weights once."""
-        return measured_once(self._measured)
-
     def _measured(self, network: Network) -> Mapping[str, Moments]:
         return measure_moments(self, network, network.layers, batches=len(self.batches), draws=DIRECTIONS)
 
     def refit(self, network: Network) -> Network:
         """Return the network with weights solved for in graph order; the same object for the same network."""
         key = sha1(network.to_proto().SerializeToString(deterministic=True)).digest()
+        if not self._curvature:
+            self._curvature.update(output_curvature(self.original, self._measured(self.original)))
         if key not in self._solved:
             self._solved[key] = refitted(self.original, network, self._feeds, self._curvature, self.untouchable)
         return self._solved[key]
 
     def _feeds(self) -> Iterator[Mapping[str, Tensor]]:
         yield from map(self.feeder.feeds, self.batches)
-
-    @cached_property
-    def _curvature(self) -> Mapping[str, Array]:
-        return output_curvature(self.original, self._measured(self.original))

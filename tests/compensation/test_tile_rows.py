@@ -41,7 +41,7 @@ def test_a_row_that_was_not_exercised_stays() -> None:
 def test_a_copy_takes_over_the_work_of_a_row() -> None:
     matrix = WEIGHTS.copy()
     rows_of([0], [0.0], [1.0]).delete(matrix, 1)
-    np.testing.assert_allclose(matrix, [[0, 0], [5, 2], [0.5, 2]], atol=1e-2)
+    np.testing.assert_allclose(matrix, [[0.0, 0.0], [5.0, 2.0], [0.5, 2.0]], atol=1e-2)
 
 
 def test_the_price_is_the_highest_at_which_rows_lose_no_more_than_is_allowed() -> None:
