@@ -78,7 +78,7 @@ def write_frontier(
     The curve ends `options.max_drop` points below the original. Raises a GscompileError; then `out` was not touched.
     Goes on from where the same call was interrupted, unless `resume` is False.
     """
-    if options.finetune == "none":
+    if options.finetune != "full":
         raise UsageError("frontier needs --finetune full: it goes down by training")
     if options.data is None:
         raise UsageError("frontier: needs --data: accuracy is what the curve is about")
@@ -127,7 +127,7 @@ def _stops(job: Job, passes: _Passes, points: int) -> Iterator[PassResult]:
         raise DataError(f"frontier: {'; '.join(judge.messages)}")
     yield as_folded(job)
     # the walk needs the rest of the budget
-    gentle = replace(job.context, floor=judge.base - judge.max_drop / 2, later=(passes.walker.name,))
+    gentle = replace(job.context, budget=job.context.budget.half(), later=(passes.walker.name,))
     start = run_passes(job.folded, passes.before, gentle).after(as_folded(job))
     descent = _Descent(start.network, passes.walker, job.context)
     with job.context.progress.stage(passes.walker.name):
@@ -170,7 +170,7 @@ class _Descent:
             score = self.context.trainer.score(network)
         else:
             network, score = self.walker.recovered(network, self.context)
-        self.fits[place] = score >= self.context.floor
+        self.fits[place] = self.context.budget.met(score)
         return network if self.fits[place] else None
 
 

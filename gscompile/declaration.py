@@ -35,9 +35,9 @@ class About:
     """Everything about an option beside its name, type and default.
 
     Bounds include their ends. `expected` describes a text of a special form, `computed` a default that depends on
-    something else. `flags` are its names on the command line, where these are not `--name`. `is_path` options are
-    given as text or as a path. Training that was interrupted continues only under equal values of options that have
-    `affects_training`.
+    something else. `aliases` are former names, which are still accepted. `flags` are the names on the command line,
+    where these are not `--name`. `is_path` options are given as text or as a path. Training that was interrupted
+    continues only under equal values of options that have `affects_training`.
     """
 
     help: str = ""
@@ -48,6 +48,7 @@ class About:
     expected: str = ""
     computed: str = ""
     metavar: str | None = None
+    aliases: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     is_path: bool = False
     affects_training: bool = True
@@ -145,6 +146,11 @@ class Declaration:
 def declarations(cls: Any) -> Mapping[str, Declaration]:
     """Return the options that a dataclass declares, by name, in order."""
     return _declarations(cls)
+
+
+def with_aliases(declared: Mapping[str, Declaration]) -> dict[str, Declaration]:
+    """Return options by name and by former name."""
+    return {name: each for each in declared.values() for name in (each.name, *each.about.aliases)}
 
 
 @cache

@@ -110,7 +110,7 @@ def _taken_over(last: tuple[bytes, Netlist, CompileReport], out: Path) -> Result
 
 def follow(job: Job, world: World) -> Any:
     """Help the first process to train, and return what it shares at the end."""
-    return job.context.trainer.follow() if job.context.trainer else world.share()
+    return job.context.trainer.run_worker() if job.context.trainer else world.share()
 
 
 def tell(outcome: Callable[[], Any], world: World) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 Effort = Literal["quick", "standard", "max"]
 Minimize = Literal["area", "cells", "wires", "tiles"]
-Finetune = Literal["none", "full"]
+Finetune = Literal["none", "blocks", "full"]
 Precision = Literal["auto", "float32", "bfloat16"]
 MAX_ERROR = 0.01  # of the output's range, where neither another bound nor a size is asked for
 DEFAULT_PASSES = tuple(PASSES)
@@ -123,7 +123,7 @@ class Options:
         group=OptionGroup.BUDGET,
         minimum=0,
         unit="range of the output",
-        computed="0.01, or any error where a size is given and no data",
+        computed=f"{MAX_ERROR}, or any error where a size is given and no data",
     )
     max_cells: str | int | None = option(None, "Cells that may be taken, or percent of the original.", **_LARGEST)
     max_tiles: str | int | None = option(None, "Tiles that may be taken, or percent of the original.", **_LARGEST)
@@ -140,7 +140,8 @@ class Options:
     )
     finetune: Finetune = option(
         "full",
-        "full: train the compressed network end to end; none: solve for its weights by least squares.",
+        "full: train the compressed network end to end; none: solve for its weights by least squares; blocks: solve, "
+        "then train block by block.",
         group=OptionGroup.COMPRESSION,
     )
     effort: Effort = option("standard", "How much training the search may do.", group=OptionGroup.COMPRESSION)
@@ -247,13 +248,14 @@ class Options:
             raise UsageError("--eval needs --data: without training data nothing is tuned")
         if self.data is None and (self.loss is not None or self.metric is not None or self.augment):
             raise UsageError("--loss, --metric and --augment need --data: without it nothing is tuned")
-        if self.finetune == "none" and self.teacher is not None:
-            raise UsageError("--teacher needs --finetune full: without fine-tuning nothing is learned from it")
-        if self.finetune == "none" and self.nproc > 1:
-            raise UsageError(f"--finetune none runs in one process: expected --nproc 1, found {self.nproc}")
-        for name in self.sizes:
-            if self.finetune != "none" and self.data is not None:
-                raise UsageError(f"--max-{name} needs --finetune none beside --data: a size is reached by closed form")
+        if self.finetune != "full" and self.teacher is not None:
+            raise UsageError("--teacher needs --finetune full: nothing else is learned from it")
+        if self.finetune != "full" and self.nproc > 1:
+            raise UsageError(f"--finetune {self.finetune} runs in one process: expected --nproc 1, found {self.nproc}")
+        if self.sizes and self.nproc > 1:
+            raise UsageError(
+                f"--max-{next(iter(self.sizes))} is reached in one process: expected --nproc 1, found {self.nproc}"
+            )
         if self.data is None and self.teacher is not None:
             raise UsageError("--teacher needs --data: without it nothing is tuned")
 

@@ -2,67 +2,66 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 from collections.abc import Mapping
 from importlib import import_module
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
+from gscompile.declaration import Declaration, declarations, did_you_mean, with_aliases
 from gscompile.errors import UsageError
 
 
 def create(kind: str, table: Mapping[str, str], spec: str) -> Any:
-    """The object that `spec` describes, from a table of name -> `module:Class`; classes are dataclasses.
+    """Return the object that `spec` describes, from a table of name -> `module:Class`; classes are dataclasses.
 
-    Raises UsageError, in one line, for an unknown name, an unknown option or a value of the wrong type.
+    Raises UsageError, in one line, for an unknown name or option, and a value of a wrong type or out of bounds.
     """
     name, _, text = spec.partition(":")
+    cls = class_of(kind, table, name)
+    return cls(**_options(f"{kind} {name!r}", declarations(cls), text))
+
+
+def class_of(kind: str, table: Mapping[str, str], name: str) -> Any:
+    """Return the class of a name, imported. Raises UsageError for an unknown name."""
     if name not in table:
-        raise UsageError(f"{kind} {name!r}: unknown{_nearest(name, table)}; there are {', '.join(table)}")
+        raise UsageError(f"{kind} {name!r}: unknown{did_you_mean(name, table)}; there are {', '.join(table)}")
     module, _, attribute = table[name].partition(":")
-    cls = getattr(import_module(module), attribute)
-    return cls(**_options(f"{kind} {name!r}", cls, text))
+    return getattr(import_module(module), attribute)
 
 
-def _options(owner: str, cls: type, text: str) -> dict[str, Any]:
-    types = get_type_hints(cls)
-    known = {f.name for f in dataclasses.fields(cls)}
-    options = {}
+def _options(owner: str, known: Mapping[str, Declaration], text: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    named = with_aliases(known)
     for item in filter(None, text.split(",")):
         key, equals, value = (part.strip() for part in item.partition("="))
         key = key.replace("-", "_")
-        if key not in known or not equals:
-            names = ", ".join(sorted(known))
-            raise UsageError(f"{owner}: option {item!r}{_nearest(key, known)}; write one of {names} as option=value")
-        options[key] = _convert(f"{owner}: option {key!r}", types[key], value)
+        if key not in named or not equals:
+            names, hint = ", ".join(sorted(known)), did_you_mean(key, known)
+            raise UsageError(f"{owner}: option {item!r}{hint}; write one of {names} as option=value")
+        if named[key].name in options:
+            raise UsageError(f"{owner}: option {item!r}: {named[key].name} is given twice")
+        options[named[key].name] = _value(f"{owner}: option {key!r}", named[key], value)
     return options
 
 
-def _convert(what: str, wanted: Any, text: str) -> Any:
-    if get_origin(wanted) is Literal:
-        if text not in get_args(wanted):
-            raise UsageError(f"{what}: {text!r}; expected one of {', '.join(map(str, get_args(wanted)))}")
+def _value(what: str, declared: Declaration, text: str) -> Any:
+    """Return the value that a text is, within the bounds of its option. Raises UsageError."""
+    wanted = declared.plain_type
+    if declared.choices:
+        if text not in declared.choices:
+            raise UsageError(f"{what}: {text!r}; expected {declared.expected}")
         return text
-    if get_origin(wanted) in (Union, UnionType):
-        wanted = next(t for t in get_args(wanted) if t is not type(None))
     if wanted is bool:
         return _boolean(what, text)
     try:
-        return wanted(text)
+        value = wanted(text)
     except ValueError:
-        raise UsageError(f"{what}: {text!r} is not a {_NUMBER_WORDS.get(wanted, wanted.__name__)}") from None
-
-
-_NUMBER_WORDS = {int: "whole number", float: "number"}
+        raise UsageError(f"{what}: {text!r} is not {declared.expected}") from None
+    if not declared.is_within_bounds(value):
+        raise UsageError(f"{what}: {text!r} must be {declared.bounds}")
+    return value
 
 
 def _boolean(what: str, text: str) -> bool:
     if text.lower() not in ("true", "false", "yes", "no"):
         raise UsageError(f"{what}: {text!r}; expected true or false")
     return text.lower() in ("true", "yes")
-
-
-def _nearest(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

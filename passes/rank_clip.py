@@ -25,6 +25,7 @@ from gscompile.compression.rank_allocation import (
 )
 from gscompile.compression.ranking import ranked
 from gscompile.crossbars.mapping import footprint
+from gscompile.declaration import option
 from gscompile.errors import UsageError
 from gscompile.graph.network import Layer, Network
 
@@ -36,24 +37,34 @@ MAX_RUNS = 12  # runs of one search
 
 @dataclass(frozen=True)
 class RankClip:
-    """Clip ranks, then tune, again and again, as far as the accuracy budget allows.
+    """Clip ranks and fine-tune, again and again, as far as the accuracy budget allows.
 
-    `output` (ours): components are dropped, over all layers at once, where the loss loses least for what that saves;
-    each round up to half of what there is, as far as the score falls by at most `reach` points before it is tuned.
-    Where groups are deleted later, ranks go only as long as groups that save as much would cost more. Kernels may be
-    taken apart along their axes: two convolutions with few channels between them, in the place of one.
-    `pca` (the paper's): every layer but the last keeps the smallest rank whose relative weight error stays within
-    `epsilon`, looked at anew every `every` steps until `stop` of `epochs` are over. `ranks`, as in 5/12/36, are the
-    paper's ranks to be reached by the end instead.
+    `output`: components are clipped over all layers at once, where the loss grows least for what that saves, at most
+    half of them in a round. If groups are deleted later, clipping ends when groups that save as much would cost less.
+    Kernels may be split along their axes, into two convolutions with few channels between them.
+    `pca` (Group Scissor, DAC 2017): every layer but the last keeps the smallest rank whose relative weight error is at
+    most `epsilon`; ranks are chosen again every `clip_every_steps` steps.
     """
 
-    method: Literal["output", "pca"] = "output"
-    reach: float = 1.0
-    epsilon: float = 0.03
-    every: int = 500
-    epochs: float = 12.0
-    stop: float = 0.6
-    ranks: str | None = None
+    method: Literal["output", "pca"] = option("output", "output: by the estimated loss; pca: the rule of the paper.")
+    max_drop_per_round: float = option(
+        1.0,
+        "Score that a round may cost before it is fine-tuned.",
+        minimum=0,
+        unit="percentage points",
+        aliases=("reach",),
+    )
+    epsilon: float = option(0.03, "pca: relative error of the weights.", minimum=0, maximum=1, unit="share")
+    clip_every_steps: int = option(
+        500, "pca: distance between two looks at the ranks.", minimum=1, unit="training steps", aliases=("every",)
+    )
+    epochs: float = option(12.0, "pca: training in all.", minimum=1e-6, unit="epochs")
+    clip_until_fraction: float = option(
+        0.6, "pca: part of the training after which ranks stay.", minimum=0, maximum=1, unit="share", aliases=("stop",)
+    )
+    ranks: str | None = option(
+        None, "pca: ranks to reach, one for every layer but the last.", expected="whole numbers, as in 5/12/36"
+    )
 
     @property
     def name(self) -> str:
@@ -80,21 +91,21 @@ class RankClip:
     # -- ours -------------------------------------------------------------------------------------------------
 
     def _by_budget(self, network: Network, context: Context) -> Network:
-        """Each round clips until the score falls by `reach`, and tunes what is left: an epoch where half was clipped.
+        """Clip in rounds until the score falls by `max_drop_per_round`, and fine-tune: an epoch where half was clipped.
 
         The first that does not come back, but for what chance makes of it, ends it; a first round is tried once more, a
         third as far. Where nothing comes back, and no groups are deleted later, it goes as far as it can untuned.
         """
-        assert context.trainer is not None
-        start, score, clipper = network, context.trainer.score, RankAllocator.of(network, context)
-        for reach in (self.reach, self.reach / 3):
+        context = context.ready_for_training()
+        start, score, clipper = network, context.required_trainer().score, RankAllocator.of(network, context)
+        for reach in (self.max_drop_per_round, self.max_drop_per_round / 3):
             network = self._clipped(start, clipper, context, reach)
             if network is not start or context.out_of_time():
                 return network
         if DELETION in context.later:
             return start
         context.stopped("no clipped network recovered by fine-tuning: the smallest that fits without it is kept")
-        return self._fewest_cells(clipper, context, lambda candidate: score(candidate) >= context.floor)
+        return self._fewest_cells(clipper, context, lambda candidate: context.budget.met(score(candidate)))
 
     def _clipped(self, network: Network, clipper: RankAllocator | None, context: Context, reach: float) -> Network:
         """The last network that came back; the one that is given, and its clipper, where none did."""
@@ -128,12 +139,12 @@ class RankClip:
         return deleting_costs_less(network, ranked(network, context), clipped, context)
 
     def _within_reach(self, clipper: RankAllocator, context: Context, reach: float) -> Network:
-        """Half of what there is, or as little as leaves the untuned score at most `reach` below the budget.
+        """Return half of what there is, or less, so that the untuned score is at most `reach` points below the budget.
 
         More than half at a time does not come back as well: what is left has to take over what was clipped.
         """
         assert context.trainer is not None
-        score, lowest = context.trainer.score, context.bar - reach
+        score, lowest = context.trainer.score, context.budget.recoverable_score - reach
         if score(clipper.half) >= lowest:
             return clipper.half
         best = bisect_largest(clipper.part, lambda candidate: score(candidate) >= lowest, good=0.9, bad=0.5, rounds=3)
@@ -146,7 +157,7 @@ class RankClip:
         """
         assert context.trainer is not None
         tuned = context.trainer.tune(network, epochs * context.effort)
-        lowest = context.bar - 0.5 * context.blur
+        lowest = context.budget.recoverable_score - 0.5 * context.budget.standard_error
         if (score := context.trainer.score(tuned)) < lowest:
             tuned = context.trainer.tune(tuned, context.effort, anneal=True)
             score = context.trainer.score(tuned)
@@ -190,13 +201,13 @@ class RankClip:
         if context.trainer is None:
             return self._clip_by_pca(network, self._limits(network, 1.0))
         per_epoch = context.trainer.steps_per_epoch
-        rounds = max(1, round(self.epochs * context.effort * per_epoch / self.every))
+        rounds = max(1, round(self.epochs * context.effort * per_epoch / self.clip_every_steps))
         for number in range(rounds):
-            progress = (number + 1) / max(1, round(self.stop * rounds))
+            progress = (number + 1) / max(1, round(self.clip_until_fraction * rounds))
             if progress <= 1:
                 network = self._clip_by_pca(network, self._limits(network, progress))
             last = number >= 0.8 * rounds
-            network = context.trainer.tune(network, self.every / per_epoch, lr=0.1 if last else 1.0)
+            network = context.trainer.tune(network, self.clip_every_steps / per_epoch, lr=0.1 if last else 1.0)
         return network
 
     def _limits(self, network: Network, progress: float) -> dict[str, int]:

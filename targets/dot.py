@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from gscompile.crossbars.netlist import Matrix, Netlist
 from gscompile.crossbars.nets import Nets
+from gscompile.declaration import option
 from gscompile.hardware.target import Design
 from gscompile.targets.names import Names
 
@@ -19,7 +20,7 @@ class Dot:
     """`<network>.dot`; with `tiles` every tile is drawn inside its matrix."""
 
     name: ClassVar[str] = "dot"
-    tiles: bool = False
+    tiles: bool = option(False, "Draw the tiles of every matrix.")
 
     def emit(self, design: Design, folder: Path) -> list[Path]:
         """Write the graph; an edge is a bus, its label the number of nets."""

@@ -107,13 +107,25 @@ class Hierarchy:
             nets = self._inputs(matrix) + self._outputs(matrix)
             name = self.names.matrix(matrix.name)
             buses = matrix.input_bus, matrix.output_bus
-            yield Instance(name, name, {net: [net] for net in nets}, {"matrix": matrix.name}, buses)
+            yield Instance(
+                module=name,
+                name=name,
+                connections={net: [net] for net in nets},
+                attributes={"matrix": matrix.name},
+                buses=buses,
+            )
 
     def _block_instance(self, block: Block) -> Instance:
         name = self.names.block(block.name)
         nets = self._nets_of(block.inputs) + self._nets_of(block.outputs)
         buses = (*block.inputs, *block.outputs)
-        return Instance(name, name, {net: [net] for net in nets}, {"block": block.name}, buses)
+        return Instance(
+            module=name,
+            name=name,
+            connections={net: [net] for net in nets},
+            attributes={"block": block.name},
+            buses=buses,
+        )
 
     def inner_nets(self) -> Iterator[str]:
         """Nets of `top` that are no port, in the order of the buses."""

@@ -18,6 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from gscompile.crossbars.netlist import Matrix, Tile
+from gscompile.declaration import option
 from gscompile.hardware.conductance import Pair, to_pair, weight_per_siemens
 from gscompile.hardware.target import Design
 from gscompile.targets.modules import Hierarchy, Instance
@@ -34,7 +35,7 @@ class Spice:
     """
 
     name: ClassVar[str] = "spice"
-    input_v: float = 0.1
+    input_v: float = option(0.1, "Voltage of an input of 1.", minimum=1e-6, maximum=100, unit="V")
 
     def emit(self, design: Design, folder: Path) -> list[Path]:
         """Write a matrix after the other, a tile's weights at a time; returns the file that includes them all."""

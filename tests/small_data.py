@@ -15,7 +15,7 @@ MLP = """mlp (float[n,8] x) => (float[n,3] y) <float[8,24] a, float[24] b, float
 DATA = ["--data", "train.npz", "--eval", "val.npz", "--test", "test.npz"]
 # A few seconds of training that make it smaller.
 SEARCH = ["--crossbar", "8x8", "--threads", "1", "--effort", "quick", "--epochs", "0.2", "--max-drop", "8",
-          "--pass", "rank-clip", "--pass", "delete-groups:recover=1,slack=8"]  # fmt: skip
+          "--pass", "rank-clip", "--pass", "delete-groups:recovery_epochs=1,curve_slack=8"]  # fmt: skip
 
 
 def write_inputs(folder: Path) -> None:

@@ -24,8 +24,8 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 MLP = """mlp (float[n,20] x) => (float[n,4] y) <float[20,30] a, float[30] b, float[30,4] c>
     { h = Gemm (x, a, b)  r = Relu (h)  y = MatMul (r, c) }"""
 FILES = ["model.onnx", "netlist.json", "report.html", "report.json", "tiles.npz"]
-SHORT = ["--threads", "1", "--effort", "quick", "--epochs", "0.1", "--pass", "rank-clip:method=pca,every=4,epochs=0.5",
-         "--pass", "delete-groups:step=0.6,epochs=0.2,recover=0.2", "--pass", "drop-dead-units"]  # fmt: skip
+SHORT = ["--threads", "1", "--effort", "quick", "--epochs", "0.1", "--pass", "rank-clip:method=pca,clip_every_steps=4,epochs=0.5",
+         "--pass", "delete-groups:step=0.6,epochs=0.2,recovery_epochs=0.2", "--pass", "drop-dead-units"]  # fmt: skip
 
 
 def run(*arguments: object) -> Result:

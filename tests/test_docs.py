@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.reference import REFERENCE, written
 from tests.test_readme import commands, gscompile
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +51,17 @@ def run_python(script: str, folder: Path) -> None:
     words = [sys.executable, "page.py"]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-1000:]
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_the_reference_is_that_of_the_declarations(name: str) -> None:
+    """`python -m tests.reference` writes it."""
+    assert PAGES[f"reference/{name}"] == written(name)
+
+
+def test_every_option_and_key_of_the_reference_has_a_meaning() -> None:
+    for name in REFERENCE:
+        assert not re.findall(r"^\| `[^|]*\|[^|]*\|[^|]*\|\s*\|", written(name), re.MULTILINE), name
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -19,7 +19,7 @@ from tests.small_data import DATA, SEARCH, write_inputs
 # those in its folder that change something, before it happens. Processes are forked, since imports take seconds.
 FORKED = """
 import os, signal, sys
-import gscompile.driver, gscompile.training.kfac_moments, gscompile.training.torch_trainer, gscompile.write
+import gscompile.driver, gscompile.training.kfac_moments, gscompile.training.make_trainer, gscompile.write
 from gscompile.cli import main
 
 CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate"}

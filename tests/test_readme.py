@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import shlex
@@ -10,20 +9,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gscompile.crossbars.netlist_file import is_plain_tile
 from gscompile.options import Options, read_config
-from gscompile.passes import PASSES
-from gscompile.registry import create
 from tests.benchmarks import results
 from tests.benchmarks.plots import scaling_svg
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-PASS_OPTIONS = (ROOT / "docs/guide/passes.md").read_text("utf-8")
 # nothing is claimed of the result
 SHORT = shlex.split("--effort quick --epochs 0.01 --time-budget 5s --threads 1 --quiet")
 
@@ -109,16 +104,6 @@ def test_the_python_example_runs(desk: Path, monkeypatch: pytest.MonkeyPatch) ->
     (text,) = blocks("python")
     exec(compile(text, "README.md", "exec"), {})
     assert (desk / "smaller.onnx").is_file()
-
-
-@pytest.mark.parametrize("name", PASSES)
-def test_every_option_of_a_pass_is_in_the_table_with_its_default(name: str) -> None:
-    rows = PASS_OPTIONS.partition(f"## {name}\n")[2].partition("\n## ")[0]
-    default: Any = create("pass", PASSES, name)
-    for field in dataclasses.fields(default):
-        value = getattr(default, field.name)
-        shown = "" if value is None else f"`{str(value).lower()}` "
-        assert f"| `{field.name}` | {shown}|" in rows
 
 
 def test_pages_show_tiles_as_they_are_written() -> None:

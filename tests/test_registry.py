@@ -8,6 +8,7 @@ from typing import Literal
 
 import pytest
 
+from gscompile.declaration import option
 from gscompile.errors import UsageError
 from gscompile.passes import PASSES
 from gscompile.passes.drop_dead_units import DropDeadUnits
@@ -21,7 +22,7 @@ class Sample:
     """One option of each kind."""
 
     mode: Literal["fast", "good"] = "fast"
-    share: float = 0.5
+    share: float = option(0.5, "A part.", minimum=0, maximum=1)
     steps: int = 3
     loud: bool = False
     note: str | None = None
@@ -32,8 +33,8 @@ TABLE = {"sample": f"{__name__}:Sample", "other": "no.such.module:Thing"}
 
 def test_options_are_read_by_their_types() -> None:
     assert create("pass", TABLE, "sample") == Sample()
-    assert create("pass", TABLE, "sample:mode=good,share=2,steps=7,loud=yes,note=a=b") == Sample(
-        "good", 2.0, 7, True, "a=b"
+    assert create("pass", TABLE, "sample:mode=good,share=0.2,steps=7,loud=yes,note=a=b") == Sample(
+        "good", 0.2, 7, True, "a=b"
     )
     assert create("pass", PASSES, "rank-clip:method=pca,epsilon=0.1,ranks=5/12/36") == RankClip(
         "pca", epsilon=0.1, ranks="5/12/36"
@@ -53,6 +54,8 @@ def test_nothing_is_imported_before_it_is_asked_for() -> None:
         ("sample:steps", "pass 'sample': option 'steps'"),
         ("sample:steps=1.5", "pass 'sample': option 'steps': '1.5' is not a whole number"),
         ("sample:share=much", "'much' is not a number"),
+        ("sample:share=2", r"option 'share': '2' must be from 0 to 1"),
+        ("sample:share=nan", r"option 'share': 'nan' must be from 0 to 1"),
         ("sample:mode=bad", "'bad'; expected one of fast, good"),
         ("sample:loud=1", "'1'; expected true or false"),
     ],
@@ -72,3 +75,16 @@ def test_everything_in_the_tables_can_be_made_and_knows_its_name(kind: str, tabl
 def test_a_pass_is_a_value() -> None:
     assert DropDeadUnits() == DropDeadUnits()
     assert "epsilon=0.03" in repr(RankClip())
+
+
+def test_former_names_of_options_are_accepted() -> None:
+    former = "recover=2,heat=1,least=0.1,slack=3,ranks=no,normalize=no"
+    names = (
+        "recovery_epochs=2,recovery_lr_scale=1,min_step=0.1,curve_slack=3,allow_rank_clipping=no,reinsert_batch_norm=no"
+    )
+    assert create("pass", PASSES, f"delete-groups:{former}") == create("pass", PASSES, f"delete-groups:{names}")
+    assert create("pass", PASSES, "rank-clip:reach=2,every=5,stop=0.5") == RankClip(
+        max_drop_per_round=2, clip_every_steps=5, clip_until_fraction=0.5
+    )
+    with pytest.raises(UsageError, match="option 'recover=1': recovery_epochs is given twice"):
+        create("pass", PASSES, "delete-groups:recovery_epochs=2,recover=1")

@@ -27,7 +27,8 @@ from gscompile.options import Options
 from gscompile.scoring.metrics import AGREEMENT, Metric
 from gscompile.training.augment import augmentation
 from gscompile.training.checkpoint import key_of
-from gscompile.training.torch_trainer import TorchTrainer, TrainingOptions
+from gscompile.training.make_trainer import make_trainer
+from gscompile.training.training_options import TrainingOptions
 from gscompile.user_function import UserFunction
 from tests.small_networks import model, network
 
@@ -107,7 +108,7 @@ def test_a_loss_is_told_outputs_the_originals_outputs_and_labels() -> None:
         return (outputs["y"] - labels).square().mean()
 
     net, data = regression()
-    trainer = TorchTrainer(net, data, data, TrainingOptions(batch_size=32, lr=0.05, loss=loss))
+    trainer = make_trainer(net, data, data, TrainingOptions(batch_size=32, lr=0.05, loss=loss))
     tuned = trainer.tune(net, 2.0)
     assert set(map(str, told)) == {str((["r", "y"], ["r", "y"], torch.Size([32, 2]), torch.float32))}
     labels = data.batch(np.arange(256)).labels

@@ -1,4 +1,4 @@
-"""How far one may go: the last of the things made from a number that fits, by halving or by a measured slope."""
+"""Search along a line: the last candidate that fits, by bisection or by the secant method."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-CLOSE_ENOUGH = 0.05  # an excess this little below zero is as good as none
-MAX_SLOPE_RATIO = 4.0  # times the slope that was expected, or one over that
+CLOSE_ENOUGH = 0.05  # excess below zero at which a search ends
+MAX_SLOPE_RATIO = 4.0  # of a measured slope to the expected one, either way
 
 
 def bisect_largest(
@@ -19,9 +19,9 @@ def bisect_largest(
     rounds: int,
     over: Callable[[], bool] = lambda: False,
 ) -> T | None:
-    """What was made nearest to `bad` and fits, of `rounds` trials between it and `good`; None where none fits.
+    """Return the candidate nearest to `bad` that fits, of `rounds` trials between `good` and `bad`; None if none fits.
 
-    Ends before a trial when it is `over`.
+    `make` makes a candidate from a number. The search ends before a trial if `over` returns True.
 
     >>> bisect_largest(lambda x: x, lambda x: x <= 5, good=0, bad=8, rounds=3)
     5.0
@@ -33,17 +33,17 @@ def bisect_largest(
         if over():
             break
         middle = 0.5 * (good + bad)
-        made = make(middle)
-        if fits(made):
-            best, good = made, middle
+        candidate = make(middle)
+        if fits(candidate):
+            best, good = candidate, middle
         else:
             bad = middle
-        del made  # it may be large, and the next one is made before it is forgotten
+        del candidate  # it may be large; without this it would stay while the next one is made
     return best
 
 
 def bracket(is_so: Callable[[float], bool], low: float, high: float, near: float) -> tuple[float, float]:
-    """Return the ends, at most `near` apart, between which something begins to be so; it is taken to be so at `high`.
+    """Return two numbers, at most `near` apart, between which `is_so` becomes True; it is assumed True at `high`.
 
     >>> bracket(lambda x: x > 5, low=0, high=8, near=1)
     (5.0, 6.0)
@@ -64,42 +64,47 @@ def secant_closest(
     over: Callable[[], bool] = lambda: False,
     first: float | None = None,
 ) -> T | None:
-    """Return the result whose `excess` is closest to zero from below; None when no trial fits.
+    """Return the candidate whose `excess` is closest to zero from below; None if no trial fits.
 
-    `excess` is at most 0 for a result that fits, and minus infinity for one that fits but saves nothing.
+    The secant method within a bracket. If two trials in a row each cut less than a quarter off the bracket, the next
+    one halves it, for the excess may have steps. The search ends at an excess between -`CLOSE_ENOUGH` and 0.
 
-    It is expected to grow by `slope` for each unit from `good` to `bad`; what two trials say of that counts from then
-    on (the secant method, within the bracket). Where two trials in a row have each taken less than a quarter off the
-    bracket, the next one halves it: excess may grow by leaps. The search ends at a result that fits with `CLOSE_ENOUGH`
-    or less to spare. The first trial is at `first`, or in the middle.
+    Args:
+        make: Function that makes a candidate from a number.
+        excess: Function of a candidate: at most 0 if it fits, minus infinity if it fits but saves nothing.
+        good, bad: Ends of the bracket.
+        slope: Expected growth of the excess per unit; two trials replace it by a measured slope.
+        rounds: Largest number of trials.
+        over: The search ends before a trial if this function returns True.
+        first: Number of the first trial; the middle if None.
 
     >>> secant_closest(lambda x: x, lambda x: x - 5, good=0, bad=8, slope=1, rounds=2)
     4.975
     """
-    best, known, seen, at, slow = None, slope, None, 0.5 * (good + bad) if first is None else first, 0
+    best, known, last, at, slow = None, slope, None, 0.5 * (good + bad) if first is None else first, 0
     for _ in range(rounds):
         if over():
             break
-        made, width = make(at), abs(bad - good)
-        found = excess(made)
-        if found <= 0:
-            best, good = made if found > -math.inf else best, at
+        candidate, width = make(at), abs(bad - good)
+        over_limit = excess(candidate)
+        if over_limit <= 0:
+            best, good = candidate if over_limit > -math.inf else best, at
         else:
             bad = at
-        if -CLOSE_ENOUGH <= found <= 0 or good == bad:
+        if -CLOSE_ENOUGH <= over_limit <= 0 or good == bad:
             break
-        del made  # it may be large, and the next one is made before it is forgotten
-        if seen is not None:
-            known = _slope(seen, (at, found), slope)
-        guess = at - (found + CLOSE_ENOUGH / 2) / known
-        seen = at, found
+        del candidate  # it may be large; without this it would stay while the next one is made
+        if last is not None:
+            known = _slope(last, (at, over_limit), slope)
+        guess = at - (over_limit + CLOSE_ENOUGH / 2) / known
+        last = at, over_limit
         slow = slow + 1 if abs(bad - good) > 0.75 * width else 0
         at = guess if slow < 2 and min(good, bad) < guess < max(good, bad) else 0.5 * (good + bad)
     return best
 
 
 def _slope(first: tuple[float, float], second: tuple[float, float], expected: float) -> float:
-    """Between two trials (where, excess), within a factor of what was expected; that where they do not tell."""
+    """Return the slope between two trials (number, excess), within a factor of the expected one; that if infinite."""
     between = (second[1] - first[1]) / (second[0] - first[0])
     return (
         expected * min(max(between / expected, 1 / MAX_SLOPE_RATIO), MAX_SLOPE_RATIO)

@@ -76,7 +76,9 @@ def _linear_map(network: Network, layer: Layer, second: str, taps: int) -> Linea
     inputs, outputs, parts = layer.layout.inputs, (v or layer).layout.outputs * taps, layer.layout.parts
     rank = min(inputs, outputs) if v is None else layer.layout.outputs
     shape = parts, inputs, outputs
-    return LinearMap((v or layer).origin, layer, v, shape, rank, layer.layout.factorable, taps)
+    return LinearMap(
+        origin=(v or layer).origin, u=layer, v=v, shape=shape, rank=rank, factorable=layer.layout.factorable, taps=taps
+    )
 
 
 def cells(network: Network) -> int:

@@ -1,4 +1,4 @@
-"""Passes: values that turn a network into a smaller one and report their changes."""
+"""Passes: frozen dataclasses that turn a network into a smaller one and report their changes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from gscompile.crossbars.mapping import Footprint, MapOptions, footprint
 from gscompile.graph.network import Layer, Network
 from gscompile.graph.weight_ops import Matrices
 from gscompile.progress import Progress
+from gscompile.scoring.score_budget import ScoreBudget
 
 if TYPE_CHECKING:  # torch is handed to passes, never imported by them
     from gscompile.compression.moments import Moments
     from gscompile.compression.trainer import Trainer
 
 
-UNITS = "units"  # what changes where dead units go
+UNITS = "units"  # `Change.what` of the removal of dead units
 OUT_OF_TIME = "the time budget was over"  # a reason why a pass stopped
 
 
@@ -47,7 +48,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class PassResult:
-    """The network a pass returns, what it changed on the way, and the networks that earlier passes left."""
+    """The network that a pass returns, its changes, and the networks that earlier passes left."""
 
     network: Network
     changes: tuple[Change, ...] = ()
@@ -59,7 +60,7 @@ class PassResult:
 
 
 def without_dead_units(network: Network) -> PassResult:
-    """The network, changed in place, without channels, neurons and ranks that carry nothing or that nothing reads."""
+    """Remove dead units from a network, in place: channels, neurons and ranks that are zero or that nothing reads."""
     dropped = drop_dead_units(network)
     changes = tuple(Change(layer, UNITS, str(before), str(after)) for layer, before, after in dropped)
     stage = Stage("drop-dead-units", network, bool(changes), "every unit that is left carries a value that is read")
@@ -68,20 +69,33 @@ def without_dead_units(network: Network) -> PassResult:
 
 @dataclass(frozen=True)
 class Context:
-    """The state that passes share: how matrices are cut, the budget, and the trainer where there is data.
+    """The state that passes share: the mapping, the budget, and the trainer if there is data.
 
-    `trainer` and `floor`, the lowest validation score within the budget in percent, are there with data;
-    `moments` measures what the data does to each layer. Without data,
-    `refit` solves for the weights of a compressed network without gradients, where nothing else is to tune them; `loss`
-    then tells how far outputs are from the original's on samples that were held out.
-    `drift` tells the output error of a candidate, relative to the outputs' range, and `max_error` bounds it;
-    `drift_replacing` tells it for one network with other matrices in the place of a layer's, at the cost of a run.
-    `blur` is the standard error of a score, in points: less than that is no difference.
-    `effort` scales the epochs that may be spent; `price` tells what the search is paid for. `later` names the passes
-    that run afterwards. `untouchable` has the origins of layers whose weights stay as they are. `longest` is how many
-    seconds one recovery may plan for, where others may come. `size` is what the network may take at most, where that is
-    asked for; `note` takes a sentence for the report. `stopped` takes the reason why a pass ends its search: the last
-    one that a pass gives is reported.
+    Args:
+        mapping: Rules by which matrices are cut into tiles.
+        max_error: Largest output error within the budget, relative to the range of the outputs; without data.
+        drift: Function that returns the output error of a network; without data.
+        drift_replacing: Function of a network that returns a function of a layer and other matrices for it, which
+            returns the output error with these matrices, at the cost of one run; without data.
+        trainer: Scores and fine-tunes networks; with data.
+        moments: Function that returns the second moments of inputs and gradients of each layer; with data.
+        refit: Function that solves for the weights of a compressed network without gradients; if there is no
+            fine-tuning.
+        loss: Function that returns the distance of a network's outputs from the original's on held-out samples; with
+            `refit` and data.
+        retrain: Function that trains what was solved for; with `refit` and fine-tuning.
+        budget: Validation scores that are allowed; with data.
+        effort: Factor of the epochs that may be spent.
+        price: Prices of cells, wires and tiles, by `--minimize`.
+        time_left: Function that returns the seconds until the search must end.
+        max_recovery_seconds: Seconds that one recovery may plan for.
+        seed: Seed of all that is random.
+        later: Names of the passes that run after this one.
+        untouchable: Origins of layers whose weights must stay as they are.
+        progress: Display of the progress.
+        size: Largest size that is asked for, if any.
+        note: Function that takes a sentence for the report.
+        stopped: Function that takes the reason why a pass ends its search; the last one is reported.
     """
 
     mapping: MapOptions
@@ -92,12 +106,12 @@ class Context:
     moments: Callable[[Network], Mapping[str, Moments]] | None = None
     refit: Callable[[Network], Network] | None = None
     loss: Callable[[Network], float] | None = None
-    floor: float = 0.0
+    retrain: Callable[[Network], Network] | None = None
+    budget: ScoreBudget = field(default=ScoreBudget(base=0.0, max_drop=0.0))
     effort: float = 1.0
     price: Pricing = field(default_factory=Pricing)
     time_left: Callable[[], float] = field(default=lambda: math.inf)
-    longest: float = math.inf
-    blur: float = 0.0
+    max_recovery_seconds: float = math.inf
     seed: int = 0
     later: tuple[str, ...] = ()
     untouchable: frozenset[str] = frozenset()
@@ -106,29 +120,37 @@ class Context:
     note: Callable[[str], None] = field(default=lambda _: None)
     stopped: Callable[[str], None] = field(default=lambda _: None)
 
-    @property
-    def bar(self) -> float:
-        """Return the score above which a full recovery is expected to reach `floor`."""
-        return self.floor - (self.trainer.toll if self.trainer else 0.0)
+    def required_trainer(self) -> Trainer:
+        """Return the trainer, in code that runs only if there is data."""
+        assert self.trainer is not None, "a pass trains without data"
+        return self.trainer
+
+    def ready_for_training(self) -> Context:
+        """Return this context with the tuning loss in its budget, for a pass that compares scores with it.
+
+        The learning rate is chosen for that, by short trials at the first call; the tuning loss comes from them.
+        """
+        chosen = self.required_trainer().choose_learning_rate()
+        return replace(self, budget=replace(self.budget, tuning_loss=chosen.tuning_loss))
 
     def priced(self, network: Network) -> Price:
         """Return the price of cells, wires and tiles for this network."""
         return self.price(footprint(network, self.mapping))
 
     def saving(self, network: Network) -> Callable[[Network], float]:
-        """Tells how much less than this network another one takes, as a share of the worth of this one."""
+        """Return a function of a smaller network that returns its saving, as a share of the price of `network`."""
         now = footprint(network, self.mapping)
         price = self.price(now)
         return lambda smaller: price.saved(now, footprint(smaller, self.mapping))
 
-    def told(self, network: Network, score: float) -> Footprint:
-        """Return the footprint of a network and report it, with its score, to the progress display."""
+    def show(self, network: Network, score: float) -> Footprint:
+        """Return the footprint of a network, after the progress display has shown it with its score."""
         now = footprint(network, self.mapping)
         self.progress.figures(accuracy=score, cells=now.cells, wires=now.wires)
         return now
 
     def out_of_time(self) -> bool:
-        """Return whether the search must end with the best so far; `time_left` is in seconds."""
+        """Return True if the search must end with the best network so far."""
         return self.time_left() <= 0
 
 
@@ -139,11 +161,11 @@ class Pass(Protocol):
     def name(self) -> str: ...
 
     def run(self, network: Network, context: Context) -> PassResult:
-        """Compress `network`, which is the pass's own and may be changed."""
+        """Compress `network` and return the result. The pass owns `network` and may change it."""
 
 
 def pass_results(network: Network, passes: Iterable[Pass], context: Context) -> Iterator[PassResult]:
-    """Run passes in order, each on a copy; yield after each of them its network and what was changed so far."""
+    """Run passes in order, each on a copy; yield the network after each, with all changes so far."""
     total = PassResult(network)
     steps = [*passes]
     for number, step in enumerate(steps, 1):
@@ -158,7 +180,7 @@ def pass_results(network: Network, passes: Iterable[Pass], context: Context) -> 
 
 
 def run_passes(network: Network, passes: Iterable[Pass], context: Context) -> PassResult:
-    """Run passes in order, each on a copy, and gather what they changed."""
+    """Run passes in order, each on a copy; return the last network with all changes."""
     last = PassResult(network)
     for result in pass_results(network, passes, context):
         last = result

@@ -427,6 +427,6 @@ def deleting_costs_less(network: Network, groups: Ranking, clipped: Iterable[Net
     score, saved = context.trainer.score, context.saving(network)
 
     def better(smaller: Network) -> bool:
-        return score(without_cheapest(network, groups, saved(smaller))) > score(smaller) + context.blur
+        return score(without_cheapest(network, groups, saved(smaller))) > score(smaller) + context.budget.standard_error
 
     return all(better(smaller) for smaller in clipped)

@@ -1,4 +1,4 @@
-"""Which groups are deleted, and what is left: the mathematics that passes share."""
+"""The ranking of groups by saliency per saving, and the network without the cheapest of them."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ GroupScores = dict[Family, NDArray[np.float64]]
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Groups by what they do: their harm to the loss, and what they save as a share of all there is."""
+    """The saliency of each group, and its saving as a share of the price of the network."""
 
-    harm: GroupScores
-    worth: GroupScores
+    saliency: GroupScores
+    saving: GroupScores
 
     def cheapest(self, share: float) -> GroupMasks:
-        """The groups with the least harm for their worth, until their worth adds up to `share`; one at the least."""
-        order = list(self.harm)
-        harm, worth = (np.concatenate([of[family] for family in order]) for of in (self.harm, self.worth))
+        """Return masks of the groups of least saliency per saving that save `share` together; at least one group."""
+        order = list(self.saliency)
+        saliency, saving = (
+            np.concatenate([scores[family] for family in order]) for scores in (self.saliency, self.saving)
+        )
         edges = np.cumsum([family.size for family in order])[:-1]
-        return dict(zip(order, np.split(_cheapest(harm, worth, share), edges), strict=True))
+        return dict(zip(order, np.split(_cheapest(saliency, saving, share), edges), strict=True))
 
 
-def _cheapest(harm: NDArray[np.float64], worth: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
-    ratio = np.where(worth > 0, harm / np.maximum(worth, 1e-30), np.inf)
+def _cheapest(saliency: NDArray[np.float64], saving: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
+    ratio = np.where(saving > 0, saliency / np.maximum(saving, 1e-30), np.inf)
     order = np.argsort(ratio, kind="stable")
-    count = max(1, int(np.searchsorted(np.cumsum(worth[order]), share * (1 + 1e-9), side="right")))
+    count = max(1, int(np.searchsorted(np.cumsum(saving[order]), share * (1 + 1e-9), side="right")))
     picked = order[:count]
     chosen = np.zeros(len(ratio), bool)
     chosen[picked[np.isfinite(ratio[picked])]] = True
@@ -44,16 +46,15 @@ def _cheapest(harm: NDArray[np.float64], worth: NDArray[np.float64], share: floa
 
 
 def ranked(network: Network, context: Context, units: bool = True) -> Ranking:
-    """All groups of a network, by what they do to it as it is."""
-    assert context.trainer is not None
-    found = families(network, context.mapping, units)
+    """Return the ranking of all groups of a network: rows and columns of tiles and, with `units`, whole units."""
+    groups = families(network, context.mapping, units)
     price = context.priced(network)
-    worth = {family: savings(network, family, context.mapping, price) for family in found}
-    return Ranking(context.trainer.saliency(network, found), worth)
+    saving = {family: savings(network, family, context.mapping, price) for family in groups}
+    return Ranking(context.required_trainer().saliency(network, groups), saving)
 
 
 def without(network: Network, gone: Mapping[str, NDArray[np.bool_]]) -> Network:
-    """A copy with those weights [parts, inputs, outputs] at zero, and the units that are dead then dropped."""
+    """Return a copy with masked weights [parts, inputs, outputs] at zero, and without units that are dead then."""
     network = network.copy()
     for name, mask in gone.items():
         network.set_matrices(name, np.where(mask, 0, network.matrices(name)))
@@ -62,12 +63,12 @@ def without(network: Network, gone: Mapping[str, NDArray[np.bool_]]) -> Network:
 
 
 def without_cheapest(network: Network, groups: Ranking, share: float) -> Network:
-    """A copy without the cheapest of the groups that `ranked` found, of `share` of what there is, and untuned."""
+    """Return a copy without the cheapest groups, which save `share` of its price; it is not fine-tuned."""
     return without(network, deleted(network, groups.cheapest(share)))
 
 
 def vector_masks(network: Network, chosen: GroupMasks) -> dict[str, NDArray[np.bool_]]:
-    """Entries of biases that go with their units, by the vectors' training keys."""
+    """Return masks of the entries of biases that are deleted with their units, by the training key of the vector."""
     keys = {value: key for key, value in trainable_values(network).items()}
     masks: dict[str, NDArray[np.bool_]] = {}
     for family, which in chosen.items():

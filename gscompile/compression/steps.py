@@ -96,7 +96,7 @@ def recorded_steps(
 
     A stage that changed no layer is not measured again: its score and output error are those of the stage before it.
     """
-    score = context.trainer.base if context.trainer else None
+    score = context.budget.base if context.trainer else None
     error = 0.0 if context.trainer is None and context.drift is not None else None
     steps = [CompileStep(INPUT, _changed({}, original), score, error)]
     state = original

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,31 +13,38 @@ from gscompile.crossbars.groups import Family
 from gscompile.graph.network import Network
 
 
+@dataclass(frozen=True)
+class LearningRate:
+    """A learning rate, and the accuracy that a short fine-tuning at this rate costs the original, in points."""
+
+    value: float
+    tuning_loss: float = 0.0
+
+
 class Trainer(Protocol):
-    """Scores, saliencies and fine-tuning of networks that have the inputs and outputs of the original.
-
-    `toll` is the accuracy, in percentage points, that a short fine-tuning costs the original itself. `hottest` is the
-    largest factor of the learning rate that has done no harm in a recovery.
-    """
-
-    toll: float
-    hottest: float
+    """Scores, saliencies and fine-tuning of networks that have the inputs and outputs of the original."""
 
     @property
-    def base(self) -> float:
-        """Return the score of the original, in percent."""
+    def max_lr_scale(self) -> float:
+        """Return the largest factor of the learning rate that has not done harm in a recovery."""
+
+    @property
+    def can_reinsert_batch_norm(self) -> bool:
+        """Return True if batch normalization can be reinserted while networks are fine-tuned."""
 
     @property
     def steps_per_epoch(self) -> int:
         """Return the number of batches in one epoch."""
 
     @property
-    def normalizes(self) -> bool:
-        """Return whether batch normalization can be reinserted while networks are fine-tuned."""
+    def throughput(self) -> Throughput:
+        """Return how long an epoch takes, as measured in the last training run."""
 
-    @property
-    def pace(self) -> Throughput:
-        """Return how long an epoch takes, as measured last."""
+    def choose_learning_rate(self) -> LearningRate:
+        """Return the learning rate, which is chosen by short trials at the first call unless an option gives it."""
+
+    def limit_lr_scale(self, scale: float) -> None:
+        """Lower `max_lr_scale`, for a larger factor has done harm."""
 
     def score(self, network: Network) -> float:
         """Return the score of `network` on the validation data, in percent."""
@@ -58,8 +66,8 @@ class Trainer(Protocol):
     ) -> Network:
         """Return a fine-tuned copy of `network`; `lr` scales the learning rate, `anneal` decays it to zero."""
 
-    def let_down(self, network: Network, epochs: float, lr: float = 1.0, normalize: bool = False) -> Network:
+    def anneal(self, network: Network, epochs: float, lr: float = 1.0, normalize: bool = False) -> Network:
         """Return a copy of `network` fine-tuned while the learning rate decays to zero."""
 
-    def follow(self) -> Any:
-        """Train with the first process until it ends, as one of its helpers; return the last message."""
+    def run_worker(self) -> Any:
+        """Train as a worker of the first process until it sends anything but a training run; return that message."""

@@ -118,8 +118,14 @@ def _tile_families(layer: Layer, mapping: MapOptions) -> Iterator[Family]:
         grid = tile_grid((rows, cols), mapping)
         (inputs, outputs), (down, across) = matrix.shape, grid.shape
         tile_row, tile_col = _placed(rows, grid.row_slices, inputs), _placed(cols, grid.col_slices, outputs)
-        yield Family("row group", (GroupMember(layer.name, part, np.arange(inputs), tile_col, (inputs, across)),))
-        yield Family("column group", (GroupMember(layer.name, part, tile_row, np.arange(outputs), (down, outputs)),))
+        yield Family(
+            "row group",
+            (GroupMember(layer=layer.name, part=part, rows=np.arange(inputs), cols=tile_col, blocks=(inputs, across)),),
+        )
+        yield Family(
+            "column group",
+            (GroupMember(layer=layer.name, part=part, rows=tile_row, cols=np.arange(outputs), blocks=(down, outputs)),),
+        )
 
 
 def _numbered(slices: tuple[slice, ...], length: int) -> Indices:
@@ -144,11 +150,23 @@ def _unit_members(network: Network, space: CoupledChannels) -> Iterator[GroupMem
     for side in space.producers:
         layout = network.layer(side.layer).layout
         for part in range(layout.parts):
-            yield GroupMember(side.layer, part, np.zeros(layout.inputs, np.int64), side.unit_of, (1, space.size))
+            yield GroupMember(
+                layer=side.layer,
+                part=part,
+                rows=np.zeros(layout.inputs, np.int64),
+                cols=side.unit_of,
+                blocks=(1, space.size),
+            )
     for side in space.consumers:
         layout = network.layer(side.layer).layout
         for part in range(layout.parts):
-            yield GroupMember(side.layer, part, side.unit_of, np.zeros(layout.outputs, np.int64), (space.size, 1))
+            yield GroupMember(
+                layer=side.layer,
+                part=part,
+                rows=side.unit_of,
+                cols=np.zeros(layout.outputs, np.int64),
+                blocks=(space.size, 1),
+            )
 
 
 @dataclass(frozen=True)

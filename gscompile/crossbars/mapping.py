@@ -41,7 +41,15 @@ def map_network(network: Network, options: MapOptions, name: str = "network") ->
     wiring = wire_up(network)
     cuts = ([*_matrices(layer, options, wiring)] for layer in network.layers)
     matrices = tuple(m for cut_ in cuts for m in (_packed(cut_, options) if options.pack else cut_))
-    return Netlist(name, options.crossbar, options.tiling, wiring.buses, matrices, wiring.blocks, wiring.ports)
+    return Netlist(
+        name=name,
+        crossbar=options.crossbar,
+        tiling=options.tiling,
+        buses=wiring.buses,
+        matrices=matrices,
+        blocks=wiring.blocks,
+        ports=wiring.ports,
+    )
 
 
 def _matrices(layer: Layer, options: MapOptions, wiring: Wiring) -> Iterator[Matrix]:
@@ -49,7 +57,16 @@ def _matrices(layer: Layer, options: MapOptions, wiring: Wiring) -> Iterator[Mat
     for part, name in enumerate(layer.part_names):
         tiles = tuple(cut(name, layer.matrices[part], options))
         input_bus, output_bus = wiring.sides[name]
-        yield Matrix(name, layer.name, part, inputs, outputs, input_bus, output_bus, tiles)
+        yield Matrix(
+            name=name,
+            layer=layer.name,
+            part=part,
+            inputs=inputs,
+            outputs=outputs,
+            input_bus=input_bus,
+            output_bus=output_bus,
+            tiles=tiles,
+        )
 
 
 def _packed(matrices: list[Matrix], options: MapOptions) -> Iterator[Matrix]:
@@ -75,7 +92,7 @@ def cut(name: str, matrix: NDArray[np.generic], options: MapOptions) -> Iterator
             tile_rows = rows[down][occupancy.rows[down, j]]
             tile_cols = cols[across][occupancy.cols[i, across]]
             tile = f"{name}/{i}_{j}"
-            yield Tile(tile, name, tile_rows, tile_cols, tile)
+            yield Tile(name=tile, matrix=name, inputs=tile_rows, outputs=tile_cols, array=tile)
 
 
 def live_order(alive: NDArray[np.bool_], options: MapOptions) -> Order:

@@ -188,14 +188,16 @@ class Netlist:
     def from_json(cls, data: Mapping[str, Any]) -> Netlist:
         """Return the netlist that `to_json` wrote, checked against the schema first."""
         return cls(
-            data["name"],
-            Crossbar.parse(data["crossbar"]),
-            data["tiling"],
-            tuple(Bus(**bus) for bus in data["buses"]),
-            tuple(_matrix_from(matrix) for matrix in data["matrices"]),
-            tuple(Block(b["name"], tuple(b["nodes"]), tuple(b["inputs"]), tuple(b["outputs"])) for b in data["blocks"]),
-            tuple(Port(**port) for port in data["ports"]),
-            data["schema"],
+            name=data["name"],
+            crossbar=Crossbar.parse(data["crossbar"]),
+            tiling=data["tiling"],
+            buses=tuple(Bus(**bus) for bus in data["buses"]),
+            matrices=tuple(_matrix_from(matrix) for matrix in data["matrices"]),
+            blocks=tuple(
+                Block(b["name"], tuple(b["nodes"]), tuple(b["inputs"]), tuple(b["outputs"])) for b in data["blocks"]
+            ),
+            ports=tuple(Port(**port) for port in data["ports"]),
+            version=data["schema"],
         )
 
 
@@ -389,4 +391,11 @@ def _matrix_from(data: Mapping[str, Any]) -> Matrix:
 
 def _tile_from(matrix: str, data: Mapping[str, Any], rows: Indices, cols: Indices) -> Tile:
     corner = data.get("corner", (0, 0))
-    return Tile(data["name"], matrix, rows, cols, data.get("array", data["name"]), (corner[0], corner[1]))
+    return Tile(
+        name=data["name"],
+        matrix=matrix,
+        inputs=rows,
+        outputs=cols,
+        array=data.get("array", data["name"]),
+        corner=(corner[0], corner[1]),
+    )

@@ -13,7 +13,7 @@ Tiling = Literal["full", "equal"]
 
 @dataclass(frozen=True)
 class Crossbar:
-    """The largest array there is: `rows` word lines by `cols` bit lines.
+    """The size of the largest array: `rows` word lines by `cols` bit lines.
 
     >>> Crossbar.parse("64x32")
     Crossbar(rows=64, cols=32)

@@ -296,7 +296,16 @@ class Filler:
         dense = frozenset(name for name, ops in read.items() if {"MatMul", "Gemm"} & {*ops})
         bytes_taken = {name: takes_bytes(model, name) for name in floats}
         uncentred = {name: scale for name in floats if (scale := uncentred_scale(model, name)) is not None}
-        return cls(specs, index_limits(model), compared_values(model), told, uncentred, bytes_taken, dense, state_outputs(model))
+        return cls(
+            specs,
+            index_limits(model),
+            compared_values(model),
+            told,
+            uncentred,
+            bytes_taken,
+            dense,
+            state_outputs(model),
+        )
 
     def fill(self, shapes: Shapes, seed: int = 0, draw: int = 0) -> dict[str, NDArray[Any]]:
         """Return an array for each input, the same for the same seed and draw."""

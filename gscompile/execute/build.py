@@ -104,7 +104,16 @@ class Builder:
         wanted = tuple(_is_read(value) for value in node.outputs)
         version = self.opsets.get(node.domain, self.opsets.get(domain, 1))
         last = any(value.is_graph_output() for value in node.outputs)
-        info = NodeInfo(node.op_type, domain, version, node.name or "", attributes, wanted, raw, last)
+        info = NodeInfo(
+            op_type=node.op_type,
+            domain=domain,
+            version=version,
+            name=node.name or "",
+            attributes=attributes,
+            wanted=wanted,
+            raw=raw,
+            last=last,
+        )
         return self._with_layers(info, node)
 
     def _with_layers(self, info: NodeInfo, node: ir.Node) -> Call:

@@ -94,13 +94,13 @@ def scan_batched(node: NodeInfo, run: RunsGraph, lengths: Tensor | None, *inputs
         raise NotImplementedError
     backwards = node.get("directions", (0,) * node.attributes["num_scan_inputs"])
     plain = NodeInfo(
-        "Scan",
-        "",
-        9,
-        node.name,
-        {**node.attributes, "scan_input_directions": backwards},
-        node.wanted,
-        node.raw,
+        op_type="Scan",
+        domain="",
+        version=9,
+        name=node.name,
+        attributes={**node.attributes, "scan_input_directions": backwards},
+        wanted=node.wanted,
+        raw=node.raw,
     )
     batches = [scan(plain, run, *(x[item] for x in inputs)) for item in range(inputs[0].shape[0])]
     return tuple(torch.stack(parts) for parts in zip(*batches, strict=True))

@@ -31,7 +31,13 @@ def _pool_window(node: NodeInfo, x: Tensor) -> Window:
     window = window_of(node, x.shape[2:], node.ints("kernel_shape"))
     if not node.get("ceil_mode", 0):
         return window
-    return Window(window.kernel, window.stride, window.dilation, window.begin, ceil_end(window, x.shape[2:]))
+    return Window(
+        kernel=window.kernel,
+        stride=window.stride,
+        dilation=window.dilation,
+        begin=window.begin,
+        end=ceil_end(window, x.shape[2:]),
+    )
 
 
 def _pads_little(window: Window) -> bool:

@@ -147,13 +147,13 @@ def _recurrent(
     for n in range(directions):
         wb, rb = b[n].chunk(2)
         part = RecurrentDirection(
-            w[n],
-            r[n],
-            wb,
-            rb,
-            activations[n],
-            node.get("clip", 0.0),
-            None if peephole is None else peephole[n],
+            w=w[n],
+            r=r[n],
+            wb=wb,
+            rb=rb,
+            activations=activations[n],
+            clip=node.get("clip", 0.0),
+            peephole=None if peephole is None else peephole[n],
         )
         backwards = n == 1 or node.get("direction", "forward") == "reverse"
         y, final = _run_direction(part, make_cell(part), x, tuple(s[n] for s in states), lengths, backwards)

@@ -48,7 +48,18 @@ def upsample(node: NodeInfo, x: Tensor, scales: Tensor) -> Tensor:
 def _simple(node: NodeInfo, x: Tensor, scales: list[float]) -> Tensor:
     mode = node.get("mode", "nearest")
     for axis, (n, scale) in enumerate(zip(tuple(x.shape), scales, strict=True)):
-        made = ResizedAxis(n, math.floor(n * scale), scale, (0, 1), mode, "asymmetric", "floor", -0.75, False, False)
+        made = ResizedAxis(
+            inputs=n,
+            outputs=math.floor(n * scale),
+            scale=scale,
+            region=(0, 1),
+            mode=mode,
+            coordinates="asymmetric",
+            rounding="floor",
+            cubic=-0.75,
+            exclude_outside=False,
+            antialias=False,
+        )
         x = _resized(x, axis, made, 0.0)
     return x
 
@@ -79,16 +90,16 @@ def resize(
 
 def _axis(node: NodeInfo, inputs: int, outputs: int, scale: float, region: tuple[float, float]) -> ResizedAxis:
     return ResizedAxis(
-        inputs,
-        outputs,
-        scale,
-        region,
-        node.get("mode", "nearest"),
-        node.get("coordinate_transformation_mode", "half_pixel"),
-        node.get("nearest_mode", "round_prefer_floor"),
-        node.get("cubic_coeff_a", -0.75),
-        bool(node.get("exclude_outside", 0)),
-        bool(node.get("antialias", 0)),
+        inputs=inputs,
+        outputs=outputs,
+        scale=scale,
+        region=region,
+        mode=node.get("mode", "nearest"),
+        coordinates=node.get("coordinate_transformation_mode", "half_pixel"),
+        rounding=node.get("nearest_mode", "round_prefer_floor"),
+        cubic=node.get("cubic_coeff_a", -0.75),
+        exclude_outside=bool(node.get("exclude_outside", 0)),
+        antialias=bool(node.get("antialias", 0)),
     )
 
 

@@ -53,7 +53,7 @@ def window_of(node: NodeInfo, sizes: Sequence[int], kernel: Sequence[int]) -> Wi
         totals = [same_padding(n, k, s, d) for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True)]
         small, large = tuple(t // 2 for t in totals), tuple(t - t // 2 for t in totals)
         pads = small + large if auto == "SAME_UPPER" else large + small
-    return Window(tuple(kernel), stride, dilation, pads[:rank], pads[rank:])
+    return Window(kernel=tuple(kernel), stride=stride, dilation=dilation, begin=pads[:rank], end=pads[rank:])
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int) -> int:

@@ -66,7 +66,9 @@ def _array(name: str, layer: str, rows: int, cols: int, target: Target) -> Compo
     extra = array_periphery_um2(built_rows, built_cols, target)
     cells = built_cols * pitch  # the array itself stands in the corner, its periphery beside it
     width = cells + _rounded_up(extra * NM2_PER_UM2 / height, pitch)
-    return Component(name, "array", layer, width, height, rows, cols, pitch=pitch)
+    return Component(
+        name=name, kind="array", layer=layer, width=width, height=height, rows=rows, cols=cols, pitch=pitch
+    )
 
 
 def array_periphery_um2(rows: int, cols: int, target: Target) -> float:
@@ -99,7 +101,9 @@ def _blocks(netlist: Netlist, target: Target) -> Iterator[Component]:
         area = block_area_um2(inputs, outputs, target)
         for_pins = max(1, (inputs + outputs + 1) // 2) * max(2, round(target.routing.pitch_nm))
         width = _rounded_up(max(area * NM2_PER_UM2 / height, for_pins), pitch)
-        yield Component(block.name, "block", block.name, width, height, pins=inputs + outputs)
+        yield Component(
+            name=block.name, kind="block", layer=block.name, width=width, height=height, pins=inputs + outputs
+        )
 
 
 def _rounded_up(length: float, step: float) -> int:

@@ -95,16 +95,18 @@ def _layer(
     """The matrices of a layer stand side by side: they work at the same time."""
     arrays = _array_sizes(matrices, target)
     return Cost(
-        name,
-        sum(m.cells for m in matrices),
-        sum(len(m.tiles) for m in matrices),
-        sum(m.wires for m in matrices),
-        sum(array_area_um2(r, c, target) for r, c in arrays.values()),
-        sum(array_periphery_um2(r, c, target) for r, c in arrays.values()),
-        0.0,
-        interconnect_um2(sum(lengths.get(m.output_bus, 0.0) for m in matrices), target),
-        sum(uses.get(m.name, 1) * matrix_energy_pj(m, target, lengths.get(m.input_bus, 0.0)) for m in matrices),
-        max(uses.get(m.name, 1) * matrix_latency_ns(m, target) for m in matrices),
+        name=name,
+        cells=sum(m.cells for m in matrices),
+        tiles=sum(len(m.tiles) for m in matrices),
+        wires=sum(m.wires for m in matrices),
+        array_um2=sum(array_area_um2(r, c, target) for r, c in arrays.values()),
+        periphery_um2=sum(array_periphery_um2(r, c, target) for r, c in arrays.values()),
+        block_um2=0.0,
+        interconnect_um2=interconnect_um2(sum(lengths.get(m.output_bus, 0.0) for m in matrices), target),
+        energy_pj=sum(
+            uses.get(m.name, 1) * matrix_energy_pj(m, target, lengths.get(m.input_bus, 0.0)) for m in matrices
+        ),
+        latency_ns=max(uses.get(m.name, 1) * matrix_latency_ns(m, target) for m in matrices),
     )
 
 
@@ -127,7 +129,18 @@ def _digital(netlist: Netlist, target: Target, lengths: Mapping[str, float]) -> 
         inputs, outputs = (sum(len(nets.live(b)) for b in side) for side in (block.inputs, block.outputs))
         length = sum(lengths.get(bus, 0.0) for bus in block.outputs)
         area, wires = block_area_um2(inputs, outputs, target), interconnect_um2(length, target)
-        yield Cost(f"block {block.name}", 0, 0, 0, 0.0, 0.0, area, wires, 0.0, 0.0)
+        yield Cost(
+            name=f"block {block.name}",
+            cells=0,
+            tiles=0,
+            wires=0,
+            array_um2=0.0,
+            periphery_um2=0.0,
+            block_um2=area,
+            interconnect_um2=wires,
+            energy_pj=0.0,
+            latency_ns=0.0,
+        )
 
 
 # -- formulas ----------------------------------------------------------------------------------------------

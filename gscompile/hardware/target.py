@@ -15,56 +15,63 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol, get_type_hints
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from gscompile.command_options import DEFAULT_TARGET
 from gscompile.crossbars.crossbar import Crossbar
 from gscompile.crossbars.netlist import Netlist
+from gscompile.declaration import Declaration, declarations, did_you_mean, option
 from gscompile.errors import TargetError
 from gscompile.hardware.floorplan import Floorplan
 
 
-def _number(minimum: float, maximum: float = math.inf, default: float | None = None) -> Any:
-    """A number of a description and the values that make sense for it, both ends included."""
-    bounds = {"minimum": minimum, "maximum": maximum}
-    return field(metadata=bounds) if default is None else field(default=default, metadata=bounds)
-
-
 @dataclass(frozen=True)
 class Arrays:
-    """Crossbar limits; of `fixed` size every array is a whole one, otherwise only live rows and columns are
-    built."""
+    """Sizes of the arrays."""
 
-    rows: int = _number(1, 1_000_000)
-    cols: int = _number(1, 1_000_000)
-    fixed: bool = False
+    rows: int = option(help="Largest number of rows (inputs) of an array.", minimum=1, maximum=1_000_000)
+    cols: int = option(help="Largest number of columns (outputs) of an array.", minimum=1, maximum=1_000_000)
+    fixed: bool = option(False, "Every array is a whole one; otherwise only live rows and columns are built.")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One crossing: its area in squares of the feature size, and how many of them hold a signed weight."""
+    """One crossing of a row and a column: a resistive device and its area."""
 
-    feature_nm: float = _number(1, 10_000)
-    area_f2: float = _number(0.1, 10_000)
-    devices_per_weight: int = _number(1, 64)
+    feature_nm: float = option(help="Feature size F.", minimum=1, maximum=10_000, unit="nm")
+    area_f2: float = option(
+        help="Area of one device, in squares of the feature size.", minimum=0.1, maximum=10_000, unit="F^2"
+    )
+    devices_per_weight: int = option(help="Devices that hold one signed weight.", minimum=1, maximum=64)
 
 
 @dataclass(frozen=True)
 class Device:
-    """The resistive device. Fractions: spread and noise are sigmas relative to the conductance, stuck ones
-    are parts of all devices. `levels` 0 is a continuous conductance."""
+    """The resistive device."""
 
-    on_ohm: float = _number(1e-3)
-    off_ohm: float = _number(1e-3)
-    read_v: float = _number(1e-6, 100)
-    read_ns: float = _number(1e-6)
-    levels: int = _number(0, 1 << 20, 0)
-    spread_fraction: float = _number(0, 10, 0.0)
-    read_noise_fraction: float = _number(0, 10, 0.0)
-    stuck_on_fraction: float = _number(0, 1, 0.0)
-    stuck_off_fraction: float = _number(0, 1, 0.0)
+    on_ohm: float = option(help="Resistance of a device that is on.", minimum=1e-3, unit="ohm")
+    off_ohm: float = option(help="Resistance of a device that is off; larger than on_ohm.", minimum=1e-3, unit="ohm")
+    read_v: float = option(help="Voltage of a read.", minimum=1e-6, maximum=100, unit="V")
+    read_ns: float = option(help="Duration of a read.", minimum=1e-6, unit="ns")
+    levels: int = option(0, "Levels of the conductance; 0 for a continuous one.", minimum=0, maximum=1 << 20)
+    spread_fraction: float = option(
+        0.0,
+        "Standard deviation of the conductance between devices, relative to the conductance.",
+        minimum=0,
+        maximum=10,
+        unit="share",
+    )
+    read_noise_fraction: float = option(
+        0.0, "Standard deviation of one read, relative to the conductance.", minimum=0, maximum=10, unit="share"
+    )
+    stuck_on_fraction: float = option(
+        0.0, "Share of the devices that are always on.", minimum=0, maximum=1, unit="share"
+    )
+    stuck_off_fraction: float = option(
+        0.0, "Share of the devices that are always off.", minimum=0, maximum=1, unit="share"
+    )
 
     @property
     def on_siemens(self) -> float:
@@ -77,53 +84,52 @@ class Device:
 
 @dataclass(frozen=True)
 class Wire:
-    """Metal: per length of line inside the arrays and between them."""
+    """Lines inside the arrays and between them."""
 
-    resistance_ohm_per_um: float = _number(0)
-    capacitance_ff_per_um: float = _number(0)
+    resistance_ohm_per_um: float = option(help="Resistance of a line.", minimum=0, unit="ohm/um")
+    capacitance_ff_per_um: float = option(help="Capacitance of a line.", minimum=0, unit="fF/um")
 
 
 @dataclass(frozen=True)
 class Routing:
-    """Tracks between the arrays: `layers` of them at a pitch of `pitch_nm`."""
+    """Tracks between the arrays."""
 
-    pitch_nm: float = _number(1, 100_000)
-    layers: int = _number(1, 64)
+    pitch_nm: float = option(help="Pitch of the tracks between arrays.", minimum=1, maximum=100_000, unit="nm")
+    layers: int = option(help="Metal layers for tracks between arrays.", minimum=1, maximum=64)
 
 
 @dataclass(frozen=True)
 class Periphery:
-    """Converters and digital work. `columns_per_adc` columns take turns at one converter; inputs are fed
-    `dac_bits` at a time."""
+    """Converters and digital blocks."""
 
-    adc_bits: int = _number(1, 32)
-    adc_area_um2: float = _number(0)
-    adc_energy_pj: float = _number(0)
-    adc_rate_gsps: float = _number(1e-6)
-    columns_per_adc: int = _number(1, 1_000_000)
-    input_bits: int = _number(1, 64)
-    dac_bits: int = _number(1, 32)
-    dac_area_um2: float = _number(0)
-    dac_energy_pj: float = _number(0)
-    sample_hold_area_um2: float = _number(0)
-    shift_add_area_um2: float = _number(0)
-    shift_add_energy_pj: float = _number(0)
-    activation_area_um2: float = _number(0)
-    register_area_um2_per_byte: float = _number(0)
+    adc_bits: int = option(help="Resolution of a converter of outputs.", minimum=1, maximum=32, unit="bits")
+    adc_area_um2: float = option(help="Area of a converter of outputs.", minimum=0, unit="um^2")
+    adc_energy_pj: float = option(help="Energy of one conversion.", minimum=0, unit="pJ")
+    adc_rate_gsps: float = option(help="Conversions per second.", minimum=1e-6, unit="GS/s")
+    columns_per_adc: int = option(help="Columns that take turns at one converter.", minimum=1, maximum=1_000_000)
+    input_bits: int = option(help="Resolution of an input.", minimum=1, maximum=64, unit="bits")
+    dac_bits: int = option(help="Bits of an input that are fed at a time.", minimum=1, maximum=32, unit="bits")
+    dac_area_um2: float = option(help="Area of a driver of inputs.", minimum=0, unit="um^2")
+    dac_energy_pj: float = option(help="Energy of one driven input.", minimum=0, unit="pJ")
+    sample_hold_area_um2: float = option(help="Area of a sample-and-hold circuit.", minimum=0, unit="um^2")
+    shift_add_area_um2: float = option(help="Area of a unit that shifts and adds.", minimum=0, unit="um^2")
+    shift_add_energy_pj: float = option(help="Energy of one shift and addition.", minimum=0, unit="pJ")
+    activation_area_um2: float = option(help="Area of an activation unit.", minimum=0, unit="um^2")
+    register_area_um2_per_byte: float = option(help="Area of registers.", minimum=0, unit="um^2/byte")
 
 
 @dataclass(frozen=True)
 class Target:
     """A hardware description. Without `periphery` there is cell area and wire, and no chip to speak of."""
 
-    name: str
-    description: str
-    crossbar: Arrays
-    cell: Cell
-    device: Device
-    wire: Wire
-    routing: Routing
-    periphery: Periphery | None = None
+    name: str = option(help="Name of the target.")
+    description: str = option(help="One line about it.")
+    crossbar: Arrays = option(help="Sizes of the arrays.")
+    cell: Cell = option(help="One crossing of a row and a column.")
+    device: Device = option(help="The resistive device.")
+    wire: Wire = option(help="Lines inside the arrays and between them.")
+    routing: Routing = option(help="Tracks between the arrays.")
+    periphery: Periphery | None = option(None, "Converters and digital blocks; without them there is no chip cost.")
 
     @cached_property
     def size(self) -> Crossbar:
@@ -164,7 +170,7 @@ def _source(place: str) -> str:
     if path.suffix != ".toml":
         known = shipped_targets()
         if place not in known:
-            near = _nearest(place, known)
+            near = did_you_mean(place, known)
             raise TargetError(f"target {place!r}: unknown{near}; a .toml file or one of {', '.join(known)}")
         return files("gscompile.targets").joinpath(f"{place}.toml").read_text("utf-8")
     try:
@@ -195,37 +201,31 @@ def _target(place: str, data: Mapping[str, Any]) -> Target:
 
 
 def _read(cls: Any, data: Any, place: str, prefix: str) -> Any:
-    """A dataclass from a table; tables inside it are its fields that are dataclasses."""
+    """Return a dataclass from a table; tables inside it are its fields that are dataclasses."""
     if not isinstance(data, dict):
         raise TargetError(f"{place}: {prefix[:-1]!r} must be a table, as in [{prefix[:-1]}]")
-    fields = {f.name: f for f in dataclasses.fields(cls)}
+    keys = declarations(cls)
     for key in data:
-        if key not in fields:
-            raise TargetError(f"{place}: {_unknown(prefix, key, fields)}")
-    missing = [f.name for f in fields.values() if f.name not in data and f.default is dataclasses.MISSING]
+        if key not in keys:
+            raise TargetError(f"{place}: {_unknown(prefix, key, keys)}")
+    missing = [name for name, declared in keys.items() if name not in data and declared.is_required]
     if missing:
         raise TargetError(f"{place}: {prefix}{missing[0]} is missing")
-    types = get_type_hints(cls)
-    return cls(**{k: _value(types[k], fields[k], v, place, f"{prefix}{k}") for k, v in data.items()})
+    return cls(**{name: _value(keys[name], value, place, f"{prefix}{name}") for name, value in data.items()})
 
 
-def _value(wanted: Any, described: Any, value: Any, place: str, key: str) -> Any:
-    table = next((t for t in (wanted, *getattr(wanted, "__args__", ())) if dataclasses.is_dataclass(t)), None)
-    if table is not None:
-        return _read(table, value, place, f"{key}.")
+def _value(declared: Declaration, value: Any, place: str, key: str) -> Any:
+    wanted = declared.plain_type
+    if dataclasses.is_dataclass(wanted):
+        return _read(wanted, value, place, f"{key}.")
     kinds = {float: "number", int: "whole number", bool: "boolean", str: "text"}
     if type(value) is int and wanted is float:
         value = float(value)
     if type(value) is not wanted:
         raise TargetError(f"{place}: {key} = {value!r} is not a {kinds[wanted]}")
-    low, high = described.metadata.get("minimum"), described.metadata.get("maximum")
-    if low is not None and (not low <= value <= high or value == math.inf):
-        raise TargetError(f"{place}: {key} = {value:g} is impossible; {_bounds(low, high)}")
+    if not declared.is_within_bounds(value):
+        raise TargetError(f"{place}: {key} = {value:g} is impossible; {declared.bounds}")
     return value
-
-
-def _bounds(low: float, high: float) -> str:
-    return f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
 
 
 def _unknown(prefix: str, key: str, known: Mapping[str, Any]) -> str:
@@ -234,12 +234,7 @@ def _unknown(prefix: str, key: str, known: Mapping[str, Any]) -> str:
     if same and "_" in key:
         near = difflib.get_close_matches(key, same, n=1, cutoff=0)[0]
         return f"{prefix}{key}: this is given as {near!r}, in its unit"
-    return f"{prefix}{key}: unknown{_nearest(key, known)}; there are {', '.join(known)}"
-
-
-def _nearest(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    return f"{prefix}{key}: unknown{did_you_mean(key, known)}; there are {', '.join(known)}"
 
 
 # -- what is emitted ---------------------------------------------------------------------------------------

@@ -1,12 +1,11 @@
-"""The budget on validation data: the accuracy that may be lost."""
+"""The accuracy budget: the points of the validation score that may be lost, measured on a data set."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,21 +16,20 @@ from gscompile.compression.passes import Context, PassResult
 from gscompile.data.dataset import (
     Batch,
     Dataset,
-    InputSpec,
     batch_size_for,
-    check_labels,
     input_specs,
-    labels_fault,
-    load_data,
 )
 from gscompile.errors import DataError, ModelError, UsageError
 from gscompile.graph.network import Network
 from gscompile.judging.budget import Measured, Search, UnmetBudget, find_other_form
+from gscompile.judging.data_messages import data_messages
+from gscompile.judging.splits import Splits, load_splits
 from gscompile.judging.test_set import TEST, TestSet, measured
-from gscompile.options import Finetune, Options
+from gscompile.options import EFFORTS, Options
 from gscompile.progress import Progress
-from gscompile.scoring.metrics import ACCURACY, AGREEMENT, EXPECTED, MIN_INFORMATIVE, Metric, standard_error
+from gscompile.scoring.metrics import AGREEMENT, EXPECTED, Metric
 from gscompile.scoring.runner import Runner, max_output_error, score
+from gscompile.scoring.score_budget import ScoreBudget
 from gscompile.training.checkpoint import key_of
 from gscompile.training.installed import check_torch
 from gscompile.training.other_teacher import load_teacher
@@ -41,29 +39,65 @@ if TYPE_CHECKING:
     from gscompile.compression.moments import Moments
     from gscompile.training.torch_trainer import TorchTrainer
 
-DRAWS = 4  # of a class for each sample, where few samples are all there is: the curvature of one draw is too rough
-ROUNDED = 1e-6  # points by which two scores that count as equal may differ
-HELD_OUT, HELD_SAMPLES = 0.1, 200  # of --data, where there is no --eval: a tenth, or so many if that is up to half
+ANNEALED_EPOCHS = 3.0  # of fine-tuning what was solved for, times --epochs and the effort
+CURVATURE_DRAWS = 4  # random projections per sample without fine-tuning, where few samples are used: one is too rough
+
+MeasureMoments = Callable[[Network], Mapping[str, "Moments"]]
+Refit = Callable[[Network], Network]
+
+
+@dataclass(frozen=True)
+class Solvers:
+    """Functions of a network by which weights are solved for.
+
+    Args:
+        moments: Returns the second moments of each layer.
+        refit: Solves for the weights without gradients; None if all is left to fine-tuning.
+        loss: Returns the distance of the outputs from the original's on held-out samples; with `refit`.
+        retrain: Trains what was solved for; None without fine-tuning.
+    """
+
+    moments: MeasureMoments
+    refit: Refit | None = None
+    loss: Callable[[Network], float] | None = None
+    retrain: Refit | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class AccuracyBudget:
-    """Scores on `val` decide; `test` is measured once, on the file."""
+    """The budget of scores on validation data. The test data is measured once, on the written file.
+
+    Args:
+        original: Network as it came, which is the reference of scores on files.
+        trainer: Scores and fine-tunes networks.
+        score_budget: Scores that are allowed.
+        val: Validation data, by which all is decided.
+        split: Name of the validation data in messages.
+        test: Test data, if given.
+        test_metric: Metric of the test data, if it alone has labels.
+        batch_size: Samples in a batch of onnxruntime.
+        messages: Sentences for the report.
+        progress: Display of the progress.
+        original_runner: The original network in onnxruntime.
+        written_base: Function that returns its score on `val`, in percent, computed at the first call.
+        solvers: Functions that solve for weights.
+        runs: True, since onnxruntime runs the original.
+    """
 
     original: Network
     trainer: TorchTrainer
+    score_budget: ScoreBudget
     val: Dataset
     split: str
     test: Dataset | None
-    base: float
-    max_drop: float
+    test_metric: Metric | None
     batch_size: int
     messages: tuple[str, ...]
     progress: Progress
-    margin: float = 0.0
+    original_runner: Runner
+    written_base: Callable[[], float]
+    solvers: Solvers
     runs: bool = True
-    test_metric: Metric | None = None  # where the test data alone has labels
-    finetune: Finetune = "full"
 
     @property
     def probes(self) -> tuple[Batch, ...]:
@@ -77,98 +111,49 @@ class AccuracyBudget:
     def refusal(self) -> UnmetBudget:
         metric = self.trainer.metric
         closely = f" or an output error of {metric.tolerance:g}" if metric.looks_closely else ""
-        spare = f", with {self.margin * self.blur:.2f} to spare" if self.margin * self.blur else ""
-        why = f"nothing smaller fits a drop of {self.max_drop:g} points on {self.split}{spare}{closely}"
+        budget = self.score_budget
+        spare = f", with {budget.margin_points:.2f} to spare" if budget.margin_points else ""
+        why = f"nothing smaller fits a drop of {budget.max_drop:g} points on {self.split}{spare}{closely}"
         return UnmetBudget(why, "raise it, give more data or a larger --effort")
-
-    @property
-    def floor(self) -> float:
-        """The lowest score within the budget: samples that were not seen may do worse than those that decide."""
-        return self.base - self.max_drop + self.margin * self.blur - 1e-9
-
-    @property
-    def blur(self) -> float:
-        """What chance makes of the score that the budget allows, in points; nothing where outputs are compared closely.
-
-        Near 100 % that is more than it makes of the original's: few errors, and twice as many.
-        """
-        return 0.0 if self.trainer.metric.looks_closely else standard_error(self.base - self.max_drop, len(self.val))
 
     def context(self, base: Context) -> Context:
         return replace(
             base,
             trainer=self.trainer,
-            floor=self.floor,
-            blur=self.blur,
-            moments=self._measured if self.finetune == "none" else self._moments,
-            refit=self._refit if self.finetune == "none" else None,
-            loss=self._loss if self.finetune == "none" else None,
+            budget=self.score_budget,
+            moments=self.solvers.moments,
+            refit=self.solvers.refit,
+            loss=self.solvers.loss,
+            retrain=self.solvers.retrain,
             seed=self.trainer.options.seed,
             progress=self.progress,
         )
-
-    def _moments(self, network: Network) -> Mapping[str, Moments]:
-        from gscompile.training.kfac_moments import measure_moments
-
-        return measure_moments(self.trainer, network, network.layers)
-
-    @cached_property
-    def _measured(self) -> Callable[[Network], Mapping[str, Moments]]:
-        """What measures moments from few samples, those of a network of the same weights once."""
-        from gscompile.training.kfac_moments import measure_moments, measured_once
-
-        of_logits = self.trainer.objective.of_logits
-        return measured_once(
-            lambda network: measure_moments(self.trainer, network, network.layers, draws=DRAWS, objective=of_logits)
-        )
-
-    @cached_property
-    def _refit(self) -> Callable[[Network], Network]:
-        from gscompile.training.sequential import output_curvature, refitting
-
-        original = self.trainer.original
-        return refitting(self.trainer, output_curvature(original, self._measured(original)))
-
-    @cached_property
-    def _loss(self) -> Callable[[Network], float]:
-        from gscompile.training.sequential import held_out_loss
-
-        return held_out_loss(self.trainer)
 
     def search(self, run: Search, context: Context) -> Sequence[PassResult]:
         return run(context)
 
     def fits(self, network: Network) -> bool:
-        return self.trainer.score(network) >= self.floor
+        return self.score_budget.met(self.trainer.score(network))
 
     def fits_written(self, path: Path) -> bool:
-        """Whether the scores that onnxruntime gives differ by the budget at most, and outputs have the same form."""
+        """Return True if a written file loses at most `max_drop` in onnxruntime, and its outputs keep their form."""
         if self.other_form(path) is not None:
             return False
-        after = score(Runner(path), self._original, self.val, self.trainer.metric, self.batch_size)
-        return after >= self._written_base - self.max_drop - ROUNDED
+        after = score(Runner(path), self.original_runner, self.val, self.trainer.metric, self.batch_size)
+        return self.score_budget.met_by_written(after, base=self.written_base())
 
     def other_form(self, path: Path) -> str | None:
-        return find_other_form(lambda: Runner(path), self._original, self.probes)
-
-    @cached_property
-    def _original(self) -> Runner:
-        return Runner(self.original)
-
-    @cached_property
-    def _written_base(self) -> float:
-        """The score that onnxruntime gives the original network, in percent."""
-        return score(self._original, self._original, self.val, self.trainer.metric, self.batch_size)
+        return find_other_form(lambda: Runner(path), self.original_runner, self.probes)
 
     def measure(self, path: Path) -> Measured:
-        original, compiled = self._original, Runner(path)
+        original, compiled = self.original_runner, Runner(path)
         rows = tuple(measured(original, compiled, *what, self.batch_size) for what in self._to_measure())
         if self.trainer.metric.name not in (AGREEMENT, EXPECTED):
             return Measured(rows, None)
         return Measured(rows, max_output_error(compiled, original, self.val.batches(self.batch_size)))
 
     def _to_measure(self) -> Iterator[tuple[Metric, Dataset, str]]:
-        """What decided first; then what the labels say, and the test data."""
+        """Yield metric, data and its name: first those by which all was decided, then the labels and the test data."""
         plain = self.trainer.plain_metric
         yield self.trainer.metric, self.val, self.split
         if plain.name != self.trainer.metric.name:
@@ -177,167 +162,106 @@ class AccuracyBudget:
             yield self.test_metric or plain, self.test, TEST
 
 
-@dataclass(frozen=True, eq=False)
-class Splits:
-    """The data by what it is for: tuning, deciding, and measuring once; `split` says what decides."""
-
-    train: Dataset
-    val: Dataset
-    test: Dataset | None
-    split: str
-    messages: tuple[str, ...]
-
-    @property
-    def all(self) -> tuple[Dataset, ...]:
-        return tuple(data for data in (self.train, self.val, self.test) if data is not None)
-
-
-def _splits(options: Options, specs: tuple[InputSpec, ...]) -> Splits:
-    train = load_data(options.data, specs)
-    test = load_data(options.test, specs) if options.test is not None else None
-    if options.eval is None:
-        train, val = train.split(_held_out(train, 0.25 if options.max_drop is None else 0.5), options.seed)
-        said = "no --eval: a part of --data decides, on which the original network may have been trained"
-        return Splits(train, val, test, "a part held out of the data", (said,))
-    val = load_data(options.eval, specs)
-    if train.has_labels != val.has_labels:
-        raise DataError("labels: in one of --data and --eval but not in the other; give both or neither")
-    return Splits(train, val, test, "the eval data", ())
-
-
-def _held_out(data: Dataset, most: float = 0.5) -> float:
-    """The share of the data that decides, `most` of few samples: less where only a size is asked for."""
-    shapes = (array.shape for array in data.batch(np.arange(1)).inputs.values())
-    each = max((shape[0] for shape in shapes if shape), default=1) if data.ready_made else 1
-    return max(HELD_OUT, min(most, HELD_SAMPLES / (max(each, 1) * len(data))))
-
-
 def budget_by_data(
     original: Network, folded: Network, options: Options, progress: Progress, run_context: RunContext
 ) -> AccuracyBudget:
+    """Load the data, build the trainer and score the original network; return the accuracy budget.
+
+    Raises DataError, ModelError or UsageError, before hours of work, if data, network and options do not fit together.
+    """
     check_torch()
-    from gscompile.training.torch_trainer import TorchTrainer, TrainingOptions
+    from gscompile.training.make_trainer import make_trainer
+    from gscompile.training.training_options import TrainingOptions
 
     specs = input_specs(original.model)
-    splits, batch = _splits(options, specs), batch_size_for(specs, options.batch_size)
-    probe = next(splits.val.batches(batch), None)
-    said = _try_out(original, probe)
-    _check_outputs(said)
-    teacher = load_teacher(options.teacher, probe, said) if options.teacher and probe else None
+    splits, batch_size = load_splits(options, specs), batch_size_for(specs, options.batch_size)
+    runner, probe = _runner(original), next(splits.val.batches(batch_size), None)
+    outputs = _outputs(runner, probe)
+    _check_outputs(outputs)
+    teacher = load_teacher(options.teacher, probe, outputs) if options.teacher and probe else None
     progress.say(f"{len(splits.train):,} samples to tune on, {len(splits.val):,} to decide on")
     settings = TrainingOptions(**{field.name: getattr(options, field.name) for field in fields(TrainingOptions)})
-    trainer = TorchTrainer(folded, splits.train, splits.val, settings, progress, run_context, teacher)
-    if options.finetune == "none":
-        trainer.expect_accuracy()
-    run_context.journal.claim(key_of((original, teacher), options, (splits.train, splits.val)))
-    messages = (
-        *splits.messages,
-        *_check_labels(splits, trainer),
-        *_few(splits, trainer),
-        *_taught(splits, trainer, options),
+    trainer = make_trainer(
+        folded, splits.train, splits.val, settings, progress=progress, run_context=run_context, teacher=teacher
     )
-    messages = (*messages, *_by_chance(splits, trainer, batch))
-    if not math.isfinite(trainer.base):
+    run_context.checkpoints.claim(key_of((original, teacher), options, (splits.train, splits.val)))
+    messages = (*splits.messages, *data_messages(splits, trainer, options, batch_size))
+    base = trainer.score_original()
+    if not math.isfinite(base):
         raise UsageError(f"metric {trainer.metric.name}: gives no finite number for the original network")
     return AccuracyBudget(
-        original,
-        trainer,
-        splits.val,
-        splits.split,
-        splits.test,
-        trainer.base,
-        options.drop,
-        batch,
-        messages,
-        progress,
-        options.margin,
-        test_metric=_test_metric(splits, trainer, original, batch),
-        finetune=options.finetune,
+        original=original,
+        trainer=trainer,
+        score_budget=ScoreBudget.of(
+            base, options.drop, options.margin, samples=len(splits.val), is_exact=trainer.metric.looks_closely
+        ),
+        val=splits.val,
+        split=splits.split,
+        test=splits.test,
+        test_metric=_test_metric(splits, trainer, runner, original, batch_size),
+        batch_size=batch_size,
+        messages=messages,
+        progress=progress,
+        original_runner=runner,
+        written_base=cache(lambda: score(runner, runner, splits.val, trainer.metric, batch_size)),
+        solvers=_solvers(trainer, options),
     )
 
 
-def _test_metric(splits: Splits, trainer: TorchTrainer, original: Network, batch: int) -> Metric | None:
-    """Return the metric of the test data's labels, where the data that decides has none."""
+def _solvers(trainer: TorchTrainer, options: Options) -> Solvers:
+    """Return the functions that `--finetune` asks for. A size is reached by closed form, and then fine-tuned."""
+    from gscompile.training.kfac_moments import measure_moments, measured_once
+
+    if options.finetune == "full" and not options.sizes:
+        return Solvers(lambda network: measure_moments(trainer, network, network.layers))
+    from gscompile.training.blocks import retrained
+    from gscompile.training.sequential import held_out_loss, output_curvature, refitting
+
+    def measured(network: Network) -> Mapping[str, Moments]:
+        objective = trainer.objective.of_logits
+        return measure_moments(trainer, network, network.layers, draws=CURVATURE_DRAWS, objective=objective)
+
+    measure = measured_once(measured)
+    retrain: Mapping[str, Refit | None] = {
+        "none": None,
+        "blocks": lambda network: retrained(trainer, network),
+        "full": lambda network: trainer.anneal(network, ANNEALED_EPOCHS * EFFORTS[options.effort]),
+    }
+    refit = refitting(trainer, output_curvature(trainer.original, measure(trainer.original)))
+    return Solvers(measure, refit, held_out_loss(trainer), retrain[options.finetune])
+
+
+def _test_metric(
+    splits: Splits, trainer: TorchTrainer, runner: Runner, original: Network, batch_size: int
+) -> Metric | None:
+    """Return the metric of the test data's labels, if the validation data has none."""
     test = splits.test
     if test is None or not test.has_labels or splits.val.has_labels or trainer.plain_metric.function:
         return None
-    return TestSet.of(test, Runner(original), original.model, batch).metric
+    return TestSet.of(test, runner, original.model, batch_size).metric
 
 
-def _check_labels(splits: Splits, trainer: TorchTrainer) -> tuple[str, ...]:
-    """Raise DataError for labels that are no classes of the network; say where labels are not used."""
-    if trainer.plain_metric.name == ACCURACY or trainer.objective.labelled:
-        for data in splits.all:
-            check_labels(data, trainer.classes)
-        return ()
-    if trainer.metric.function or trainer.objective.function:
-        return ()  # whose business the labels are
-    if splits.val.has_labels and trainer.metric.classes and not splits.val.ready_made:
-        wanted = "labels: no output tells their classes; give a whole number for each sample, or no labels"
-        raise DataError(labels_fault(splits.val) or wanted)
-    return ("the labels are not used: no output tells their classes",) if splits.val.has_labels else ()
-
-
-def _few(splits: Splits, trainer: TorchTrainer) -> tuple[str, ...]:
-    """What is asked beside agreement where the samples are too few, or too much alike, to tell."""
-    if not trainer.metric.looks_closely:
-        return ()
-    told, within = f"{len(splits.val):,} samples decide", f"{trainer.metric.tolerance:g} of what they vary by"
-    why = (
-        "too few"
-        if len(splits.val) < MIN_INFORMATIVE
-        else f"{trainer.informative_samples:.0f} of them not of the commonest class, too few"
-    )
-    return (
-        f"{told}, {why} for classes alone: the outputs count as unchanged within {within} (--max-error); beyond "
-        "that their unexplained variance counts, in points",
-    )
-
-
-def _by_chance(splits: Splits, trainer: TorchTrainer, batch_size: int) -> tuple[str, ...]:
-    """Say where the original network is right no more often than one answer for all samples; two standard errors count.
-
-    A budget of points below such a score is met by any network.
-    """
-    if trainer.metric.name != ACCURACY:
-        return ()
-    counts = Counter[int]()
-    for batch in splits.val.batches(batch_size):
-        counts.update(np.asarray(batch.labels).ravel().tolist())
-    commonest = 100 * max(counts.values(), default=0) / max(counts.total(), 1)
-    if trainer.base > commonest + 2 * standard_error(commonest, max(counts.total(), 1)):
-        return ()
-    return (
-        f"the original network is no better than chance: {trainer.base:.2f} % accuracy on {splits.split}, of which "
-        f"{commonest:.2f} % have the commonest label; check inputs and labels, a budget says nothing here",
-    )
-
-
-def _taught(splits: Splits, trainer: TorchTrainer, options: Options) -> tuple[str, ...]:
-    """How good the teacher is, where it is not the original."""
-    if options.teacher is None:
-        return ()
-    name, metric = Path(options.teacher).name, trainer.metric.name
-    return (f"learned from {name}: {trainer.teacher_score:.2f} % {metric} on {splits.split}",)
-
-
-def _try_out(original: Network, batch: Batch | None) -> dict[str, Any]:
-    """What the network says of a batch. Raises, before hours of work, where onnxruntime does not run it, or not so."""
+def _runner(original: Network) -> Runner:
+    """Return the network in onnxruntime. Raises ModelError if onnxruntime does not run it."""
     try:
-        runner = Runner(original)
+        return Runner(original)
     except RuntimeError as problem:
         raise ModelError(f"onnxruntime cannot run the network: {problem}") from problem
+
+
+def _outputs(runner: Runner, batch: Batch | None) -> dict[str, Any]:
+    """Return the outputs for a batch, if there is one. Raises DataError if the network does not take it."""
     try:
         return {} if batch is None else runner(batch.inputs)
     except RuntimeError as problem:
         raise DataError(f"the network does not take the data: {problem}") from problem
 
 
-def _check_outputs(said: Mapping[str, Any]) -> None:
-    """Raise DataError where outputs are known and none is a floating-point tensor, so that nothing can be trained."""
-    floats = any(getattr(value, "dtype", np.dtype(object)).kind in "fV" for value in said.values())
-    if said and not floats:
-        names = ", ".join(repr(name) for name in said)
+def _check_outputs(outputs: Mapping[str, Any]) -> None:
+    """Raise DataError if outputs are known and none is a floating-point tensor, so that nothing can be trained."""
+    floats = any(getattr(value, "dtype", np.dtype(object)).kind in "fV" for value in outputs.values())
+    if outputs and not floats:
+        names = ", ".join(repr(name) for name in outputs)
         raise DataError(
             f"the network does not take training data: no output is a floating-point tensor (found {names}); leave out "
             "--data, or give the network that returns the scores before them"

@@ -78,7 +78,7 @@ def _odd(name: str, tensor: ir.TensorProtocol, spoils: str | None) -> Iterator[O
             nans += int(np.isnan(part).sum())
             infinite += int(np.isinf(part).sum())
     if nans or infinite:
-        yield Odd(name, nans, infinite, len(flat), spoils if nans else None)
+        yield Odd(name=name, nans=nans, infinite=infinite, elements=len(flat), spoils=spoils if nans else None)
 
 
 def _as_numbers(part: NDArray[np.generic]) -> NDArray[np.generic]:

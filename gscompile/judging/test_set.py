@@ -22,7 +22,13 @@ def measured(
 ) -> Accuracy:
     """Percent before and after."""
     before = score(original, original, data, metric, batch_size)
-    return Accuracy(metric.name, before, score(compiled, original, data, metric, batch_size), split, len(data))
+    return Accuracy(
+        metric=metric.name,
+        before=before,
+        after=score(compiled, original, data, metric, batch_size),
+        split=split,
+        samples=len(data),
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gscompile.crossbars.netlist import Netlist
@@ -84,13 +84,35 @@ def _chip(
     before: ChipSide, after: ChipSide, target: Target, engine: str | None, figures: Iterable[ChipFigures]
 ) -> Chip:
     wires = ratio(after.netlist.wires, before.netlist.wires)
-    return Chip(target.name, target.periphery is not None, engine, wires**2, *figures)
+    first, second = figures
+    return Chip(
+        target=target.name,
+        periphery=target.periphery is not None,
+        engine=engine,
+        wires_squared=wires**2,
+        before=first,
+        after=second,
+    )
 
 
 def _figures(costs: CostReport, item: Placed | None = None) -> ChipFigures:
-    t = costs.total
-    areas = (t.chip_um2, t.array_um2, t.periphery_um2, t.block_um2, t.interconnect_um2)
+    total = costs.total
+    figures = ChipFigures(
+        chip_um2=total.chip_um2,
+        array_um2=total.array_um2,
+        periphery_um2=total.periphery_um2,
+        block_um2=total.block_um2,
+        interconnect_um2=total.interconnect_um2,
+        energy_pj=total.energy_pj,
+        latency_ns=total.latency_ns,
+    )
     if item is None:
-        return ChipFigures(*areas, t.energy_pj, t.latency_ns)
-    placement = (item.plan.die_um2, item.plan.utilisation, item.wire_um, item.longest_um, item.crowd.worst)
-    return ChipFigures(*areas, t.energy_pj, t.latency_ns, *placement)
+        return figures
+    return replace(
+        figures,
+        die_um2=item.plan.die_um2,
+        utilisation=item.plan.utilisation,
+        wire_um=item.wire_um,
+        longest_um=item.longest_um,
+        crowding=item.crowd.worst,
+    )

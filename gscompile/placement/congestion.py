@@ -86,7 +86,7 @@ def congestion(netlist: Netlist, plan: Floorplan, target: Target) -> Congestion:
         engine, (across, up) = "rustworkx", _routed(groups, grid.shape, tracks)
     except ImportError:
         engine, (across, up) = "rudy", _spread(groups, grid.shape)
-    return Congestion(engine, grid.side, across, up, tracks)
+    return Congestion(engine=engine, square_nm=grid.side, across=across, up=up, tracks=tracks)
 
 
 def net_squares(netlist: Netlist, plan: Floorplan) -> Squares:

@@ -156,15 +156,15 @@ def placed(
     crowd = congestion(netlist, plan, target)
     start, seconds = max(round(crowd.worst * crowd.tracks), 4), options.route_seconds
     return Placed(
-        netlist,
-        plan,
-        crowd,
-        cost(netlist, target, uses, by_bus, network),
-        float(lengths.sum()),
-        float(lengths.max(initial=0)),
-        "{}[{}]".format(*names[longest]) if names else "",
-        uses is not None,
-        channel_width(netlist, plan, seconds, start, say=say) if seconds else None,
+        netlist=netlist,
+        plan=plan,
+        crowd=crowd,
+        costs=cost(netlist, target, uses, by_bus, network),
+        wire_um=float(lengths.sum()),
+        longest_um=float(lengths.max(initial=0)),
+        longest_net="{}[{}]".format(*names[longest]) if names else "",
+        uses_known=uses is not None,
+        channel=channel_width(netlist, plan, seconds, start, say=say) if seconds else None,
     )
 
 

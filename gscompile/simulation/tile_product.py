@@ -109,7 +109,7 @@ def _matrix(
     for tile, array in zip(matrix.tiles, arrays, strict=True):
         effective, variance = _effective(array, largest, effects, rng)
         tiles.append(TileMatrix(tile.inputs, tile.outputs, effective, variance))
-    return MatrixOnTiles(matrix.inputs, matrix.outputs, tiles, effects.adc_bits, rng)
+    return MatrixOnTiles(inputs=matrix.inputs, outputs=matrix.outputs, tiles=tiles, adc_bits=effects.adc_bits, rng=rng)
 
 
 def _effective(

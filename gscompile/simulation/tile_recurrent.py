@@ -78,14 +78,14 @@ def _direction(
     both = np.zeros(2 * gates, kind) if bias is None else bias[number]
     none = np.zeros((batch, hidden), kind)
     return TiledDirection(
-        hidden,
-        both[:gates],
-        both[gates:],
-        None if peephole is None else peephole[number],
-        none if state is None else state[number],
-        none if cell is None else cell[number],
-        bool(attributes.get("linear_before_reset", 0)),
-        lambda h: r(number, h),
+        hidden=hidden,
+        input_bias=both[:gates],
+        state_bias=both[gates:],
+        peephole=None if peephole is None else peephole[number],
+        state=none if state is None else state[number],
+        cell=none if cell is None else cell[number],
+        linear_before_reset=bool(attributes.get("linear_before_reset", 0)),
+        product=lambda h: r(number, h),
     )
 
 

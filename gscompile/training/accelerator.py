@@ -1,4 +1,4 @@
-"""Where torch computes: a device by name, made to give the same numbers every time."""
+"""The device of torch, set up to give the same numbers every time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gscompile.errors import UsageError, one_line
 
 
 def device_named(name: str) -> torch.device:
-    """The device of that name, repeatable where it is a GPU. Raises UsageError where there is none."""
+    """Return the device of that name; a GPU is made deterministic. Raises UsageError if there is no such device."""
     try:
         device = torch.device(name)
         if device.type == "cuda":
@@ -22,10 +22,7 @@ def device_named(name: str) -> torch.device:
 
 
 def _repeatable() -> None:
-    """Sums in the same order every time, and single precision that is not cut short to TF32 unasked.
-
-    An op that has no such form warns, and goes on.
-    """
+    """Make torch add in the same order every time and not round float32 to TF32; an op that cannot do so warns."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first product of matrices
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # all is written here

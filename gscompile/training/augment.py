@@ -1,4 +1,4 @@
-"""Variations of training samples, by name or by a user's function; the labels and what the teacher is asked stay."""
+"""Augmentation of training inputs, by name or by a function of the user. Labels stay the same."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Augment = Callable[[TensorInputs, torch.Generator], TensorInputs]
 
 
 def crop(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift each image [n, channels, rows, columns] by up to a twelfth of its size each way; zeros come in."""
+    """Shift each image [n, channels, rows, columns] by up to a twelfth of its size each way, padded with zeros."""
     count, _, rows, columns = images.shape
     most = max(1, min(rows, columns) // 12)
     padded = functional.pad(images, (most,) * 4)
@@ -35,7 +35,7 @@ def crop(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror each image, left to right, by the toss of a coin."""
+    """Mirror each image [n, channels, rows, columns] left to right with probability 0.5."""
     coin = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
     return torch.where(coin[:, None, None, None], images.flip(-1), images)
 
@@ -44,12 +44,12 @@ _IMAGES: Mapping[str, Callable[[Tensor, torch.Generator], Tensor]] = {"crop": cr
 
 
 def augmentation(given: Iterable[Any]) -> Augment:
-    """The augmentations of a batch's inputs, applied in order.
+    """Return a function that applies augmentations to the inputs of a batch, in order.
 
-    Each is `crop` or `flip`, of every floating input of four axes, or a user's function of (inputs, generator) that
-    returns the inputs varied: tensors by the same names, of the same shapes and types. Raises UsageError for another.
+    `crop` and `flip` apply to every floating-point input of four axes. A function of the user takes (inputs, generator)
+    and returns tensors by the same names, of the same shapes and types. Raises UsageError for anything else.
     """
-    steps = [_step(each) for each in given]
+    steps = [_step(item) for item in given]
 
     def apply(inputs: TensorInputs, generator: torch.Generator) -> TensorInputs:
         for step in steps:

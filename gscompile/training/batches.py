@@ -1,4 +1,4 @@
-"""Samples as networks take them: in batches, on the device, varied, a part for each process; and networks to feed."""
+"""Batches of samples on the device, augmented and shared among processes; and executors that take them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,14 @@ class Shard:
 
 @dataclass(frozen=True, eq=False)
 class BatchLoader:
-    """`size` samples make a batch, where data has none that are ready-made; `augment` varies inputs."""
+    """Load batches of `size` samples, or the ready-made batches of a data set.
+
+    Args:
+        size: Samples in a batch.
+        device: Device of inputs, labels and weights.
+        world: Processes that share each batch.
+        augment: Function of inputs and a generator that returns augmented inputs.
+    """
 
     size: int
     device: torch.device
@@ -40,20 +47,20 @@ class BatchLoader:
     augment: Augment
 
     def unit(self, data: Dataset) -> int:
-        """Rows of the data that make a batch."""
+        """Return the number of rows of the data in a batch."""
         return data.unit(self.size)
 
     def batches(self, data: Dataset, seed: int | None, skip: int = 0) -> Iterator[tuple[NDArray[np.int64], Batch]]:
-        """Rows and samples, from batch `skip` on; mixed by the seed, in order without one.
+        """Yield row numbers and samples of each batch from number `skip` on, shuffled by `seed` or in order for None.
 
-        A rest that is smaller than a batch is left out where the batch is fixed, or when mixed.
+        The last partial batch is dropped when shuffling, or if the model fixes the batch size.
         """
-        whole = seed is not None and len(data) >= self.unit(data)
-        for rows in data.rows(self.size, seed, whole, skip):
+        drop_last = seed is not None and len(data) >= self.unit(data)
+        for rows in data.rows(self.size, seed, drop_last, skip):
             yield rows, data.batch(rows)
 
     def own_part(self, data: Dataset, rows: NDArray[np.int64], batch: Batch, feeds: dict[str, Tensor]) -> Shard:
-        """This process's part of a batch of the data; all of it where a batch cannot be cut."""
+        """Return the share of this process in a batch; the whole batch if it cannot be split."""
         world = self.world
         if world.size == 1 or data.ready_made or data.fixed_batch is not None:
             return Shard(rows, batch, feeds, 1 / world.size)
@@ -64,20 +71,20 @@ class BatchLoader:
         return Shard(rows[part], Batch(inputs, labels), cut, len(rows[part]) / len(rows))
 
     def feeds(self, batch: Batch) -> dict[str, Any]:
-        """A batch's inputs as tensors on the device; arrays of texts stay as they are."""
+        """Return the inputs of a batch as tensors on the device, but arrays of strings unchanged."""
         texts = {name: array for name, array in batch.inputs.items() if array.dtype.kind not in "fiub"}
         numbers = {name: array for name, array in batch.inputs.items() if name not in texts}
         return {**texts, **{name: torch.from_numpy(array).to(self.device) for name, array in numbers.items()}}
 
     def labels(self, batch: Batch) -> Tensor | None:
-        """A batch's labels as a tensor on the device: whole numbers, else as they are."""
+        """Return the labels of a batch as a tensor on the device, integers as int64; None if they are no numbers."""
         if batch.labels is None or batch.labels.dtype.kind not in "biuf":
             return None
         whole = batch.labels.dtype.kind != "f"
         return torch.from_numpy(batch.labels.astype(np.int64) if whole else batch.labels).to(self.device)
 
     def executor(self, network: Network, trainable: Mapping[str, ir.Value] | None = None) -> Executor:
-        """The network ready to run, images and filters with their channels last, which is faster."""
+        """Return an executor of a network, with images and filters in channels-last layout, which is faster."""
         executor = Executor(network.model, trainable).to(self.device)
         if has_images(network):
             executor.register_forward_pre_hook(images_last)

@@ -1,4 +1,4 @@
-"""Images with their channels last in memory, which convolutions take faster."""
+"""Channels-last memory layout of images, in which convolutions are faster."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from gscompile.graph.network import Network
 
 
 def has_images(network: Network) -> bool:
-    """Return whether there are convolutions of images, which take about half of the time with channels last."""
+    """Return True if a network has convolutions of images; channels-last layout about halves their time."""
     return any(layer.op == "Conv" and len(layer.layout.shape) == 4 for layer in network.layers)
 
 
 def has_groups(network: Network) -> bool:
-    """Return whether there are grouped convolutions, depthwise ones included."""
+    """Return True if a network has grouped convolutions, such as depthwise ones."""
     return any(layer.op == "Conv" and layer.layout.parts > 1 for layer in network.layers)
 
 
 def images_last(_: torch.nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Forward pre-hook: put the images among the inputs of an executor into channels-last layout."""
     feeds, *more = arguments
     return ({name: channels_last(tensor) for name, tensor in feeds.items()}, *more)
 
 
 def channels_last(tensor: Tensor) -> Tensor:
-    """Images or filters with their channels last; where there is one only, by strides, which torch goes by."""
+    """Return images or filters in channels-last layout; for a single channel only the strides change."""
     if tensor.ndim != 4:
         return tensor
     if tensor.shape[1] == 1 and tensor.is_contiguous():

@@ -1,9 +1,9 @@
-"""What a compile has finished so far, kept in a folder beside OUT, so that the same command goes on from there.
+"""Checkpoints of a compile, in a folder beside OUT, from which the same command resumes.
 
-Everything in a compile follows from the network, the data, the options and the seed; only training takes long. So
-what is kept are training runs, each under a name that tells all that went into it: `0007-DIGEST.npz` holds
-the weights it ended with, or a snapshot from within; and what another teacher said, by epoch. A file appears whole or
-not at all. The folder is gone once OUT is there.
+All results follow from the network, the data, the options and the seed, and only training takes long. The checkpoints
+are therefore training runs: `0007-DIGEST.npz` holds the final weights of run 7 or a snapshot of it, where the digest is
+that of all that the run depends on. The outputs of another teacher are saved too, an epoch a file. A file is written
+completely or not at all. The folder is removed when OUT is written.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ if TYPE_CHECKING:
 
 NamedArrays = dict[str, NDArray[Any]]
 SNAPSHOT_SECONDS = 20.0  # seconds between snapshots within a training run, so that a kill loses less than a minute
-_SHARE = 50  # a snapshot is not taken again before this many times the time it took
-_SEEN_SAMPLES, _SEEN_BYTES = 4096, 64 << 20  # of the data, for its digest
+_SHARE = 50  # times the duration of a snapshot, until the next one is taken: 2 % of the time at most
+_SEEN_SAMPLES, _SEEN_BYTES = 4096, 64 << 20  # samples and bytes of the data that its digest reads
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-_OURS = re.compile(r"lock|(key|[\w-]+\.npz)(\.part)?", re.ASCII)  # names that are written here
+_OURS = re.compile(r"lock|(key|[\w-]+\.npz)(\.part)?", re.ASCII)  # names of files that this module writes
 _UNREADABLE_CHECKPOINT = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 class Checkpoints:
-    """Keep arrays by name in a folder; without a folder nothing is kept.
+    """Named arrays in a folder; without a folder nothing is saved.
 
-    Where the folder cannot be written to (a full disk), the compile goes on and nothing more is kept.
+    When the folder cannot be written (a full disk), the compile continues without further checkpoints.
     """
 
     def __init__(
@@ -61,31 +61,31 @@ class Checkpoints:
 
     @property
     def names(self) -> list[str]:
-        """The training runs that are kept, in the order they were begun."""
+        """Return the names of the saved training runs, in the order in which they were started."""
         return sorted(path.stem for path in self.folder.glob("[0-9]*.npz")) if self.folder else []
 
     @property
     def due(self) -> bool:
-        """Return whether a checkpoint is due."""
+        """Return True if it is time for the next snapshot."""
         return self.folder is not None and time.monotonic() >= self._next
 
     def claim(self, key: str) -> None:
-        """Go on with what was kept under the same key; what belongs to another is removed, and that is said."""
+        """Resume from checkpoints of the same key, or remove those of another key; the user sees a message of it."""
         if self.folder is None:
             return
-        found, mine = self.names, (_read(self.folder / "key") == key)
-        if not mine:
-            if found:
+        names, is_same = self.names, (_read(self.folder / "key") == key)
+        if not is_same:
+            if names:
                 self.progress.say(
                     f"{self.folder.name} is of another command, other data or another gscompile: starting over"
                 )
             self.clear()
-        elif found:
-            self.progress.say(f"going on with {self.folder.name}, training runs in it: {len(found)}")
+        elif names:
+            self.progress.say(f"going on with {self.folder.name}, training runs in it: {len(names)}")
         self._write("key", lambda path: path.write_text(key, "utf-8"))
 
     def load(self, name: str) -> NamedArrays | None:
-        """Return the arrays that were saved under a name; None where there are none or the file is broken."""
+        """Return the arrays that were saved under a name; None if there are none or the file is broken."""
         if self.folder is None:
             return None
         try:
@@ -96,14 +96,14 @@ class Checkpoints:
             return None
 
     def save(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Keep arrays by a name, in the place of what was kept by it before."""
+        """Save arrays under a name and replace those saved before."""
         began = time.monotonic()
         self._write(f"{name}.npz", lambda path: _save(path, arrays))
         now = time.monotonic()
         self._next = now + max(self._every, _SHARE * (now - began) if self._every else 0.0)
 
     def clear(self) -> None:
-        """Remove all that was kept."""
+        """Remove all checkpoints."""
         for path in self.folder.iterdir() if self.folder else ():
             if _OURS.fullmatch(path.name) and path.name != "lock" and (path.is_symlink() or path.is_file()):
                 path.unlink(missing_ok=True)
@@ -130,7 +130,7 @@ def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """The file open for reading, unless it is a link or no plain file. Raises OSError."""
+    """Open a file for reading. Raises OSError if it is a link or no plain file."""
     file = os.fdopen(os.open(path, os.O_RDONLY | _NO_LINK | getattr(os, "O_NONBLOCK", 0)), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
@@ -150,17 +150,17 @@ def _read(path: Path) -> str | None:
 
 
 def resume_folder(out: Path) -> Path:
-    """Where a compile into `out` keeps its journal."""
+    """Return the folder of the checkpoints of a compile into `out`."""
     return out.absolute().with_name(f".{out.name}.resume")
 
 
 def is_begun(out: Path) -> bool:
-    """Return whether there are checkpoints from which the next compile into `out` can continue."""
+    """Return True if there are checkpoints from which the next compile into `out` can continue."""
     return bool(Checkpoints(resume_folder(out)).names)
 
 
 def bring_back(out: Path) -> None:
-    """Put an output back that a process had moved aside when it was killed. Raises OutputError."""
+    """Restore an output that a killed process had moved aside. Raises OutputError."""
     if is_aside(out):
         folder = resume_folder(out)
         with _locked(folder, out):
@@ -171,20 +171,20 @@ def bring_back(out: Path) -> None:
 
 @contextmanager
 def checkpoints_of(out: Path, resume: bool = True, progress: Progress | None = None) -> Iterator[Checkpoints]:
-    """The journal of a compile into `out`, which nobody else compiles into meanwhile; without `resume` an empty one.
+    """Lock and return the checkpoints of a compile into `out`; without `resume` earlier ones are removed.
 
-    When the block ends well, or comes to the end without a result, the journal is removed; else it stays when
-    there is something in it. Raises OutputError where another process compiles into `out`.
+    They are removed when the block ends, or raises BudgetError, since there is nothing to resume then. After any other
+    exception they stay. Raises OutputError if another process compiles into `out`.
     """
     folder = resume_folder(out)
     with _locked(folder, out):
         tidy(out)
-        journal = Checkpoints(folder, progress)
+        checkpoints = Checkpoints(folder, progress)
         if not resume:
-            journal.clear()
+            checkpoints.clear()
         done = True
         try:
-            yield journal
+            yield checkpoints
         except BudgetError:
             raise
         except BaseException:
@@ -197,7 +197,7 @@ def checkpoints_of(out: Path, resume: bool = True, progress: Progress | None = N
 
 @contextmanager
 def _locked(folder: Path, out: Path) -> Iterator[None]:
-    """Hold the lock of a folder, which is made; the system lets it go when the process ends, however it ends."""
+    """Create a folder and hold its lock; the system releases the lock when the process ends, however it ends."""
     try:
         lock = _lock(folder, out)
     except OSError as problem:
@@ -210,7 +210,7 @@ def _locked(folder: Path, out: Path) -> Iterator[None]:
 
 
 def _sign(lock: int, folder: Path, out: Path) -> None:
-    """Write the number of this process to its lock. Raises OutputError where not even that finds room."""
+    """Write the number of this process into its lock. Raises OutputError if the disk is full."""
     try:
         os.ftruncate(lock, 0)
         os.write(lock, str(os.getpid()).encode())
@@ -221,7 +221,7 @@ def _sign(lock: int, folder: Path, out: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove the files of a journal, its lock last, and the folder when nothing else is in it."""
+    """Remove checkpoints, the lock after them, and the folder if it contains nothing else."""
     with suppress(OSError):
         Checkpoints(folder).clear()
         (folder / "lock").unlink(missing_ok=True)
@@ -229,7 +229,7 @@ def _remove(folder: Path) -> None:
 
 
 def _check_own(folder: Path) -> None:
-    """Raise OutputError where the folder is a link, a file, or another user's: nothing is written or removed there."""
+    """Raise OutputError if the folder is a link, a file or another user's, before anything is changed there."""
     about = folder.lstat()
     if not stat.S_ISDIR(about.st_mode):
         kind = "a symbolic link" if stat.S_ISLNK(about.st_mode) else "a file"
@@ -272,7 +272,7 @@ def _check_lock(path: Path, lock: int) -> None:
 
 
 def _take(lock: int) -> bool:
-    """Take the lock; False when another process has it."""
+    """Take the lock; return False if another process has it."""
     if sys.platform == "win32":
         return True
     import fcntl
@@ -284,7 +284,7 @@ def _take(lock: int) -> bool:
     return True
 
 
-# -- what a journal belongs to ----------------------------------------------------------------------------------
+# -- the key of a command ---------------------------------------------------------------------------------------
 
 
 def key_of(networks: Iterable[Network | None], options: Options, datasets: Iterable[Dataset]) -> str:
@@ -292,30 +292,30 @@ def key_of(networks: Iterable[Network | None], options: Options, datasets: Itera
 
     `networks` are the original and another teacher. Options count that are declared with `affects_training`.
     """
-    declared, values = declarations(type(options)), options.plain()
-    said = {name: value for name, value in values.items() if declared[name].about.affects_training}
+    declared, plain = declarations(type(options)), options.plain()
+    values = {name: value for name, value in plain.items() if declared[name].about.affects_training}
     functions = [part for function in options.functions for part in function.identity()]
     models = [network.to_proto().SerializeToString() for network in networks if network is not None]
     parts = (data_digest(data) for data in datasets)
-    return digest(__version__, code_digest(), sorted(said.items()), *models, *functions, "data", *parts)
+    return digest(__version__, code_digest(), sorted(values.items()), *models, *functions, "data", *parts)
 
 
 @cache
 def code_digest(folder: Path = Path(__file__).parents[1]) -> str:
-    """A digest of gscompile's own sources: what other code has trained is not gone on with."""
+    """Return a digest of the sources of gscompile, since checkpoints of other code must not be resumed."""
     sources = sorted(path for pattern in ("*.py", "*/*.py") for path in folder.glob(pattern))
     return digest(*(part for path in sources for part in (path.name, path.read_bytes())))
 
 
 def digest(*parts: object) -> str:
-    """A digest of arrays, bytes, and whatever else by how it prints; 24 hexadecimal digits."""
-    seen = hashlib.blake2b(digest_size=12)
+    """Return a digest of arrays, bytes and the text of other values, as 24 hexadecimal digits."""
+    state = hashlib.blake2b(digest_size=12)
     for part in parts:
         head = f"{part.dtype} {part.shape}" if isinstance(part, np.ndarray) else type(part).__name__
         body = _bytes(part)
-        seen.update(f"{head} {len(body)}\n".encode())
-        seen.update(body)
-    return seen.hexdigest()
+        state.update(f"{head} {len(body)}\n".encode())
+        state.update(body)
+    return state.hexdigest()
 
 
 def _bytes(part: object) -> bytes | memoryview:
@@ -325,14 +325,13 @@ def _bytes(part: object) -> bytes | memoryview:
 
 
 def data_digest(data: Dataset) -> str:
-    """A digest of the samples, or of some thousands from all over the data."""
+    """Return a digest of the samples, or of some thousands that are spread over the data."""
     first = data.batch(np.arange(1))
     size = sum(array.nbytes for array in first.inputs.values()) or 1
     count = max(1, min(len(data), _SEEN_SAMPLES, _SEEN_BYTES // size))
     rows = np.linspace(0, len(data) - 1, count).astype(np.int64)
     chunks = np.split(rows, count) if data.ready_made else [rows]
-    seen = [len(data)]
-    return digest(*seen, *(part for chunk in chunks for part in _parts(data, chunk)))
+    return digest(len(data), *(part for chunk in chunks for part in _parts(data, chunk)))
 
 
 def _parts(data: Dataset, rows: NDArray[np.int64]) -> Iterator[object]:

@@ -1,4 +1,4 @@
-"""torch is imported only where something is trained; a compile without data runs where it is not installed."""
+"""The check for torch, which only training needs: a compile without data runs without it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from gscompile.errors import UsageError
 
 
 def check_torch() -> None:
-    """Import torch. Raises UsageError where it is not installed, or cannot be loaded."""
+    """Import torch. Raises UsageError if it is not installed or cannot be loaded."""
     try:
         import torch  # noqa: F401
     except ImportError as problem:

@@ -1,9 +1,9 @@
-"""What the data does to each layer: second moments of its inputs, and the curvature of the loss at its outputs.
+"""Moments of a layer: second moments of its inputs, and the curvature of the loss at its outputs (K-FAC).
 
-Together they measure what a change of a weight matrix does to the loss (the Kronecker-factored approximation of
-Martens and Grosse 2015): loss(W + D) - loss(W) is about the squared Frobenius norm of A^(1/2) D G^(1/2), with
-A = E[x x'] over the layer's inputs x, and G the sum of g g' over the gradients g at the outputs of a sample: a weight
-that is used at many positions, as in a convolution, costs so many times more (Grosse and Martens 2016, equation 33).
+They estimate how much a change D of a weight matrix W changes the loss (Martens and Grosse 2015). loss(W + D) - loss(W)
+is about the squared Frobenius norm of A^(1/2) D G^(1/2), where A = E[x x'] over the inputs x of the layer, and
+G the sum of g g' over the gradients g at all outputs of a sample. A weight that is used at many positions, as in a
+convolution, costs so many times more (Grosse and Martens 2016, equation 33).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gscompile.onnx_files.einsum import parse_product, permutation
 from gscompile.training.batches import BatchLoader
 from gscompile.training.objective import Objective
 
-MOST_ROWS = 8192  # sampled input vectors a batch: enough for a matrix of a few thousand inputs
+MOST_ROWS = 8192  # input vectors per batch that are used: enough for a matrix of a few thousand inputs
 
 
 class MomentSource(Protocol):
@@ -45,7 +45,7 @@ class MomentSource(Protocol):
     @property
     def steps_per_epoch(self) -> int: ...  # batches of different samples
 
-    def some(self, count: int) -> Iterator[Batch]:
+    def sample_batches(self, count: int) -> Iterator[Batch]:
         """Yield up to `count` batches."""
 
 
@@ -57,12 +57,15 @@ def measure_moments(
     draws: int = 1,
     objective: Objective | None = None,
 ) -> dict[str, Moments]:
-    """Return the moments of each layer over `batches` batches of the training part, by layer name.
+    """Return the moments of each layer over `batches` batches of the training data, by layer name.
 
-    The curvature is that of `objective`, by default the trainer's. It is the mean over so many draws of a class (or
-    direction) for each sample: one is enough where there are many samples.
-    A layer whose inputs cannot be read off (inside a subgraph, a recurrent state) is left out, and so is one of whose
-    inputs or gradients some are no numbers.
+    Layers are left out if their inputs cannot be read (inside a subgraph, a recurrent state), or if some of their
+    inputs or gradients are not finite.
+
+    Args:
+        draws: Random projections of the outputs per sample, over which the curvature is averaged. One is enough if
+            there are many samples.
+        objective: Objective whose curvature is measured, by default that of the trainer.
     """
     names, network = {layer.name for layer in layers}, exposed(network)
     wanted = {layer.name: layer for layer in network.layers if layer.name in names and _is_readable(network, layer)}
@@ -72,15 +75,15 @@ def measure_moments(
     capture = {v for layer in wanted.values() for v in (layer.uses[0].data, layer.uses[0].node.outputs[0])}
     sums: dict[str, list[Any]] = {}
     generator = torch.Generator().manual_seed(trainer.seed)
-    for batch in trainer.some(batches):
+    for batch in trainer.sample_batches(batches):
         seen = executor(trainer.feeder.feeds(batch), capture)
         _add_batch(sums, wanted, seen, trainer, objective or trainer.objective, _rows(batch), generator, draws)
-    found = {name: Moments(*(mean(*part) for part in parts)) for name, parts in sums.items()}
-    return {name: m for name, m in found.items() if np.isfinite(m.inputs).all() and np.isfinite(m.outputs).all()}
+    moments = {name: Moments(*(mean(*part) for part in parts)) for name, parts in sums.items()}
+    return {name: m for name, m in moments.items() if np.isfinite(m.inputs).all() and np.isfinite(m.outputs).all()}
 
 
 def measured_once(measure: Callable[[Network], Mapping[str, Moments]]) -> Callable[[Network], Mapping[str, Moments]]:
-    """Return `measure`, asked once for networks of the same layers and weights, as long as these come in a row."""
+    """Return `measure` with a cache of its last result, for consecutive networks of the same layers and weights."""
     last: list[tuple[Network, Mapping[str, Moments]]] = []
 
     def measured(network: Network) -> Mapping[str, Moments]:
@@ -129,10 +132,7 @@ def _rows(batch: Batch) -> int:
 
 
 def _added(old: tuple[Any, int, int], vectors: Tensor, once: int, times: float = 1.0) -> tuple[Any, int, int]:
-    """Return a sum of second moments, each `times` that of its vectors, of how many batches, and of how many vectors.
-
-    Each vector is counted once.
-    """
+    """Return a sum of second moments, `times` those of the vectors, with the number of batches and distinct vectors."""
     total, count, seen = old
     return total + times * _second_moment(vectors), count + 1, seen + vectors.shape[1] * (count < once)
 

@@ -1,4 +1,4 @@
-"""The objective of fine-tuning: cross entropy with the labels and the distance from the teacher."""
+"""The objective of fine-tuning: cross entropy with the labels, and the distance from the outputs of the teacher."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ from torch.nn import functional
 from gscompile.scoring.metrics import ACCURACY, Metric, is_floating, is_probability
 from gscompile.user_function import UserFunction
 
-TEMPERATURE = 2.0
-OF_ANOTHER = 4.0  # the temperature of a teacher that is not the original: larger ones are surer, and tell little else
-TEACHER_WEIGHT = 0.7
-FLAT = 1e3  # the temperature at which all classes are as likely as each other, whatever the logits
+TEMPERATURE = 2.0  # of distillation from the original network (Hinton et al. 2015)
+# Temperature for another teacher: larger networks are more confident, so that their outputs need more softening.
+OTHER_TEMPERATURE = 4.0
+TEACHER_WEIGHT = 0.7  # of the distance from the teacher; the rest is for the labels
+FLAT = 1e3  # temperature at which all classes are equally likely, whatever the logits
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss over all floating outputs.
+    """The loss over all floating-point outputs.
 
-    `logits` are outputs of classes, compared as distributions (KL at `temperature`, Hinton et al. 2015); those in
-    `probabilities` are taken through a logarithm first. `values` maps every other output to the teacher's standard
-    deviation, which makes its squared error free of scale. A user's `function` takes the place of all that, but for
-    `probe`, which measures how much each output moves.
+    Args:
+        logits: Outputs of classes, compared as distributions (KL at `temperature`, Hinton et al. 2015).
+        probabilities: Those of them that are probabilities, of which the logarithm is taken first.
+        values: Standard deviation of the teacher for every other output, by which its error is divided.
+        labelled: Output of classes that the labels belong to, if any.
+        function: Function of the user that replaces the loss, but not `probe`.
+        temperature: Temperature at which distributions are compared.
     """
 
     logits: tuple[str, ...]
@@ -37,38 +41,38 @@ class Objective:
     temperature: float = TEMPERATURE
 
     def by(self, given: Any, outputs: Mapping[str, Any], labels: Tensor | None) -> Objective:
-        """A user's loss instead, tried out on the teacher's `outputs` of a batch. Raises UsageError.
+        """Return the objective with a loss of the user, after a test on the original's `outputs` for a batch.
 
         The function takes (outputs, the original's outputs, labels), outputs as tensors by name, and returns a
-        scalar tensor that depends on the outputs.
+        scalar tensor that depends on the outputs. Raises UsageError if it does not.
         """
         function = UserFunction.of("loss", given)
         leaves = {name: _leaf(output) for name, output in outputs.items()}
-        said = function(leaves, dict(outputs), labels)
-        if not isinstance(said, Tensor) or said.ndim or not said.is_floating_point():
-            raise function.wrong(f"returned {_shown(said)}; a scalar tensor is needed, the mean over the batch")
-        if not said.requires_grad:
+        loss = function(leaves, dict(outputs), labels)
+        if not isinstance(loss, Tensor) or loss.ndim or not loss.is_floating_point():
+            raise function.wrong(f"returned {_shown(loss)}; a scalar tensor is needed, the mean over the batch")
+        if not loss.requires_grad:
             raise function.wrong("does not depend on the outputs in a way that torch can follow")
-        if not bool(said.isfinite()):
+        if not bool(loss.isfinite()):
             raise function.wrong("gives no finite number for the original's own outputs")
         return replace(self, labelled=None, function=function)
 
     @classmethod
     def of(cls, outputs: Mapping[str, Any], metric: Metric) -> Objective:
-        """Chosen by the teacher's outputs (numpy) on one batch."""
+        """Return the objective that suits the original's outputs (numpy arrays by name) for one batch."""
         floats = [name for name, array in outputs.items() if is_floating(array)]
         labelled = metric.classes[0] if metric.name == ACCURACY else None
         classes = metric.classes if labelled else tuple(n for n in floats if n in metric.classes)
         values = {n: float(outputs[n].std()) or 1.0 for n in floats if n not in classes and outputs[n].size}
         if labelled:
             values = {}
-        normalised = frozenset(n for n in classes if is_probability(outputs[n]))
-        return cls(classes, normalised, values, labelled)
+        probabilities = frozenset(n for n in classes if is_probability(outputs[n]))
+        return cls(logits=classes, probabilities=probabilities, values=values, labelled=labelled)
 
     def scores(self, name: str, output: Tensor) -> Tensor:
-        """Unnormalised log probabilities of an output of classes, in single precision at least.
+        """Return the unnormalised log probabilities of an output of classes, in float32 or a wider type.
 
-        Probabilities are bounded from below such that the slope of the logarithm is a number of the output's own type.
+        Probabilities are clamped from below, so that the slope of the logarithm is finite in the type of the output.
         """
         if name not in self.probabilities:
             return wide(output)
@@ -83,18 +87,18 @@ class Objective:
         return replace(self, temperature=FLAT)
 
     def loss(self, outputs: Mapping[str, Tensor], teacher: Mapping[str, Tensor], labels: Tensor | None) -> Tensor:
-        """The mean over the batch; a scalar."""
+        """Return the mean loss over the batch, a scalar tensor."""
         if self.function is not None:
-            said: Tensor = self.function(dict(outputs), dict(teacher), labels)
-            return said
+            loss: Tensor = self.function(dict(outputs), dict(teacher), labels)
+            return loss
         terms = [self._distance(name, outputs[name], teacher[name]) for name in self.logits]
         terms += [
             functional.mse_loss(wide(outputs[n]), wide(teacher[n])) / scale**2 for n, scale in self.values.items()
         ]
         if self.labelled is None or labels is None:
             return torch.stack(terms).sum()
-        said = functional.cross_entropy(self.scores(self.labelled, outputs[self.labelled]), labels)
-        return (1 - TEACHER_WEIGHT) * said + TEACHER_WEIGHT * torch.stack(terms).sum()
+        cross_entropy = functional.cross_entropy(self.scores(self.labelled, outputs[self.labelled]), labels)
+        return (1 - TEACHER_WEIGHT) * cross_entropy + TEACHER_WEIGHT * torch.stack(terms).sum()
 
     def _distance(self, name: str, output: Tensor, teacher: Tensor) -> Tensor:
         ours = functional.log_softmax(self.scores(name, output) / self.temperature, dim=-1).flatten(0, -2)
@@ -102,16 +106,16 @@ class Objective:
         return functional.kl_div(ours, theirs, reduction="batchmean") * self.temperature**2
 
     def probe(self, outputs: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
-        """A random projection whose squared gradient is, on average, the curvature of the loss.
+        """Return a random projection of the outputs whose squared gradient is, on average, the curvature of the loss.
 
-        For classes a class is drawn from the (softened) prediction, which gives the Fisher information; for values
-        a normal direction, which gives the Gauss-Newton matrix (Martens 2020, section 9).
+        The direction for classes is a class drawn from the softened prediction, for the Fisher information; the
+        direction for values is normal, for the Gauss-Newton matrix (Martens 2020, section 9).
         """
         terms = []
         for name in self.logits:
             scores = (self.scores(name, outputs[name]) / self.temperature).flatten(0, -2)
-            chance = scores.detach().softmax(-1)
-            direction = functional.one_hot(drawn(chance, generator), chance.shape[1]) - chance
+            predicted = scores.detach().softmax(-1)
+            direction = functional.one_hot(drawn(predicted, generator), predicted.shape[1]) - predicted
             terms.append((direction * scores).sum())
         for name, scale in self.values.items():
             direction = torch.randn(outputs[name].shape, generator=generator).to(outputs[name].device)
@@ -120,22 +124,25 @@ class Objective:
 
 
 def wide(output: Tensor) -> Tensor:
-    """Half precision is too coarse for sums and logarithms."""
+    """Return an output as float32 if its type is too coarse for sums and logarithms: float16 or bfloat16."""
     return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
 
 
 def _leaf(output: Any) -> Any:
-    """A tensor that gradients arrive at; what is no floating tensor stays what it is."""
+    """Return a leaf tensor that receives gradients; anything but a floating-point tensor unchanged."""
     floating = isinstance(output, Tensor) and output.is_floating_point()
     return output.detach().clone().requires_grad_() if floating else output
 
 
-def _shown(said: Any) -> str:
-    return f"a {said.dtype} tensor {[*said.shape]}" if isinstance(said, Tensor) else f"a {type(said).__name__}"
+def _shown(value: Any) -> str:
+    return f"a {value.dtype} tensor {[*value.shape]}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
-def drawn(chance: Tensor, generator: torch.Generator) -> Tensor:
-    """A class for every row of probabilities [n, classes]: [n]. Dice are thrown on the CPU, alike for any device."""
-    reached = chance.cumsum(-1)
-    dice = torch.rand(len(chance), 1, generator=generator).to(chance.device)
-    return (dice * reached[:, -1:] >= reached).sum(-1).clamp_max(chance.shape[1] - 1)
+def drawn(probabilities: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw a class for every row of probabilities [n, classes], as [n].
+
+    Random numbers are drawn on the CPU, so that they are the same for every device.
+    """
+    cumulative = probabilities.cumsum(-1)
+    uniform = torch.rand(len(probabilities), 1, generator=generator).to(probabilities.device)
+    return (uniform * cumulative[:, -1:] >= cumulative).sum(-1).clamp_max(probabilities.shape[1] - 1)

@@ -1,10 +1,11 @@
-"""Adam (Kingma and Ba 2015) in torch's own arithmetic, its steps as long as each tensor is large.
+"""Adam (Kingma and Ba 2015) with steps in proportion to the size of each tensor.
 
-Networks keep weights of one layer a tenth as large as those of another, and factors of what was clipped are of sizes of
-their own: one length for all steps shakes the small ones while the large ones hardly move. Lengths in proportion are
-those of Adafactor (Shazeer and Stern 2018, section 8).
+The weights of one layer can be a tenth of those of another, and factor pairs have sizes of their own. Steps of one
+length for all would shake small weights and leave large ones in place. Steps in proportion to the root mean square of
+the weights are those of Adafactor (Shazeer and Stern 2018, section 8).
 
-torch.optim.Adam computes the same, bit for bit; but the first one that is made imports a compiler, for two seconds.
+The arithmetic is torch's own function `adam`. torch.optim.Adam gives the same bits, but its first object imports a
+compiler, which takes two seconds.
 """
 
 from __future__ import annotations
@@ -16,16 +17,15 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-REFERENCE_RMS = 1 / 16  # root mean square of a tensor whose steps are of the length that the rate says
-MIN_RMS = 1e-3  # root mean square that a tensor is taken for, such as a bias of zeros
+REFERENCE_RMS = 1 / 16  # root mean square of a tensor whose steps are as long as the learning rate
+MIN_RMS = 1e-3  # smallest root mean square that is assumed, as for a bias of zeros
 
 
 class Adam:
-    """Steps of about `rate` x root mean square / `REFERENCE_RMS` for every parameter that has a gradient.
+    """Adam with steps of about `rate` x root mean square / `REFERENCE_RMS` for every parameter that has a gradient.
 
-    The root mean square is that of the weights which are not zero, when the optimiser is made. `steps`, `means` and
-    `squares` are all that it remembers, a tensor for each parameter; in single precision at least, since squares of
-    gradients are nothing in half, and a step divides by their roots.
+    The root mean square is that of the nonzero weights when the optimizer is made. The state is `steps`, `means` and
+    `squares`, a tensor per parameter in float32 or a wider type, because squares of gradients underflow in float16.
     """
 
     def __init__(self, parameters: Sequence[Tensor], rate: float) -> None:
@@ -40,10 +40,10 @@ class Adam:
             p.grad = None
 
     def step(self) -> None:
-        """Every parameter by the steps of its scale: those are Adam's on parameters divided by it."""
+        """Do one step for every parameter: that of Adam on parameters divided by their scale."""
         for size in sorted({*self.scales}):
-            alike = (i for i, own in enumerate(self.scales) if own == size)
-            self._step([i for i in alike if self.parameters[i].grad is not None], size)
+            same_scale = (i for i, own in enumerate(self.scales) if own == size)
+            self._step([i for i in same_scale if self.parameters[i].grad is not None], size)
 
     @torch.no_grad()
     def _step(self, which: Sequence[int], size: float) -> None:
@@ -62,7 +62,7 @@ class Adam:
 
 @torch.no_grad()
 def scale(parameter: Tensor) -> float:
-    """How large a tensor's weights are beside `REFERENCE_RMS`, as a power of two: multiplying by it rounds nothing.
+    """Return the size of a tensor relative to `REFERENCE_RMS`, as a power of two: a product with it is not rounded.
 
     >>> scale(torch.tensor([0.0, 0.25, -0.25]))
     4.0

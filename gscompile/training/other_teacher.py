@@ -1,4 +1,4 @@
-"""A network to learn from that is not the original: larger or better trained, with the same inputs and outputs."""
+"""Another teacher than the original network: larger or better trained, with the same inputs and outputs."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from gscompile.scoring.runner import Runner
 
 
 def load_teacher(path: str, batch: Batch, wanted: Mapping[str, Any]) -> Network:
-    """The network of an ONNX file, folded. Raises UsageError where it answers a batch other than as `wanted`.
+    """Load a teacher from an ONNX file and fold it.
 
-    What it says is another matter; the names, types and shapes of what it says are not.
+    Raises UsageError if its outputs for a batch differ from `wanted` in name, type or shape. Values may differ.
     """
     teacher = Network.load(Path(path)).in_memory()
     try:
-        given = Runner(teacher)(batch.inputs)
+        outputs = Runner(teacher)(batch.inputs)
     except RuntimeError as problem:
         raise UsageError(f"teacher {path}: does not take the data of the network: {problem}") from problem
-    gives, expected = _said(given), _said(wanted)
-    if gives != expected:
-        raise UsageError(f"teacher {path}: gives {gives}; expected {expected}")
+    found, expected = _description(outputs), _description(wanted)
+    if found != expected:
+        raise UsageError(f"teacher {path}: outputs {found}; expected {expected}")
     fold(teacher)
     return teacher
 
 
-def _said(outputs: Mapping[str, Any]) -> str:
-    """Type and shape of each output, by name."""
+def _description(outputs: Mapping[str, Any]) -> str:
+    """Return the type and shape of each output, by name, as text."""
     return ", ".join(f"'{name}' as {_described(output)}" for name, output in sorted(outputs.items()))
 
 

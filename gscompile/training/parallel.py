@@ -1,11 +1,11 @@
-"""More than one process: starting them, and what they have in common. One process alone is the simplest case.
+"""Start several processes that train together, and find out which of them this one is.
 
-The first process does all the work but for the steps of training, which are shared: for each run the others are
-told the network and what to do, every process takes its part of each batch, and gradients are averaged. So the
-search decides once, whatever machines the others run on.
+The first process does all the work except for the training steps, which are shared. It sends each training run to the
+others; every process computes its share of each batch, and gradients are averaged. All decisions are made in the first
+process, whatever machines the others run on.
 
-`launch` starts processes on this machine, which talk over the loopback interface only; torchrun starts them
-anywhere. Either says in the environment who is who.
+`launch` starts processes on this machine, which communicate over the loopback interface only; torchrun starts them on
+any machines. Both number the processes in environment variables.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from pathlib import Path
 from gscompile.training.installed import check_torch
 from gscompile.training.world import AGAIN, LostError, World
 
-_GRACE = 30.0  # seconds in which the first process may say what is wrong
+_GRACE = 30.0  # seconds for the first process to print its error
 
 
 @contextmanager
 def joined(device: str = "cpu") -> Iterator[World]:
-    """The processes that were started together; a world of one where none were."""
+    """Join the processes that were started together; the result is a world of one process if there are no others."""
     if world_size() == 1:
         yield World()
         return
@@ -43,17 +43,17 @@ def joined(device: str = "cpu") -> Iterator[World]:
 
 
 def world_size() -> int:
-    """How many processes were started together."""
+    """Return the number of processes that were started together."""
     return _number("WORLD_SIZE", 1) if "RANK" in os.environ else 1
 
 
 def is_first() -> bool:
-    """Return whether this process prints and writes."""
+    """Return True if this process prints and writes."""
     return world_size() == 1 or _number("RANK", 0) == 0
 
 
 def is_launched() -> bool:
-    """Return whether `launch` started this process and reports the loss of another."""
+    """Return True if `launch` started this process and reports the loss of another one."""
     return "GSCOMPILE_LIFELINE" in os.environ
 
 
@@ -66,9 +66,9 @@ def _number(name: str, default: int) -> int:
 
 
 def launch(count: int, arguments: Sequence[str]) -> int:
-    """Run `gscompile ARGUMENTS` in `count` processes that train together; returns the exit code.
+    """Run `gscompile ARGUMENTS` in `count` processes that train together; return the exit code of the first one.
 
-    The first one speaks for all. When one is lost the others end. Raises KeyboardInterrupt once they have ended.
+    When a process is lost, the others are ended. Raises KeyboardInterrupt after all have ended.
     """
     read, write = os.pipe()  # the processes end when this one does: then the pipe closes
     with tempfile.TemporaryDirectory(prefix="gscompile-", ignore_cleanup_errors=True) as folder:
@@ -82,7 +82,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
 
 
 def _start(rank: int, arguments: Sequence[str], shared: Mapping[str, str], lifeline: int) -> subprocess.Popen[bytes]:
-    """In a session of its own: Ctrl-C reaches the launcher alone, which passes it on once."""
+    """Start a process in a session of its own: Ctrl-C reaches the launcher alone, which passes it on once."""
     return subprocess.Popen(
         [sys.executable, "-m", "gscompile", *arguments],
         env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
@@ -97,7 +97,7 @@ def worker_environment(count: int, rendezvous: Path, lifeline: int) -> dict[str,
     loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "lo")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
-        "OMP_NUM_THREADS": str(max(1, cores // count)),  # unless the user says otherwise
+        "OMP_NUM_THREADS": str(max(1, cores // count)),  # unless the user has set it
         **os.environ,
         "WORLD_SIZE": str(count),
         "LOCAL_WORLD_SIZE": str(count),
@@ -123,12 +123,12 @@ def _watch(children: Sequence[subprocess.Popen[bytes]]) -> int:
 
 
 def _codes(children: Sequence[subprocess.Popen[bytes]]) -> list[int | None]:
-    """Exit codes, once all have ended well or one has not; None for those still at work."""
+    """Wait until all processes have succeeded or one has failed; return exit codes, None for a running process."""
     while all(child.poll() in (None, 0) for child in children):
         if all(child.returncode == 0 for child in children):
             break
         time.sleep(0.05)
-    if all((child.returncode or 0) >= 0 for child in children):  # an error: the first process says which
+    if all((child.returncode or 0) >= 0 for child in children):  # an error, which the first process prints
         _wait(children[:1], _GRACE)
     return [child.poll() for child in children]
 
@@ -140,7 +140,7 @@ def _wait(children: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
 
 
 def common_exit_code(codes: Sequence[int | None]) -> int:
-    """Return the exit code of all processes. Raises LostError unless the first ended well or said what is wrong."""
+    """Return the exit code of the first process. Raises LostError if it was ended without one of its own."""
     first = codes[0]
     if first is not None and first >= 0 and first != LostError.exit_code:
         return first
@@ -153,12 +153,12 @@ def common_exit_code(codes: Sequence[int | None]) -> int:
 
 
 def _end_with_launcher() -> None:
-    """Leave at once when the launcher is gone, so that nothing works on unseen."""
+    """Exit as soon as the launcher is gone, so that no process is left behind."""
     lifeline = _number("GSCOMPILE_LIFELINE", -1)
     if lifeline >= 0:
         threading.Thread(target=_leave_after, args=(lifeline,), daemon=True).start()
 
 
 def _leave_after(lifeline: int) -> None:
-    os.read(lifeline, 1)  # nothing is ever written: it returns when the other end is closed
+    os.read(lifeline, 1)  # nothing is ever written; the call returns when the other end is closed
     os._exit(LostError.exit_code)

@@ -1,4 +1,4 @@
-"""Several processes by torch.distributed: gloo between CPUs, nccl between GPUs where each process has its own."""
+"""Several processes with torch.distributed: gloo between CPUs, nccl between GPUs if each process has its own."""
 
 from __future__ import annotations
 
@@ -15,28 +15,30 @@ from torch import Tensor
 from gscompile.execute.batch_norm import batches_shared
 from gscompile.training.world import AGAIN, LostError, World
 
-PATIENCE = timedelta(days=7)  # others wait while the first decomposes, scores and writes; a lost one is noticed at once
+PATIENCE = timedelta(
+    days=7
+)  # workers wait while the first process decomposes and scores; a lost process is noticed at once
 
 
 class Group(World):
-    """This process among others that talk by torch.distributed."""
+    """A process among others that communicate by torch.distributed."""
 
     def __init__(self) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
 
     def share(self, value: Any = None) -> Any:
         box = [value]
-        with _talking():
+        with _communicating():
             dist.broadcast_object_list(box, src=0)
         return box[0]
 
     def average(self, loss: Tensor, parameters: Sequence[Tensor], share: float, over: bool) -> tuple[Tensor, bool]:
-        """One message: the gradients, which of them there are, the loss, and whether the time is over."""
+        """Average in one message: the gradients, flags of those that exist, the loss, and a flag of the time."""
         used = [p.grad is not None for p in parameters]
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         facts = torch.tensor([float(over), *map(float, used)], device=loss.device)
         flat = torch.cat([*(g.flatten() * share for g in gradients), (loss.detach() * share).reshape(1), facts])
-        with _talking():
+        with _communicating():
             dist.all_reduce(flat)
         *sums, total, anyone_over, users = torch.split(flat, [*map(torch.numel, parameters), 1, 1, len(parameters)])
         for p, gradient, count in zip(parameters, sums, users.tolist(), strict=True):
@@ -51,7 +53,7 @@ class Group(World):
 
 
 def _total(tensor: Tensor) -> Tensor:
-    with _talking():
+    with _communicating():
         dist.all_reduce(tensor)
     return tensor
 
@@ -62,11 +64,11 @@ def _local_rank() -> int:
 
 @contextmanager
 def group(device: str) -> Iterator[Group]:
-    """Join the processes of the environment, or a group that the caller is in already."""
+    """Join the processes that the environment names, or the group that the caller has already joined."""
     if dist.is_initialized():
         yield Group()
         return
-    with _talking():
+    with _communicating():
         _join(device)
     try:
         yield Group()
@@ -75,14 +77,14 @@ def group(device: str) -> Iterator[Group]:
 
 
 def _join(device: str) -> None:
-    """Find each other by a file, where `launch` named one: nobody listens for strangers; else as torchrun says."""
+    """Find the other processes by the file of `launch`, which opens no port, or by the address of torchrun."""
     path, size, rank = os.environ.get("GSCOMPILE_RENDEZVOUS"), int(os.environ["WORLD_SIZE"]), int(os.environ["RANK"])
     place = f"file://{path}" if path else "env://"
     dist.init_process_group(_backend(device), place, rank=rank, world_size=size, timeout=PATIENCE)
 
 
 def _backend(device: str) -> str:
-    """nccl needs a GPU for each process; gloo shares one."""
+    """Return the back end: nccl if each process has a GPU of its own, else gloo."""
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if not device.startswith("cuda") or torch.cuda.device_count() < local:
         return "gloo"
@@ -91,8 +93,8 @@ def _backend(device: str) -> str:
 
 
 @contextmanager
-def _talking() -> Iterator[None]:
+def _communicating() -> Iterator[None]:
     try:
         yield
-    except RuntimeError as problem:  # gloo's and nccl's only word for a connection that broke
+    except RuntimeError as problem:  # the only error of gloo and nccl for a broken connection
         raise LostError(f"another process is gone; {AGAIN}") from problem

@@ -20,20 +20,20 @@ from gscompile.training.world import World
 
 @dataclass(frozen=True, eq=False)
 class RunContext:
-    """Alone, keeping nothing, without an end, unless told otherwise."""
+    """The processes, checkpoints and deadline of a run. The default is one process, no checkpoints and no deadline."""
 
     world: World = field(default_factory=World)
-    journal: Checkpoints = field(default_factory=Checkpoints)
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
     time_left: Callable[[], float] = lambda: math.inf
 
     def out_of_time(self) -> bool:
-        """Return whether the run must end with the best so far."""
+        """Return True if the run must end with the best result so far."""
         return self.time_left() <= 0
 
 
 @contextmanager
 def open_run(out: Path, options: Options, force: bool, resume: bool, progress: Progress) -> Iterator[RunContext]:
-    """What `options` ask for. Raises OutputError where `out` cannot be made, or another process is making it."""
+    """Open the run that `options` ask for. Raises OutputError if `out` cannot be made or another process makes it."""
     if options.nproc > 1 and world_size() == 1:
         raise UsageError("nproc: the command line starts processes; from Python, run the script by torchrun instead")
     until = deadline(options.seconds)
@@ -43,11 +43,11 @@ def open_run(out: Path, options: Options, force: bool, resume: bool, progress: P
             return
         bring_back(out)
         check_free(out, force)
-        with checkpoints_of(out, resume, progress) as journal:
-            yield RunContext(world, journal, until)
+        with checkpoints_of(out, resume, progress) as checkpoints:
+            yield RunContext(world, checkpoints, until)
 
 
 def deadline(seconds: float | None) -> Callable[[], float]:
-    """Tells how many of these seconds are left, counted from now; without an end where there is none."""
+    """Return a function that returns how many of these seconds are left, counted from now; infinity for None."""
     end = math.inf if seconds is None else time.monotonic() + seconds
     return lambda: end - time.monotonic()

@@ -61,7 +61,7 @@ class SyntheticFit:
     def steps_per_epoch(self) -> int:
         return len(self.batches)
 
-    def some(self, count: int) -> Iterator[Batch]:
+    def sample_batches(self, count: int) -> Iterator[Batch]:
         return islice(self.batches, count)
 
     @cached_property

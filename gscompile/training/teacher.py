@@ -1,98 +1,77 @@
-"""The outputs of a teacher, the original or another network, for the samples of a data set."""
+"""The teacher: the network whose outputs are the targets of training, for plain or augmented samples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from copy import copy
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from gscompile.data.dataset import Batch, Dataset
-from gscompile.execute import Executor
-from gscompile.training.batches import BatchLoader
-
-Wanted = Callable[[Mapping[str, Any]], dict[str, Tensor]]
-CACHE_BYTES = 512 << 20
-VIEWS = 4  # of a sample that the teacher is asked about, where samples are varied: more bring little
+from gscompile.compression.throughput import Throughput
+from gscompile.training.batches import Shard
+from gscompile.training.run_spec import RunSpec
+from gscompile.training.teacher_cache import EPOCHS, AugmentedTeacherCache
+from gscompile.training.teacher_outputs import TeacherOutputs
 
 
-class Answers:
-    """A network's outputs for the samples of `data`, remembered where they fit in memory, else computed anew.
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """The outputs that training learns: of the original network, or of another one.
 
-    `wanted` takes those outputs that somebody asks for.
+    With `augmented`, outputs are those for augmented samples in runs whose augmentations repeat.
     """
 
-    def __init__(self, feeder: BatchLoader, data: Dataset, executor: Executor, wanted: Wanted) -> None:
-        self.feeder, self.data, self.executor, self.wanted = feeder, data, executor, wanted
+    outputs: TeacherOutputs
+    is_original: bool = True
+    augmented: AugmentedTeacherCache | None = None
 
-    def to(self, rows: NDArray[np.int64], batch: Batch) -> dict[str, Tensor]:
-        """The outputs for these rows of the data, by name."""
-        known = self._known
-        if isinstance(known, list):
-            return known[int(rows[0])]
-        if known is None:
-            return self.asked(batch)
-        index = torch.from_numpy(rows)
-        return {name: tensor[index] for name, tensor in known.items()}
+    @property
+    def period(self) -> int:
+        """Return the number of epochs after which augmentations repeat; 0 if they never do."""
+        return 0 if self.augmented is None else EPOCHS
 
-    def asked(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the outputs for this batch alone, computed and not cached, for when few batches are used."""
-        return self.anew(self.feeder.feeds(batch), mixed=False)
+    @property
+    def seconds(self) -> float:
+        """Return the seconds that the teacher has run on augmented samples."""
+        return 0.0 if self.augmented is None else self.augmented.seconds
 
-    @cached_property
-    @torch.no_grad()
-    def _known(self) -> list[dict[str, Tensor]] | dict[str, Tensor] | None:
-        """By batch where batches are ready-made, else as one tensor a name; None where they do not fit."""
-        probe = next(iter(self.feeder.batches(self.data, None)), None)
-        if probe is None:
-            return None
-        wanted, rows = self._says(self.feeder.feeds(probe[1])), len(probe[0])
-        if sum(t.nbytes for t in wanted.values()) / rows * len(self.data) > CACHE_BYTES:
-            return None
-        if self.data.ready_made:
-            return [*self._said()]
-        return _joined(self._said()) if all(t.shape[:1] == (rows,) for t in wanted.values()) else None
+    def targets(self, shard: Shard, spec: RunSpec, epoch: int) -> dict[str, Tensor]:
+        """Return the outputs, by name, for a shard of a batch in an epoch of a run."""
+        if self.augmented is not None and spec.period:
+            return self.augmented.of(spec.seed_of(epoch), shard)
+        return self.outputs.of(shard.rows, shard.batch)
 
-    def anew(self, feeds: Mapping[str, Any], mixed: bool) -> dict[str, Tensor]:
-        """The outputs for samples as they are given, varied or not; `mixed` multiplies in bfloat16."""
-        with torch.no_grad(), torch.autocast(self.feeder.device.type, torch.bfloat16, enabled=mixed):
-            return self._says(feeds)
-
-    def over_views(self, seed: int, mixed: bool) -> Answers:
-        """The mean of what the teacher says of each sample as it is, and of it varied; `mixed` multiplies in bfloat16.
-
-        These answers themselves where they are not remembered sample by sample.
-        """
-        if not isinstance(self._known, dict):
-            return self
-        mean, known, generator = copy(self), self._known, torch.Generator().manual_seed(seed)
-        for view in range(2, VIEWS + 1):
-            varied = _joined(self._said(generator, mixed))
-            known = {n: _nearer(o, varied[n], 1 / view) for n, o in known.items()}
-        mean._known = known
-        return mean
-
-    def _said(self, generator: torch.Generator | None = None, mixed: bool = False) -> Iterator[dict[str, Tensor]]:
-        """The outputs for all batches in order; of samples that are varied, with a generator."""
-        for _, batch in self.feeder.batches(self.data, None):
-            feeds = self.feeder.feeds(batch)
-            varied = feeds if generator is None else self.feeder.augment(feeds, generator)
-            yield self.anew(varied, mixed)
-
-    def _says(self, feeds: Mapping[str, Any]) -> dict[str, Tensor]:
-        return self.wanted(self.executor(feeds))
+    def throughput(self, seconds_per_step: float, steps: int) -> Throughput:
+        """Return the speed of training, in epochs of so many steps."""
+        if self.augmented is None:
+            return Throughput(epoch=steps * seconds_per_step)
+        return Throughput(
+            epoch=steps * seconds_per_step,
+            teacher_seconds=steps * self.augmented.seconds_per_batch,
+            uncached_epochs=self.augmented.uncached_batches() / steps,
+        )
 
 
-def _joined(batches: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    outputs = [*batches]
-    return {name: torch.cat([each[name] for each in outputs]) for name in outputs[0]}
+def teacher_of_augmented(
+    teacher: Teacher,
+    validation: TeacherOutputs,
+    accuracy: Callable[[TeacherOutputs], float],
+    seed: int,
+    bfloat16: bool,
+    make_cache: Callable[[TeacherOutputs], AugmentedTeacherCache],
+) -> Teacher:
+    """Return a teacher that also runs on augmented samples, if these make it right more often on validation samples.
 
+    A teacher that was trained without augmentation knows augmented samples less. The original is then replaced by its
+    mean over a few views of each sample; another teacher, which knows more, is run on every augmented sample.
 
-def _nearer(one: Tensor, other: Tensor, share: float) -> Tensor:
-    """A share of the way from one to the other; whole numbers stay."""
-    return one.lerp(other.to(one), share) if one.is_floating_point() else one
+    Args:
+        validation: Outputs of the teacher for the validation data.
+        accuracy: Function that returns the percentage of validation samples on which outputs are right.
+    """
+    averaged = validation.averaged_over_views(seed, bfloat16)
+    if averaged is validation or accuracy(averaged) <= accuracy(validation):
+        return teacher
+    if teacher.is_original:
+        return replace(teacher, outputs=teacher.outputs.averaged_over_views(seed, bfloat16))
+    return replace(teacher, augmented=make_cache(teacher.outputs))

@@ -1,4 +1,4 @@
-"""The processes of one compile, as one of them sees the others."""
+"""The interface of the processes that train together."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ AGAIN = "the same command goes on from where it was"
 
 
 class LostError(GscompileError):
-    """Another process is gone. Running the same command again goes on."""
+    """Another process is gone. The same command resumes from the checkpoints."""
 
     exit_code = 75  # EX_TEMPFAIL
 
 
 class World:
-    """The processes of one compile, as one of them sees them; this one is alone."""
+    """The processes of one compile, as one of them sees them. This class is a single process, the simplest case."""
 
     rank = 0
     size = 1
@@ -31,17 +31,17 @@ class World:
         return value
 
     def average(self, loss: Tensor, parameters: Sequence[Tensor], share: float, over: bool) -> tuple[Tensor, bool]:  # noqa: ARG002
-        """Average loss and gradients by each process's share of the batch; also whether any says that it is `over`."""
+        """Average loss and gradients over processes by their shares; also return True if any is `over` time."""
         return loss, over
 
     def parted(self, share: float) -> AbstractContextManager[None]:  # noqa: ARG002
-        """While the block runs, forward and backward, a batch is a share of that which all processes see."""
+        """Within the block, compute batch statistics over the batches of all processes, of which this is a share."""
         return nullcontext()
 
     def device(self, wanted: str) -> str:
-        """The device of this process."""
+        """Return the device of this process, given the one that is asked for."""
         return wanted
 
     def part(self, count: int) -> slice:
-        """This process's part of `count` samples; sizes differ by at most one."""
+        """Return the slice of `count` samples that belongs to this process; sizes differ by at most one."""
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)

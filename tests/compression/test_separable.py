@@ -18,8 +18,10 @@ from gscompile.graph.factor_pairs import factor_pairs, separable_pairs
 from gscompile.graph.network import Network
 from gscompile.passes.rank_clip import RankClip
 from gscompile.reporting.report import layer_rows, matrix_figures
+from gscompile.scoring.score_budget import ScoreBudget
 from gscompile.training.kfac_moments import measure_moments
-from gscompile.training.torch_trainer import TorchTrainer, TrainingOptions
+from gscompile.training.make_trainer import make_trainer
+from gscompile.training.training_options import TrainingOptions
 from tests.small_networks import assert_same_outputs, model, network
 
 CASES = {
@@ -115,9 +117,15 @@ IMAGES = "g (float[n,2,9,9] x) => (float[n,8,5,5] y) <float[8,2,5,5] w, float[8]
 def clipped(net: Network) -> Network:
     images = np.random.default_rng(0).standard_normal((128, 2, 9, 9)).astype(np.float32)
     data = load_data({"x": images}, input_specs(net.model))
-    trainer = TorchTrainer(net, data, data, TrainingOptions(batch_size=32, threads=1))
+    trainer = make_trainer(net, data, data, TrainingOptions(batch_size=32, threads=1))
     moments = lambda n: measure_moments(trainer, n, n.layers)  # noqa: E731
-    context = Context(MapOptions(Crossbar(8, 8)), trainer=trainer, floor=99.0, effort=0.1, moments=moments)
+    context = Context(
+        MapOptions(Crossbar(8, 8)),
+        trainer=trainer,
+        budget=ScoreBudget(base=99.0, max_drop=0.0),
+        effort=0.1,
+        moments=moments,
+    )
     result = RankClip().run(net.copy(), context)
     assert [c.what for c in result.changes] == ["kernel"]
     assert result.changes[0].before == "5x5"

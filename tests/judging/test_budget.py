@@ -14,7 +14,7 @@ import gscompile.errors
 from gscompile.data.dataset import input_specs, load_data
 from gscompile.driver import prepare
 from gscompile.graph.network import Network
-from gscompile.judging.accuracy_budget import _held_out
+from gscompile.judging.splits import held_out_share
 from gscompile.options import Options
 from gscompile.progress import Progress
 from gscompile.scoring.runner import Runner
@@ -33,7 +33,7 @@ def test_half_of_little_data_decides_and_a_tenth_of_much() -> None:
     network = Network.from_proto(model("g (float[n,2] x) => (float[n,2] y) { y = Relu (x) }"))
     specs = input_specs(network.model)
     for count, share in ((8, 0.5), (400, 0.5), (1000, 0.2), (5000, 0.1)):
-        assert _held_out(load_data({"x": np.zeros((count, 2), np.float32)}, specs), 0.5) == share
+        assert held_out_share(load_data({"x": np.zeros((count, 2), np.float32)}, specs), 0.5) == share
 
 
 @pytest.mark.parametrize("labels", [False, True])
@@ -67,7 +67,9 @@ def test_a_margin_keeps_standard_errors_away_from_the_budget() -> None:
     floors = []
     for margin in (0.0, 2.0):
         options = Options(max_drop=3.0, margin=margin, **labelled, **QUICK)
-        floors.append(prepare(Network.load(SAMPLES / "digits.onnx"), "digits", options, Progress()).context.floor)
+        floors.append(
+            prepare(Network.load(SAMPLES / "digits.onnx"), "digits", options, Progress()).context.budget.min_score
+        )
     share = floors[0] / 100  # of the 200 samples, within the budget
     assert floors[1] - floors[0] == pytest.approx(2 * 100 * np.sqrt(share * (1 - share) / 200))
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from gscompile.data.dataset import input_specs, load_data
 from gscompile.graph.network import Network
-from gscompile.training.torch_trainer import MIN_RUN_STEPS, TorchTrainer, TrainingOptions
+from gscompile.training import torch_trainer
+from gscompile.training.batch_norm_reinsertion import channel_values
+from gscompile.training.make_trainer import make_trainer
+from gscompile.training.torch_trainer import TorchTrainer
+from gscompile.training.training_data import MIN_RUN_STEPS
+from gscompile.training.training_options import TrainingOptions
 from tests.small_networks import network
 
 X = np.random.default_rng(0).standard_normal((256, 2, 4)).astype(np.float32)
@@ -25,10 +32,10 @@ def deep(convolutions: int) -> Network:
     return network(text, **given, **{f"b{i}": np.array([0.1, 0.2]) for i in range(convolutions)})
 
 
-def tuner_of(net: Network, batch: int = 32, labels: bool = True) -> TorchTrainer:
+def trainer_of(net: Network, batch: int = 32, labels: bool = True) -> TorchTrainer:
     torch.set_num_threads(1)
     data = load_data({"a0": X, "labels": LABELS} if labels else {"a0": X}, input_specs(net.model))
-    return TorchTrainer(net, data, data, TrainingOptions(batch_size=batch, lr=1e-3))
+    return make_trainer(net, data, data, TrainingOptions(batch_size=batch, lr=1e-3))
 
 
 @pytest.mark.parametrize(
@@ -37,18 +44,18 @@ def tuner_of(net: Network, batch: int = 32, labels: bool = True) -> TorchTrainer
     ids=["deep", "not as deep", "small batches", "to be what it was"],
 )
 def test_a_deep_network_is_looked_at_before_and_after_it_is_trained(
-    convolutions: int, batch: int, labels: bool, times: int
+    convolutions: int, batch: int, labels: bool, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net, looked = deep(convolutions), list[int]()
-    trainer = tuner_of(net, batch, labels)
-    watched = trainer._watched
+    trainer = trainer_of(net, batch, labels)
+    values = channel_values
 
-    def watch(*asked: object) -> object:
+    def looking(*asked: Any) -> Any:
         looked.append(1)
-        return watched(*asked)  # type: ignore[arg-type]
+        return values(*asked)
 
-    trainer._watched = watch  # type: ignore[method-assign, assignment]
-    for tune in (trainer.tune, trainer.let_down):
+    monkeypatch.setattr(torch_trainer, "channel_values", looking)
+    for tune in (trainer.tune, trainer.anneal):
         assert tune(net, 8 / MIN_RUN_STEPS, lr=1.0)
         assert not looked
     tuned = trainer.tune(net, 8 / MIN_RUN_STEPS, normalize=True)
@@ -58,7 +65,7 @@ def test_a_deep_network_is_looked_at_before_and_after_it_is_trained(
 
 def test_a_step_of_no_length_changes_next_to_nothing() -> None:
     net = deep(8)
-    trainer = tuner_of(net)
+    trainer = trainer_of(net)
     tuned = trainer.tune(net, 1 / MIN_RUN_STEPS, lr=0.0, normalize=True)
     for layer in net.layers:
         assert np.allclose(tuned.matrices(layer.name), net.matrices(layer.name), rtol=0.01)

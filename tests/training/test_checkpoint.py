@@ -36,9 +36,10 @@ from gscompile.training.checkpoint import (
     is_begun,
     resume_folder,
 )
+from gscompile.training.make_trainer import make_trainer
 from gscompile.training.run_context import RunContext, deadline
-from gscompile.training.torch_trainer import TorchTrainer, TrainingOptions
-from gscompile.training.training_run import Shrink
+from gscompile.training.run_spec import Shrink
+from gscompile.training.training_options import TrainingOptions
 from tests.small_networks import network
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -180,7 +181,7 @@ def samples(count: int = 300) -> Dataset:
 def tuned(run_context: RunContext | None = None, progress: Progress | None = None) -> NamedArrays:
     """Weights after two stretches, the first of which shrinks half of a layer to zero."""
     net, data = network(MLP), samples()
-    trainer = TorchTrainer(net, data, data, TrainingOptions(threads=1, batch_size=64), progress, run_context)
+    trainer = make_trainer(net, data, data, TrainingOptions(threads=1, batch_size=64), progress, run_context)
     half = np.zeros((1, 6, 8), bool)
     half[:, :, 4:] = True
     net = trainer.tune(net, 0.2, Shrink({"n0": half}))
@@ -207,8 +208,8 @@ class StopAt(Progress):
 def test_a_stretch_goes_on_to_the_same_weights_bit_for_bit(tmp_path: Path, step: int) -> None:
     journal = Checkpoints(tmp_path, every=0.0)
     with pytest.raises(KeyboardInterrupt):
-        tuned(RunContext(journal=journal), StopAt(step))
-    for name, array in tuned(RunContext(journal=journal)).items():
+        tuned(RunContext(checkpoints=journal), StopAt(step))
+    for name, array in tuned(RunContext(checkpoints=journal)).items():
         assert_array_equal(array, UNINTERRUPTED()[name])
 
 
@@ -227,8 +228,8 @@ UNINTERRUPTED = _once()
 
 
 def test_a_finished_stretch_is_not_trained_again(tmp_path: Path) -> None:
-    first = tuned(RunContext(journal=Checkpoints(tmp_path)))
-    again = tuned(RunContext(journal=Checkpoints(tmp_path)), StopAt(1))  # which no step reaches
+    first = tuned(RunContext(checkpoints=Checkpoints(tmp_path)))
+    again = tuned(RunContext(checkpoints=Checkpoints(tmp_path)), StopAt(1))  # which no step reaches
     for name, array in first.items():
         assert_array_equal(array, again[name])
 
@@ -243,13 +244,13 @@ def test_a_finished_stretch_is_not_trained_again(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_does_not_fit_is_ignored_and_that_is_said(tmp_path: Path, stale: NamedArrays) -> None:
-    tuned(RunContext(journal=Checkpoints(tmp_path)))
+    tuned(RunContext(checkpoints=Checkpoints(tmp_path)))
     first = min(tmp_path.iterdir())
     Checkpoints(tmp_path).save(first.stem, stale)
     said = Said()
-    for name, array in tuned(RunContext(journal=Checkpoints(tmp_path)), said).items():
+    for name, array in tuned(RunContext(checkpoints=Checkpoints(tmp_path)), said).items():
         assert_array_equal(array, UNINTERRUPTED()[name])
-    assert said.lines == [f"{first.stem} in the journal does not fit this training run: done anew"]
+    assert said.lines == [f"checkpoint {first.stem} does not fit this training run: trained again"]
 
 
 def test_other_code_starts_over(tmp_path: Path) -> None:
@@ -265,7 +266,7 @@ def test_other_code_starts_over(tmp_path: Path) -> None:
 
 def test_a_stretch_ends_when_the_time_is_over_and_is_not_kept(tmp_path: Path) -> None:
     journal = Checkpoints(tmp_path)
-    tuned(RunContext(journal=journal, time_left=deadline(1e-9)))
+    tuned(RunContext(checkpoints=journal, time_left=deadline(1e-9)))
     assert journal.names == []
 
 
@@ -280,9 +281,9 @@ def test_other_data_has_another_digest() -> None:
 # -- the command line -------------------------------------------------------------------------------------------
 
 COMMAND = ["--effort", "quick", "--epochs", "0.2", "--max-drop", "1", "--threads", "1", "--pass",
-           "delete-groups:step=0.5,epochs=0.5,recover=1,least=0.5"]  # fmt: skip
+           "delete-groups:step=0.5,epochs=0.5,recovery_epochs=1,min_step=0.5"]  # fmt: skip
 # Snapshots after every step, so that some of the interruptions hit one.
-SCRIPT = "import gscompile.training.checkpoint as j; j.EVERY = 0.0; from gscompile.cli import main; main()"
+SCRIPT = "import gscompile.training.checkpoint as j; j.SNAPSHOT_SECONDS = 0.0; from gscompile.cli import main; main()"
 
 
 def start(folder: Path, *more: str) -> subprocess.Popen[str]:

@@ -20,13 +20,16 @@ from gscompile.errors import ModelError, UsageError
 from gscompile.options import Options, Precision
 from gscompile.progress import Progress
 from gscompile.scoring.runner import Runner
-from gscompile.training import teacher_cache as lessons
+from gscompile.training import teacher_cache
 from gscompile.training.batches import Shard
 from gscompile.training.checkpoint import Checkpoints, key_of
+from gscompile.training.make_trainer import make_trainer
 from gscompile.training.other_teacher import load_teacher
 from gscompile.training.run_context import RunContext
-from gscompile.training.torch_trainer import MIN_RUN_STEPS, TorchTrainer, TrainingOptions
-from gscompile.training.training_run import RunSpec
+from gscompile.training.run_spec import RunSpec
+from gscompile.training.torch_trainer import TorchTrainer
+from gscompile.training.training_data import MIN_RUN_STEPS
+from gscompile.training.training_options import TrainingOptions
 from tests.small_networks import model, network
 
 NET = "net (float[n,2] x) => (float[n,2] y) <float[2,2] w> { y = MatMul (x, w) }"
@@ -48,44 +51,50 @@ def asked() -> tuple[Batch, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("labels", [True, False])
-def test_what_the_teacher_says_is_learned_and_what_the_original_says_is_scored_by(labels: bool) -> None:
+def test_the_outputs_of_the_teacher_are_learned_and_those_of_the_original_are_the_reference_of_scores(
+    labels: bool,
+) -> None:
     torch.set_num_threads(1)
     net, other = network(NET, w=WRONG), network(NET, w=RIGHT)
     data = [load_data(DATA if labels else {"x": X}, input_specs(net.model)) for _ in ("train", "val")]
-    trainer = TorchTrainer(net, data[0], data[1], TrainingOptions(batch_size=32, lr=0.02), teacher=other)
+    trainer = make_trainer(net, data[0], data[1], TrainingOptions(batch_size=32, lr=0.02), teacher=other)
     tuned = trainer.tune(net, 4.0).layers[0].matrix
     assert np.mean((X @ tuned).argmax(1) == X.argmax(1)) > 0.95
-    assert trainer.base == (0.0 if labels else 100.0)  # labels know better than the original, else nobody does
-    assert trainer.score(other) == trainer.teacher_score == (100.0 if labels else 0.0)
+    assert trainer.score_original() == (
+        0.0 if labels else 100.0
+    )  # labels know better than the original, else nobody does
+    assert trainer.score(other) == trainer.score_teacher() == (100.0 if labels else 0.0)
 
 
-@pytest.mark.parametrize(("another", "again", "times"), [(True, 12, 2), (True, 0, -1), (False, 0, 1.25)])
-def test_another_teacher_is_asked_about_each_varied_sample(another: bool, again: int, times: float) -> None:
+@pytest.mark.parametrize(("another", "period", "times"), [(True, 12, 2), (True, 0, -1), (False, 0, 1.25)])
+def test_another_teacher_is_asked_about_each_varied_sample(another: bool, period: int, times: float) -> None:
     """This teacher is right of samples times -2 only; of a sample and three such it says (-1 + 2 + 2 + 2) / 4 on average."""
     trainer = teacher_of_varied_samples(another)
     rows = np.arange(3)
     batch = trainer.train.batch(rows)
     part = Shard(rows, batch, trainer.feeder.augment(trainer.feeder.feeds(batch), torch.Generator()), 1.0)
-    said = trainer.lesson(part, RunSpec(4, seed=0, anneal=False, lr=1.0, again=again), epoch=0)["y"]
-    assert np.allclose(said, times * X[:3], atol=1e-6)
+    spec = RunSpec(4, seed=0, anneal=False, lr=1.0, period=period)
+    targets = trainer.teacher.targets(part, spec, epoch=0)["y"]
+    assert np.allclose(targets, times * X[:3], atol=1e-6)
 
 
 def test_another_teacher_is_asked_anew_in_twelve_epochs_over_all_stretches() -> None:
     """128 samples are four batches: 8 epochs are 32 steps, 20 more another 80, of which 16 are of samples not yet asked about."""
     trainer, asked = teacher_of_varied_samples(another=True), []
-    trainer._taught.executor.register_forward_pre_hook(lambda *_: asked.append(1))
+    trainer.teacher.outputs.executor.register_forward_pre_hook(lambda *_: asked.append(1))
     network = trainer.original
     for epochs, times, left in ((8, 32, 16), (20, 48, 0), (1, 48, 0)):
         network = trainer.tune(network, epochs * 4 / MIN_RUN_STEPS)
-        assert (len(asked), trainer.pace.unasked) == (times, left / MIN_RUN_STEPS)
+        assert (len(asked), trainer.throughput.uncached_epochs) == (times, left / MIN_RUN_STEPS)
 
 
 def test_answers_that_do_not_fit_in_memory_are_asked_for_ever_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lessons, "CACHE_BYTES", 3 * 32 * 2 * 4)  # three batches of 32 samples and two outputs
+    monkeypatch.setattr(teacher_cache, "CACHE_BYTES", 3 * 32 * 2 * 4)  # three batches of 32 samples and two outputs
     trainer = teacher_of_varied_samples(another=True)
     trainer.tune(trainer.original, 4 / MIN_RUN_STEPS)
-    assert trainer.pace.unasked == math.inf
-    assert trainer.pace.seconds(2.0) == 2 * (trainer.pace.epoch + trainer.pace.asking)
+    assert trainer.throughput.uncached_epochs == math.inf
+    speed = trainer.throughput
+    assert speed.seconds(2.0) == 2 * (speed.epoch + speed.teacher_seconds)
 
 
 @pytest.mark.parametrize("step", [1, 4, 6, 58])
@@ -99,7 +108,7 @@ def test_who_is_interrupted_goes_on_with_the_same_lessons(tmp_path: Path, step: 
         trainer = teacher_of_varied_samples(another=True, noise=0.1, **how)
         return trainer.tune(trainer.original, 0.4).layers[0].matrix
 
-    run_context = RunContext(journal=Checkpoints(tmp_path, every=0.0))
+    run_context = RunContext(checkpoints=Checkpoints(tmp_path, every=0.0))
     with pytest.raises(KeyboardInterrupt):
         learned(run_context=run_context, progress=Stopped())
     assert np.array_equal(learned(run_context=run_context), learned())
@@ -111,19 +120,19 @@ def test_who_is_interrupted_asks_only_in_epochs_that_were_not_finished(
     tmp_path: Path, samples: int, precision: Precision
 ) -> None:
     """107 samples are three batches, and a rest that is left out: of ten steps, nine are of three whole epochs."""
-    asked, run_context, whole = list[int](), RunContext(journal=Checkpoints(tmp_path)), samples // 32
+    asked, run_context, whole = list[int](), RunContext(checkpoints=Checkpoints(tmp_path)), samples // 32
     for steps, times in ((10, 10), (10, 10 % whole), (12 * whole, 12 * whole - 10 + 10 % whole)):
         trainer = teacher_of_varied_samples(
             another=True, noise=0.1, samples=samples, precision=precision, run_context=run_context
         )
         asked.clear()
-        trainer._taught.executor.register_forward_pre_hook(lambda *_: asked.append(1))
+        trainer.teacher.outputs.executor.register_forward_pre_hook(lambda *_: asked.append(1))
         trainer.tune(trainer.original, steps / MIN_RUN_STEPS, lr=1.0 + times)  # another stretch each time
         assert len(asked) == times
 
 
 def test_stretches_go_on_where_epochs_come_again() -> None:
-    assert [RunSpec(9, seed=5, anneal=False, lr=1.0, epoch=11, again=12).seed_of(e) for e in (0, 1, 12)] == [16, 5, 16]
+    assert [RunSpec(9, seed=5, anneal=False, lr=1.0, epoch=11, period=12).seed_of(e) for e in (0, 1, 12)] == [16, 5, 16]
     assert [RunSpec(9, seed=5, anneal=False, lr=1.0, epoch=11).seed_of(e) for e in (0, 1, 12)] == [5, 6, 17]
 
 
@@ -139,13 +148,13 @@ def teacher_of_varied_samples(
     net = network(NET, w=-np.eye(2))
     train, val = (load_data(DATA, input_specs(net.model)) for _ in ("train", "val"))
     options = TrainingOptions(batch_size=32, lr=1e-3, precision=precision, augment=(vary,))
-    return TorchTrainer(net, train.take(samples), val, options, teacher=net.copy() if another else None, **how)
+    return make_trainer(net, train.take(samples), val, options, teacher=net.copy() if another else None, **how)
 
 
 def test_another_teacher_is_softened_more_than_the_original() -> None:
     net = network(NET)
     data = load_data(DATA, input_specs(net.model))
-    assert [TorchTrainer(net, data, data, TrainingOptions(), teacher=t).objective.temperature for t in (None, net)] == [
+    assert [make_trainer(net, data, data, TrainingOptions(), teacher=t).objective.temperature for t in (None, net)] == [
         2.0,
         4.0,
     ]
@@ -156,9 +165,9 @@ def test_another_teacher_is_softened_more_than_the_original() -> None:
     [
         (
             NET.replace("y", "z"),
-            r"gives 'z' as float32 \[4, 2\]; expected 'y' as float32 \[4, 2\]",
+            r"outputs 'z' as float32 \[4, 2\]; expected 'y' as float32 \[4, 2\]",
         ),
-        (NET.replace("float[n,2] y", "float[n,3] y").replace("[2,2]", "[2,3]"), r"gives 'y' as float32 \[4, 3\];"),
+        (NET.replace("float[n,2] y", "float[n,3] y").replace("[2,2]", "[2,3]"), r"outputs 'y' as float32 \[4, 3\];"),
         (NET.replace("x", "image"), "does not take the data of the network: .*x"),
         (NET.replace("[n,2] x", "[7,2] x"), "does not take the data of the network: .*7"),
     ],

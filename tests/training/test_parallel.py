@@ -29,7 +29,7 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 NETWORK = str(SAMPLES / "digits.onnx")
 DATA = ["--data", str(SAMPLES / "digits_train.npz"), "--eval", str(SAMPLES / "digits_val.npz")]
 SHORT = ["--effort", "quick", "--epochs", "0.2", "--max-drop", "1", "--threads", "1", "--nproc", "2",
-         "--pass", "delete-groups:step=0.5,epochs=0.5,recover=1,least=0.5"]  # fmt: skip
+         "--pass", "delete-groups:step=0.5,epochs=0.5,recovery_epochs=1,min_step=0.5"]  # fmt: skip
 
 # One stretch that shrinks and one that does not, or one that is normalised; the first process writes the weights.
 TRAINING = """
@@ -40,8 +40,9 @@ from gscompile.data.dataset import load_data
 from gscompile.data.inputs import input_specs
 from gscompile.graph.network import Network
 from gscompile.training.parallel import joined
-from gscompile.training.training_run import Shrink
-from gscompile.training.torch_trainer import TrainingOptions, TorchTrainer
+from gscompile.training.run_spec import Shrink
+from gscompile.training.training_options import TrainingOptions
+from gscompile.training.make_trainer import make_trainer
 
 out, model, *data = sys.argv[1:]
 network = Network.load(model)
@@ -50,9 +51,9 @@ with joined() as world:
     # parts of different sizes, and sums that are the same to a few digits
     augment = ("crop",) if "digits" in model else ()
     settings = TrainingOptions(threads=1, batch_size=63, precision="float32", augment=augment)
-    trainer = TorchTrainer(network, train, val, settings, run_context=RunContext(world))
+    trainer = make_trainer(network, train, val, settings, run_context=RunContext(world))
     if world.rank:
-        assert trainer.follow() == "the end"
+        assert trainer.run_worker() == "the end"
     else:
         gone = {layer.name: np.zeros(layer.matrices.shape, bool) for layer in network.layers[:2]}
         for mask in gone.values():

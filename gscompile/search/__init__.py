@@ -1,0 +1,1 @@
+"""The search for the smallest network within the accuracy budget: iterative pruning with fine-tuning in between."""
