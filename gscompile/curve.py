@@ -78,7 +78,7 @@ def write_frontier(
     The curve ends `options.max_drop` points below the original. Raises a GscompileError; then `out` was not touched.
     Goes on from where the same call was interrupted, unless `resume` is False.
     """
-    if options.finetune == "none":
+    if options.finetune != "full":
         raise UsageError("frontier needs --finetune full: it goes down by training")
     if options.data is None:
         raise UsageError("frontier: needs --data: accuracy is what the curve is about")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 Effort = Literal["quick", "standard", "max"]
 Minimize = Literal["area", "cells", "wires", "tiles"]
-Finetune = Literal["none", "full"]
+Finetune = Literal["none", "blocks", "full"]
 Precision = Literal["auto", "float32", "bfloat16"]
 MAX_ERROR = 0.01  # of the output's range, where neither another bound nor a size is asked for
 DEFAULT_PASSES = tuple(PASSES)
@@ -142,7 +142,8 @@ class Options:
     )
     finetune: Finetune = option(
         "full",
-        "full: train the compressed network end to end; none: solve for its weights by least squares.",
+        "full: train the compressed network end to end; none: solve for its weights by least squares; blocks: solve, "
+        "then train block by block.",
         group=OptionGroup.COMPRESSION,
     )
     effort: Effort = option("standard", "How much training the search may do.", group=OptionGroup.COMPRESSION)
@@ -254,13 +255,14 @@ class Options:
             raise UsageError("--val needs --data: without training data nothing is tuned")
         if self.data is None and (self.loss is not None or self.metric is not None or self.augment):
             raise UsageError("--loss, --metric and --augment need --data: without it nothing is tuned")
-        if self.finetune == "none" and self.teacher is not None:
-            raise UsageError("--teacher needs --finetune full: without fine-tuning nothing is learned from it")
-        if self.finetune == "none" and self.nproc > 1:
-            raise UsageError(f"--finetune none runs in one process: expected --nproc 1, found {self.nproc}")
-        for name in self.sizes:
-            if self.finetune != "none" and self.data is not None:
-                raise UsageError(f"--max-{name} needs --finetune none beside --data: a size is reached by closed form")
+        if self.finetune != "full" and self.teacher is not None:
+            raise UsageError("--teacher needs --finetune full: nothing else is learned from it")
+        if self.finetune != "full" and self.nproc > 1:
+            raise UsageError(f"--finetune {self.finetune} runs in one process: expected --nproc 1, found {self.nproc}")
+        if self.sizes and self.nproc > 1:
+            raise UsageError(
+                f"--max-{next(iter(self.sizes))} is reached in one process: expected --nproc 1, found {self.nproc}"
+            )
         if self.data is None and self.teacher is not None:
             raise UsageError("--teacher needs --data: without it nothing is tuned")
 

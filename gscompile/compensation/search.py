@@ -31,7 +31,7 @@ def compressed_by_closed_form(network: Network, context: Context) -> Network:
     clipper = RankAllocator.of(network, context)
     if context.size is None:
         return _smallest(clipper, context)
-    best = _of_size(clipper, context.size, context)
+    best = retrained(_of_size(clipper, context.size, context), context)
     context.stopped(_reached(best, context.size, context))
     short = context.budget.min_score - context.trainer.score(best)
     if short <= 0:
@@ -64,6 +64,7 @@ def _smallest(clipper: RankAllocator, context: Context) -> Network:
     best = bisect_largest(shot, fits, 1.0, 0.0, SHOT_TRIALS, context.out_of_time) or network
     while not context.out_of_time():
         candidate = _round(best, context, ROUND_SHARE)
+        candidate = candidate if fits(candidate) else retrained(candidate, context)
         if context.saving(best)(candidate) <= 0:
             context.stopped("no unit or rank that is left saves anything")
             return best
@@ -148,6 +149,15 @@ def improved(network: Network, context: Context) -> Network:
     assert context.loss is not None
     solved = context.refit(network)
     return solved if context.loss(solved) <= context.loss(network) else network
+
+
+def retrained(network: Network, context: Context) -> Network:
+    """Return the network fine-tuned, where that is asked for and loses less on held-out samples; else as it is."""
+    if context.retrain is None or context.out_of_time():
+        return network
+    assert context.loss is not None
+    tuned = context.retrain(network)
+    return tuned if context.loss(tuned) <= context.loss(network) else network
 
 
 def _round(network: Network, context: Context, share: float) -> Network:

@@ -81,8 +81,9 @@ class Context:
         moments: Function that returns the second moments of inputs and gradients of each layer; with data.
         refit: Function that solves for the weights of a compressed network without gradients; if there is no
             fine-tuning.
-        loss: Function that returns how far the outputs of a network are from the original's on held-out samples; if
-            there is no fine-tuning.
+        loss: Function that returns the distance of a network's outputs from the original's on held-out samples; with
+            `refit` and data.
+        retrain: Function that trains what was solved for; with `refit` and fine-tuning.
         budget: Validation scores that are allowed; with data.
         effort: Factor of the epochs that may be spent.
         price: Prices of cells, wires and tiles, by `--minimize`.
@@ -104,8 +105,9 @@ class Context:
     trainer: Trainer | None = None
     moments: Callable[[Network], Mapping[str, Moments]] | None = None
     refit: Callable[[Network], Network] | None = None
-    budget: ScoreBudget = field(default=ScoreBudget(base=0.0, max_drop=0.0))
     loss: Callable[[Network], float] | None = None
+    retrain: Callable[[Network], Network] | None = None
+    budget: ScoreBudget = field(default=ScoreBudget(base=0.0, max_drop=0.0))
     effort: float = 1.0
     price: Pricing = field(default_factory=Pricing)
     time_left: Callable[[], float] = field(default=lambda: math.inf)

@@ -41,6 +41,38 @@ class Stages:
         """Replace a weight or bias, which no node that has been passed may read."""
         self._store.constants[value] = tensor
 
+    def constant(self, value: ir.Value) -> Tensor:
+        """Return a weight or bias as it is."""
+        constant: Tensor = self._store.constants[value]
+        return constant
+
+    def constants(self, first: int, last: int) -> list[ir.Value]:
+        """Return the constants that nodes `first` to `last` read."""
+        read = dict.fromkeys(key for call in self._calls[first:last] for key in call.inputs)
+        return [key for key in read if isinstance(key, ir.Value) and key in self._store.constants]
+
+    @property
+    def length(self) -> int:
+        """Number of nodes."""
+        return len(self._calls)
+
+    def cuts(self) -> Iterator[tuple[int, ir.Value]]:
+        """Yield the places behind which a single computed value is all that is still to be read, and that value."""
+        live: set[EnvKey] = set(self._inputs)
+        for number, call in enumerate(self._calls):
+            live |= call.writes
+            live = {key for key in live if self._last.get(key, -1) > number}
+            if len(live) == 1 and isinstance(key := next(iter(live)), ir.Value) and key not in self._inputs:
+                yield number + 1, key
+
+    def ran(self, before: Env, first: int, last: int) -> Env:
+        """Return the values once nodes `first` to `last` have run, with gradients to weights that ask for them."""
+        env = Env(self._store.constants)
+        env.update(before)
+        for number in range(first, last):
+            self._call(env, number)
+        return env
+
     @torch.no_grad()
     def run(self, place: int) -> Iterator[Env]:
         """Yield each batch's values as they are once `place` nodes have run, those that later nodes or outputs read.

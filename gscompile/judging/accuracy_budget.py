@@ -25,7 +25,7 @@ from gscompile.judging.budget import Measured, Search, UnmetBudget, find_other_f
 from gscompile.judging.data_messages import data_messages
 from gscompile.judging.splits import Splits, load_splits
 from gscompile.judging.test_set import TEST, TestSet, measured
-from gscompile.options import Options
+from gscompile.options import EFFORTS, Options
 from gscompile.progress import Progress
 from gscompile.scoring.metrics import AGREEMENT, EXPECTED, Metric
 from gscompile.scoring.runner import Runner, max_output_error, score
@@ -39,11 +39,28 @@ if TYPE_CHECKING:
     from gscompile.compression.moments import Moments
     from gscompile.training.torch_trainer import TorchTrainer
 
-DRAWS = 4  # random projections per sample without fine-tuning, where few samples are used: one is too rough
+ANNEALED_EPOCHS = 3.0  # of fine-tuning what was solved for, times --epochs and the effort
+CURVATURE_DRAWS = 4  # random projections per sample without fine-tuning, where few samples are used: one is too rough
 
 MeasureMoments = Callable[[Network], Mapping[str, "Moments"]]
 Refit = Callable[[Network], Network]
-Loss = Callable[[Network], float]
+
+
+@dataclass(frozen=True)
+class Solvers:
+    """Functions of a network by which weights are solved for.
+
+    Args:
+        moments: Returns the second moments of each layer.
+        refit: Solves for the weights without gradients; None if all is left to fine-tuning.
+        loss: Returns the distance of the outputs from the original's on held-out samples; with `refit`.
+        retrain: Trains what was solved for; None without fine-tuning.
+    """
+
+    moments: MeasureMoments
+    refit: Refit | None = None
+    loss: Callable[[Network], float] | None = None
+    retrain: Refit | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +80,7 @@ class AccuracyBudget:
         progress: Display of the progress.
         original_runner: The original network in onnxruntime.
         written_base: Function that returns its score on `val`, in percent, computed at the first call.
-        moments: Function that returns the second moments of each layer of a network.
-        refit: Function that solves for weights without gradients; if there is no fine-tuning.
-        loss: Function that returns the distance from the original's outputs on held-out samples; likewise.
+        solvers: Functions that solve for weights.
         runs: True, since onnxruntime runs the original.
     """
 
@@ -81,9 +96,7 @@ class AccuracyBudget:
     progress: Progress
     original_runner: Runner
     written_base: Callable[[], float]
-    moments: MeasureMoments
-    refit: Refit | None = None
-    loss: Loss | None = None
+    solvers: Solvers
     runs: bool = True
 
     @property
@@ -108,9 +121,10 @@ class AccuracyBudget:
             base,
             trainer=self.trainer,
             budget=self.score_budget,
-            moments=self.moments,
-            refit=self.refit,
-            loss=self.loss,
+            moments=self.solvers.moments,
+            refit=self.solvers.refit,
+            loss=self.solvers.loss,
+            retrain=self.solvers.retrain,
             seed=self.trainer.options.seed,
             progress=self.progress,
         )
@@ -175,7 +189,6 @@ def budget_by_data(
     base = trainer.score_original()
     if not math.isfinite(base):
         raise UsageError(f"metric {trainer.metric.name}: gives no finite number for the original network")
-    moments, refit, loss = _closed_form(trainer, options)
     return AccuracyBudget(
         original=original,
         trainer=trainer,
@@ -191,26 +204,31 @@ def budget_by_data(
         progress=progress,
         original_runner=runner,
         written_base=cache(lambda: score(runner, runner, splits.val, trainer.metric, batch_size)),
-        moments=moments,
-        refit=refit,
-        loss=loss,
+        solvers=_solvers(trainer, options),
     )
 
 
-def _closed_form(trainer: TorchTrainer, options: Options) -> tuple[MeasureMoments, Refit | None, Loss | None]:
-    """Return the function that measures moments and, without fine-tuning, those that solve for weights and compare."""
+def _solvers(trainer: TorchTrainer, options: Options) -> Solvers:
+    """Return the functions that `--finetune` asks for. A size is reached by closed form, and then fine-tuned."""
     from gscompile.training.kfac_moments import measure_moments, measured_once
 
-    if options.finetune != "none":
-        return lambda network: measure_moments(trainer, network, network.layers), None, None
+    if options.finetune == "full" and not options.sizes:
+        return Solvers(lambda network: measure_moments(trainer, network, network.layers))
+    from gscompile.training.blocks import retrained
     from gscompile.training.sequential import held_out_loss, output_curvature, refitting
 
-    logits = trainer.objective.of_logits
-    measure = measured_once(
-        lambda network: measure_moments(trainer, network, network.layers, draws=DRAWS, objective=logits)
-    )
+    def measured(network: Network) -> Mapping[str, Moments]:
+        objective = trainer.objective.of_logits
+        return measure_moments(trainer, network, network.layers, draws=CURVATURE_DRAWS, objective=objective)
+
+    measure = measured_once(measured)
+    retrain: Mapping[str, Refit | None] = {
+        "none": None,
+        "blocks": lambda network: retrained(trainer, network),
+        "full": lambda network: trainer.anneal(network, ANNEALED_EPOCHS * EFFORTS[options.effort]),
+    }
     refit = refitting(trainer, output_curvature(trainer.original, measure(trainer.original)))
-    return measure, refit, held_out_loss(trainer)
+    return Solvers(measure, refit, held_out_loss(trainer), retrain[options.finetune])
 
 
 def _test_metric(

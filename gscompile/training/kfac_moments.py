@@ -1,11 +1,9 @@
 """Moments of a layer: second moments of its inputs, and the curvature of the loss at its outputs (K-FAC).
 
-The moments estimate how much a change D of a weight matrix W changes the loss (Martens and Grosse 2015):
-
-    loss(W + D) - loss(W) = || A^(1/2) D G^(1/2) ||^2, the squared Frobenius norm
-
-A = E[x x'] over the inputs x of the layer; G is the sum of g g' over the gradients g at the outputs of a sample. A
-weight used at many positions, as in a convolution, costs as many times more (Grosse and Martens 2016, equation 33).
+They estimate how much a change D of a weight matrix W changes the loss (Martens and Grosse 2015). loss(W + D) - loss(W)
+is about the squared Frobenius norm of A^(1/2) D G^(1/2), where A = E[x x'] over the inputs x of the layer, and
+G the sum of g g' over the gradients g at all outputs of a sample. A weight that is used at many positions, as in a
+convolution, costs so many times more (Grosse and Martens 2016, equation 33).
 """
 
 from __future__ import annotations
@@ -67,7 +65,7 @@ def measure_moments(
     Args:
         draws: Random projections of the outputs per sample, over which the curvature is averaged. One is enough if
             there are many samples.
-        objective: Objective whose curvature is measured, by default the trainer's.
+        objective: Objective whose curvature is measured, by default that of the trainer.
     """
     names, network = {layer.name for layer in layers}, exposed(network)
     wanted = {layer.name: layer for layer in network.layers if layer.name in names and _is_readable(network, layer)}
@@ -134,10 +132,7 @@ def _rows(batch: Batch) -> int:
 
 
 def _added(old: tuple[Any, int, int], vectors: Tensor, once: int, times: float = 1.0) -> tuple[Any, int, int]:
-    """Return a sum of second moments, each `times` that of its vectors, of how many batches, and of how many vectors.
-
-    Each vector is counted once.
-    """
+    """Return a sum of second moments, `times` those of the vectors, with the number of batches and distinct vectors."""
     total, count, seen = old
     return total + times * _second_moment(vectors), count + 1, seen + vectors.shape[1] * (count < once)
 

@@ -72,7 +72,7 @@ def make_trainer(
     augmented = plain
     if options.augment and objective.labelled and not objective.function:
         augmented = _teacher_of_augmented(plain, scorer, data, select, bfloat16, run_context.checkpoints)
-    if options.finetune == "none":
+    if options.finetune != "full":
         scorer = scorer.by_expected_accuracy()
     step = TrainingStep(feeder, objective, augmented, bfloat16)
     return TorchTrainer(

@@ -17,7 +17,7 @@ TEMPERATURE = 2.0  # of distillation from the original network (Hinton et al. 20
 # Temperature for another teacher: larger networks are more confident, so that their outputs need more softening.
 OTHER_TEMPERATURE = 4.0
 TEACHER_WEIGHT = 0.7  # of the distance from the teacher; the rest is for the labels
-FLAT = 1e3  # the temperature at which all classes are as likely as each other, whatever the logits
+FLAT = 1e3  # temperature at which all classes are equally likely, whatever the logits
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ that was factored is fitted in both factors. Rows and columns of zeros stay zero
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -184,13 +184,15 @@ def _spread(
 
 def refitting(trainer: TorchTrainer, curvature: Mapping[str, Array]) -> Callable[[Network], Network]:
     """Return what refits a network to the trainer's original on its training samples, of which `SAMPLES` are enough."""
+    feeds = sample_feeds(trainer)
+    return lambda network: refitted(trainer.original, network, feeds, curvature)
+
+
+def sample_feeds(trainer: TorchTrainer) -> Feeds:
+    """Return what yields the training samples in batches, in order, up to `SAMPLES` of them."""
     train = trainer.train.take(SAMPLES)
     size = max(1, min(BATCH, len(train) // FOLDS))
-
-    def feeds() -> Iterator[Mapping[str, Tensor]]:
-        yield from map(trainer.feeder.feeds, train.batches(train.fixed_batch or size))
-
-    return lambda network: refitted(trainer.original, network, feeds, curvature)
+    return lambda: map(trainer.feeder.feeds, train.batches(train.fixed_batch or size))
 
 
 def held_out_loss(trainer: TorchTrainer) -> Callable[[Network], float]:
