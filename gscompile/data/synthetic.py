@@ -397,7 +397,8 @@ class Filler:
             return ()
         turn, rows = self._turn(draw) // len(self._scales(spec, shape)), shape[0]
         if _is_picture(shape):
-            turns, words = PICTURE_TURNS, KINDS["pictures"]
+            turns: Sequence[str] = PICTURE_TURNS
+            words = KINDS["pictures"]
         elif self._is_sound(spec, shape):
             turns, words = SOUND_TURNS, KINDS["sounds"]
             rows = 1 if self._is_stream(spec, shape) else prod(shape) // max(shape)

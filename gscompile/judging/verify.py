@@ -271,7 +271,7 @@ def _synthetic(network: Network, shapes: Shapes, run: RunBatch) -> list[Batch]:
     """Return a batch that the network runs; none where no data can be made, or none that was made runs."""
     from gscompile.data.synthetic import running_batch
 
-    batch = running_batch(network.model, run, shapes) if has_tensor_inputs(network.model) else None
+    batch = running_batch(network.model, run, dict(shapes)) if has_tensor_inputs(network.model) else None
     return [] if batch is None else [Batch(batch, None)]
 
 

@@ -85,7 +85,8 @@ def train_block(block: Block, stages: Stages, original: Stages, weights: Mapping
     def loss(here: Env, there: Env) -> Tensor:
         wanted = there[block.target].float()
         scale = wanted.var() + torch.finfo(torch.float32).tiny
-        return torch.nn.functional.mse_loss(here[block.end].float(), wanted) / scale
+        error: Tensor = torch.nn.functional.mse_loss(here[block.end].float(), wanted) / scale
+        return error
 
     train(own, batches, lambda env: stages.ran(env, block.first, block.last), loss, BLOCK_EPOCHS, lambda: False)
 

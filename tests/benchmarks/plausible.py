@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tests.checkout import ROOT
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
 Inputs = dict[str, NDArray[Any]]
 SHARED = ROOT.parent / "shared"
 PHOTOGRAPHS = SHARED / "data/imagenet_sample/imagenet_sample_1000_224.zip"
@@ -120,7 +120,7 @@ def mel_energies(sound: Floats, rate: int, window: int, hop: int, bands: int, lo
 def cepstra(count: int) -> Floats:
     """Return ten mel cepstra of 49 frames in a second of speech each. [count, 49, 10, 1]"""
     energies = mel_energies(pieces(speech(16000), count, 16000), 16000, 480, 320, 40)
-    return scipy.fft.dct(np.log(energies + 1e-6), norm="ortho")[:, :49, :10, None].astype(np.float32)
+    return np.asarray(scipy.fft.dct(np.log(energies + 1e-6), norm="ortho")[:, :49, :10, None], np.float32)
 
 
 def decibels(count: int) -> Floats:
@@ -140,7 +140,7 @@ def echo_spectra(count: int, frames: int = 64) -> Floats:
     signals = np.stack([far, heard, near + 0.05 * np.roll(far, 800, -1)], 1)
     energies = mel_energies(signals, 16000, 512, 256, 160)
     loudest = energies.max((2, 3), keepdims=True)
-    return np.maximum(10 * np.log10(np.maximum(energies, 1e-10) / np.maximum(loudest, 1e-10)), -80) / 40 + 1
+    return np.asarray(np.maximum(10 * np.log10(np.maximum(energies, 1e-10) / np.maximum(loudest, 1e-10)), -80) / 40 + 1)
 
 
 def planes(pictures: Floats) -> Floats:
@@ -156,7 +156,7 @@ def each(name: str, values: NDArray[Any], rows: int = 1, **others: NDArray[Any])
 
 def normalised(pictures: Floats) -> Floats:
     """Return pictures of 0 to 255 less ImageNet's mean, relative to its deviation."""
-    return ((pictures / 255 - IMAGENET[0]) / IMAGENET[1]).astype(np.float32)
+    return np.asarray((pictures / 255 - IMAGENET[0]) / IMAGENET[1], np.float32)
 
 
 def lenet(count: int) -> Iterator[Inputs]:

@@ -43,9 +43,11 @@ def test_what_samples_say_is_learned_with_its_bias() -> None:
 def test_noise_leaves_the_prior_where_it_is() -> None:
     """8 samples that have nothing to do with the 30 inputs: a strong ridge, or no solve, does least harm to others."""
     rng = np.random.default_rng(1)
-    pairs = [PairMoments.of(rng.standard_normal((8, 30)), rng.standard_normal((8, 100))) for _ in range(2)]
-    strength = best_strength(*pairs, np.zeros((30, 100)), np.eye(100))
-    weights, _ = ridge(pairs[0], np.zeros((30, 100)), strength)
+    solved_on, tested_on = (
+        PairMoments.of(rng.standard_normal((8, 30)), rng.standard_normal((8, 100))) for _ in range(2)
+    )
+    strength = best_strength(solved_on, tested_on, np.zeros((30, 100)), np.eye(100))
+    weights, _ = ridge(solved_on, np.zeros((30, 100)), strength)
     assert np.abs(weights).max() < 0.05
 
 

@@ -38,7 +38,7 @@ def falling() -> Any:
 
 def test_one_of_two_equal_units_takes_over_the_work_of_both(tmp_path: Path) -> None:
     """32 + 48 cells become half, which no low rank of either matrix saves within the bound."""
-    report = compiled(tmp_path, max_error=0.02)
+    report = compiled(tmp_path, max_output_error=0.02)
     assert (report.before.cells, report.after.cells) == (80, 40)
     assert report.confirmation.largest <= 0.02
     assert any(message.startswith(SOLVED) for message in report.messages)
@@ -56,7 +56,7 @@ def test_no_row_goes_where_none_is_to_be_deleted_or_nothing_may_be_lost(asked: d
 
 def test_where_torch_is_not_installed_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    report = compiled(tmp_path, max_error=0.02)
+    report = compiled(tmp_path, max_output_error=0.02)
     assert report.after.cells == 80
     assert "no weights are solved for on synthetic samples: torch is not installed" in report.messages
 
@@ -69,13 +69,13 @@ def test_a_size_is_reached_without_data_whatever_the_error(tmp_path: Path) -> No
 
 
 def test_where_size_and_error_cannot_be_had_both_the_error_is_kept(tmp_path: Path) -> None:
-    report = gscompile.compile(falling(), "8x8", tmp_path / "out", max_cells="25%", max_error=0.02).report
+    report = gscompile.compile(falling(), "8x8", tmp_path / "out", max_cells="25%", max_output_error=0.02).report
     assert report.confirmation is not None
     assert report.confirmation.largest <= 0.02
     assert any("beyond --max-error 0.02: the smallest network found within" in message for message in report.messages)
     assert any("cells where at most 64 are asked for: missed by" in message for message in report.messages)
     with pytest.raises(BudgetError, match="cells where at most 64"):
-        gscompile.compile(falling(), "8x8", tmp_path / "s", max_cells="25%", max_error=0.02, strict=True)
+        gscompile.compile(falling(), "8x8", tmp_path / "s", max_cells="25%", max_output_error=0.02, strict=True)
 
 
 @pytest.mark.parametrize(("said", "fits"), [(1.0, True), (0.9, False)])
