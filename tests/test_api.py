@@ -186,7 +186,7 @@ WRONG: dict[str, tuple[Callable[[], Any], type[GscompileError], str]] = {
     "matrix": (
         lambda: gscompile.explain("none", 3),  # type: ignore[arg-type]
         UsageError,
-        "matrix is of type int; expected the name of a matrix",
+        "option 'matrix' is 3; expected the name of a matrix",
     ),
     "no folder": (lambda: gscompile.verify("none"), OutputError, "none: no such folder"),
     "shape": (

@@ -50,6 +50,7 @@ TORCH_USERS |= {
     "training_step",
     "make_trainer",
     "synthetic_fit",
+    "blocks",
 }
 TORCH = {f"training.{name}" for name in TORCH_USERS}  # beside execute
 

@@ -401,7 +401,7 @@ def computes_the_network(model: Path, out: Path, *options: object) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "share"), [("lenet", 0.114), ("convnet", 0.80)])
+@pytest.mark.parametrize(("name", "share"), [("lenet", 0.118), ("convnet", 0.80)])
 def test_a_compressed_sample_is_built_and_computes_the_network(name: str, share: float, tmp_path: Path) -> None:
     """Ranks clipped without data, to an output error of 0.3 of the range: LeNet to 11.3 % of its cells, ConvNet, whose
     kernels are taken apart, to 24.5 %. On a batch of noise LeNet went to 8.4 %: pictures are a stricter judge."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from scipy.linalg import solve
+from scipy.linalg import LinAlgError, solve
 
 from gscompile.compensation.moments import Array, Centred, PairMoments
 
@@ -49,7 +49,10 @@ def ridge(moments: PairMoments, prior: Array, strength: float | None, intercept:
         size = len(prior)
         diagonal = max(float(np.trace(centred.inputs)) / size, np.finfo(float).tiny)
         wanted = centred.cross - centred.inputs @ prior
-        weights = prior + solve(centred.inputs + strength * diagonal * np.eye(size), wanted, assume_a="pos")
+        try:
+            weights = prior + solve(centred.inputs + strength * diagonal * np.eye(size), wanted, assume_a="pos")
+        except LinAlgError:  # inputs that are zero, or that vary by what rounding leaves: eigenvalues are cut at zero
+            weights = next(ridge_path(centred, prior, (strength,)))
     return weights, centred.bias(weights)
 
 

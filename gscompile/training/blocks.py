@@ -29,7 +29,7 @@ Loss = Callable[[Env, Env], Tensor]  # from the values behind a block, here and 
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class TrainedBlock:
     """Nodes `first` to `last` of the compressed network, whose end is `target` in the original after `known` nodes."""
 
     first: int
@@ -63,7 +63,7 @@ def retrained(trainer: TorchTrainer, network: Network) -> Network:
     return network
 
 
-def find_blocks(stages: Stages, original: Network, known: Stages) -> Iterator[Block]:
+def find_blocks(stages: Stages, original: Network, known: Stages) -> Iterator[TrainedBlock]:
     """Yield the blocks of a network in order, those that hold weights and end in a value that the original has too."""
     values = {value.name: value for node in original.graph for value in node.outputs}
     first = 0
@@ -71,11 +71,11 @@ def find_blocks(stages: Stages, original: Network, known: Stages) -> Iterator[Bl
         target = values.get(end.name)
         producer = None if target is None else target.producer()
         if target is not None and producer is not None:
-            yield Block(first, place, known.place(producer) + 1, end, target)
+            yield TrainedBlock(first=first, last=place, known=known.place(producer) + 1, end=end, target=target)
             first = place
 
 
-def train_block(block: Block, stages: Stages, original: Stages, weights: Mapping[ir.Value, Tensor]) -> None:
+def train_block(block: TrainedBlock, stages: Stages, original: Stages, weights: Mapping[ir.Value, Tensor]) -> None:
     """Train the weights of a block towards the original's values behind it, relative to their spread."""
     own = [weights[value] for value in stages.constants(block.first, block.last) if value in weights]
 

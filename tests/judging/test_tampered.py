@@ -50,7 +50,6 @@ HARMLESS = {
     r"steps\[\d+\]\.(score|error)": DATA,
     r"steps\[\d+\]\.(name|stopped)": RECORD,
     r"steps\[[1-9]\](\.layers.*)?": "figures of networks between the original and the result, which are not kept",
-    r"drift": DATA,
     r"confirmation(\.(largest|percentile_99|samples|ranges(\[\d+\](\.\w+)?)?))?": DATA,
     r"accuracy(\[\d+\](\.\w+)?)?": DATA,
     rf"options\.(?!({'|'.join(CHECKED_OPTIONS)})$)\w+(\[\d+\])?": OPTION,

@@ -72,7 +72,9 @@ def test_where_size_and_error_cannot_be_had_both_the_error_is_kept(tmp_path: Pat
     report = gscompile.compile(falling(), "8x8", tmp_path / "out", max_cells="25%", max_output_error=0.02).report
     assert report.confirmation is not None
     assert report.confirmation.largest <= 0.02
-    assert any("beyond --max-error 0.02: the smallest network found within" in message for message in report.messages)
+    assert any(
+        "beyond --max-output-error 0.02: the smallest network found within" in message for message in report.messages
+    )
     assert any("cells where at most 64 are asked for: missed by" in message for message in report.messages)
     with pytest.raises(BudgetError, match="cells where at most 64"):
         gscompile.compile(falling(), "8x8", tmp_path / "s", max_cells="25%", max_output_error=0.02, strict=True)

@@ -117,7 +117,7 @@ def test_sampled_tiles_with_the_lines_of_a_target_agree_with_ngspice(
     hardware, rng = load_target(target), np.random.default_rng(2)
     ohm = Effects.of(hardware).segment_ohm
     tiles = [tile for tile in compiled.netlist.tiles if tile.cells <= 700]  # ngspice takes long for more
-    assert len(tiles) >= 10
+    assert len(tiles) >= 6
     for tile in rng.choice(np.array(tiles), 3, replace=False):
         weights = compiled.weights[tile.name]
         pair = to_pair(weights, float(np.abs(weights).max()), hardware.device)
