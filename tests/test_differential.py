@@ -31,9 +31,9 @@ CASES = int(os.environ.get("GSCOMPILE_CASES", "300"))
 FIRST = int(os.environ.get("GSCOMPILE_FIRST_CASE", "0"))
 ROUNDING = 1e-4  # of an output's largest value: float32 sums in another order
 HALF = 5e-3  # the same where a value has 11 bits
-MANY = 32  # samples, where only most are compared
+MANY = 32  # samples, where only most values are compared
 FRESH = 1.5  # times the bound, on draws that did not choose the result
-STEPS = {  # a last place may become a whole level in these, which most samples are not beside
+STEPS = {  # a last place may become a whole level in these, which most values are not beside
     "Ceil", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "Floor", "Greater", "Hardmax", "Less",
     "QuantizeLinear", "Round", "Sign", "ThresholdedRelu", "TopK",
 }  # fmt: skip
@@ -68,7 +68,7 @@ def largest_error(model: onnx.ModelProto, path: Path) -> float:
     """Return the error of outputs over batches of many samples and of one; shapes and types must be the same.
 
     It is the largest, of the range over many samples. Where the network has functions with steps, a value beside a step
-    may fall to the other side: there it is the error that three of four samples stay within.
+    may fall to the other side: there it is the error that three of four values stay within.
     """
     before, after = Runner(model.SerializeToString(), False, 1), Runner(path, False, 1)
     worst, seen = 0.0, [before(feeds(model, batch)) for batch in (MANY, 16, 5, 3, 2, 1)]
@@ -77,10 +77,10 @@ def largest_error(model: onnx.ModelProto, path: Path) -> float:
         for name, array in wanted.items():
             assert (got[name].shape, got[name].dtype) == (array.shape, array.dtype), name
             size = size_of(np.concatenate([each[name].astype(np.float64).ravel() for each in seen]))
-            errors = sample_errors(array.astype(np.float64), got[name].astype(np.float64), batch) / size
+            errors = value_errors(array.astype(np.float64), got[name].astype(np.float64)) / size
             if not has_steps(model):
-                worst = max(worst, float(errors.max()))
-            elif batch == MANY == len(errors):
+                worst = max(worst, float(errors.max(initial=0)))
+            elif errors.size and batch == MANY:
                 worst = max(worst, float(np.quantile(errors, 0.75, method="lower")))
     return worst
 
@@ -91,16 +91,11 @@ def size_of(values: np.ndarray) -> float:
     return max(float(np.ptp(finite)), float(np.abs(finite).max())) or 1.0 if finite.size else 1.0
 
 
-def sample_errors(wanted: np.ndarray, got: np.ndarray, batch: int) -> np.ndarray:
-    """Return the largest difference of each sample, infinite if finite elsewhere; one where no axis is the batch.
-
-    [samples]
-    """
-    rows = batch if wanted.ndim and len(wanted) == batch else 1
-    wanted, got = wanted.reshape(rows, -1), got.reshape(rows, -1)
+def value_errors(wanted: np.ndarray, got: np.ndarray) -> np.ndarray:
+    """Return the difference of each value, infinite where only one of the two is finite. [values]"""
     finite = np.isfinite(wanted)
     gap = np.abs(np.where(finite, got, 0) - np.where(finite, wanted, 0))
-    return np.asarray(np.where(np.isfinite(got) == finite, gap, np.inf).max(1, initial=0))
+    return np.asarray(np.where(np.isfinite(got) == finite, gap, np.inf)).ravel()
 
 
 def assert_kept(model: onnx.ModelProto, folder: Path, bound: float) -> None:
