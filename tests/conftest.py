@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests import checkout
+from tests.forked_commands import Commands, commands
 from tests.gears import gear_of
 
 os.environ.update(checkout.environment())
@@ -25,6 +27,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         gear = gear_of(file, item.name.partition("[")[0])
         if gear is not None:
             item.add_marker(gear)
+
+
+@pytest.fixture(scope="session")
+def forked() -> Iterator[Commands]:
+    """A process that has imported everything, and runs command lines and scripts in copies of itself."""
+    with commands() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

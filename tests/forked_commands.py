@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from tests.checkout import ROOT, environment
 
@@ -40,9 +43,15 @@ class Commands:
 
     def run(self, arguments: Sequence[str], folder: Path, fault: str = "") -> Ended:
         """Run `gscompile ARGUMENTS` in a folder, with one of the faults of `_FAULTS`, and wait for its end."""
+        return self._ended({"arguments": [*arguments], "folder": str(folder), "fault": fault})
+
+    def run_script(self, name: str, folder: Path) -> Ended:
+        """Run `python NAME` in a folder and wait for its end."""
+        return self._ended({"script": name, "folder": str(folder), "fault": ""})
+
+    def _ended(self, order: dict[str, Any]) -> Ended:
         assert self._process.stdin
         assert self._process.stdout
-        order = {"arguments": [*arguments], "folder": str(folder), "fault": fault}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         return Ended(**json.loads(self._process.stdout.readline()))
@@ -73,7 +82,7 @@ def _serve() -> None:
         child = os.fork()
         if child == 0:
             _become(out_end, err_end, order["folder"], order["fault"])
-            os._exit(_code(order["arguments"]))
+            os._exit(_code(partial(_run_script, order["script"]) if "script" in order else partial(_main, order)))
         os.close(out_end)
         os.close(err_end)
         said = [_read(out), _read(err)]
@@ -81,13 +90,23 @@ def _serve() -> None:
         print(json.dumps({"code": code, "stdout": said[0], "stderr": said[1]}), flush=True)
 
 
-def _code(arguments: Sequence[str]) -> int:
-    """Run a command line and return the exit code of an interpreter that does."""
+def _main(order: dict[str, Any]) -> None:
     from gscompile.cli import main
 
+    main(order["arguments"])
+
+
+def _run_script(name: str) -> None:
+    sys.path.insert(0, os.getcwd())
+    runpy.run_path(name, run_name="__main__")
+
+
+def _code(work: Callable[[], object]) -> int:
+    """Return the exit code of an interpreter that does the work."""
     code = 1
     try:
-        main(arguments)
+        work()
+        code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked_commands import Commands
 from tests.reference import REFERENCE, written
 from tests.test_readme import commands, gscompile
 
@@ -23,34 +24,36 @@ EXECUTED = [name for name, page in PAGES.items() if BLOCKS.search(page)]
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def desk(tmp_path_factory: pytest.TempPathFactory, forked: Commands) -> Path:
     """A folder with the samples, in which the command of the first page has run."""
     folder = tmp_path_factory.mktemp("docs")
     shutil.copytree(ROOT / "samples", folder / "samples", ignore=shutil.ignore_patterns("lenet*", "convnet*"))
-    gscompile(commands(PAGES["getting-started.md"])[0], folder)
+    gscompile(commands(PAGES["getting-started.md"])[0], folder, forked)
     return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXECUTED)
-def test_the_blocks_of_a_page_run_in_order(name: str, desk: Path) -> None:
-    script = ""
+def test_the_blocks_of_a_page_run_in_order(name: str, desk: Path, forked: Commands) -> None:
+    script = done = ""
     for language, text in BLOCKS.findall(PAGES[name]):
         if language == "python":
             script += text
             continue
-        run_python(script, desk)
+        if script != done:
+            run_python(script, desk, forked)
+            done = script
         for line in text.splitlines():
-            gscompile(f"{line} --force" if " -o " in line and "--force" not in line else line, desk)
-    run_python(script, desk)
+            gscompile(f"{line} --force" if " -o " in line and "--force" not in line else line, desk, forked)
+    if script != done:
+        run_python(script, desk, forked)
 
 
-def run_python(script: str, folder: Path) -> None:
+def run_python(script: str, folder: Path, forked: Commands) -> None:
     """Run the blocks of a page so far, as one program."""
     (folder / "page.py").write_text(script, "utf-8")
-    words = [sys.executable, "page.py"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-1000:]
+    ended = forked.run_script("page.py", folder)
+    assert ended.code == 0, ended.stderr[-1000:]
 
 
 @pytest.mark.parametrize("name", REFERENCE)

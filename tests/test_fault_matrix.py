@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.forked_commands import Commands, commands
+from tests.forked_commands import Commands
 from tests.small_networks import model
 
 pytestmark = [
@@ -52,9 +52,8 @@ REFUSED_THERE = {"read-only": WRITING, "full disk": WRITING, "name in Latin-1": 
 
 
 @pytest.fixture(scope="module")
-def gscompile() -> Iterator[Commands]:
-    with commands() as started:
-        yield started
+def gscompile(forked: Commands) -> Commands:
+    return forked
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,11 +15,12 @@ from gscompile.crossbars.netlist_file import is_plain_tile
 from gscompile.options import Options, read_config
 from tests.benchmarks import results
 from tests.benchmarks.plots import scaling_svg
+from tests.forked_commands import Commands
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 # nothing is claimed of the result
-SHORT = shlex.split("--effort quick --epochs 0.01 --time-budget 5s --threads 1 --quiet")
+SHORT = shlex.split("--effort quick --epochs 0.01 --time-budget 2s --threads 1 --quiet")
 
 
 def blocks(language: str, page: str = README) -> list[str]:
@@ -36,33 +36,25 @@ COMMANDS = commands(README)
 SET_UP = [line for line in COMMANDS if line.startswith("bash .ci/install")]
 
 
-def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "gscompile", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=550,
-        check=False,
-    )
-    assert done.returncode == 0, f"gscompile {shlex.join(words)}: {done.stderr[-1000:]}"
-    return done
+def run(words: list[str], folder: Path, forked: Commands) -> None:
+    done = forked.run(words, folder)
+    assert done.code == 0, f"gscompile {shlex.join(words)}: {done.stderr[-1000:]}"
 
 
-def gscompile(line: str, folder: Path) -> None:
+def gscompile(line: str, folder: Path, forked: Commands) -> None:
     """Run a line of the README, trained for a moment only."""
     program, *words = shlex.split(line)
     assert Path(program).name == "gscompile", f"{line}: starts another program"
     trains = "--data" in words and any(word.endswith(".onnx") for word in words[:2])
-    run([*words, *SHORT] if trains else words, folder)
+    run([*words, *SHORT] if trains else words, folder, forked)
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def desk(tmp_path_factory: pytest.TempPathFactory, forked: Commands) -> Path:
     """A folder with the samples, where the README's main command has run."""
     folder = tmp_path_factory.mktemp("readme")
     shutil.copytree(ROOT / "samples", folder / "samples", ignore=shutil.ignore_patterns("lenet*", "convnet*"))
-    gscompile(SET_UP[0].partition(" && ")[2], folder)
+    gscompile(SET_UP[0].partition(" && ")[2], folder, forked)
     return folder
 
 
@@ -85,16 +77,16 @@ def test_the_main_command_writes_the_files_of_the_table(desk: Path) -> None:
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line not in SET_UP])
-def test_every_other_command_runs(line: str, desk: Path) -> None:
-    gscompile(line, desk)
+def test_every_other_command_runs(line: str, desk: Path, forked: Commands) -> None:
+    gscompile(line, desk, forked)
 
 
-def test_the_configuration_file_is_understood(desk: Path) -> None:
+def test_the_configuration_file_is_understood(desk: Path, forked: Commands) -> None:
     (text,) = blocks("toml")
     name = text.splitlines()[0].removeprefix("# ")
     (desk / name).write_text(text, "utf-8")
     assert Options(**read_config(desk / name)).max_drop == 0.5
-    run(["samples/digits.onnx", "--config", name, *SHORT, "-o", "configured.gscompile"], desk)
+    run(["samples/digits.onnx", "--config", name, *SHORT, "-o", "configured.gscompile"], desk, forked)
     report = json.loads((desk / "configured.gscompile/report.json").read_text("utf-8"))
     assert report["options"]["crossbar"] == "16x16"
 
