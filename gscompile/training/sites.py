@@ -76,7 +76,7 @@ def find_sites(original: Network, network: Network) -> Iterator[Site]:
         target = values.get(last.uses[0].node.outputs[0].name)
         if reference is None or target is None or not (_is_fitted(last, network) and _is_fitted(linear.u, network)):
             continue
-        if reference.shape != linear.shape:
+        if reference.v is not None and reference.shape != linear.shape:
             continue  # another pair of factors of the original has this origin, or units were cut from it
         if reference.v is None:
             fitted: tuple[Layer, ...] = (linear.u,) if linear.v is None else (linear.u, linear.v)
