@@ -201,11 +201,17 @@ def _back(w: NDArray[Any], basis: Array) -> Array:
 
 
 def _root(moments: Array | None, size: int, ridge: float) -> Array | None:
-    """The Cholesky factor L of moments + ridge, L L' = moments."""
+    """Return the Cholesky factor L of moments + ridge, L L' = moments; the identity where they have no such factor.
+
+    Moments near the smallest numbers that doubles hold have none: they say nothing, and all directions count alike.
+    """
     if moments is None:
         return None
     scale = float(np.trace(moments)) / max(size, 1) or 1.0
-    return np.asarray(np.linalg.cholesky(moments + ridge * scale * np.eye(size)), np.float64)
+    try:
+        return np.asarray(np.linalg.cholesky(moments + ridge * scale * np.eye(size)), np.float64)
+    except np.linalg.LinAlgError:
+        return np.eye(size)
 
 
 def balanced(u: Array, v: Array) -> tuple[Array, Array]:

@@ -135,3 +135,8 @@ def test_the_papers_rank_is_that_of_the_singular_values(epsilon: float) -> None:
     w = decaying(40, 70, 0.8)
     lost = np.append(np.cumsum(np.linalg.svd(w)[1][::-1] ** 2)[::-1], 0.0) / np.sum(w**2)
     assert pca_rank(w, epsilon) == int(np.argmax(lost <= epsilon))
+
+
+def test_moments_that_say_nothing_leave_all_directions_alike() -> None:
+    w = np.diag([3.0, 2.0])
+    assert spectrum(w, np.full((2, 2), -5e-324), None, 1e-3).values.tolist() == [3.0, 2.0]
