@@ -1,9 +1,9 @@
 """Layers of which some inputs are zero on all samples, so that no sample tells what their weights are for.
 
-Inputs that are chosen count, as by an index, a comparison or a mask: a network that looks a word up is not known by the
-words that were drawn. A unit behind a rectifier that no sample wakes does not count, although other inputs may wake it: of
-the autoencoder for anomaly detection in machines 185 of 1,672 inputs are zero on all samples, and 122 of these are not on
-log spectra of speech. To leave such layers whole would leave 8 of its 10.
+Inputs that are chosen count, as by an index, a comparison or a mask: a network that looks a word up is not known by
+the words that were drawn. A unit behind a rectifier that no sample wakes does not count, although other inputs may
+wake it: of the autoencoder for anomaly detection in machines 185 of 1,672 inputs are zero on all samples, and 122 of
+these are not on log spectra of speech. To leave such layers whole would leave 8 of its 10.
 """
 
 from __future__ import annotations
