@@ -43,6 +43,11 @@ class Batch:
     inputs: dict[str, NDArray[Any]]
     labels: NDArray[Any] | None
 
+    @property
+    def rows(self) -> int:
+        """Return the number of samples: the longest first axis of the inputs, at least 1."""
+        return max((len(array) for array in self.inputs.values() if array.ndim), default=1) or 1
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:

@@ -77,7 +77,7 @@ def measure_moments(
     generator = torch.Generator().manual_seed(trainer.seed)
     for batch in trainer.sample_batches(batches):
         seen = executor(trainer.feeder.feeds(batch), capture)
-        _add_batch(sums, wanted, seen, trainer, objective or trainer.objective, _rows(batch), generator, draws)
+        _add_batch(sums, wanted, seen, trainer, objective or trainer.objective, batch.rows, generator, draws)
     moments = {name: Moments(*(mean(*part) for part in parts)) for name, parts in sums.items()}
     return {name: m for name, m in moments.items() if np.isfinite(m.inputs).all() and np.isfinite(m.outputs).all()}
 
@@ -124,11 +124,6 @@ def _add_batch(
             if draw == 0:
                 inputs = input_vectors(layer, seen[str(layer.uses[0].data.name)].detach())
                 sums[name][0] = _added(sums[name][0], inputs, trainer.steps_per_epoch)
-
-
-def _rows(batch: Batch) -> int:
-    """Return the number of samples of a batch: the longest first axis of its inputs."""
-    return max((len(array) for array in batch.inputs.values() if array.ndim), default=1) or 1
 
 
 def _added(old: tuple[Any, int, int], vectors: Tensor, once: int, times: float = 1.0) -> tuple[Any, int, int]:

@@ -201,7 +201,7 @@ def held_out_loss(trainer: TorchTrainer) -> Callable[[Network], float]:
     That is the loss of fine-tuning without labels: finer than a score, which few samples tell in steps.
     """
     batches = [batch for _, batch in trainer.feeder.batches(trainer.val, None)]
-    counts = np.array([max(map(len, batch.inputs.values())) for batch in batches], np.float64)
+    counts = np.array([batch.rows for batch in batches], np.float64)
 
     @torch.no_grad()
     def said(network: Network) -> list[dict[str, Tensor]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import gscompile
@@ -38,6 +39,20 @@ def test_unlabelled_images_take_half_of_the_cells_at_little_loss(tmp_path: Path)
     assert 0.4 * report.before.cells < report.after.cells <= 0.5 * report.before.cells
     assert report.accuracy[0].samples == 64  # a quarter is held out where only a size is asked for
     assert right(tmp_path / "out" / "model.onnx") > right(DIGITS) - 3
+
+
+def test_an_input_without_axes_is_the_same_for_all_samples(tmp_path: Path) -> None:
+    """Of 8 x 4 weights, 60 % are 19 cells: rank 1 takes 12."""
+    rng = np.random.default_rng(0)
+    w = onnx.numpy_helper.from_array(rng.standard_normal((8, 4)).astype(np.float32), "w")
+    scaled = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 18]>
+        g (float[n,8] x, float s) => (float[n,4] y) { h = MatMul (x, w)  y = Mul (h, s) }"""
+    )
+    scaled.graph.initializer.append(w)
+    data = {"x": rng.standard_normal((128, 8)).astype(np.float32), "s": np.float32(2)}
+    report = gscompile.compile(scaled, "4x4", tmp_path / "out", data=data, finetune="none", max_cells="60%").report
+    assert (report.before.cells, report.after.cells) == (32, 12)
 
 
 @pytest.mark.slow
