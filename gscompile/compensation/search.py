@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
+from typing import NamedTuple
 
 from gscompile.compensation.units import priced_units, within, without_units
 from gscompile.compression.bisection import bisect_largest
@@ -27,13 +28,12 @@ def compressed_by_closed_form(network: Network, context: Context) -> Network:
     Where the network of that size is beyond the budget of the score, the smallest network within it is returned, and
     the report is told by how much the score is missed at that size.
     """
-    assert context.trainer is not None
     clipper = RankAllocator.of(network, context)
     if context.size is None:
         return _smallest(clipper, context)
     best = retrained(_of_size(clipper, context.size, context), context)
     context.stopped(_reached(best, context.size, context))
-    short = context.budget.min_score - context.trainer.score(best)
+    short = context.budget.min_score - context.required_trainer().score(best)
     if short <= 0:
         return best
     taken = footprint(best, context.mapping)
@@ -51,14 +51,13 @@ def _smallest(clipper: RankAllocator, context: Context) -> Network:
     for as long as they fit: the units and ranks that cost least per cell, after compensation, go together, and what
     stays is solved for again.
     """
-    assert context.trainer is not None
-    network, score, saved = clipper.network, context.trainer.score, context.saving(clipper.network)
+    network, score, saved = clipper.network, context.required_trainer().score, context.saving(clipper.network)
 
     def fits(candidate: Network) -> bool:
         return context.budget.met(score(candidate)) and saved(candidate) > 0
 
     def shot(share: float) -> Network:
-        return improved(clipper.filled(share), context)
+        return improved(clipper.filled(share), context).network
 
     clipper, _ = discounted(clipper, lambda weighed: weighed.filled(0.5), context)
     best = bisect_largest(shot, fits, 1.0, 0.0, SHOT_TRIALS, context.out_of_time) or network
@@ -120,17 +119,16 @@ def discounted(
     layers are weighed by a factor that grows from the first to the last, `DISCOUNT` times as far with each trial, until
     the loss on held-out samples falls no more.
     """
-    assert context.loss is not None
-    found, best = clipper, improved(make(clipper), context)
+    saved, found, best = context.saving(clipper.network), clipper, improved(make(clipper), context)
     for power in count(1):
         if context.out_of_time():
             break
         tried = weighed(clipper, DISCOUNT**power)
         candidate = improved(make(tried), context)
-        if context.loss(candidate) >= context.loss(best) or not context.saving(clipper.network)(candidate) > 0:
+        if candidate.loss >= best.loss or not saved(candidate.network) > 0:
             break
         found, best = tried, candidate
-    return found, best
+    return found, best.network
 
 
 def weighed(clipper: RankAllocator, last: float) -> RankAllocator:
@@ -143,25 +141,35 @@ def weighed(clipper: RankAllocator, last: float) -> RankAllocator:
     return replace(clipper, maps=maps)
 
 
-def improved(network: Network, context: Context) -> Network:
-    """Return the network with its weights solved for anew, or as it is where that loses more on held-out samples."""
+class MeasuredNetwork(NamedTuple):
+    """A network and its loss on held-out samples."""
+
+    network: Network
+    loss: float
+
+
+def improved(network: Network, context: Context) -> MeasuredNetwork:
+    """Return the network with its weights solved for again; unchanged if that loses more on held-out samples."""
     assert context.refit is not None
-    assert context.loss is not None
-    solved = context.refit(network)
-    return solved if context.loss(solved) <= context.loss(network) else network
+    return _better(context.refit(network), network, context)
 
 
 def retrained(network: Network, context: Context) -> Network:
-    """Return the network fine-tuned, where that is asked for and loses less on held-out samples; else as it is."""
+    """Return the network fine-tuned, if that is asked for and loses less on held-out samples; unchanged otherwise."""
     if context.retrain is None or context.out_of_time():
         return network
+    return _better(context.retrain(network), network, context).network
+
+
+def _better(changed: Network, network: Network, context: Context) -> MeasuredNetwork:
+    """Return the changed network unless it loses more on held-out samples than the network that it came from."""
     assert context.loss is not None
-    tuned = context.retrain(network)
-    return tuned if context.loss(tuned) <= context.loss(network) else network
+    tried, kept = (MeasuredNetwork(each, context.loss(each)) for each in (changed, network))
+    return tried if tried.loss <= kept.loss else kept
 
 
 def _round(network: Network, context: Context, share: float) -> Network:
     """Return a network without the cheapest units and ranks that make up a share of all cells."""
     assert context.moments is not None
     priced = priced_units(network, context.moments(network), context.mapping)
-    return improved(without_units(network, within(priced, share * cells(network))), context)
+    return improved(without_units(network, within(priced, share * cells(network))), context).network

@@ -75,7 +75,7 @@ class SyntheticFit:
         """Return the network with weights solved for in graph order; the same object for the same network."""
         key = sha1(network.to_proto().SerializeToString(deterministic=True)).digest()
         if not self._curvature:
-            self._curvature.update(output_curvature(self.original, self._measured(self.original)))
+            self._curvature.update(output_curvature(self.original, self.moments(self.original)))
         if key not in self._solved:
             self._solved[key] = refitted(self.original, network, self._feeds, self._curvature, self.untouchable)
         return self._solved[key]
