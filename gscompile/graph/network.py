@@ -270,10 +270,18 @@ class Network:
         value = layer.value
         if _held_for(layer):
             replace_held(value, tensor)
+            self._read_again(layer)
         else:  # derived, or read by others too: these uses get a weight of their own
             fresh = self.new_weight(f"{value.name}_tuned", tensor, value.dtype)
             self._point_uses_at(layer, fresh)
-        self.changed()
+            self.changed()
+
+    def _read_again(self, layer: Layer) -> None:
+        """Give one layer the array that its tensor holds now; no other layer reads that tensor."""
+        if self._layers is not None:
+            array = self.array(layer.value)
+            assert array is not None
+            self._layers[layer.name] = replace(self._layers[layer.name], _array=array)
 
     def own_initializer(self, layer: Layer) -> str:
         """Return the name of an initializer of the main graph that the nodes of a layer alone read; make one if needed.
